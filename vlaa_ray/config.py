@@ -1,0 +1,390 @@
+"""The whole configuration of a run: one frozen tree, one place per default, every rule checked before Ray starts.
+
+    load_config("configs/quickstart.yaml", ["run.num_steps=3"]) -> RunConfig
+
+Unknown keys are errors that name the nearest key; all problems are reported in one ConfigError. The
+resolved tree is written to the run folder and reloads equal. Suffixes are units; `num_` counts.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from vlaa_ray.errors import ConfigError
+from vlaa_ray.records import VERIFIER_TYPES, VerifierType
+
+PAPER_SYSTEM_PROMPT = (
+    "You are VL-Thinking🤔, a helpful assistant with excellent reasoning ability. A user asks you a question, "
+    "and you should try to solve it. You should first think about the reasoning process in the mind and then "
+    "provides the user with the answer. The reasoning process and answer are enclosed within <think> </think> "
+    "and <answer> </answer> tags, respectively, i.e., <think> reasoning process here </think> <answer> answer "
+    "here </answer>."
+)
+"""The paper's system prompt, to the letter (arXiv 2504.11468, figure 12)."""
+
+
+class Section(BaseModel):
+    """A frozen part of the tree; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+
+
+class RunSection(Section):
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Names the run folder, `dir`/`name`."""
+    num_steps: int = Field(ge=1)
+    """Training steps of the whole run, the resumed ones counted in."""
+    seed: int = 0
+    """Seeds the prompt order, every sample and the initial state of the optimizer's randomness."""
+    dir: str = "runs"
+    """Where run folders are made."""
+
+
+class ModelSection(Section):
+    path: str
+    """A Hugging Face checkpoint: a folder, or a hub id."""
+    dtype: Literal["fp32", "bf16"] = "fp32"
+    """Of the weights, in the learner and in the engine."""
+    system_prompt: str | None = PAPER_SYSTEM_PROMPT
+    """Put before every prompt; null for none."""
+    min_pixels: int = Field(3136, ge=784)
+    """Smaller images are enlarged to this many pixels."""
+    max_pixels: int = Field(1_003_520, ge=784)
+    """Larger images are reduced to this many pixels. One image token covers 28 x 28 pixels."""
+    freeze_vision_tower: bool = False
+    """Train only the language model (and the merger)."""
+    attention: Literal["sdpa", "eager"] = "sdpa"
+    """Attention of the learner. The group rows need a mask, which both kinds take."""
+
+    @model_validator(mode="after")
+    def _pixels(self) -> ModelSection:
+        if self.min_pixels > self.max_pixels:
+            raise ValueError(f"min_pixels ({self.min_pixels}) is above max_pixels ({self.max_pixels})")
+        return self
+
+
+class DataSection(Section):
+    train: str = "builtin:train"
+    """`builtin:train`, or a JSON or JSON Lines file in the layout of VLAA-Thinking-GRPO."""
+    heldout: str = "builtin:heldout"
+    """Likewise, for evaluation; its images must not be in `train`."""
+    image_root: str | None = None
+    """Folder that image paths in the files are relative to; nothing outside it is read."""
+    verifier_types: tuple[VerifierType, ...] = VERIFIER_TYPES  # type: ignore[assignment]
+    """Only prompts of these types are used (the paper's ablation, table 5)."""
+    num_train: int | None = Field(None, ge=1)
+    """Use the first so many prompts of `train`; null for all."""
+    num_heldout: int | None = Field(None, ge=1)
+    """Likewise for `heldout`."""
+
+
+class RolloutSection(Section):
+    num_actors: int = Field(1, ge=1)
+    """vLLM engines, one an actor."""
+    cpus_per_actor: float = Field(1, gt=0)
+    gpus_per_actor: int = Field(0, ge=0)
+    """More than one: tensor parallelism inside the engine. 0 runs vLLM on the CPU."""
+    prompts_per_step: int = Field(64, ge=1)
+    group_size: int = Field(8, ge=2)
+    """Samples a prompt (the paper's G is 4)."""
+    temperature: float = Field(1.0, gt=0, le=2)
+    """Applied alike by the engine and in the learner's softmax."""
+    max_prompt_tokens: int = Field(1024, ge=1)
+    """With images expanded. Longer prompts are refused, never cut."""
+    max_completion_tokens: int = Field(256, ge=1)
+    max_num_seqs: int = Field(256, ge=1)
+    """Sequences that an engine decodes at once."""
+    kv_cache_bytes: int = Field(1 << 30, ge=1 << 24)
+    """Memory for keys and values, an engine (CPU); a GPU engine takes `gpu_memory_share` instead."""
+    gpu_memory_share: float = Field(0.85, gt=0, lt=1)
+    max_restarts: int = Field(3, ge=0)
+    """Times that dead rollout actors may be replaced in a run, all of them together."""
+
+
+class RewardsSection(Section):
+    num_actors: int = Field(1, ge=1)
+    cpus_per_actor: float = Field(0.5, gt=0)
+    timeout_s: float = Field(5.0, gt=0)
+    """Wall-clock limit of one verification; the process is killed at the limit."""
+    memory_limit_bytes: int = Field(2 << 30, ge=1 << 28)
+    """Address-space limit of a verifier process."""
+    max_invalid_share: float = Field(0.05, ge=0, le=1)
+    """A step with a larger share of samples that can't be judged ends the run."""
+    max_restarts: int = Field(3, ge=0)
+
+
+class KlSection(Section):
+    coefficient: float = Field(0.0, ge=0)
+    """Weight of the KL term in the loss; 0 needs no reference policy."""
+    target: float | None = Field(None, gt=0)
+    """Adapts the coefficient towards this KL; null keeps it fixed."""
+    horizon: float = Field(10_000, gt=0)
+    """Samples over which the coefficient adapts: it moves by at most 0.2 · samples / horizon a step."""
+    estimator: Literal["k1", "k2", "k3"] = "k3"
+
+
+GRPO_PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {
+        "aggregation": "grpo",
+        "advantage": "std",
+        "kl": {"coefficient": 1e-3, "target": 5e-4},
+    },
+    "dapo": {
+        "aggregation": "dapo",
+        "advantage": "std",
+        "clip_high": 0.28,
+        "resample_zero_variance": True,
+        "mask_overlong": True,
+    },
+    "dr_grpo": {"aggregation": "dr_grpo", "advantage": "mean_only"},
+}
+"""Where a preset is named, these take the place of the defaults; keys given beside it win."""
+
+
+class GrpoSection(Section):
+    preset: Literal["paper", "dapo", "dr_grpo"] | None = None
+    advantage: Literal["std", "mean_only"] = "std"
+    """(r − mean) / (std + 1e-4), or r − mean (Dr. GRPO)."""
+    aggregation: Literal["grpo", "dapo", "dr_grpo"] = "grpo"
+    """Mean over each sequence then over sequences (grpo), over all tokens (dapo), or over a constant length (dr_grpo)."""
+    clip_low: float = Field(0.2, gt=0, lt=1)
+    clip_high: float = Field(0.2, gt=0)
+    mask_overlong: bool = False
+    """Completions cut at `max_completion_tokens` get no loss."""
+    resample_zero_variance: bool = False
+    """Groups without variance are replaced by new prompts before the update (DAPO's dynamic sampling)."""
+    max_resamples: int = Field(4, ge=1)
+    """At most so many times `prompts_per_step` prompts are asked for one step."""
+    importance_cap: float = Field(2.0, ge=1)
+    """Truncates the learner-over-engine importance weight, where rollouts are stale."""
+    kl: KlSection = KlSection()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_preset(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("preset") in GRPO_PRESETS:
+            preset = GRPO_PRESETS[values["preset"]]
+            kl = values.get("kl", {})
+            merged = {**preset, **values}
+            if isinstance(kl, dict):
+                merged["kl"] = {**preset.get("kl", {}), **kl}
+            return merged
+        return values
+
+
+class OptimSection(Section):
+    learning_rate: float = Field(1e-6, gt=0)
+    """The peak."""
+    min_learning_rate: float = Field(0.0, ge=0)
+    """Where the cosine ends (the paper's best: 5e-7)."""
+    warmup_share: float = Field(0.03, ge=0, lt=1)
+    """Of all steps."""
+    weight_decay: float = Field(0.0, ge=0)
+    betas: tuple[float, float] = (0.9, 0.95)
+    max_grad_norm: float = Field(1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _order(self) -> OptimSection:
+        if self.min_learning_rate > self.learning_rate:
+            raise ValueError(f"min_learning_rate ({self.min_learning_rate}) is above learning_rate ({self.learning_rate})")
+        return self
+
+
+class LearnerSection(Section):
+    num_ranks: int = Field(1, ge=1)
+    cpus_per_rank: float = Field(1, gt=0)
+    num_threads: int | None = Field(None, ge=1)
+    """Threads of torch in a CPU rank; null for `cpus_per_rank`. More pays where the roles take turns."""
+    gpus_per_rank: int = Field(0, ge=0, le=1)
+    zero_stage: Literal[0, 1, 2, 3] = 0
+    micro_batch_tokens: int = Field(16_384, ge=1)
+    """Tokens of one forward pass, padding counted in; a longer group is split into rows of fewer completions."""
+    updates_per_step: int = Field(1, ge=1)
+    """Optimizer steps a training step; the step's groups are shared out over them."""
+    gradient_checkpointing: bool = False
+    optim: OptimSection = OptimSection()
+
+
+class WeightSyncSection(Section):
+    transport: Literal["shared_memory", "nccl"] = "shared_memory"
+    """`shared_memory` goes over /dev/shm on a node and Ray's object store between nodes; `nccl` needs GPUs."""
+    bucket_bytes: int = Field(256 << 20, ge=1 << 20)
+    """Weights are sent in pieces of at most this size (a larger tensor goes alone)."""
+
+
+class CheckpointSection(Section):
+    every_steps: int = Field(10, ge=1)
+    keep: int = Field(2, ge=1)
+    """Older checkpoints are deleted, the last verified one never."""
+
+
+class EvalSection(Section):
+    every_steps: int = Field(10, ge=1)
+    num_prompts: int | None = Field(None, ge=1)
+    """Of the held-out prompts; null for all."""
+    temperature: float = Field(0.0, ge=0, le=2)
+    """0 takes the most likely token."""
+    max_completion_tokens: int | None = Field(None, ge=1)
+    """null for the rollouts' limit."""
+
+
+class DeadlinesSection(Section):
+    start_s: float = Field(300, gt=0)
+    """For all actors to be ready (a large model loads slower)."""
+    rollout_s: float = Field(300, gt=0)
+    """For one prompt's completions."""
+    reward_s: float = Field(120, gt=0)
+    """For one group's rewards."""
+    learn_s: float = Field(1800, gt=0)
+    """For one update."""
+    weight_sync_s: float = Field(300, gt=0)
+    checkpoint_s: float = Field(900, gt=0)
+
+
+class TrackingSection(Section):
+    tensorboard: bool = True
+    wandb: Literal["offline", "online", "disabled"] = "offline"
+    wandb_project: str = "vlaa-ray"
+    rollouts_per_step: int = Field(32, ge=0)
+    """Rollouts a step that are written out for people to read."""
+
+
+class RaySection(Section):
+    address: str = "local"
+    """`local` starts a Ray of the run's own; `auto` joins the one on this machine; or host:port."""
+    object_store_bytes: int = Field(512 << 20, ge=80 << 20)
+    """Of a Ray of the run's own."""
+
+
+class RunConfig(Section):
+    """A GRPO run: `vlaa-ray train --config FILE`."""
+
+    run: RunSection
+    model: ModelSection
+    data: DataSection = DataSection()
+    rollout: RolloutSection = RolloutSection()
+    rewards: RewardsSection = RewardsSection()
+    grpo: GrpoSection = GrpoSection()
+    learner: LearnerSection = LearnerSection()
+    weight_sync: WeightSyncSection = WeightSyncSection()
+    max_staleness: int = Field(0, ge=0)
+    """Steps that rollouts may be behind the learner; 0 is the synchronous, on-policy run."""
+    checkpoint: CheckpointSection = CheckpointSection()
+    eval: EvalSection = EvalSection()
+    deadlines: DeadlinesSection = DeadlinesSection()
+    tracking: TrackingSection = TrackingSection()
+    ray: RaySection = RaySection()
+
+    @model_validator(mode="after")
+    def _across(self) -> RunConfig:
+        rollout, learner = self.rollout, self.learner
+        groups, parts = rollout.prompts_per_step, learner.updates_per_step * learner.num_ranks
+        problems = []
+        if groups % parts:
+            problems.append(
+                f"rollout.prompts_per_step ({groups}) can't be shared out over learner.updates_per_step "
+                f"({learner.updates_per_step}) x learner.num_ranks ({learner.num_ranks}) = {parts}"
+            )
+        row = rollout.max_prompt_tokens + rollout.max_completion_tokens
+        if learner.micro_batch_tokens < row:
+            problems.append(
+                f"learner.micro_batch_tokens ({learner.micro_batch_tokens}) can't hold one prompt and one completion "
+                f"(rollout.max_prompt_tokens + rollout.max_completion_tokens = {row})"
+            )
+        if self.weight_sync.transport == "nccl" and not (rollout.gpus_per_actor and learner.gpus_per_rank):
+            problems.append("weight_sync.transport 'nccl' needs rollout.gpus_per_actor and learner.gpus_per_rank of 1 or more")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+class SftSection(Section):
+    samples_per_step: int = Field(64, ge=1)
+    max_prompt_tokens: int = Field(1024, ge=1)
+    max_completion_tokens: int = Field(1024, ge=1)
+    """Longer answers are dropped and counted, never cut."""
+
+
+class SftConfig(Section):
+    """A supervised run: `vlaa-ray sft --config FILE`."""
+
+    run: RunSection
+    model: ModelSection
+    data: DataSection = DataSection()
+    sft: SftSection = SftSection()
+    learner: LearnerSection = LearnerSection()
+    checkpoint: CheckpointSection = CheckpointSection()
+    eval: EvalSection = EvalSection()
+    deadlines: DeadlinesSection = DeadlinesSection()
+    tracking: TrackingSection = TrackingSection()
+    ray: RaySection = RaySection()
+
+
+Config = TypeVar("Config", bound=Section)
+
+
+def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = (), kind: type[Config] = RunConfig) -> Config:  # type: ignore[assignment]
+    """The config of a YAML file with `key.path=value` overrides (values in YAML); ConfigError lists all problems."""
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise ConfigError(f"can't read the config: {error}", file=str(path), fix="give the path of a YAML file") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"not YAML: {error}", file=str(path)) from error
+    if not isinstance(values, dict):
+        raise ConfigError("the config must be a mapping of sections", file=str(path), got=type(values).__name__)
+    for override in overrides:
+        _apply(values, override)
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        problems = "\n".join(f"  - {_describe(problem, kind)}" for problem in error.errors())
+        raise ConfigError(f"{error.error_count()} problem(s) in the config:\n{problems}\n", file=str(path)) from None
+
+
+def dump_config(config: Section) -> str:
+    """The resolved config as YAML; reloading it gives an equal config."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"an override must be key=value, got {override!r}", fix="for example run.num_steps=10")
+    *parents, leaf = key.strip().split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"override {key!r}: {parent!r} is a value, not a section")
+    try:
+        values[leaf] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"override {key!r}: not a YAML value: {text!r}") from error
+
+
+def _describe(problem: Any, kind: type[Section]) -> str:
+    path = [str(part) for part in problem["loc"]]
+    where = ".".join(path) or "config"
+    if problem["type"] == "extra_forbidden":
+        known = _fields_at(kind, path[:-1])
+        near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
+        hint = f"did you mean {'.'.join([*path[:-1], near[0]])!r}?" if near else f"known keys: {', '.join(known)}"
+        return f"{where}: unknown key; {hint}"
+    message = problem["msg"].removeprefix("Value error, ")
+    got = "" if isinstance(problem["input"], dict | BaseModel) else f", got {problem['input']!r}"
+    return f"{where}: {message}{got}"
+
+
+def _fields_at(kind: type[BaseModel], path: list[str]) -> list[str]:
+    for name in path:
+        annotation = kind.model_fields[name].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        kind = annotation
+    return list(kind.model_fields)

@@ -1,0 +1,39 @@
+"""Makes transformers and vLLM importable where a CPU torch sits beside CUDA builds of its companions.
+
+PyPI has torchvision, torchaudio and torchcodec only as builds that are linked against CUDA; beside a CPU torch
+their C++ libraries don't load. Image preprocessing needs torchvision but none of those operators: its
+import only fails while it describes two of them, so declaring their signatures is enough. Nothing here
+needs audio or video: those two are hidden, so that libraries which look for them go on without.
+
+torch calls `adapt` at the end of `import torch`, in every process (entry point group `torch.backends`), and so
+also in those that vLLM spawns, before anything else is imported. Wheels made for the CPU are left alone.
+"""
+
+import importlib.metadata
+import sys
+
+_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+_library = None  # the declarations live as long as this object
+
+
+def adapt() -> None:
+    """Adapt the CUDA builds of torch's companions to a CPU torch; does nothing elsewhere."""
+    global _library
+    import torch
+
+    if _library is not None or torch.version.cuda is not None or torch.version.hip is not None:
+        return
+    if _is_cuda_build("torchvision"):
+        _library = torch.library.Library("torchvision", "FRAGMENT")
+        for name in ("nms", "qnms"):
+            _library.define(name + _SCHEMA)
+    for name in ("torchaudio", "torchcodec"):
+        if name not in sys.modules and _is_cuda_build(name):
+            sys.modules[name] = None  # type: ignore[assignment]  # now "not installed" for import and find_spec
+
+
+def _is_cuda_build(name: str) -> bool:
+    try:
+        return not importlib.metadata.version(name).endswith("+cpu")
+    except importlib.metadata.PackageNotFoundError:
+        return False

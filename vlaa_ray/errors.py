@@ -1,0 +1,102 @@
+"""Every error that ends a run or rejects input, as one tree.
+
+    VlaaRayError
+    ├── ConfigError            a config file or an override is wrong (all problems in one message)
+    ├── DataError              a record, an image or a file of the data is wrong
+    ├── ModelError             a checkpoint can't be loaded, or the engine and the learner disagree on it
+    ├── PlacementError         the cluster can't hold the run
+    ├── RolloutError           sampling failed
+    │   └── RolloutFleetExhausted   no rollout actor is left, and none may be restarted
+    ├── RewardError            scoring failed (never: a wrong answer)
+    ├── LearnerError           an update failed; a learner rank died
+    ├── WeightSyncError        new weights did not arrive complete in an engine
+    ├── CheckpointError        a checkpoint is missing, incomplete or altered
+    ├── DeadlineExceeded       a wait ran out; says what was waited for
+    └── RunInterrupted         SIGINT or SIGTERM; carries the exit code
+
+A message says what failed, where, what was found, what was expected and what to do. `facts` carries
+the same as data; it is what `run.json` stores. All of them survive pickling, and with it the way
+from a Ray actor to the driver.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class VlaaRayError(Exception):
+    """What failed, in one message; `fix` says what to do; `facts` holds file, row, key, rank, step..."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, fix: str = "", **facts: Any) -> None:
+        self.message = message
+        self.fix = fix
+        self.facts = facts
+        where = ", ".join(f"{key}={value!r}" for key, value in facts.items())
+        super().__init__(message + (f" ({where})" if where else "") + (f". Fix: {fix}" if fix else ""))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, self.fix, self.facts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The error as `run.json` stores it: type, message, fix and facts."""
+        return {"type": type(self).__name__, "message": self.message, "fix": self.fix, **self.facts}
+
+
+def _rebuild(cls: type[VlaaRayError], message: str, fix: str, facts: dict[str, Any]) -> VlaaRayError:
+    return cls(message, fix=fix, **facts)
+
+
+class ConfigError(VlaaRayError):
+    """A config file or an override is wrong."""
+
+    exit_code = 2
+
+
+class DataError(VlaaRayError):
+    """A record, an image or a data file is wrong."""
+
+
+class ModelError(VlaaRayError):
+    """A checkpoint can't be loaded, or engine and learner disagree on it."""
+
+
+class PlacementError(VlaaRayError):
+    """The cluster can't hold the run."""
+
+
+class RolloutError(VlaaRayError):
+    """Sampling failed."""
+
+
+class RolloutFleetExhausted(RolloutError):
+    """No rollout actor is left, and none may be restarted."""
+
+
+class RewardError(VlaaRayError):
+    """Scoring failed; never raised for a wrong answer."""
+
+
+class LearnerError(VlaaRayError):
+    """An update failed, or a learner rank died."""
+
+
+class WeightSyncError(VlaaRayError):
+    """New weights did not arrive complete in an engine."""
+
+
+class CheckpointError(VlaaRayError):
+    """A checkpoint is missing, incomplete or altered."""
+
+
+class DeadlineExceeded(VlaaRayError):
+    """A wait ran out; the message says what was waited for and for how long."""
+
+
+class RunInterrupted(VlaaRayError):
+    """The run was asked to stop by a signal; `exit_code` is 128 + the signal's number."""
+
+    def __init__(self, message: str, *, fix: str = "", signal: int, **facts: Any) -> None:
+        super().__init__(message, fix=fix, signal=signal, **facts)
+        self.exit_code = 128 + signal

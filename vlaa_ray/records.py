@@ -1,0 +1,101 @@
+"""What travels between the roles: prompts, completions, rollouts and groups. Frozen, without pixels.
+
+An image travels as a reference: a path or the encoded bytes, with its sha256. Pixels are made in the
+worker that uses them. Legend: C completion tokens, G group size, T prompt tokens (images expanded).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+VerifierType = Literal["digit", "mcq", "math", "iou", "open_ended"]
+VERIFIER_TYPES: tuple[str, ...] = get_args(VerifierType)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRef:
+    """One encoded image: bytes in `data`, or a file at `path`; `sha256` is of the encoded bytes."""
+
+    sha256: str
+    width_px: int
+    height_px: int
+    path: str | None = None
+    data: bytes | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, width_px: int, height_px: int) -> ImageRef:
+        return cls(sha256=hashlib.sha256(data).hexdigest(), width_px=width_px, height_px=height_px, data=data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """Text and images asked once, with what its verifier needs to judge an answer.
+
+    Example: Prompt(prompt_id="digits/train/17", question="How many digits are there?", gold=3,
+    verifier_type="digit", source="digits", images=(ImageRef(...),))
+    """
+
+    prompt_id: str
+    question: str
+    gold: Any
+    verifier_type: VerifierType
+    source: str
+    images: tuple[ImageRef, ...] = ()
+    verifier_params: dict[str, Any] = field(default_factory=dict)
+    solution: str | None = None
+    """A worked answer (`<think>…</think><answer>…</answer>`), where the data has one: what SFT trains on."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Completion:
+    """One sampled answer, token by token as the engine made it; never tokenised again."""
+
+    text: str
+    token_ids: np.ndarray  # [C] int32, with the stop token where there is one
+    rollout_logprobs: np.ndarray  # [C] float32, of the distribution that was sampled from
+    weight_versions: tuple[tuple[int, int, int], ...]  # (version, start, end) spans that cover [0, C)
+    finish_reason: Literal["stop", "length"]
+
+    @property
+    def weight_version(self) -> int:
+        """The oldest version that any token was sampled with."""
+        return min(version for version, _, _ in self.weight_versions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reward:
+    """A verifier's verdict: `value` in [0, 1], or None with `valid=False` (can't be judged, never averaged)."""
+
+    value: float | None
+    valid: bool
+    extracted: str | None = None
+    reason: str = ""
+    parts: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rollout:
+    """A completion and its reward; `advantage` is None until the group's advantages are known."""
+
+    completion: Completion
+    reward: Reward
+    advantage: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Group:
+    """The G rollouts of one prompt. `position` is the prompt's place in the order of the run."""
+
+    prompt: Prompt
+    position: int
+    prompt_token_ids: np.ndarray  # [T] int32, with images expanded, as the engine saw them
+    rollouts: tuple[Rollout, ...]
+
+    @property
+    def weight_version(self) -> int:
+        """The oldest version among the group's tokens."""
+        return min(rollout.completion.weight_version for rollout in self.rollouts)
