@@ -47,7 +47,7 @@ class RunSection(Section):
 
 class ModelSection(Section):
     path: str
-    """A Hugging Face checkpoint: a folder, or a hub id."""
+    """A Hugging Face checkpoint: a folder, a hub id, or `builtin:tiny-base`."""
     dtype: Literal["fp32", "bf16"] = "fp32"
     """Of the weights, in the learner and in the engine."""
     system_prompt: str | None = PAPER_SYSTEM_PROMPT
@@ -151,7 +151,7 @@ class GrpoSection(Section):
     advantage: Literal["std", "mean_only"] = "std"
     """(r − mean) / (std + 1e-4), or r − mean (Dr. GRPO)."""
     aggregation: Literal["grpo", "dapo", "dr_grpo"] = "grpo"
-    """Mean over each sequence then over sequences (grpo), over all tokens (dapo), or over a constant length (dr_grpo)."""
+    """Mean over each sequence, then over sequences (grpo); over all tokens (dapo); over a constant length (dr_grpo)."""
     clip_low: float = Field(0.2, gt=0, lt=1)
     clip_high: float = Field(0.2, gt=0)
     mask_overlong: bool = False
@@ -191,7 +191,9 @@ class OptimSection(Section):
     @model_validator(mode="after")
     def _order(self) -> OptimSection:
         if self.min_learning_rate > self.learning_rate:
-            raise ValueError(f"min_learning_rate ({self.min_learning_rate}) is above learning_rate ({self.learning_rate})")
+            raise ValueError(
+                f"min_learning_rate ({self.min_learning_rate}) is above learning_rate ({self.learning_rate})"
+            )
         return self
 
 
@@ -297,7 +299,9 @@ class RunConfig(Section):
                 f"(rollout.max_prompt_tokens + rollout.max_completion_tokens = {row})"
             )
         if self.weight_sync.transport == "nccl" and not (rollout.gpus_per_actor and learner.gpus_per_rank):
-            problems.append("weight_sync.transport 'nccl' needs rollout.gpus_per_actor and learner.gpus_per_rank of 1 or more")
+            problems.append(
+                "weight_sync.transport 'nccl' needs rollout.gpus_per_actor and learner.gpus_per_rank of 1 or more"
+            )
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -328,13 +332,19 @@ class SftConfig(Section):
 Config = TypeVar("Config", bound=Section)
 
 
-def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = (), kind: type[Config] = RunConfig) -> Config:  # type: ignore[assignment]
+def load_config(
+    path: str | Path,
+    overrides: list[str] | tuple[str, ...] = (),
+    kind: type[Config] = RunConfig,  # type: ignore[assignment]
+) -> Config:
     """The config of a YAML file with `key.path=value` overrides (values in YAML); ConfigError lists all problems."""
     path = Path(path)
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
-        raise ConfigError(f"can't read the config: {error}", file=str(path), fix="give the path of a YAML file") from error
+        raise ConfigError(
+            f"can't read the config: {error}", file=str(path), fix="give the path of a YAML file"
+        ) from error
     except yaml.YAMLError as error:
         raise ConfigError(f"not YAML: {error}", file=str(path)) from error
     if not isinstance(values, dict):

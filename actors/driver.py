@@ -1,0 +1,110 @@
+"""The composition root of a GRPO run: Ray, the roles on it, the loop, and the end of it all."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from vlaa_ray.config import RunConfig
+from vlaa_ray.run_folder import RunFolder
+
+_TEARDOWN_S = 20.0
+
+
+def run_training(config: RunConfig, resume: str = "auto") -> None:
+    """Train, or go on where the run of this name stopped; returns when it has finished, else raises one typed cause."""
+    folder = RunFolder.open(config, resume)
+    if folder.finished:
+        return
+    try:
+        _run(config, folder)
+    except BaseException as error:
+        folder.fail(error)
+        raise
+    folder.finish()
+
+
+def _run(config: RunConfig, folder: RunFolder) -> None:
+    from vlaa_ray.session import Session
+
+    with Session(config, folder) as session:
+        import ray
+
+        from actors.placement import start_ray
+        from vlaa_ray.placement import plan
+
+        session.phase("start")
+        try:
+            start_ray(config, plan(config))
+            asyncio.run(_train(config, folder, session))
+        finally:
+            ray.shutdown()
+
+
+async def _train(config: RunConfig, folder: RunFolder, session: Any) -> None:
+    from actors.placement import Reservation
+    from actors.pools import RewardPool, RolloutPool
+    from actors.ranks import LearnerRanks
+    from vlaa_ray.data.dataset import open_dataset
+    from vlaa_ray.loop import train
+    from vlaa_ray.placement import plan
+    from vlaa_ray.roles import Roles
+
+    session.listen_for_signals()
+    note = session.progress.note
+    data = config.data
+    prompts = open_dataset(data.train, data, data.num_train)
+    heldout = open_dataset(data.heldout, data, data.num_heldout)
+    reservation = Reservation(plan(config), config.deadlines.start_s, note)
+    spawn = functools.partial(_spawner, config, folder.log_dir.resolve(), reservation)
+    learner = LearnerRanks(config, spawn("learner"))
+    rollouts = RolloutPool(config, spawn("rollout"), note)
+    rewards = RewardPool(config, spawn("reward"), note)
+    await session.stoppable(asyncio.gather(learner.start(), rollouts.start(), rewards.start()))
+    await train(config, prompts, heldout, Roles(rollouts=rollouts, rewards=rewards, learner=learner), session)
+
+
+def _spawner(config: RunConfig, log_dir: Path, reservation: Any, role: str) -> Callable[[int], Any]:
+    """Index to the handle of a new actor of the role, in its bundle."""
+    import ray
+
+    from actors.learner_actor import LearnerActor
+    from actors.reward_actor import RewardActor
+    from actors.rollout_actor import RolloutActor
+
+    prefix = f"vlaa-{config.run.name}-{os.getpid()}-"
+
+    def spawn(index: int) -> Any:
+        options = reservation.options(role, index) | {"runtime_env": {"env_vars": _environment(config, role)}}
+        log_file = str(log_dir / f"{role}_{index}.log")
+        if role == "learner":
+            return ray.remote(LearnerActor).options(**options).remote(config, index, log_file, prefix)
+        if role == "rollout":
+            return ray.remote(RolloutActor).options(**options).remote(config, log_file, prefix)
+        return ray.remote(RewardActor).options(**options).remote(config, log_file, prefix)
+
+    return spawn
+
+
+def _environment(config: RunConfig, role: str) -> dict[str, str]:
+    """Variables that must be set before the actor's first import."""
+    learner = config.learner
+    threads = {
+        "learner": learner.num_threads or max(1, int(learner.cpus_per_rank)),
+        "rollout": max(1, int(config.rollout.cpus_per_actor)),
+        "reward": 1,
+    }[role]
+    environment = {
+        "OMP_NUM_THREADS": str(threads),
+        "TOKENIZERS_PARALLELISM": "false",
+        # where the interpreter's tools are: DeepSpeed builds an operator with ninja
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+    }
+    if role == "learner" and not learner.gpus_per_rank:
+        environment["DS_ACCELERATOR"] = "cpu"
+    return environment

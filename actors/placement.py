@@ -1,0 +1,84 @@
+"""The plan of `vlaa_ray.placement` made real: all bundles of a run reserved at once, or a clear refusal."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from typing import Any
+
+import ray
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from vlaa_ray.config import RunConfig, SftConfig
+from vlaa_ray.errors import PlacementError
+from vlaa_ray.placement import Placement
+
+_REPORT_EVERY_S = 30.0
+
+
+def start_ray(config: RunConfig | SftConfig, plan: Placement) -> None:
+    """Join the cluster of the Ray job that this process is in; else the config's, or start a Ray of our own.
+
+    Our own gets as many logical CPUs as the plan asks for, so that a small machine runs the roles in turns.
+    """
+    in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
+    if config.ray.address == "local" and not in_job:
+        os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+        ray.init(
+            address="local",
+            num_cpus=max(os.cpu_count() or 1, math.ceil(plan.total_cpus)),
+            object_store_memory=config.ray.object_store_bytes,
+            include_dashboard=False,
+            **options,
+        )
+    else:
+        ray.init(address="auto" if in_job else config.ray.address, **options)
+
+
+class Reservation:
+    """The bundles of a run; `options(role, index)` puts an actor into its own."""
+
+    def __init__(self, plan: Placement, timeout_s: float, note: Any) -> None:
+        self._first = {}
+        bundles: list[dict[str, float]] = []
+        for role, wanted in plan.bundles.items():
+            self._first[role] = len(bundles)
+            bundles += wanted
+        self._bundles = bundles
+        self._group: PlacementGroup = placement_group(bundles, strategy="PACK")
+        deadline = time.monotonic() + timeout_s
+        while not self._group.wait(min(_REPORT_EVERY_S, max(0.1, deadline - time.monotonic()))):
+            if time.monotonic() >= deadline:
+                remove_placement_group(self._group)
+                raise PlacementError(
+                    f"the cluster could not hold the run within {timeout_s:g} s",
+                    needed=_total(bundles),
+                    cluster=_known(ray.cluster_resources()),
+                    free=_known(ray.available_resources()),
+                    fix="add nodes, end other jobs, or ask for less (rollout.num_actors, learner.num_ranks, cpus_per_…)",
+                )
+            note(f"waiting for resources: needed {_total(bundles)}, free {_known(ray.available_resources())}")
+
+    def options(self, role: str, index: int) -> dict[str, Any]:
+        """Options for `ray.remote(...)`: the resources of the bundle, and the bundle."""
+        number = self._first[role] + index
+        bundle = self._bundles[number]
+        return {
+            "num_cpus": bundle.get("CPU", 0),
+            "num_gpus": bundle.get("GPU", 0),
+            "max_restarts": 0,  # an actor's state is weights: the pools replace it, and load them
+            "scheduling_strategy": PlacementGroupSchedulingStrategy(
+                self._group, placement_group_bundle_index=number, placement_group_capture_child_tasks=True
+            ),
+        }
+
+
+def _total(bundles: list[dict[str, float]]) -> dict[str, float]:
+    return {kind: sum(bundle.get(kind, 0.0) for bundle in bundles) for kind in ("CPU", "GPU")}
+
+
+def _known(resources: dict[str, float]) -> dict[str, float]:
+    return {kind: resources.get(kind, 0.0) for kind in ("CPU", "GPU")}

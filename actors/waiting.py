@@ -1,0 +1,31 @@
+"""Waits for Ray with a deadline and a name for what is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import Any, TypeVar
+
+from vlaa_ray.errors import DeadlineExceeded
+
+Result = TypeVar("Result")
+
+
+async def wait_for(awaited: Awaitable[Result], timeout_s: float, what: str) -> Result:
+    """The result of a remote call; DeadlineExceeded says what didn't come."""
+    try:
+        return await asyncio.wait_for(_result(awaited), timeout_s)
+    except TimeoutError:
+        raise DeadlineExceeded(
+            f"no answer within {timeout_s:g} s: {what}",
+            fix="look at logs/ in the run folder; raise the deadline if it is only slow",
+        ) from None
+
+
+async def wait_for_all(awaited: Sequence[Awaitable[Any]], timeout_s: float, what: str) -> list[Any]:
+    """The results of all; as soon as one fails, its error."""
+    return await wait_for(asyncio.gather(*(_result(one) for one in awaited)), timeout_s, what)
+
+
+async def _result(awaited: Awaitable[Result]) -> Result:
+    return await awaited  # an ObjectRef is awaitable, but not a coroutine

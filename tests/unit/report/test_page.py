@@ -1,0 +1,157 @@
+"""The page: whole and self-contained for a good run, clear for a broken one, and safe whatever a model writes."""
+
+import json
+from html.parser import HTMLParser
+
+import pytest
+
+from vlaa_ray.report import write_report
+from vlaa_ray.report.page import flat
+
+VOID = {"meta", "img", "link", "br", "input", "hr"}
+NASTY = "</pre><script>alert(1)</script><img src=x onerror=alert(2)>\"'&amp;<style>*{display:none}</style>{{ 7*7 }}"
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text of a page; fails on tags that are not closed in order."""
+
+    def __init__(self, html):
+        super().__init__(convert_charrefs=True)
+        self.open, self.tags, self.attributes, self.text, self.style = [], [], [], [], ""
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attributes]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attributes]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "style":
+            self.style += data
+        else:
+            self.text.append(data)
+
+    @property
+    def words(self):
+        return " ".join(" ".join(self.text).split())
+
+
+def page_of(run):
+    return Page(write_report(run).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def finished(finished_run):
+    return Page((finished_run / "report.html").read_text(encoding="utf-8"))
+
+
+def test_a_finished_run_has_its_result_its_curves_and_its_facts(finished):
+    for text in ("finished", "last step 80", "+0.162 ± 0.035", "0.744", "Held-out reward", "builtin:train", "0.32.0"):
+        assert text in finished.words, text
+    figures = finished.tags.count("figure")
+    assert figures == 17 and finished.tags.count("figcaption") == figures
+    assert "There is no" not in finished.words
+
+
+def test_pictures_are_inside_and_boxes_are_drawn_on_the_iou_ones(finished):
+    images = [value for tag, name, value in finished.attributes if (tag, name) == ("img", "src")]
+    assert len(images) == 20 and all(value.startswith("data:image/png;base64,") for value in images)
+    boxes = [value for tag, name, value in finished.attributes if (tag, name) == ("rect", "class")]
+    assert boxes.count("gold") == 4 and boxes.count("predicted") == 4
+    spoken = [value for tag, name, value in finished.attributes if name == "aria-label" and "predicted box" in value]
+    assert "predicted box from 0.05, 0.10 to 0.45, 0.60." in " ".join(spoken)
+
+
+def test_nothing_is_fetched_and_nothing_runs(finished):
+    assert not {"script", "iframe", "object", "embed", "form", "link", "base"} & set(finished.tags)
+    for _, name, value in finished.attributes:
+        assert not name.startswith("on")
+        if name in ("src", "href", "xlink:href"):
+            assert value.startswith(("data:image/png;base64,", "#")), value
+    assert "@import" not in finished.style and "url(" not in finished.style
+    policy = [value for _, name, value in finished.attributes if name == "content" and "default-src" in value]
+    assert policy and "default-src 'none'" in policy[0]
+
+
+def test_it_can_be_read_without_seeing_it(finished):
+    assert ("html", "lang", "en") in finished.attributes
+    images = finished.tags.count("img")
+    assert len([1 for tag, name, value in finished.attributes if (tag, name) == ("img", "alt") and value]) == images
+    headings = [int(tag[1]) for tag in finished.tags if tag in ("h1", "h2", "h3", "h4")]
+    assert headings[0] == 1 and headings.count(1) == 1
+    assert all(after <= before + 1 for before, after in zip(headings, headings[1:], strict=False))
+    assert finished.tags.count("caption") == finished.tags.count("table") == 2
+
+
+def test_a_failed_run_says_why(make_run):
+    page = page_of(make_run(finished=False))
+    for text in ("Why the run ended", "LearnerError", "learner rank 1 died", "line 1", "failed", "last step 40"):
+        assert text in page.words, text
+
+
+def test_text_of_models_and_data_stays_text(make_run):
+    run = make_run(num_steps=2, evaluate=False, rollouts=False)
+    nasty = {key: NASTY for key in ("prompt_id", "source", "question", "gold", "completion", "extracted", "reason")}
+    row = nasty | {"step": 1, "verifier_type": "mcq", "reward": 0.0, "finish_reason": NASTY, "parts": {NASTY: 1.0}}
+    row["images"] = [{"path": NASTY}]
+    think = row | {"completion": f"<think>{NASTY}</think><answer>{NASTY}", "reward": 1.0, "gold": {NASTY: [NASTY]}}
+    (run / "rollouts" / "step_000001.jsonl").write_text(json.dumps(row) + "\n" + json.dumps(think) + "\n")
+    state = {"state": NASTY, "cause": {"type": NASTY, NASTY: [NASTY]}, "versions": {NASTY: NASTY}, NASTY: NASTY}
+    (run / "run.json").write_text(json.dumps(state))
+    (run / "config.yaml").write_text(json.dumps({"run": {"name": NASTY}, NASTY: NASTY, "model": {"path": NASTY}}))
+    plain = page_of(make_run("plain", num_steps=2, evaluate=False, rollouts=False))
+    page = page_of(run)
+    assert not {"script", "iframe"} & set(page.tags)
+    assert page.tags.count("style") == plain.tags.count("style") and page.tags.count("img") == plain.tags.count("img")
+    assert not any(name.startswith("on") for _, name, _ in page.attributes)
+    assert page.words.count("<script>alert(1)</script>") >= 15 and "{{ 7*7 }}" in page.words
+
+
+def test_lone_surrogates_and_control_characters_do_not_stop_it(make_run):
+    run = make_run(num_steps=1, evaluate=False, rollouts=False)
+    row = {"step": 1, "verifier_type": "math", "reward": 0.5, "completion": "a\ud83d\x00\u202eb", "question": "\x1b[2J"}
+    (run / "rollouts" / "step_000001.jsonl").write_text(json.dumps(row) + "\n")
+    assert "reward 0.500" in page_of(run).words
+
+
+def test_an_empty_folder_gives_a_page_that_says_what_is_missing(tmp_path):
+    page = page_of(tmp_path)
+    for text in (
+        "no metrics.jsonl",
+        "no run.json",
+        "no config.yaml",
+        "no held-out evaluation",
+        "No step has been finished",
+    ):
+        assert text in page.words, text
+    for text in ("No times were logged", "There are no rollouts"):
+        assert text in page.words, text
+
+
+def test_damaged_files_become_remarks(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\noops\n{"step": 2}\n')
+    (tmp_path / "run.json").write_text("{")
+    (tmp_path / "config.yaml").write_text("- a\n- b\n")
+    words = page_of(tmp_path).words
+    for text in ("metrics.jsonl can't be read", "run.json can't be read", "config.yaml doesn't hold a mapping"):
+        assert text in words, text
+
+
+def test_odd_values_in_metrics_do_not_stop_it(tmp_path):
+    lines = ['{"step": 0, "eval/reward/mean": null, "x": "y"}', '{"step": 1, "reward/mean": NaN, "policy/kl": 0.1}']
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
+    assert "KL from the reference" in page_of(tmp_path).words
+
+
+def test_flat_joins_keys_with_dots():
+    assert flat({"run": {"seed": 0, "x": {"y": []}}, "empty": {}}) == {"run.seed": 0, "run.x.y": [], "empty": {}}

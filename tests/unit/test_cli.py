@@ -1,0 +1,197 @@
+"""The command line: quick help, one clean message an error, the right exit code, and only our own actors."""
+
+import importlib.machinery
+import signal
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vlaa_ray import cli
+from vlaa_ray.cli import main
+from vlaa_ray.errors import CheckpointError, LearnerError, RunInterrupted
+
+ROOT = Path(__file__).parents[2]
+CONFIG_3B = str(ROOT / "configs" / "vlaa_thinker_3b.yaml")
+COMMANDS = ["train", "sft", "config", "report", "submit", "doctor"]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    file = tmp_path / "trial.yaml"
+    file.write_text(f"run: {{name: trial, num_steps: 5, dir: {tmp_path / 'runs'}}}\nmodel: {{path: m}}\n")
+    return str(file)
+
+
+@pytest.fixture
+def calls(monkeypatch) -> list:
+    """Replaces what the commands hand over to; collects what they were given."""
+    given: list = []
+
+    def module(name: str, **functions: object) -> None:
+        made = types.ModuleType(name)
+        vars(made).update(functions)
+        monkeypatch.setitem(sys.modules, name, made)
+
+    module("actors.driver", run_training=lambda *args: given.append(("train", *args)))
+    module("actors.sft", run_sft=lambda *args: given.append(("sft", *args)))
+    module("actors.submit", submit=lambda *args: given.append(("submit", *args)) or 5)
+    module(
+        "vlaa_ray.report",
+        write_report=lambda folder: given.append(("report", folder)) or folder / "report.html",
+        final_table=lambda folder: "a table",
+    )
+    return given
+
+
+def test_help_is_quick_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom vlaa_ray.cli import main\n"
+        "codes = [main([*command, '--help']) for command in COMMANDS]\n"
+        "assert codes == [0] * len(COMMANDS), codes\n"
+        "heavy = {'torch', 'ray', 'vllm', 'transformers', 'matplotlib', 'deepspeed', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    ).replace("COMMANDS", repr([[], *[[command] for command in COMMANDS]]))
+    subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=True)
+    fastest = min(timed_help(command) for command in COMMANDS)
+    assert fastest < 1.0  # the quickest of six, as other work may share the machine
+
+
+def timed_help(command: str) -> float:
+    start = time.monotonic()
+    subprocess.run([sys.executable, "-m", "vlaa_ray", command, "--help"], capture_output=True, timeout=60, check=True)
+    return time.monotonic() - start
+
+
+def test_train_hands_over_and_shows_the_result(config: str, calls: list, capsys, tmp_path: Path) -> None:
+    assert main(["train", "--config", config, "run.seed=3", "--resume", "never", "rollout.group_size=4"]) == 0
+    (_, loaded, resume), (_, folder) = calls
+    assert (loaded.run.seed, loaded.rollout.group_size, resume) == (3, 4, "never")
+    assert folder == tmp_path / "runs" / "trial"
+    shown = capsys.readouterr().out
+    assert "a table" in shown and "trial/report.html" in shown
+
+
+def test_sft_loads_its_own_kind_of_config(config: str, calls: list) -> None:
+    assert main(["sft", "--config", config, "sft.samples_per_step=9"]) == 0
+    _, loaded, resume = calls[0]
+    assert (loaded.sft.samples_per_step, resume) == (9, "auto")
+
+
+def test_submit_passes_the_command_on_and_ends_with_its_code(calls: list) -> None:
+    line = ["submit", "--address", "http://head:8265", "--no-wait", "--", "train", "--config", "c.yaml", "run.seed=1"]
+    assert main(line) == 5
+    assert calls == [("submit", "http://head:8265", ["train", "--config", "c.yaml", "run.seed=1"], Path("."), False)]
+    assert main(["submit", "--", "rm", "-rf"]) == 2
+    assert main(["submit", "--working-dir", "/code", "--", "doctor"]) == 5
+    assert calls[-1] == ("submit", None, ["doctor"], Path("/code"), True)
+
+
+def test_config_prints_what_reloads(config: str, capsys, tmp_path: Path) -> None:
+    assert main(["config", config, "grpo.preset=paper"]) == 0
+    values = yaml.safe_load(capsys.readouterr().out)
+    assert values["grpo"]["kl"] == {"coefficient": 1e-3, "target": 5e-4, "horizon": 10_000.0, "estimator": "k3"}
+    (tmp_path / "sft.yaml").write_text("run: {name: x, num_steps: 1}\nmodel: {path: m}\nsft: {}\n")
+    assert main(["config", str(tmp_path / "sft.yaml")]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["sft"]["samples_per_step"] == 64
+
+
+def test_a_dry_run_needs_no_gpu_and_says_what_would_run(capsys, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    assert main(["train", "--config", CONFIG_3B, "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    for part in ("Placement", "optimizer states", "100,352", "5e-07 at update 392", "3,754,622,976 parameters"):
+        assert part in shown
+    assert not (tmp_path / "runs").exists()  # nothing is written
+    assert main(["train", "--config", CONFIG_3B, "--dry-run", "learner.gradient_checkpointing=false"]) == 1
+    captured = capsys.readouterr()
+    assert "PlacementError: the run would not fit" in captured.err and "Placement" in captured.out
+
+
+def test_config_problems_are_one_message_and_code_two(config: str, capsys) -> None:
+    assert main(["train", "--config", config, "run.num_step=3", "rollout.group_size=[bold]"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("ConfigError: 2 problem(s)") and captured.out == ""
+    assert "did you mean 'run.num_steps'?" in captured.err and "Traceback" not in captured.err
+    assert "[bold]" in captured.err or "'bold'" in captured.err  # text of users is no markup
+    assert main(["train", "--config", "/no/such/file"]) == 2
+    assert "Fix: give the path of a YAML file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error, code, says",
+    [
+        (
+            LearnerError("rank 1 died", rank=1, fix="see its log"),
+            1,
+            "LearnerError: rank 1 died\nrank=1\nFix: see its log\n",
+        ),
+        (CheckpointError("[/red] missing"), 1, "CheckpointError: [/red] missing\n"),
+        (RunInterrupted("stopped", signal=int(signal.SIGTERM)), 143, "RunInterrupted: stopped\nsignal=15\n"),
+    ],
+)
+def test_a_typed_error_ends_with_its_message_and_code(config, calls, monkeypatch, capsys, error, code, says) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(sys.modules["actors.driver"], "run_training", fails)
+    assert main(["train", "--config", config]) == code
+    assert capsys.readouterr().err == says
+
+
+def test_an_unexpected_error_leaves_its_traceback(config, calls, monkeypatch, capsys, caplog) -> None:
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(sys.modules["actors.driver"], "run_training", fails)
+    assert main(["train", "--config", config]) == 1
+    assert "ZeroDivisionError: a bug" in capsys.readouterr().err
+    assert caplog.records[-1].exc_info[0] is ZeroDivisionError and "in fails" in caplog.text
+
+
+def test_ctrl_c_is_130(config, calls, monkeypatch) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["actors.driver"], "run_training", stopped)
+    assert main(["train", "--config", config]) == 130
+
+
+@pytest.mark.parametrize("line", [["train"], ["nonsense"], ["train", "--config"], ["train", "--nonsense"]])
+def test_a_wrong_command_line_is_code_two(line: list[str], capsys) -> None:
+    assert main(line) == 2
+    assert "Error: " in capsys.readouterr().err
+
+
+def test_a_foreign_package_called_actors_is_refused(config, calls, monkeypatch, capsys, tmp_path: Path) -> None:
+    foreign = importlib.machinery.ModuleSpec("actors", None, origin=str(tmp_path / "actors" / "__init__.py"))
+    for spec in (foreign, None, importlib.machinery.ModuleSpec("actors", None)):
+        monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name, spec=spec: spec)
+        assert main(["train", "--config", config]) == 2
+        assert "another package called 'actors'" in capsys.readouterr().err
+    assert calls == []
+
+
+def test_report_wants_a_run_folder(calls: list, capsys, tmp_path: Path) -> None:
+    assert main(["report", str(tmp_path)]) == 2
+    assert "not a run folder" in capsys.readouterr().err
+    (tmp_path / "config.yaml").touch()
+    assert main(["report", str(tmp_path)]) == 0
+    assert calls == [("report", tmp_path)]
+
+
+def test_doctor_ends_with_two_if_something_is_broken(monkeypatch, capsys, config: str) -> None:
+    from vlaa_ray import doctor
+
+    seen = []
+    finding = doctor.Finding("ninja", False, "not found", "on PATH", "pip install ninja")
+    monkeypatch.setattr(doctor, "diagnose", lambda config: seen.append(config) or [finding])
+    assert main(["doctor", "--config", config]) == 2
+    assert seen[0].run.name == "trial" and "pip install ninja" in capsys.readouterr().out
+    monkeypatch.setattr(doctor, "diagnose", lambda config: [doctor.Finding("ninja", True, "here")])
+    assert main(["doctor"]) == 0

@@ -1,0 +1,168 @@
+"""The configuration: unknown keys name the nearest, all problems come at once, and what is dumped reloads equal."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from vlaa_ray.config import PAPER_SYSTEM_PROMPT, RunConfig, SftConfig, dump_config, load_config
+from vlaa_ray.errors import ConfigError
+
+BASE = {"run": {"name": "x", "num_steps": 3}, "model": {"path": "m"}}
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def write(**sections: Any) -> Path:
+        file = tmp_path / "config.yaml"
+        file.write_text(yaml.safe_dump({**BASE, **sections}))
+        return file
+
+    return write
+
+
+def test_overrides_are_yaml_and_win(write) -> None:
+    config = load_config(
+        write(rollout={"temperature": 0.5}),
+        ["run.num_steps=7", "rollout.temperature=0.8", "data.verifier_types=[digit, iou]", "model.system_prompt=null"],
+    )
+    assert (config.run.num_steps, config.rollout.temperature) == (7, 0.8)
+    assert config.data.verifier_types == ("digit", "iou") and config.model.system_prompt is None
+    assert load_config(write()).model.system_prompt == PAPER_SYSTEM_PROMPT
+
+
+@pytest.mark.parametrize(
+    "override, says",
+    [
+        ("run.num_step=3", "run.num_step: unknown key; did you mean 'run.num_steps'?"),
+        ("rollout.tempature=1", "rollout.tempature: unknown key; did you mean 'rollout.temperature'?"),
+        ("learner.optim.lerning_rate=1", "did you mean 'learner.optim.learning_rate'?"),
+        ("grpo.kl.coeficient=1", "did you mean 'grpo.kl.coefficient'?"),
+        ("max_stalenes=1", "max_stalenes: unknown key; did you mean 'max_staleness'?"),
+        ("run.zzz=1", "run.zzz: unknown key; known keys: name, num_steps, seed, dir"),
+        ("rollout.group_size=1", "rollout.group_size: Input should be greater than or equal to 2, got 1"),
+        ("grpo.preset=ppo", "grpo.preset: Input should be 'paper', 'dapo' or 'dr_grpo', got 'ppo'"),
+        ("run.name=../x", "run.name: String should match pattern"),
+        ("model.min_pixels=2000000", "min_pixels (2000000) is above max_pixels (1003520)"),
+        ("learner.optim.min_learning_rate=1", "min_learning_rate (1.0) is above learning_rate (1e-06)"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(write, override: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(), [override])
+    assert says in str(caught.value) and "1 problem(s)" in str(caught.value)
+    assert caught.value.facts["file"].endswith("config.yaml")
+
+
+def test_all_problems_come_at_once(write) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(rolout={}), ["run.num_steps=0", "rollout.temperature=hot", "model.dtype=fp8"])
+    text = str(caught.value)
+    assert "4 problem(s)" in text
+    for key in ("rolout", "run.num_steps", "rollout.temperature", "model.dtype"):
+        assert f"- {key}: " in text
+
+
+@pytest.mark.parametrize(
+    "overrides, says",
+    [
+        (["rollout.prompts_per_step=10", "learner.updates_per_step=4"], "(10) can't be shared out"),
+        (["rollout.prompts_per_step=12", "learner.updates_per_step=4", "learner.num_ranks=2"], "= 8"),
+        (["rollout.max_prompt_tokens=16200"], "(16384) can't hold one prompt and one completion"),
+        (["weight_sync.transport=nccl"], "'nccl' needs rollout.gpus_per_actor and learner.gpus_per_rank"),
+    ],
+)
+def test_rules_across_sections(write, overrides: list[str], says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(), overrides)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text, overrides, says",
+    [
+        ("run: [", [], "not YAML"),
+        ("- 1", [], "must be a mapping"),
+        ("run: {name: x, num_steps: 1}\nmodel: {path: m}", ["seed"], "must be key=value"),
+        ("run: {name: x, num_steps: 1}\nmodel: {path: m}", ["run.name.first=1"], "is a value, not a section"),
+        ("run: {name: x, num_steps: 1}\nmodel: {path: m}", ["run.seed=["], "not a YAML value"),
+        ("", [], "run: Field required"),
+    ],
+)
+def test_files_and_overrides_that_make_no_config(tmp_path: Path, text: str, overrides: list[str], says: str) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=says):
+        load_config(file, overrides)
+
+
+def test_a_missing_file_is_a_config_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="can't read the config"):
+        load_config(tmp_path / "none.yaml")
+
+
+def test_the_paper_preset_is_the_papers() -> None:
+    grpo = RunConfig.model_validate({**BASE, "grpo": {"preset": "paper"}}).grpo
+    assert (grpo.kl.coefficient, grpo.kl.target) == (1e-3, 5e-4)  # section 4.4, "KL2"
+    assert (grpo.aggregation, grpo.advantage) == ("grpo", "std")
+
+
+def test_the_dapo_and_dr_grpo_presets() -> None:
+    dapo = RunConfig.model_validate({**BASE, "grpo": {"preset": "dapo"}}).grpo
+    assert (dapo.aggregation, dapo.clip_low, dapo.clip_high) == ("dapo", 0.2, 0.28)  # arXiv 2503.14476, section 4.1
+    assert dapo.resample_zero_variance and dapo.mask_overlong and dapo.kl.coefficient == 0
+    dr_grpo = RunConfig.model_validate({**BASE, "grpo": {"preset": "dr_grpo"}}).grpo
+    assert (dr_grpo.aggregation, dr_grpo.advantage) == ("dr_grpo", "mean_only")  # arXiv 2503.20783, section 3.2
+
+
+def test_keys_beside_a_preset_win() -> None:
+    grpo = RunConfig.model_validate({**BASE, "grpo": {"preset": "paper", "clip_low": 0.1, "kl": {"target": None}}}).grpo
+    assert (grpo.clip_low, grpo.kl.coefficient, grpo.kl.target) == (0.1, 1e-3, None)
+
+
+def test_the_tree_is_frozen() -> None:
+    config = RunConfig.model_validate(BASE)
+    with pytest.raises(ValidationError):
+        config.run.seed = 1  # type: ignore[misc]
+
+
+def reload(config: RunConfig | SftConfig, folder: Path) -> RunConfig | SftConfig:
+    file = folder / "dumped.yaml"
+    file.write_text(dump_config(config), encoding="utf-8")
+    return load_config(file, kind=type(config))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    name=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True),
+    seed=st.integers(),
+    prompt=st.none() | st.text(),
+    temperature=st.floats(0, 2, exclude_min=True),
+    learning_rate=st.floats(1e-12, 1.0),
+    preset=st.sampled_from([None, "paper", "dapo", "dr_grpo"]),
+    kl=st.fixed_dictionaries({}, optional={"coefficient": st.floats(0, 10), "target": st.none() | st.floats(1e-9, 1)}),
+    types=st.lists(st.sampled_from(["digit", "mcq", "math", "iou", "open_ended"]), unique=True),
+)
+def test_what_is_dumped_reloads_equal(
+    tmp_path_factory, name, seed, prompt, temperature, learning_rate, preset, kl, types
+) -> None:
+    config = RunConfig.model_validate(
+        {
+            "run": {"name": name, "num_steps": 5, "seed": seed},
+            "model": {"path": "m", "system_prompt": prompt},
+            "data": {"verifier_types": types},
+            "rollout": {"temperature": temperature},
+            "grpo": {"preset": preset, "kl": kl},
+            "learner": {"optim": {"learning_rate": learning_rate}},
+        }
+    )
+    assert reload(config, tmp_path_factory.getbasetemp()) == config
+
+
+def test_a_supervised_config_reloads_equal(tmp_path: Path) -> None:
+    config = SftConfig.model_validate({**BASE, "sft": {"samples_per_step": 3}})
+    assert reload(config, tmp_path) == config

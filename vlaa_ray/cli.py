@@ -1,0 +1,209 @@
+"""The command line, `vlaa-ray` or `python -m vlaa_ray`: parses, asks the right module, and ends with the right code.
+
+Exit codes: 0 done, 1 failed, 2 wrong config or command line, 130 and 143 stopped by SIGINT and SIGTERM. Heavy
+modules are imported by the commands that need them, so that every `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import vlaa_ray
+from vlaa_ray.errors import ConfigError, VlaaRayError
+
+if TYPE_CHECKING:
+    from vlaa_ray.config import RunConfig, SftConfig
+
+app = typer.Typer(
+    name="vlaa-ray",
+    help=vlaa_ray.__doc__,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # plain help: rich would double the time it takes
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+log = logging.getLogger(__name__)
+
+ConfigFile = Annotated[Path, typer.Option("--config", metavar="FILE", help="YAML file of the run.")]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="For example run.num_steps=3.")]
+Resume = Annotated[
+    str,
+    typer.Option(metavar="auto|never|DIR", help="Continue the run of this name, start only, or continue from DIR."),
+]
+
+
+@app.command()
+def train(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    resume: Resume = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and check only; needs no GPU.")] = False,
+) -> None:
+    """Train with GRPO, and show what it gained."""
+    from vlaa_ray.config import load_config
+
+    loaded: RunConfig = load_config(config, overrides or [])
+    if dry_run:
+        return _plan(loaded)
+    _require_own_actors()
+    from actors.driver import run_training
+
+    run_training(loaded, resume)
+    _show_results(loaded)
+
+
+@app.command()
+def sft(config: ConfigFile, overrides: Overrides = None, resume: Resume = "auto") -> None:
+    """Train on worked answers (supervised), with Ray Train."""
+    from vlaa_ray.config import SftConfig, load_config
+
+    loaded = load_config(config, overrides or [], SftConfig)
+    _require_own_actors()
+    from actors.sft import run_sft
+
+    run_sft(loaded, resume)
+
+
+@app.command("config")
+def show_config(file: Annotated[Path, typer.Argument(metavar="FILE")], overrides: Overrides = None) -> None:
+    """Print a file's resolved config, with every default."""
+    from vlaa_ray.config import dump_config
+
+    typer.echo(dump_config(_load(file, overrides or [])), nl=False)
+
+
+@app.command()
+def report(run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="For example runs/quickstart.")]) -> None:
+    """Write the report of a run, and print its table."""
+    if not (run_dir / "config.yaml").is_file():
+        raise ConfigError("not a run folder: it has no config.yaml", folder=str(run_dir), fix="give runs/NAME")
+    _print_report(run_dir)
+
+
+@app.command()
+def submit(
+    args: Annotated[list[str], typer.Argument(metavar="-- COMMAND", help="What to run there.")],
+    address: Annotated[
+        str | None, typer.Option(metavar="URL", help="Ray's dashboard; null for this machine's.")
+    ] = None,
+    working_dir: Annotated[Path, typer.Option(metavar="DIR", help="Sent to the cluster.")] = Path("."),
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the log, and end with the job's code.")] = True,
+) -> None:
+    """Run a command on a Ray cluster: submit -- train --config FILE."""
+    commands = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
+    if args[0] not in commands:
+        raise ConfigError(f"unknown command {args[0]!r}", fix=f"one of {', '.join(commands)}, after --")
+    _require_own_actors()
+    from actors.submit import submit as submit_job
+
+    raise typer.Exit(submit_job(address, args, working_dir, wait))
+
+
+@app.command()
+def doctor(
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Hold the machine against it.")
+    ] = None,
+) -> None:
+    """Say what would break a run here; then exit 2."""
+    from rich.console import Console
+
+    from vlaa_ray.doctor import diagnose, is_broken, table
+
+    findings = diagnose(_load(config, []) if config else None)
+    Console().print(table(findings))
+    if is_broken(findings):
+        raise typer.Exit(2)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    try:
+        app(args, prog_name="vlaa-ray")
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else 1
+    except VlaaRayError as error:
+        log.debug("the run ended", exc_info=error)
+        _print_error(error)
+        return error.exit_code
+    except Exception as error:
+        log.exception("unexpected error")
+        _complain(type(error).__name__, str(error), "This is a bug: please report it, with the traceback above.")
+        return 1
+    return 0
+
+
+def _plan(config: RunConfig) -> None:
+    from rich.console import Console
+
+    from vlaa_ray.dry_run import examine, failed, show
+
+    examined = examine(config)
+    show(examined, Console())
+    if error := failed(examined):
+        raise error
+
+
+def _show_results(config: RunConfig) -> None:
+    from vlaa_ray.run_folder import run_path
+
+    _print_report(run_path(config))
+
+
+def _print_report(run_dir: Path) -> None:
+    from rich.console import Console
+
+    from vlaa_ray.report import final_table, write_report
+
+    path = write_report(run_dir)
+    console = Console()
+    console.print(final_table(run_dir))
+    console.print(f"Report: {path}", soft_wrap=True, highlight=False)
+
+
+def _load(file: Path, overrides: list[str]) -> RunConfig | SftConfig:
+    """The config in `file`; one with a section `sft` is a supervised run."""
+    import yaml
+
+    from vlaa_ray.config import RunConfig, SftConfig, load_config
+
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        values = None  # load_config says what is wrong
+    supervised = isinstance(values, dict) and "sft" in values
+    return load_config(file, overrides, SftConfig) if supervised else load_config(file, overrides, RunConfig)
+
+
+def _require_own_actors() -> None:
+    """ConfigError unless the package `actors` that Python would import is the one beside `vlaa_ray`."""
+    spec = importlib.util.find_spec("actors")
+    found = Path(spec.origin).resolve() if spec and spec.origin else None
+    expected = Path(vlaa_ray.__file__).resolve().parents[1] / "actors" / "__init__.py"
+    if found != expected:
+        fix = "pip uninstall actors, then reinstall vlaa-ray; or run from the project's folder"
+        raise ConfigError(
+            "another package called 'actors' is in the way", got=str(found), expected=str(expected), fix=fix
+        )
+
+
+def _print_error(error: VlaaRayError) -> None:
+    where = ", ".join(f"{key}={value!r}" for key, value in error.facts.items())
+    _complain(type(error).__name__, error.message.strip(), where, f"Fix: {error.fix}" if error.fix else "")
+
+
+def _complain(kind: str, *lines: str) -> None:
+    """Write an error to stderr: its kind, and the lines that say something."""
+    from rich.console import Console
+    from rich.text import Text
+
+    message = Text(kind, style="bold red").append(
+        ": " + "\n".join(line for line in lines if line), style="not bold default"
+    )
+    Console(stderr=True, soft_wrap=True).print(message)

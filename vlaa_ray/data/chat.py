@@ -1,0 +1,71 @@
+"""Prompts to token ids, once: what the engine is asked with and what the learner trains on are the same ids."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from vlaa_ray.errors import DataError
+from vlaa_ray.models.families import family_of
+from vlaa_ray.records import ImageRef, Prompt
+
+
+class ChatFormat:
+    """The checkpoint's chat template with the run's system prompt, and its arithmetic of image tokens."""
+
+    def __init__(self, processor: Any, model_config: Any, system_prompt: str | None) -> None:
+        self.tokenizer = processor.tokenizer
+        self._processor = processor
+        self._system_prompt = system_prompt
+        vision = model_config.vision_config
+        self._patch_px, self._merge = vision.patch_size, vision.spatial_merge_size
+        family = family_of(model_config)
+        self.image_token_id: int = self.tokenizer.convert_tokens_to_ids(family.image_token)
+        self._control = {*self.tokenizer.all_special_tokens, *family.vision_tokens}
+
+    def prompt_token_ids(self, prompt: Prompt) -> list[int]:
+        """Ids with one image token per image, as vLLM takes them; DataError if the text holds control tokens."""
+        question = prompt.question.replace("<image>", "").strip()
+        self._refuse_control_tokens(question, "the question", prompt_id=prompt.prompt_id)
+        content: list[dict[str, str]] = [{"type": "image"} for _ in prompt.images]
+        content.append({"type": "text", "text": question})
+        messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
+        if self._system_prompt:
+            messages.insert(0, {"role": "system", "content": [{"type": "text", "text": self._system_prompt}]})
+        text = self._processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        if ids.count(self.image_token_id) != len(prompt.images):
+            raise DataError("image placeholders and images don't match", prompt_id=prompt.prompt_id)
+        return ids
+
+    def num_image_tokens(self, image: ImageRef) -> int:
+        """Tokens that an image takes, from its size alone."""
+        from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
+
+        size, factor = self._processor.image_processor.size, self._patch_px * self._merge
+        try:
+            height, width = smart_resize(
+                image.height_px, image.width_px, factor, size["shortest_edge"], size["longest_edge"]
+            )
+        except ValueError as error:
+            raise DataError(f"the model takes no image of this shape: {error}", sha256=image.sha256) from error
+        return (height // factor) * (width // factor)
+
+    def expanded_token_ids(self, prompt: Prompt) -> np.ndarray:
+        """[T] int32: the prompt's ids with each image token repeated for its features, as the learner takes them."""
+        ids = np.asarray(self.prompt_token_ids(prompt), dtype=np.int32)
+        repeats = np.ones(len(ids), dtype=np.int64)
+        repeats[ids == self.image_token_id] = [self.num_image_tokens(image) for image in prompt.images]
+        return np.repeat(ids, repeats)
+
+    def completion_token_ids(self, text: str) -> np.ndarray:
+        """[C] int32: a written answer with the end-of-turn token, as SFT trains on it; DataError as for prompts."""
+        self._refuse_control_tokens(text, "the solution")
+        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return np.asarray([*ids, self.tokenizer.eos_token_id], dtype=np.int32)
+
+    def _refuse_control_tokens(self, text: str, what: str, **facts: str) -> None:
+        for token in self._control:
+            if token in text:
+                raise DataError(f"{what} holds the control token {token!r}", **facts)

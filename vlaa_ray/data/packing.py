@@ -1,0 +1,175 @@
+"""Groups to batches: one row holds a prompt with its image once, then its completions side by side.
+
+    row = [prompt + image][completion 1]…[completion G]
+
+A mask lets each completion see the prompt and itself, and positions start again after the prompt for each.
+The logprobs are those of G separate rows, for one pass over prompt and image instead of G. The last
+token of a completion is only a target, never an input.
+
+Legend: B rows, S row length, T prompt tokens, N completion tokens of the batch, P image patches.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from vlaa_ray.errors import DataError
+from vlaa_ray.records import ImageRef
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Row:
+    """A prompt and some of its completions; `sequence_ids` say which of the update's completions they are."""
+
+    prompt_token_ids: np.ndarray  # [T], images expanded
+    images: tuple[ImageRef, ...]
+    completions: tuple[np.ndarray, ...]  # each [C]
+    sequence_ids: tuple[int, ...]
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.prompt_token_ids) + sum(len(completion) - 1 for completion in self.completions)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Batch:
+    """The tensors of one forward pass over padded rows."""
+
+    input_ids: torch.Tensor  # [B, S]
+    position_ids: torch.Tensor  # [3, B, S]: time, height, width
+    attention_mask: torch.Tensor  # [B, 1, S, S], True where a token may look
+    pixel_values: torch.Tensor  # [P, patch]
+    image_grid_thw: torch.Tensor  # [images, 3]
+    score_index: torch.Tensor  # [N] into the flattened rows: the token whose logits predict the target
+    targets: torch.Tensor  # [N]
+    sequence_ids: torch.Tensor  # [N] the completion that each target is of
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(**{name: value.to(device) for name, value in vars(self).items()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackingTools:
+    """What the model's family brings to packing; made by `learner.policy.packing_tools`."""
+
+    image_token_id: int
+    pixels: Callable[[Sequence[ImageRef]], tuple[torch.Tensor, torch.Tensor]]
+    """Images to (pixel_values [P, patch], image_grid_thw [images, 3])."""
+    positions: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    """(prompt ids [T], image_grid_thw) to M-RoPE positions [3, T]."""
+    merge_size: int
+    dummy: Row
+    """A prompt with a minimal image and no completion. It joins batches without an image, so that every rank
+    runs the same modules (and collectives) on any mix of data; it adds nothing to the loss."""
+
+
+def split_rows(rows: Sequence[Row], limit_tokens: int) -> list[Row]:
+    """The same completions in rows of at most `limit_tokens`; rows that are too long are split between completions."""
+    result: list[Row] = []
+    for row in rows:
+        prompt_tokens = len(row.prompt_token_ids)
+        start, used = 0, prompt_tokens
+        for index, completion in enumerate(row.completions):
+            extra = len(completion) - 1
+            if prompt_tokens + extra > limit_tokens:
+                raise DataError(
+                    "a prompt with one completion is longer than a micro-batch",
+                    got=prompt_tokens + extra,
+                    expected=limit_tokens,
+                    fix="raise learner.micro_batch_tokens",
+                )
+            if used + extra > limit_tokens and index > start:
+                result.append(_part(row, start, index))
+                start, used = index, prompt_tokens
+            used += extra
+        result.append(_part(row, start, len(row.completions)))
+    return result
+
+
+def micro_batches(rows: Sequence[Row], limit_tokens: int) -> Iterator[list[Row]]:
+    """Rows in lists whose padded size is at most `limit_tokens`, alike lengths together."""
+    pending: list[Row] = []
+    for row in sorted(rows, key=lambda row: row.num_tokens):
+        if pending and (len(pending) + 1) * row.num_tokens > limit_tokens:
+            yield pending
+            pending = []
+        pending.append(row)
+    if pending:
+        yield pending
+
+
+def collate(rows: Sequence[Row], tools: PackingTools) -> Batch:
+    """One batch of the rows, padded on the right; DataError if a prompt's image tokens don't match its images."""
+    if not any(row.images for row in rows):
+        rows = [*rows, tools.dummy]
+    pixel_values, grids = tools.pixels([image for row in rows for image in row.images])
+    size = max(row.num_tokens for row in rows)
+    input_ids = torch.zeros(len(rows), size, dtype=torch.long)
+    position_ids = torch.zeros(3, len(rows), size, dtype=torch.long)
+    segments = torch.full((len(rows), size), -1, dtype=torch.long)
+    score_index: list[np.ndarray] = []
+    targets: list[np.ndarray] = []
+    sequence_ids: list[np.ndarray] = []
+    first_image = 0
+    for index, row in enumerate(rows):
+        prompt_tokens = len(row.prompt_token_ids)
+        prompt_ids = torch.from_numpy(row.prompt_token_ids.astype(np.int64))
+        grid = grids[first_image : first_image + len(row.images)]
+        first_image += len(row.images)
+        _check_image_tokens(prompt_ids, grid, tools)
+        input_ids[index, :prompt_tokens] = prompt_ids
+        prompt_positions = tools.positions(prompt_ids, grid)
+        position_ids[:, index, :prompt_tokens] = prompt_positions
+        segments[index, :prompt_tokens] = 0
+        next_position, start = int(prompt_positions.max()) + 1, prompt_tokens
+        for number, (completion, sequence_id) in enumerate(zip(row.completions, row.sequence_ids, strict=True)):
+            inputs = len(completion) - 1
+            end = start + inputs
+            input_ids[index, start:end] = torch.from_numpy(completion[:-1].astype(np.int64))
+            position_ids[:, index, start:end] = torch.arange(next_position, next_position + inputs)
+            segments[index, start:end] = number + 1
+            predictors = np.concatenate([[prompt_tokens - 1], np.arange(start, end)])
+            score_index.append(predictors + index * size)
+            targets.append(completion)
+            sequence_ids.append(np.full(len(completion), sequence_id))
+            start = end
+    return Batch(
+        input_ids=input_ids,
+        position_ids=position_ids,
+        attention_mask=_group_mask(segments),
+        pixel_values=pixel_values,
+        image_grid_thw=grids,
+        score_index=_joined(score_index),
+        targets=_joined(targets),
+        sequence_ids=_joined(sequence_ids),
+    )
+
+
+def _group_mask(segments: torch.Tensor) -> torch.Tensor:
+    """[B, 1, S, S]: a token sees what came before it in the prompt (segment 0) and in its own segment."""
+    query, key = segments[:, :, None], segments[:, None, :]
+    causal = torch.ones(segments.shape[1], segments.shape[1], dtype=torch.bool).tril()
+    # padding (segment -1) sees padding, so that no row of the softmax is empty
+    return (causal & ((key == 0) & (query >= 0) | (key == query)))[:, None]
+
+
+def _check_image_tokens(prompt_ids: torch.Tensor, grid: torch.Tensor, tools: PackingTools) -> None:
+    found = int((prompt_ids == tools.image_token_id).sum())
+    expected = int(grid.prod(-1).sum()) // tools.merge_size**2
+    if found != expected:
+        raise DataError("image tokens and image features don't match", got=found, expected=expected)
+
+
+def _part(row: Row, start: int, end: int) -> Row:
+    return Row(
+        prompt_token_ids=row.prompt_token_ids,
+        images=row.images,
+        completions=row.completions[start:end],
+        sequence_ids=row.sequence_ids[start:end],
+    )
+
+
+def _joined(parts: list[np.ndarray]) -> torch.Tensor:
+    return torch.from_numpy(np.concatenate(parts).astype(np.int64)) if parts else torch.zeros(0, dtype=torch.long)

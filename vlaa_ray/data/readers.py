@@ -1,0 +1,101 @@
+"""Readers of record files into prompts. Here: VLAA-Thinking's GRPO and SFT files, a JSON array or JSON Lines."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from vlaa_ray.data.images import reference
+from vlaa_ray.errors import DataError
+from vlaa_ray.records import VERIFIER_TYPES, Prompt, VerifierType
+
+_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+_TYPE_OF_SOURCE: dict[str, VerifierType] = {
+    "clevr_math": "digit",
+    "geoqa170k": "mcq",
+    "arxivqa": "mcq",
+    "synthesis": "math",
+    "docvqa": "open_ended",
+    "vizwiz": "open_ended",
+    "allava_laion": "open_ended",
+    "coco": "iou",
+    "vg": "iou",
+}
+"""The paper's reward of each source (figure 4), for files without `verifier_type`; a folder names the source."""
+
+
+def read_vlaa_thinking(file: str | Path, image_root: str | Path | None) -> list[Prompt]:
+    """The file's records; golds keep their type. DataError names file and row.
+
+    Images are looked up below `image_root` (default: `images` in the file's folder); none outside is read.
+    """
+    file = Path(file)
+    root = Path(image_root) if image_root else file.parent / "images"
+    return [_prompt(row, number, file, root.resolve()) for number, row in enumerate(_rows(file), start=1)]
+
+
+def _rows(file: Path) -> Iterator[dict[str, Any]]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"can't read the data: {error}", file=str(file)) from error
+    try:
+        # not splitlines(): JSON strings may hold U+2028 and other line ends of Unicode
+        lines = [text] if text.lstrip().startswith("[") else [line for line in text.split("\n") if line.strip()]
+        values = [json.loads(line) for line in lines]
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"neither a JSON array nor JSON Lines: {error}", file=str(file)) from error
+    rows = values[0] if len(values) == 1 and isinstance(values[0], list) else values
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise DataError("a record must be a JSON object", file=str(file), row=number, got=type(row).__name__)
+        yield row
+
+
+def _prompt(row: dict[str, Any], number: int, file: Path, root: Path) -> Prompt:
+    missing = [key for key in ("image", "question") if key not in row]
+    if missing or ("gt" not in row and "answer" not in row):
+        raise DataError(
+            "a record lacks a field",
+            file=str(file),
+            row=number,
+            expected="image, question, gt or answer",
+            got=sorted(row),
+        )
+    name = str(row["image"]).lstrip("/").removeprefix("images/")
+    source = next((part for part in name.split("/") if part in _TYPE_OF_SOURCE), name.split("/")[0])
+    name = name.removeprefix(f"{root.name}/")
+    path = root / name
+    if "\0" in name or not path.resolve().is_relative_to(root):
+        raise DataError("the image lies outside the image root", file=str(file), row=number, got=row["image"])
+    kind = row.get("verifier_type") or _TYPE_OF_SOURCE.get(source)
+    if kind not in VERIFIER_TYPES:
+        raise DataError(
+            "no verifier for this record", file=str(file), row=number, got=kind or source, expected=list(VERIFIER_TYPES)
+        )
+    solution = next(
+        (value for key in ("answer", "ds_answer") if isinstance(value := row.get(key), str) and "<answer>" in value),
+        None,
+    )
+    return Prompt(
+        prompt_id=str(row.get("id", f"{file.name}:{number}")),
+        question=str(row["question"]),
+        gold=_gold(row),
+        verifier_type=kind,
+        source=source,
+        images=(reference(path, name),),
+        verifier_params={"frame": "unit"} if kind == "iou" else {},
+        solution=solution,
+    )
+
+
+def _gold(row: dict[str, Any]) -> Any:
+    """`gt` as it is; without one, what `answer` holds between its last answer tags, or all of it."""
+    if "gt" in row:
+        return row["gt"]
+    answer = row["answer"]
+    tagged = _ANSWER.findall(answer) if isinstance(answer, str) else []
+    return tagged[-1].strip() if tagged else answer

@@ -1,0 +1,179 @@
+"""The only file that imports DeepSpeed: a policy's gradients, optimizer steps, shards and checkpoints.
+
+Micro-batches are ours to count (`managed_gradient_accumulation: false`): `backward` adds gradients up, `step` is the
+boundary. DeepSpeed averages gradients over ranks; `backward` therefore multiplies by their number, so
+that a loss which is a sum over the step's tokens gives the same gradient on any number of ranks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from vlaa_ray.config import LearnerSection
+from vlaa_ray.errors import CheckpointError, LearnerError
+
+_TAG = "optimizer"
+
+
+class DeepSpeedEngine:
+    """One rank's share of a model under ZeRO 0–3. RANK, WORLD_SIZE, LOCAL_RANK and MASTER_* must be set."""
+
+    def __init__(self, module: nn.Module, learner: LearnerSection, dtype: str) -> None:
+        import deepspeed
+
+        self._stage = learner.zero_stage
+        self._max_grad_norm = learner.optim.max_grad_norm
+        self._clips_itself = learner.zero_stage == 0 and dtype == "fp32"
+        self._grad_norm = 0.0
+        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        self.num_parameters = sum(parameter.numel() for parameter in module.parameters())
+        optim = learner.optim
+        optimizer = torch.optim.AdamW(
+            trained, lr=optim.learning_rate, betas=optim.betas, weight_decay=optim.weight_decay
+        )
+        if self._clips_itself:  # DeepSpeed keeps no gradient norm in this mode
+            optimizer.register_step_pre_hook(lambda *_: self._clip(trained))
+        deepspeed.init_distributed(dist_backend="nccl" if learner.gpus_per_rank else "gloo", verbose=False)
+        self._engine, self._optimizer, _, _ = deepspeed.initialize(
+            model=module, optimizer=optimizer, config=self._config(learner, dtype)
+        )
+        self.rank: int = torch.distributed.get_rank()
+        self.num_ranks: int = torch.distributed.get_world_size()
+        self.device: torch.device = self._engine.device
+
+    def _config(self, learner: LearnerSection, dtype: str) -> dict[str, Any]:
+        return {
+            "train_micro_batch_size_per_gpu": 1,  # nominal: the loss is normalised by us
+            "gradient_accumulation_steps": 1,
+            "managed_gradient_accumulation": False,
+            "zero_optimization": {
+                "stage": learner.zero_stage,
+                "overlap_comm": False,
+                "stage3_gather_16bit_weights_on_model_save": True,
+            },
+            "bf16": {"enabled": dtype == "bf16"},
+            "gradient_clipping": 0.0 if self._clips_itself else self._max_grad_norm,
+            "zero_allow_untested_optimizer": True,
+            "steps_per_print": 1 << 60,
+        }
+
+    def __call__(self, *args: Any) -> Any:
+        return self._engine(*args)
+
+    def train(self, mode: bool) -> None:
+        self._engine.train(mode)
+
+    def backward(self, loss: torch.Tensor) -> None:
+        self._engine.backward(loss * self.num_ranks)
+
+    def step(self, learning_rate: float) -> float:
+        """Apply the gradients added up since the last step; their global norm before clipping."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
+        self._engine.step()
+        self._engine.zero_grad()
+        norm = self._grad_norm if self._clips_itself else float(self._engine.get_global_grad_norm() or 0.0)
+        if not norm < float("inf"):
+            raise LearnerError(
+                "the gradient is not finite",
+                got=norm,
+                rank=self.rank,
+                fix="resume from the last checkpoint; lower the learning rate",
+            )
+        return norm
+
+    def _clip(self, parameters: list[nn.Parameter]) -> None:
+        self._grad_norm = float(torch.nn.utils.clip_grad_norm_(parameters, self._max_grad_norm))
+
+    def reduce_sum(self, values: torch.Tensor) -> torch.Tensor:
+        """The sum over ranks."""
+        return self._reduce(values, torch.distributed.ReduceOp.SUM)
+
+    def reduce_max(self, values: torch.Tensor) -> torch.Tensor:
+        """The maximum over ranks."""
+        return self._reduce(values, torch.distributed.ReduceOp.MAX)
+
+    def _reduce(self, values: torch.Tensor, operation: Any) -> torch.Tensor:
+        if self.num_ranks > 1:
+            values = values.to(self.device)
+            torch.distributed.all_reduce(values, operation)
+        return values
+
+    def full_parameters(self, bucket_bytes: int = 256 << 20) -> Iterator[tuple[str, torch.Tensor]]:
+        """(name, whole tensor) of every parameter in the module's order; all ranks must iterate to the end together.
+
+        Under ZeRO-3 about `bucket_bytes` are gathered at once; a tensor is only valid until the next one is asked for.
+        """
+        import deepspeed
+
+        bucket: list[tuple[str, nn.Parameter]] = []
+        for name, parameter in self._engine.module.named_parameters():
+            bucket.append((name, parameter))
+            if sum(_full_bytes(one) for _, one in bucket) >= bucket_bytes:
+                yield from _gathered(deepspeed, bucket, self._stage)
+                bucket = []
+        yield from _gathered(deepspeed, bucket, self._stage)
+
+    def parameter_shapes(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """(name, tensor without storage) of every parameter, whole, in the order of `full_parameters`."""
+        for name, parameter in self._engine.module.named_parameters():
+            yield (
+                name,
+                torch.empty(getattr(parameter, "ds_shape", parameter.shape), dtype=parameter.dtype, device="meta"),
+            )
+
+    def save(self, folder: Path) -> None:
+        """Write this rank's optimizer state and weights below `folder`; a collective."""
+        self._engine.save_checkpoint(str(folder), tag=_TAG, save_latest=False)
+
+    def load(self, folder: Path) -> None:
+        """Restore what `save` wrote; a collective. CheckpointError names what is missing."""
+        if not (folder / _TAG).is_dir():
+            raise CheckpointError("the checkpoint has no optimizer state", file=str(folder / _TAG))
+        path, _ = self._engine.load_checkpoint(str(folder), tag=_TAG)
+        if path is None:
+            raise CheckpointError(
+                "DeepSpeed can't load this checkpoint",
+                file=str(folder),
+                fix="resume with the ranks and the ZeRO stage it was made with",
+            )
+
+    def close(self) -> None:
+        self._engine.destroy()
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+def set_rank_environment(rank: int, num_ranks: int, master_address: str, master_port: int, *, cpu: bool) -> None:
+    """What DeepSpeed reads from the environment; before its first import in this process."""
+    values = {
+        "RANK": rank,
+        "WORLD_SIZE": num_ranks,
+        "LOCAL_RANK": 0 if cpu else os.environ.get("LOCAL_RANK", "0"),
+        "LOCAL_SIZE": num_ranks,
+        "MASTER_ADDR": master_address,
+        "MASTER_PORT": master_port,
+    }
+    os.environ.update({key: str(value) for key, value in values.items()})
+    if cpu:
+        os.environ["DS_ACCELERATOR"] = "cpu"
+
+
+def _full_bytes(parameter: nn.Parameter) -> int:
+    return int(getattr(parameter, "ds_numel", parameter.numel())) * parameter.element_size()
+
+
+def _gathered(deepspeed: Any, bucket: list[tuple[str, nn.Parameter]], stage: int) -> Iterator[tuple[str, torch.Tensor]]:
+    if stage < 3:
+        for name, parameter in bucket:
+            yield name, parameter.detach()
+        return
+    with deepspeed.zero.GatheredParameters([parameter for _, parameter in bucket], modifier_rank=None):
+        for name, parameter in bucket:
+            yield name, parameter.detach()

@@ -1,0 +1,64 @@
+"""Supervised fine-tuning on worked answers, with the learner core that GRPO uses: a row has one completion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from vlaa_ray.config import SftConfig
+from vlaa_ray.data.packing import Batch, Row
+from vlaa_ray.errors import DataError
+from vlaa_ray.grpo.loss import sft_loss
+from vlaa_ray.learner.core import LearnerCore
+from vlaa_ray.learner.schedule import learning_rate
+from vlaa_ray.records import Prompt
+
+
+class SupervisedLearner:
+    """One rank of a supervised run."""
+
+    def __init__(self, config: SftConfig, path: Path | None = None) -> None:
+        self._config = config
+        self.core = LearnerCore(config.model, config.learner, temperature=1.0, path=path)
+
+    def row(self, prompt: Prompt) -> Row | None:
+        """The prompt with its solution as the one completion; None if it is too long."""
+        if prompt.solution is None:
+            raise DataError("the prompt has no solution to learn from", prompt_id=prompt.prompt_id)
+        prompt_ids = self.core.chat.expanded_token_ids(prompt)
+        completion = self.core.chat.completion_token_ids(prompt.solution)
+        limits = self._config.sft
+        if len(prompt_ids) > limits.max_prompt_tokens or len(completion) > limits.max_completion_tokens:
+            return None
+        return Row(prompt_token_ids=prompt_ids, images=prompt.images, completions=(completion,), sequence_ids=(0,))
+
+    def update(self, prompts: Sequence[Prompt], step: int) -> dict[str, float]:
+        """One optimizer step on this rank's share of the step's prompts: mean loss per token, over all ranks."""
+        rows = [row for row in map(self.row, prompts) if row is not None]
+        local = sum(len(row.completions[0]) for row in rows)
+        total_tokens = float(self.core.engine.reduce_sum(torch.tensor([local], dtype=torch.float64))[0])
+        if not total_tokens:
+            raise DataError(
+                "every sample of the step is too long", fix="raise sft.max_prompt_tokens or max_completion_tokens"
+            )
+        sums = torch.zeros(2, dtype=torch.float64)
+
+        def loss(logprobs: torch.Tensor, entropy: torch.Tensor, batch: Batch) -> torch.Tensor:
+            value = sft_loss(logprobs, torch.full_like(logprobs, 1 / total_tokens))
+            sums.add_(torch.tensor([value.item(), entropy.sum().item() / total_tokens], dtype=torch.float64))
+            return value
+
+        self.core.accumulate(rows, loss)
+        optim, run = self._config.learner.optim, self._config.run
+        rate = learning_rate(step, run.num_steps, optim.learning_rate, optim.min_learning_rate, optim.warmup_share)
+        norm = self.core.step(rate)
+        mean_loss, entropy = self.core.engine.reduce_sum(sums).tolist()
+        return {
+            "policy/loss": mean_loss,
+            "policy/entropy": entropy,
+            "policy/grad_norm": norm,
+            "learning_rate": rate,
+            "completion/mean_tokens": total_tokens / self._config.sft.samples_per_step,
+        }

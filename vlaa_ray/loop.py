@@ -1,0 +1,209 @@
+"""The step loop: sample, score, learn, publish weights; the whole of GRPO over three roles.
+
+    prompts ──▶ GroupBuffer ──▶ learner.update ──▶ rollouts.load_weights ──▶ slots freed ──▶ prompts …
+
+`max_staleness: 0` makes the roles take turns; with 1 or more the next step is sampled while this one is learned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from vlaa_ray.buffer import GroupBuffer
+from vlaa_ray.config import RunConfig
+from vlaa_ray.data.dataset import PromptOrder
+from vlaa_ray.errors import DataError, LearnerError, RewardError
+from vlaa_ray.learner.plan import group_has_variance, optimizer_steps, with_advantages
+from vlaa_ray.metrics import reward_metrics
+from vlaa_ray.records import Completion, Group, Prompt, Rollout
+from vlaa_ray.roles import Metrics, Roles, SampleRequest, request_seed
+from vlaa_ray.rollout_rows import group_metrics
+
+Result = TypeVar("Result")
+
+
+class Run(Protocol):
+    """What the loop needs of the run around it: a checkpoint to start from, a place to report to, a way to stop."""
+
+    resume_state: dict[str, Any] | None
+    """What `save` was given when the checkpoint was made; None at the start of a run."""
+    resume_folder: Path | None
+
+    def phase(self, name: str) -> None: ...
+
+    def log(self, step: int, metrics: Metrics, groups: Sequence[Group]) -> None: ...
+
+    def begin_checkpoint(self, step: int) -> Path: ...
+
+    def commit_checkpoint(self, step: int, state: dict[str, Any]) -> None: ...
+
+    async def stoppable(self, waiting: Awaitable[Result]) -> Result:
+        """The result; RunInterrupted as soon as the run is asked to stop."""
+
+
+async def train(
+    config: RunConfig, prompts: Sequence[Prompt], heldout: Sequence[Prompt], roles: Roles, run: Run
+) -> None:
+    """Train until `run.num_steps` steps are done; on RunInterrupted the state is saved first."""
+    step, position = await _restore(roles, run)
+    if step == 0:
+        run.log(0, await _evaluate(config, heldout, roles, run) | {"weight_version": 0}, [])
+    buffer = _start_buffer(config, PromptOrder(prompts, config.run.seed), position, roles)
+    saved = step
+    try:
+        while step < config.run.num_steps:
+            clock = _Clock()
+            run.phase("rollout")
+            taken = await run.stoppable(_take(buffer, config))
+            clock.lap("time/rollout_s")
+            groups = [with_advantages(group, config.grpo) for group in taken]
+            metrics = group_metrics(
+                groups, weight_version=roles.learner.weight_version, updates_per_step=config.learner.updates_per_step
+            )
+            _check_invalid(metrics, config, step)
+            run.phase("learn")
+            metrics |= await roles.learner.update(optimizer_steps(groups, config.grpo, config.learner))
+            step, position = step + 1, buffer.position
+            clock.lap("time/learn_s")
+            run.phase("weight sync")
+            await roles.rollouts.load_weights(roles.learner)
+            clock.lap("time/weight_sync_s")
+            if step % config.eval.every_steps == 0 or step == config.run.num_steps:
+                metrics |= await _evaluate(config, heldout, roles, run)
+                clock.lap("time/eval_s")
+            buffer.release_taken()
+            if step % config.checkpoint.every_steps == 0 or step == config.run.num_steps:
+                await _save(step, position, roles, run)
+                saved = step
+                clock.lap("time/checkpoint_s")
+            metrics |= await _role_metrics(roles)
+            run.log(step, metrics | clock.metrics(sum(len(group.rollouts) for group in groups)), groups)
+    except BaseException as error:
+        if step > saved and not isinstance(error, LearnerError):  # a lost learner has nothing left to save
+            await _save(step, position, roles, run)
+        raise
+    finally:
+        await buffer.close()
+
+
+async def _restore(roles: Roles, run: Run) -> tuple[int, int]:
+    """(steps done, position in the prompt order), with the learner's weights in every engine."""
+    run.phase("start")
+    step = position = 0
+    if run.resume_state is not None and run.resume_folder is not None:
+        await roles.learner.load(run.resume_folder)
+        step, position = run.resume_state["step"], run.resume_state["position"]
+    await roles.rollouts.load_weights(roles.learner)
+    return step, position
+
+
+async def _save(step: int, position: int, roles: Roles, run: Run) -> None:
+    run.phase("checkpoint")
+    await roles.learner.save(run.begin_checkpoint(step))
+    run.commit_checkpoint(step, {"step": step, "position": position, "weight_version": roles.learner.weight_version})
+
+
+def _start_buffer(config: RunConfig, order: PromptOrder, position: int, roles: Roles) -> GroupBuffer:
+    rollout = config.rollout
+
+    async def make_group(position: int) -> Group:
+        prompt = order[position]
+        request = SampleRequest(
+            prompt=prompt,
+            num_samples=rollout.group_size,
+            seed=request_seed(config.run.seed, position // rollout.prompts_per_step, prompt.prompt_id),
+            temperature=rollout.temperature,
+            max_completion_tokens=rollout.max_completion_tokens,
+        )
+        return await _sample_and_score(request, position, roles)
+
+    slots = (config.max_staleness + 1) * rollout.prompts_per_step
+    return GroupBuffer(make_group, num_slots=slots, position=position)
+
+
+async def _sample_and_score(request: SampleRequest, position: int, roles: Roles) -> Group:
+    """The scored group; without rollouts if this prompt can't be sampled."""
+    try:
+        sampled = await roles.rollouts.sample(request)
+    except DataError as error:
+        return Group(prompt=request.prompt, position=position, failure=str(error))
+    results = await roles.rewards.score(request.prompt, sampled.completions)
+    return Group(
+        prompt=request.prompt,
+        position=position,
+        prompt_token_ids=sampled.prompt_token_ids,
+        rollouts=tuple(
+            Rollout(completion=completion, reward=reward)
+            for completion, reward in zip(sampled.completions, results, strict=True)
+        ),
+    )
+
+
+async def _take(buffer: GroupBuffer, config: RunConfig) -> list[Group]:
+    count = config.rollout.prompts_per_step
+    if not config.grpo.resample_zero_variance:
+        return await buffer.take(count)
+    return await buffer.take(count, wanted=group_has_variance, max_taken=config.grpo.max_resamples * count)
+
+
+async def _evaluate(config: RunConfig, prompts: Sequence[Prompt], roles: Roles, run: Run) -> Metrics:
+    """`eval/…` metrics of one answer to each held-out prompt."""
+    run.phase("eval")
+    limit = config.eval.max_completion_tokens or config.rollout.max_completion_tokens
+
+    async def answer(prompt: Prompt) -> Group:
+        request = SampleRequest(
+            prompt=prompt,
+            num_samples=1,
+            seed=request_seed(config.run.seed, -1, prompt.prompt_id),
+            temperature=config.eval.temperature,
+            max_completion_tokens=limit,
+        )
+        return await _sample_and_score(request, -1, roles)
+
+    chosen = [prompts[index] for index in range(min(len(prompts), config.eval.num_prompts or len(prompts)))]
+    groups = await run.stoppable(asyncio.gather(*map(answer, chosen)))
+    rollouts = [(group.prompt.verifier_type, rollout) for group in groups for rollout in group.rollouts]
+    completions: list[Completion] = [rollout.completion for _, rollout in rollouts]
+    metrics = reward_metrics([(kind, rollout.reward) for kind, rollout in rollouts], prefix="eval/reward")
+    metrics["eval/completion/mean_tokens"] = sum(len(c.token_ids) for c in completions) / max(len(completions), 1)
+    return metrics
+
+
+def _check_invalid(metrics: Metrics, config: RunConfig, step: int) -> None:
+    share = metrics.get("reward/invalid_share", 1.0)
+    if share > config.rewards.max_invalid_share:
+        raise RewardError(
+            "too many samples can't be judged",
+            step=step,
+            got=round(share, 4),
+            expected=f"at most rewards.max_invalid_share = {config.rewards.max_invalid_share}",
+            fix="look at `reason` in the run's rollouts; mend the golds, or raise the limit",
+        )
+
+
+async def _role_metrics(roles: Roles) -> Metrics:
+    parts = await asyncio.gather(roles.rollouts.metrics(), roles.rewards.metrics(), roles.learner.metrics())
+    merged = {name: value for part in parts for name, value in part.items()}
+    return merged | {"weight_version": roles.learner.weight_version}
+
+
+class _Clock:
+    """Seconds of each part of a step."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.monotonic()
+        self._laps: Metrics = {}
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self._laps[name] = now - self._last
+        self._last = now
+
+    def metrics(self, num_samples: int) -> Metrics:
+        total = time.monotonic() - self._start
+        return self._laps | {"time/step_s": total, "throughput/samples_per_s": num_samples / total}

@@ -1,0 +1,399 @@
+"""The table of metric names, and where a run's numbers go: `metrics.jsonl`, and trackers that can't stop a run.
+
+Metric names exist only in `METRICS`; logging any other name is an error. `metrics.jsonl` (one JSON object a
+step) is the source of truth. TensorBoard and W&B get copies through bounded queues from threads of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import hashlib
+import json
+import logging
+import math
+import os
+import queue
+import re
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from vlaa_ray.config import TrackingSection
+from vlaa_ray.errors import VlaaRayError
+from vlaa_ray.records import VERIFIER_TYPES, RewardResult
+
+LOG = logging.getLogger(__name__)
+
+
+class Metric(NamedTuple):
+    """A metric's name (`{…}` stands for one word), its unit ("" for a plain number) and its meaning."""
+
+    name: str
+    unit: str
+    meaning: str
+
+
+def _reward_metrics(prefix: str, of: str) -> tuple[Metric, ...]:
+    metrics = [Metric(f"{prefix}/{{verifier_type}}/parts/{{part}}", "", f"mean of one part of the reward over {of}")]
+    for name, which in ((prefix, of), (f"{prefix}/{{verifier_type}}", f"{of} of one verifier type")):
+        metrics += [
+            Metric(f"{name}/mean", "", f"mean reward of {which} that could be judged"),
+            Metric(f"{name}/std", "", f"standard deviation of the reward over {which}"),
+            Metric(f"{name}/count", "samples", f"{which} that could be judged"),
+            Metric(f"{name}/invalid_share", "share", f"{which} that could not be judged; no mean counts them"),
+        ]
+    return tuple(metrics)
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("step", "steps", "training steps done; 0 is the base model"),
+    *_reward_metrics("reward", "training samples"),
+    *_reward_metrics("eval/reward", "held-out samples"),
+    Metric("eval/completion/mean_tokens", "tokens", "mean length of the held-out completions"),
+    Metric("eval/{benchmark}", "", "score on a benchmark, by the benchmark's own rules"),
+    Metric("groups/count", "groups", "groups that the update used"),
+    Metric("groups/failed", "groups", "prompts that could not be sampled, and were dropped"),
+    Metric("groups/zero_variance_share", "share", "groups whose rewards are all equal: they teach nothing"),
+    Metric("groups/{verifier_type}/zero_variance_share", "share", "the same, of one verifier type"),
+    Metric("groups/resampled", "groups", "groups drawn in place of those without variance"),
+    Metric("logprob_diff/mean_abs", "nats", "mean |rollout_logprobs - old_logprobs|: engine against learner"),
+    Metric("logprob_diff/max_abs", "nats", "largest |rollout_logprobs - old_logprobs|"),
+    Metric("policy/loss", "", "the loss, its KL term counted in"),
+    Metric("policy/kl", "nats", "KL of the policy from the reference, by the configured estimator"),
+    Metric("policy/kl_coefficient", "", "weight of the KL term"),
+    Metric("policy/entropy", "nats", "mean entropy of the next-token distribution over completion tokens"),
+    Metric("policy/clip_share", "share", "tokens whose probability ratio is clipped"),
+    Metric("policy/clip_low_share", "share", "tokens clipped at the lower bound"),
+    Metric("policy/clip_high_share", "share", "tokens clipped at the upper bound"),
+    Metric("policy/ratio_max", "", "largest probability ratio"),
+    Metric("policy/importance_mean", "", "mean importance weight, learner over engine, after the cap"),
+    Metric("policy/importance_capped_share", "share", "tokens whose importance weight is cut at the cap"),
+    Metric("policy/grad_norm", "", "norm of the gradient before clipping"),
+    Metric("learning_rate", "", "learning rate of the update"),
+    Metric("sft/token_accuracy", "share", "answer tokens that are the most likely ones"),
+    Metric("completion/mean_tokens", "tokens", "mean length of the completions"),
+    Metric("completion/truncated_share", "share", "completions cut at the token limit"),
+    Metric("completion/{verifier_type}/mean_tokens", "tokens", "mean length of one verifier type's completions"),
+    Metric("staleness/max", "steps", "largest staleness of a rollout that the update used"),
+    Metric("staleness/mean", "steps", "mean staleness of the rollouts that the update used"),
+    Metric("weight_version", "steps", "optimizer steps that made the current weights"),
+    Metric("time/start_s", "s", "until all actors were ready"),
+    Metric("time/step_s", "s", "the whole step, evaluation and checkpoint counted in"),
+    Metric("time/rollout_s", "s", "sampling"),
+    Metric("time/reward_s", "s", "scoring, where it was not hidden behind sampling"),
+    Metric("time/learn_s", "s", "the update"),
+    Metric("time/weight_sync_s", "s", "new weights to the engines"),
+    Metric("time/eval_s", "s", "held-out evaluation"),
+    Metric("time/checkpoint_s", "s", "writing the checkpoint"),
+    Metric("time/wait_s", "s", "the learner's wait for groups"),
+    Metric("throughput/samples_per_s", "samples/s", "trained samples by the whole step's time"),
+    Metric("throughput/rollout_tokens_per_s", "tokens/s", "sampled tokens by the sampling time"),
+    Metric("memory/{role}_rss_bytes", "bytes", "resident memory of a role's processes, the largest one"),
+    Metric("memory/{role}_gpu_bytes", "bytes", "peak GPU memory of a role, the largest one"),
+    Metric("memory/object_store_bytes", "bytes", "Ray's object store in use"),
+    Metric("rollout/restarts", "actors", "rollout actors replaced so far"),
+    Metric("rollout/resampled_prompts", "prompts", "prompts asked again because an actor was lost"),
+    Metric("reward/restarts", "actors", "reward actors replaced so far"),
+    Metric("reward/timeouts", "samples", "verifications killed at the time limit"),
+)
+
+_WORDS = {"verifier_type": "|".join(VERIFIER_TYPES), "role": "[a-z][a-z0-9_]*"}
+
+
+@cache
+def describe(name: str) -> Metric:
+    """The table's entry for a concrete name such as `reward/iou/mean`; VlaaRayError if there is none."""
+    for metric in METRICS:
+        pattern = re.sub(r"\\{(\w+)\\}", lambda m: f"(?:{_WORDS.get(m[1], '[A-Za-z0-9_.-]+')})", re.escape(metric.name))
+        if re.fullmatch(pattern, name):
+            return metric
+    near = difflib.get_close_matches(name, [metric.name for metric in METRICS], n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise VlaaRayError(f"unknown metric {name!r}", fix=f"{hint}Metric names exist only in vlaa_ray/metrics.py")
+
+
+def reward_metrics(results: Iterable[tuple[str, RewardResult]], prefix: str = "reward") -> dict[str, float]:
+    """Means, deviations, counts and invalid shares, over all and by verifier type; {} for no results.
+
+    A sample that can't be judged enters `invalid_share` and nothing else. Deviations are of the population.
+    """
+    results = list(results)
+    metrics = _summary([result for _, result in results], prefix)
+    for verifier_type in sorted({verifier_type for verifier_type, _ in results}):
+        of_type = [result for kind, result in results if kind == verifier_type]
+        metrics |= _summary(of_type, f"{prefix}/{verifier_type}")
+        parts = [result.parts for result in of_type if result.valid]
+        for part in sorted({name for names in parts for name in names}):
+            metrics[f"{prefix}/{verifier_type}/parts/{part}"] = statistics.fmean(p[part] for p in parts if part in p)
+    return metrics
+
+
+def _summary(results: list[RewardResult], prefix: str) -> dict[str, float]:
+    if not results:
+        return {}
+    values = [result.value for result in results if result.valid and result.value is not None]
+    metrics = {f"{prefix}/count": len(values), f"{prefix}/invalid_share": 1 - len(values) / len(results)}
+    if values:
+        metrics |= {f"{prefix}/mean": statistics.fmean(values), f"{prefix}/std": statistics.pstdev(values)}
+    return metrics
+
+
+class Tracker:
+    """Writes a run's numbers, sampled rollouts and their images into the run folder, and copies to trackers.
+
+    What it writes itself must succeed (OSError otherwise). TensorBoard and W&B may fail, hang or be missing:
+    each is told about on the log once and switched off, and `log` never waits for one.
+    """
+
+    def __init__(self, run_dir: Path, tracking: TrackingSection, run_name: str, config: dict[str, Any]) -> None:
+        self._run_dir = Path(run_dir)
+        (self._run_dir / "rollouts").mkdir(parents=True, exist_ok=True)
+        path = self._run_dir / "metrics.jsonl"
+        _drop_torn_line(path)
+        done = read_metrics(self._run_dir)
+        next_step = done[-1]["step"] + 1 if done else None
+        self._lines = path.open("a", encoding="utf-8")
+        self._sinks: list[_Background] = []
+        if tracking.tensorboard:
+            self._sinks.append(_Background("TensorBoard", partial(_TensorBoard, self._run_dir, next_step)))
+        mode = os.environ.get("WANDB_MODE") or tracking.wandb
+        if mode != "disabled":
+            make = partial(_Wandb, self._run_dir, mode, tracking.wandb_project, run_name, config)
+            self._sinks.append(_Background("W&B", make))
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Appends one line to `metrics.jsonl`; a number that is not finite becomes null, with a warning."""
+        row = {"step": step, **{name: _number(name, value, step) for name, value in metrics.items() if name != "step"}}
+        self._lines.write(json.dumps(row) + "\n")
+        self._lines.flush()
+        for sink in self._sinks:
+            sink.put(row)
+
+    def log_rollouts(self, step: int, rows: list[dict[str, Any]]) -> None:
+        """Writes `rollouts/step_NNNNNN.jsonl`, one rollout a line, at once or not at all."""
+        text = "".join(json.dumps(_plain(row), ensure_ascii=False) + "\n" for row in rows)
+        # A lone surrogate in a completion has no UTF-8; its backslash escape is the same string in JSON.
+        _replace(self._run_dir / "rollouts" / f"step_{step:06d}.jsonl", text.encode("utf-8", "backslashreplace"))
+
+    def save_image(self, sha256: str, data: bytes) -> str:
+        """The path of the image in the run folder, relative to it: `images/<sha256>.<ext>`; written once."""
+        if sha256 != hashlib.sha256(data).hexdigest():
+            raise VlaaRayError("the image's bytes don't have the sha256 they are filed under", got=sha256)
+        name = f"images/{sha256}.{_extension(data)}"
+        path = self._run_dir / name
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            _replace(path, data)
+        return name
+
+    def close(self, timeout_s: float = 15.0) -> None:
+        """Ends the trackers, waiting at most `timeout_s` for all of them together; safe to call twice."""
+        deadline = time.monotonic() + timeout_s
+        self._lines.close()
+        for sink in self._sinks:
+            sink.finish.set()
+        for sink in self._sinks:
+            sink.join(deadline)
+        self._sinks = []
+
+
+def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
+    """The rows of `metrics.jsonl` ([] without the file); a torn last line is left out, any other is an error."""
+    path = Path(run_dir) / "metrics.jsonl"
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+            row["step"] = int(row["step"])
+        except (ValueError, TypeError, KeyError) as error:
+            if number == len(lines):
+                break
+            raise VlaaRayError(f"not a row of metrics: {error}", file=str(path), row=number) from error
+        rows.append(row)
+    return rows
+
+
+def truncate_after(run_dir: Path, step: int) -> None:
+    """Drops metric lines and rollout files of steps after `step`: a resumed run makes those again."""
+    run_dir = Path(run_dir)
+    for path in (run_dir / "rollouts").glob("step_*.jsonl"):
+        if int(path.stem.removeprefix("step_")) > step:
+            path.unlink()
+    if (run_dir / "metrics.jsonl").exists():
+        kept = [row for row in read_metrics(run_dir) if row["step"] <= step]
+        _replace(run_dir / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept).encode())
+
+
+def _number(name: str, value: Any, step: int) -> float | int | None:
+    describe(name)
+    try:
+        number = value if isinstance(value, int) else float(value)
+    except (TypeError, ValueError) as error:
+        raise VlaaRayError(f"metric {name!r} is not a number", step=step, got=repr(value)) from error
+    if math.isfinite(number):
+        return number
+    LOG.warning("step %d: %s is %s; written as null", step, name, number)
+    return None
+
+
+def _plain(value: Any) -> Any:
+    """`value` in JSON's types: NumPy scalars and arrays become Python's, numbers that are not finite null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, str | int | None) else str(value)
+
+
+def _extension(data: bytes) -> str:
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    magic = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpg", b"GIF8": "gif", b"BM": "bmp"}
+    return next((extension for start, extension in magic.items() if data.startswith(start)), "bin")
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Writes a file whole: a reader sees the old content or the new, whatever dies in between."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Cuts a line that a killed writer left without its end, so that the next one starts on its own."""
+    if path.exists() and (data := path.read_bytes()) and not data.endswith(b"\n"):
+        os.truncate(path, data.rfind(b"\n") + 1)
+
+
+class _Sink(Protocol):
+    def write(self, row: dict[str, Any]) -> None: ...
+    def close(self) -> None: ...
+
+
+class _Background:
+    """A sink in a daemon thread of its own, behind a bounded queue; its first failure is its last."""
+
+    def __init__(self, name: str, make: Callable[[], _Sink], capacity: int = 1000) -> None:
+        self._name, self._make = name, make
+        self._rows: queue.Queue[dict[str, Any]] = queue.Queue(capacity)
+        self.finish, self._told = threading.Event(), False
+        self._thread = threading.Thread(target=self._serve, name=f"tracker-{name}", daemon=True)
+        self._thread.start()
+
+    def put(self, row: dict[str, Any]) -> None:
+        if not self._thread.is_alive():
+            return
+        try:
+            self._rows.put_nowait(row)
+        except queue.Full:
+            if not self._told:
+                LOG.warning("%s is too slow and misses steps; metrics.jsonl has them all", self._name)
+            self._told = True
+
+    def join(self, deadline: float) -> None:
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        if self._thread.is_alive():
+            LOG.warning("%s did not finish in time and is left behind; metrics.jsonl has every step", self._name)
+            if self._name == "W&B":
+                undo = threading.Thread(target=_kill_wandb_service, daemon=True)
+                undo.start()
+                undo.join(5.0)
+
+    def _serve(self) -> None:
+        try:
+            sink = self._make()
+            while not (self.finish.is_set() and self._rows.empty()):
+                try:
+                    sink.write(self._rows.get(timeout=0.2))
+                except queue.Empty:
+                    continue
+            sink.close()
+        except Exception as error:  # noqa: BLE001 - a tracker fails in ways of its own, and none may stop a run
+            LOG.warning("%s is off from here on: %s: %s", self._name, type(error).__name__, error)
+
+
+class _TensorBoard:
+    """Scalars as TensorBoard's event files, written in the calling thread (SummaryWriter would start another)."""
+
+    def __init__(self, run_dir: Path, next_step: int | None) -> None:
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+        folder = run_dir / "tensorboard"
+        folder.mkdir(exist_ok=True)
+        self._event = Event
+        self._writer = EventsWriter(str(folder / "events"), f".{time.time_ns()}")
+        if next_step is not None:  # hides the steps that a resumed run makes again
+            start = SessionLog(status=SessionLog.START)
+            self._writer.write_event(Event(wall_time=time.time(), step=next_step, session_log=start))
+
+    def write(self, row: dict[str, Any]) -> None:
+        from tensorboardX.summary import scalar
+
+        for name, value in row.items():
+            if name != "step" and value is not None:
+                event = self._event(wall_time=time.time(), step=row["step"], summary=scalar(name, value))
+                self._writer.write_event(event)
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class _Wandb:
+    """A W&B run that prints nothing, never asks for a key, keeps its files in the run folder and can't interrupt."""
+
+    def __init__(self, run_dir: Path, mode: str, project: str, name: str, config: dict[str, Any]) -> None:
+        import wandb
+
+        # By default W&B interrupts the main thread when a run is stopped on its page or an upload fails.
+        settings = wandb.Settings(
+            silent=True, console="off", stop_fn=lambda: None, init_timeout=60, finish_timeout=10, root_dir=str(run_dir),
+            disable_git=True, save_code=False, x_disable_stats=True, x_save_requirements=False,
+        )  # fmt: skip
+        wandb.setup(settings)
+        online = mode not in ("offline", "dryrun")
+        if online and not wandb.login(prompt=False, verify=False):
+            raise VlaaRayError("no W&B key", fix="run `wandb login`, or set tracking.wandb=offline")
+        id_file = run_dir / "wandb" / "run_id"
+        id_file.parent.mkdir(exist_ok=True)
+        if not id_file.exists():
+            id_file.write_text(os.urandom(6).hex())
+        self._wandb = wandb
+        self._run = wandb.init(
+            project=project, name=name, config=config, dir=str(run_dir), mode=mode, id=id_file.read_text(),
+            resume="allow" if online else None, settings=settings,
+        )  # fmt: skip
+        self._run.define_metric("*", step_metric="step")  # steps of a resumed run may come again
+
+    def write(self, row: dict[str, Any]) -> None:
+        self._run.log({name: value for name, value in row.items() if value is not None})
+
+    def close(self) -> None:
+        self._run.finish()
+        self._wandb.teardown()  # takes away the exit hook, which waits for the service without a limit
+
+
+def _kill_wandb_service() -> None:
+    """Ends W&B's service process and its exit hook, which would wait for that process without a limit."""
+    import psutil
+    import wandb
+
+    for child in psutil.Process().children():
+        if child.name() == "wandb-core":
+            child.kill()
+    with contextlib.suppress(OSError):
+        wandb.teardown()

@@ -1,0 +1,66 @@
+"""Checkpoints to models and processors, with the pixel limits of the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vlaa_ray.config import ModelSection
+from vlaa_ray.errors import ModelError
+from vlaa_ray.models.families import family_of
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+BUILTIN_MODELS = Path(__file__).parent / "builtin"
+
+
+def local_path(path: str) -> str:
+    """The folder of a `builtin:NAME` model, which lies in this package; any other path or hub id as it is."""
+    if not path.startswith("builtin:"):
+        return path
+    folder = BUILTIN_MODELS / path.removeprefix("builtin:")
+    if not folder.is_dir():
+        raise ModelError(
+            f"no built-in model {path!r}", expected=[f"builtin:{one.name}" for one in BUILTIN_MODELS.iterdir()]
+        )
+    return str(folder)
+
+
+def load_processor(model: ModelSection, path: str | Path | None = None) -> Any:
+    """The checkpoint's processor (tokenizer and image processor) with `min_pixels` and `max_pixels` of the config."""
+    from transformers import AutoProcessor
+
+    try:
+        processor = AutoProcessor.from_pretrained(str(path or local_path(model.path)))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"can't load the processor: {error}", path=str(path or local_path(model.path))) from error
+    processor.image_processor.size = {"shortest_edge": model.min_pixels, "longest_edge": model.max_pixels}
+    return processor
+
+
+def load_model(model: ModelSection, path: str | Path | None = None) -> Any:
+    """The model for training, in the config's dtype, with the vision tower frozen where the config says so."""
+    from transformers import AutoModelForImageTextToText
+
+    try:
+        loaded = AutoModelForImageTextToText.from_pretrained(
+            str(path or local_path(model.path)), dtype=DTYPES[model.dtype], attn_implementation=model.attention
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(f"can't load the model: {error}", path=str(path or local_path(model.path))) from error
+    family = family_of(loaded.config)
+    loaded.config.use_cache = False
+    if model.freeze_vision_tower:
+        for name, parameter in loaded.named_parameters():
+            if name.startswith(family.vision_tower) and not name.startswith(family.merger):
+                parameter.requires_grad_(False)
+    return loaded
+
+
+def banned_token_ids(tokenizer: Any, model_config: Any) -> list[int]:
+    """Ids that are never sampled and that the learner's softmax leaves out: the family's vision control tokens."""
+    tokens = [token for token in family_of(model_config).vision_tokens if token in tokenizer.get_vocab()]
+    return sorted(tokenizer.convert_tokens_to_ids(tokens))

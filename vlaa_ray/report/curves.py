@@ -1,0 +1,218 @@
+"""A run's curves, one chart each.
+
+Ink (text, axes, the main line) is drawn in a colour that nothing else has, and becomes `currentColor` in the SVG:
+so the same chart reads well on a light and on a dark page.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vlaa_ray.records import VERIFIER_TYPES
+from vlaa_ray.report.folder import RunFolder
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INK = "#010203"
+COLORS = ("#3f8fd6", "#d9782d", "#2f9e77", "#c45fa0", "#8f7fe0", "#b58900", "#d2575a")
+"""Each at least 3:1 against white and against the page's dark background."""
+_STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
+RC = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.facecolor": "none",
+    "axes.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+_NUMBERED = r"figure|axes|patch|line2d|text|legend|xtick|ytick|matplotlib\.axis|\w+Collection"
+_MAX_POINTS = 500
+_SMOOTHED_FROM_STEPS = 20
+
+Points = list[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One chart: its curves are (label, metric name); a label of "" is drawn in ink, the others in colours."""
+
+    key: str
+    title: str
+    unit: str
+    curves: tuple[tuple[str, str], ...]
+    log: bool = False
+    markers: bool = False
+    smooth: bool = False
+    scale: float = 1.0
+    note: str = ""
+
+
+def _types(pattern: str) -> tuple[tuple[str, str], ...]:
+    return tuple((kind, pattern.format(kind)) for kind in VERIFIER_TYPES)
+
+
+CHARTS = (
+    Chart("reward", "Reward in training", "reward", (("", "reward/mean"),), smooth=True),
+    Chart("types", "Reward in training by verifier type", "reward", _types("reward/{}/mean"), smooth=True),
+    Chart(
+        "eval",
+        "Held-out reward",
+        "reward",
+        (("mean", "eval/reward/mean"), *_types("eval/reward/{}/mean")),
+        markers=True,
+        note="Step 0 is the base model.",
+    ),
+    Chart("kl", "KL from the reference", "nats", (("", "policy/kl"),)),
+    Chart("entropy", "Entropy of the policy", "nats per token", (("", "policy/entropy"),)),
+    Chart(
+        "length",
+        "Completion length",
+        "tokens",
+        (("mean", "completion/mean_tokens"), *_types("completion/{}/mean_tokens")),
+        smooth=True,
+    ),
+    Chart(
+        "clip",
+        "Clipped tokens",
+        "share",
+        (("", "policy/clip_share"), ("low", "policy/clip_low_share"), ("high", "policy/clip_high_share")),
+    ),
+    Chart("grad", "Gradient norm before clipping", "norm", (("", "policy/grad_norm"),)),
+    Chart(
+        "logprobs",
+        "Logprobs: rollout against learner",
+        "nats",
+        (("largest difference", "logprob_diff/max_abs"), ("mean", "logprob_diff/mean_abs")),
+        log=True,
+        note="In fp32 about 1e-5. A jump means that engine and learner differ.",
+    ),
+    Chart(
+        "shares",
+        "Groups and samples that teach nothing",
+        "share",
+        (
+            ("no variance", "groups/zero_variance_share"),
+            ("cut at the limit", "completion/truncated_share"),
+            ("not judged", "reward/invalid_share"),
+        ),
+    ),
+    Chart("loss", "Loss", "loss", (("", "policy/loss"),)),
+    Chart("rate", "Learning rate", "rate", (("", "learning_rate"),)),
+    Chart("staleness", "Staleness", "steps", (("largest", "staleness/max"), ("mean", "staleness/mean"))),
+    Chart("throughput", "Throughput", "samples per second", (("", "throughput/samples_per_s"),), smooth=True),
+)
+
+
+def charts_of(run: RunFolder) -> tuple[list[Chart], list[str]]:
+    """The charts that have data in this run, and the titles of those that have none."""
+    names = run.names()
+    roles = [re.fullmatch(r"memory/(\w+)_rss_bytes", name) for name in names]
+    memory = tuple((role[1], role[0]) for role in roles if role)
+    charts = (*CHARTS, Chart("memory", "Resident memory by role", "GiB", memory, scale=2.0**-30))
+    drawn = [chart for chart in charts if any(name in names for _, name in chart.curves)]
+    return drawn, [chart.title for chart in charts if chart not in drawn]
+
+
+def chart_svg(run: RunFolder, chart: Chart) -> str:
+    """The chart as an `<svg>` element with a spoken description; text is text, ink is the page's colour."""
+    return figure_svg(chart.key, spoken(run, chart), lambda axes: draw(axes, run, chart))
+
+
+def figure_svg(
+    key: str, description: str, paint: Callable[[Axes], None], size: tuple[float, float] = (4.6, 2.7)
+) -> str:
+    """What `paint(axes)` draws, as an `<svg>` element."""
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({**RC, "svg.hashsalt": key}):
+        figure = Figure(figsize=size, layout="constrained")
+        figure.patch.set_alpha(0)
+        paint(figure.add_subplot())
+        file = io.StringIO()
+        FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": None})
+    svg = file.getvalue()
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(
+        r' id="(?:figure|axes|patch|line2d|text|legend|xtick|ytick|matplotlib\.axis|\w+Collection)_\d+"', "", svg
+    )
+    return _root(svg, html.escape(description))
+
+
+def _root(svg: str, label: str) -> str:
+    """The root element without a fixed size, so that the page decides on it, and with a description."""
+    start, rest = svg.split(">", 1)
+    start = re.sub(r' (?:width|height)="[^"]*"', "", start)
+    return f'{start} role="img" aria-label="{label}">{rest}'
+
+
+def spoken(run: RunFolder, chart: Chart) -> str:
+    """The chart in words: where each curve starts and ends."""
+    parts = []
+    for label, name in chart.curves:
+        if points := run.series(name):
+            (first, start), (last, end) = points[0], points[-1]
+            of = f"{label}: " if label else ""
+            parts.append(f"{of}{start * chart.scale:.3g} at step {first}, {end * chart.scale:.3g} at step {last}")
+    return f"{chart.title}. " + "; ".join(parts)
+
+
+def draw(axes: Axes, run: RunFolder, chart: Chart) -> None:
+    """Draws the chart's curves; noisy ones as a moving average over the faint values."""
+    color, labelled = 0, False
+    for label, name in chart.curves:
+        points = run.series(name)
+        main = label in ("", "mean")
+        look = {"color": INK if main else COLORS[color % 7], "linestyle": "-" if main else _STYLES[color % 7]}
+        color += not main
+        if not points:
+            continue
+        steps, values = zip(*thinned([(step, value * chart.scale) for step, value in points]), strict=True)
+        window = len(steps) // 15 if chart.smooth and len(steps) >= _SMOOTHED_FROM_STEPS else 1
+        if window > 1 and main:
+            axes.plot(steps, values, color=INK, linewidth=0.8, alpha=0.35)
+        look |= {"marker": "o" if chart.markers or len(steps) == 1 else None, "markersize": 4}
+        axes.plot(steps, smoothed(values, window), label=label, linewidth=2.0 if main else 1.5, **look)
+        labelled = labelled or bool(label)
+    if chart.log and any(value > 0 for _, name in chart.curves for _, value in run.series(name)):
+        axes.set_yscale("log")
+    else:
+        axes.ticklabel_format(axis="y", scilimits=(-3, 5))
+    finish(axes, chart.unit, legend=labelled)
+
+
+def finish(axes: Axes, unit: str, *, legend: bool, x: str = "step") -> None:
+    """Axis names, a light grid and, above the plot, the legend."""
+    axes.set_xlabel(x)
+    axes.set_ylabel(unit)
+    axes.xaxis.get_major_locator().set_params(integer=x == "step")
+    axes.grid(alpha=0.15, color=INK, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    if legend:
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=8, borderaxespad=0.2)
+
+
+def thinned(points: Points) -> list[tuple[float, float]]:
+    """At most 500 points: means of as many consecutive ones as needed."""
+    size = -(-len(points) // _MAX_POINTS)
+    bins = [points[start : start + size] for start in range(0, len(points), size)]
+    return [(sum(step for step, _ in part) / len(part), sum(value for _, value in part) / len(part)) for part in bins]
+
+
+def smoothed(values: tuple[float, ...], window: int) -> list[float]:
+    """The centred moving average; at the ends, of what there is."""
+    half = window // 2
+    parts = [values[max(0, at - half) : at + half + 1] for at in range(len(values))]
+    return [sum(part) / len(part) for part in parts]

@@ -1,0 +1,120 @@
+"""`report.html`: everything that a run folder tells, on one page that needs no network.
+
+The template escapes whatever it is given; only the charts, made here, go in as they are. A content security policy
+in the page forbids scripts and requests, whatever a model writes.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from vlaa_ray import __version__
+from vlaa_ray.progress import duration
+from vlaa_ray.report.curves import chart_svg, charts_of, figure_svg
+from vlaa_ray.report.folder import RunFolder
+from vlaa_ray.report.headline import difference, headline, number, verdict
+from vlaa_ray.report.samples import samples_of
+from vlaa_ray.report.timing import draw_phases, draw_timeline, phase_colors, totals
+
+_SUMMARY = {
+    "model.path": "Model",
+    "data.train": "Training data",
+    "data.heldout": "Held-out data",
+    "run.num_steps": "Steps planned",
+    "run.seed": "Seed",
+    "rollout.prompts_per_step": "Prompts a step",
+    "rollout.group_size": "Samples a prompt",
+    "rollout.temperature": "Temperature",
+    "rollout.max_completion_tokens": "Tokens a completion, at most",
+    "grpo.advantage": "Advantage",
+    "grpo.aggregation": "Aggregation",
+    "grpo.kl.coefficient": "KL coefficient",
+    "learner.optim.learning_rate": "Learning rate",
+    "learner.updates_per_step": "Updates a step",
+    "learner.num_ranks": "Learner ranks",
+    "learner.zero_stage": "ZeRO stage",
+    "max_staleness": "Staleness, at most",
+}
+
+
+def write_report(run_dir: Path) -> Path:
+    """Writes `report.html` into the run folder and gives its path back; works on a partial or failed run."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    run = RunFolder.read(run_dir)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters |= {"number": number, "difference": difference, "verdict": verdict, "duration": duration}
+    html = environment.get_template("page.html.jinja").render(**_content(run))
+    path = run.path / "report.html"
+    temporary = path.with_name(f".report.html.{os.getpid()}")
+    temporary.write_text(html, encoding="utf-8", errors="replace")
+    os.replace(temporary, path)
+    return path
+
+
+def _content(run: RunFolder) -> dict[str, Any]:
+    charts, missing = charts_of(run)
+    shares, whole_s = totals(run)
+    config = flat(run.config)
+    return {
+        "name": config.get("run.name") or run.path.resolve().name,
+        "version": __version__,
+        "style": _safe((Path(__file__).parent / "style.css").read_text(encoding="utf-8")),
+        "state": _state(run),
+        "remarks": run.remarks,
+        "headline": headline(run),
+        "charts": [(chart, _safe(chart_svg(run, chart))) for chart in charts],
+        "charts_missing": missing,
+        "shares": shares,
+        "whole_s": whole_s,
+        "phase_colors": phase_colors(),
+        "phases_svg": _timing_svg(run, "phases", "Seconds of each step by phase", draw_phases) if shares else "",
+        "timeline_svg": _timing_svg(run, "timeline", "Phases along the clock", draw_timeline) if shares else "",
+        "samples": samples_of(run),
+        "summary": [(title, config[key]) for key, title in _SUMMARY.items() if key in config],
+        "config": config,
+    }
+
+
+def _timing_svg(run: RunFolder, key: str, description: str, paint: Any) -> Any:
+    size = (11.5, 2.6) if key == "timeline" else (11.5, 3.0)
+    return _safe(figure_svg(key, f"{description}; the table has the totals.", lambda axes: paint(axes, run), size))
+
+
+def _safe(made_here: str) -> Any:
+    """Marks a string as HTML; only for what this package makes itself."""
+    from markupsafe import Markup
+
+    return Markup(made_here)
+
+
+def _state(run: RunFolder) -> dict[str, Any]:
+    """What `run.json` says: the state, the cause of a failure as lines of (name, text), and everything else."""
+    known = dict(run.state)
+    cause = known.pop("cause", None) or known.pop("error", None)
+    versions = known.pop("versions", None)
+    last_step = int(run.metrics[-1]["step"]) if run.metrics else None
+    return {
+        "name": str(known.pop("state", "unknown")),
+        "cause": _lines(cause if isinstance(cause, dict) else {"message": cause} if cause else {}),
+        "versions": _lines(versions) if isinstance(versions, dict) else [],
+        "others": _lines(known),
+        "last_step": last_step,
+    }
+
+
+def _lines(mapping: dict[str, Any]) -> list[tuple[str, str]]:
+    lines = {key: "\n".join(map(str, value)) if isinstance(value, list) else value for key, value in mapping.items()}
+    return [(str(key), str(value)) for key, value in lines.items() if value not in (None, "", {}, [])]
+
+
+def flat(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys joined with dots: {"run": {"seed": 0}} becomes {"run.seed": 0}."""
+    result: dict[str, Any] = {}
+    for key, value in mapping.items():
+        result |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
+    return result

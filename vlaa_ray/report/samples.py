@@ -1,0 +1,211 @@
+"""Rollouts to read: per verifier type the best and the worst of the first and of the last steps, with pictures.
+
+Questions, completions and gold answers are text of others: they leave here as plain strings, which the page's
+template escapes. A picture is decoded and encoded anew, so nothing but pixels gets into the page.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import struct
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+from vlaa_ray.records import VERIFIER_TYPES
+from vlaa_ray.report.folder import Row, RunFolder
+from vlaa_ray.rewards.grounding import read_boxes
+
+_MAX_IMAGE_BYTES = 20 << 20
+_SHOWN_PX = 448
+_SMALL_PX = 200
+_MAX_CHARS = 6000
+_BROKEN = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    OverflowError,
+    EOFError,
+    struct.error,
+    Image.DecompressionBombError,
+    Warning,
+)
+"""What Pillow raises for a damaged file."""
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+
+
+class BoxOnPicture(NamedTuple):
+    """A box in the unit frame (0 to 1 of the picture's width and height), and whose it is: `gold` or `predicted`."""
+
+    owner: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as a data URI with the boxes to draw on it; without one, `missing` says why."""
+
+    uri: str = ""
+    boxes: tuple[BoxOnPicture, ...] = ()
+    pixelated: bool = False
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A rollout in the words of the page; `completion` is in pieces of (`think` | `answer` | `plain`, text)."""
+
+    label: str
+    step: int
+    question: str
+    gold: str
+    completion: tuple[tuple[str, str], ...]
+    reward: str
+    quality: str
+    facts: tuple[tuple[str, str], ...]
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
+class Period:
+    """The samples of one verifier type from one end of the run."""
+
+    title: str
+    samples: tuple[Sample, ...]
+
+
+def samples_of(run: RunFolder) -> dict[str, tuple[Period, ...]]:
+    """Early and late samples by verifier type; one period where the run has rollouts of one step only; {} for none."""
+    early, late = run.rollouts(late=False), run.rollouts(late=True)
+    found = {}
+    for kind in VERIFIER_TYPES:
+        periods = [_period(run, title, kind, rows) for title, rows in (("Early", early), ("Late", late))]
+        kept = [period for period in periods if period is not None]
+        if len(kept) == 2 and kept[0].samples[0].step == kept[1].samples[0].step:
+            kept = [Period(f"Step {kept[0].samples[0].step}", kept[0].samples)]
+        if kept:
+            found[kind] = tuple(kept)
+    return found
+
+
+def _period(run: RunFolder, title: str, kind: str, rows: list[Row]) -> Period | None:
+    """The best and the worst rollout of the first step in `rows` that has any of this verifier type."""
+    of_kind = [row for row in rows if row.get("verifier_type") == kind]
+    if not of_kind:
+        return None
+    step = of_kind[0].get("step")
+    same_step = [row for row in of_kind if row.get("step") == step]
+    judged = sorted((row for row in same_step if _is_number(row.get("reward"))), key=lambda row: row["reward"])
+    if not judged:
+        return Period(f"{title}: step {step}", (_sample(run, "not judged", same_step[0]),))
+    chosen = [("best", judged[-1])] + ([("worst", judged[0])] if len(judged) > 1 else [])
+    return Period(f"{title}: step {step}", tuple(_sample(run, label, row) for label, row in chosen))
+
+
+def _sample(run: RunFolder, label: str, row: Row) -> Sample:
+    reward = row.get("reward")
+    quality = "none" if not _is_number(reward) else "high" if reward >= 0.75 else "low" if reward < 0.25 else "middle"
+    images = row.get("images")
+    return Sample(
+        label=label,
+        step=int(row["step"]) if _is_number(row.get("step")) else 0,
+        question=_text(row.get("question")),
+        gold=_text(row.get("gold")),
+        completion=pieces(_text(row.get("completion"))),
+        reward=f"{reward:.3f}" if _is_number(reward) else "not judged",
+        quality=quality,
+        facts=_facts(row),
+        pictures=tuple(picture(run.path, image, row) for image in (images if isinstance(images, list) else [])),
+    )
+
+
+def _facts(row: Row) -> tuple[tuple[str, str], ...]:
+    names = {
+        "extracted": "answer found",
+        "reason": "reason",
+        "parts": "parts of the reward",
+        "advantage": "advantage",
+        "num_tokens": "tokens",
+        "finish_reason": "ended by",
+        "rollout_logprob_mean": "mean logprob",
+        "weight_version": "weight version",
+        "prompt_id": "prompt",
+        "source": "source",
+    }
+    shown = {title: row.get(key) for key, title in names.items() if row.get(key) not in (None, "", {})}
+    return tuple(
+        (title, f"{value:.3f}" if isinstance(value, float) else _text(value)) for title, value in shown.items()
+    )
+
+
+def pieces(completion: str) -> tuple[tuple[str, str], ...]:
+    """The completion cut into `think`, `answer` and `plain` pieces, tags kept; an open tag runs to the end.
+
+    Joined, the pieces are the completion.
+    """
+    found = []
+    for match in re.finditer(r"<(think|answer)>.*?(?:</\1>|\Z)|(?:(?!<think>|<answer>).)+", completion, re.DOTALL):
+        found.append((match[1] or "plain", match[0]))
+    return tuple(found)
+
+
+def picture(run_dir: Path, image: Any, row: Row) -> Picture:
+    """The image that a rollout names (a path inside the run folder), for the page; `missing` says why there is none."""
+    name = image.get("path") if isinstance(image, dict) else None
+    if not isinstance(name, str) or not name:
+        return Picture(missing="the rollout names no picture file")
+    path = (run_dir / name).resolve()
+    if not path.is_relative_to(run_dir.resolve()):
+        return Picture(missing=f"the picture lies outside of the run folder: {name}")
+    if not path.is_file():
+        return Picture(missing=f"the picture is not there: {name}")
+    if path.stat().st_size > _MAX_IMAGE_BYTES:
+        return Picture(missing=f"the picture is larger than 20 MB: {name}")
+    try:
+        uri, width_px = _encoded(path)
+    except _BROKEN as error:
+        return Picture(missing=f"the picture can't be read: {name}: {error}")
+    boxes = boxes_of(row) if row.get("verifier_type") == "iou" else ()
+    return Picture(uri, boxes, pixelated=width_px < _SMALL_PX)
+
+
+def _encoded(path: Path) -> tuple[str, int]:
+    """A PNG of at most 448 px a side as a data URI, and the width of the original."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(path, formats=_FORMATS) as image:  # warns above about 90 megapixels
+            width_px = image.width
+            image.draft("RGB", (2 * _SHOWN_PX, 2 * _SHOWN_PX))
+            small = image.convert("RGB")
+    small.thumbnail((_SHOWN_PX, _SHOWN_PX))
+    file = io.BytesIO()
+    small.save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode(), width_px
+
+
+def boxes_of(row: Row) -> tuple[BoxOnPicture, ...]:
+    """The gold and the predicted boxes of an iou rollout that lie in the unit frame; others are not drawn."""
+    found = []
+    for owner, value in (("gold", row.get("gold")), ("predicted", row.get("extracted"))):
+        for x1, y1, x2, y2 in read_boxes(value)[:8]:
+            if 0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1:
+                found.append(BoxOnPicture(owner, x1, y1, x2 - x1, y2 - y1))
+    return tuple(found)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _text(value: Any) -> str:
+    text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _MAX_CHARS else f"{text[:_MAX_CHARS]} … ({len(text) - _MAX_CHARS} more characters)"

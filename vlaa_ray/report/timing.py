@@ -1,0 +1,111 @@
+"""Where a run's time went: seconds by phase, per step, over the whole run, and along the clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vlaa_ray.report.curves import COLORS, INK, finish
+from vlaa_ray.report.folder import RunFolder
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PHASES = (
+    ("start", "time/start_s"),
+    ("rollout", "time/rollout_s"),
+    ("reward", "time/reward_s"),
+    ("wait", "time/wait_s"),
+    ("learn", "time/learn_s"),
+    ("weight sync", "time/weight_sync_s"),
+    ("eval", "time/eval_s"),
+    ("checkpoint", "time/checkpoint_s"),
+)
+OTHER = "other"
+_MAX_BARS = 150
+
+
+@dataclass(frozen=True)
+class Share:
+    """A phase's seconds over the whole run, and their share of the run's steps."""
+
+    phase: str
+    seconds: float
+    share: float
+
+
+def phases_of(row: dict[str, float]) -> dict[str, float]:
+    """Seconds by phase of one step; `other` is what `time/step_s` has more than its phases."""
+    times = {phase: row[name] for phase, name in PHASES if name in row}
+    rest = row.get("time/step_s", 0.0) - sum(seconds for phase, seconds in times.items() if phase != "start")
+    return {**times, OTHER: rest} if rest > 0 else times
+
+
+def totals(run: RunFolder) -> tuple[list[Share], float]:
+    """The phases with their total seconds, the largest first, and the run's seconds in all."""
+    steps = [phases_of(row) for row in run.metrics]
+    seconds = {phase: sum(step.get(phase, 0.0) for step in steps) for phase in (*(p for p, _ in PHASES), OTHER)}
+    whole = sum(_length(row) for row in run.metrics)
+    shares = [Share(phase, spent, spent / whole) for phase, spent in seconds.items() if spent > 0 and whole > 0]
+    return sorted(shares, key=lambda share: -share.seconds), whole
+
+
+def _length(row: dict[str, float]) -> float:
+    """Seconds that a step took: its own figure, which phases that overlap add up to more than."""
+    step_s = row.get("time/step_s") or sum(row.get(name, 0.0) for phase, name in PHASES if phase != "start")
+    return step_s + row.get("time/start_s", 0.0)
+
+
+def phase_colors() -> dict[str, str]:
+    """A fixed colour for every phase."""
+    names = [phase for phase, _ in PHASES if phase != "start"]
+    return {**dict(zip(names, COLORS, strict=True)), "start": "#a9744f", OTHER: "#9aa0a6"}
+
+
+def draw_phases(axes: Axes, run: RunFolder) -> None:
+    """The seconds of each step (or of as many steps as fit), stacked by phase."""
+    size = -(-len(run.metrics) // _MAX_BARS)
+    bins = [run.metrics[start : start + size] for start in range(0, len(run.metrics), max(1, size))]
+    steps = [part[0]["step"] for part in bins]
+    bottom = [0.0] * len(bins)
+    for phase, color in phase_colors().items():
+        if phase == "start":
+            continue
+        heights = [sum(phases_of(row).get(phase, 0.0) for row in part) / len(part) for part in bins]
+        if any(heights):
+            axes.bar(steps, heights, bottom=bottom, width=size, color=color, label=phase, align="edge")
+            bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
+    finish(axes, "seconds", legend=True)
+
+
+def draw_timeline(axes: Axes, run: RunFolder) -> None:
+    """The run along the clock, a lane a phase; phases of a step are laid end to end, shortened where they overlap."""
+    lanes: dict[str, list[tuple[float, float]]] = {}
+    clock = 0.0
+    for row in run.metrics:
+        phases, length = phases_of(row), _length(row)
+        fit = min(1.0, length / (sum(phases.values()) or 1.0))
+        at = clock
+        for phase, seconds in phases.items():
+            lanes.setdefault(phase, []).append((at / 60, seconds * fit / 60))
+            at += seconds * fit
+        clock += length
+    order = [phase for phase in (*(name for name, _ in PHASES), OTHER) if phase in lanes]
+    colors = phase_colors()
+    for lane, phase in enumerate(order):
+        axes.broken_barh(_merged(lanes[phase], clock / 60 / 600), (lane - 0.4, 0.8), color=colors[phase], linewidth=0)
+    axes.set_yticks(range(len(order)), order)
+    axes.invert_yaxis()
+    finish(axes, "", legend=False, x="minutes since the start")
+    axes.tick_params(axis="y", length=0, colors=INK)
+
+
+def _merged(bars: list[tuple[float, float]], gap: float) -> list[tuple[float, float]]:
+    """Bars with gaps too small to see (and their neighbours) as one, so that long runs stay small files."""
+    merged: list[tuple[float, float]] = []
+    for start, width in bars:
+        if merged and start - sum(merged[-1]) < gap:
+            merged[-1] = (merged[-1][0], start + width - merged[-1][0])
+        else:
+            merged.append((start, width))
+    return merged

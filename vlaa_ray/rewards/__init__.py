@@ -1,0 +1,11 @@
+"""Verifiable rewards: digit, mcq, math, iou and open_ended, each judged by a function of its own.
+
+score("<think>…</think><answer>3</answer>", 3, "digit") -> RewardResult(value=1.0, valid=True, …)
+"""
+
+from vlaa_ray.records import RewardResult
+from vlaa_ray.rewards.open_ended import relative_reward
+from vlaa_ray.rewards.sandbox import Sandbox
+from vlaa_ray.rewards.scoring import score
+
+__all__ = ["RewardResult", "Sandbox", "relative_reward", "score"]

@@ -1,0 +1,105 @@
+"""From a sample to its verifier: extracts the answer and calls the function that belongs to the verifier type.
+
+    plan("<answer>3</answer>", 3, "digit", {}) -> RewardResult(value=1.0, …)
+
+All but math are pure, take microseconds and are judged at once. For math the plan is a `MathTask`, which the
+sandbox takes to a process that can be killed.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from vlaa_ray.errors import RewardError
+from vlaa_ray.records import VERIFIER_TYPES, RewardResult
+from vlaa_ray.rewards.choice import verify_choice
+from vlaa_ray.rewards.digit import verify_digit
+from vlaa_ray.rewards.extraction import extract_answer
+from vlaa_ray.rewards.grounding import verify_box
+from vlaa_ray.rewards.open_ended import verify_open_ended
+from vlaa_ray.rewards.verdicts import invalid, wrong
+
+Verifier = Callable[..., RewardResult]
+"""Called as `verifier(answer, gold, **params)`; never raises on any answer or gold."""
+
+MAX_CHARS = 20_000
+MAX_DEPTH = 50
+MAX_DIGITS = 1_000
+NO_ANSWER = "no complete <answer>…</answer>"
+
+
+class MathTask(NamedTuple):
+    """A verification that needs the sandbox; `answer` is None where nothing could be extracted."""
+
+    answer: str | None
+    gold: str
+
+
+def plan(response: str, gold: Any, verifier_type: str, params: Mapping[str, Any]) -> RewardResult | MathTask:
+    """The verdict, or the task for the sandbox. RewardError for an unknown type or parameter, never for a text."""
+    verifier_params = dict(params)
+    rule = verifier_params.pop("extraction", "last")
+    if verifier_type not in _PARAMETERS or not verifier_params.keys() <= _PARAMETERS[verifier_type]:
+        raise _unknown(verifier_type, verifier_params)
+    if rule not in ("last", "exactly_one"):
+        raise RewardError(f"unknown extraction rule {rule!r}", fix="use 'last' or 'exactly_one'")
+    answer = extract_answer(response, rule)
+    if verifier_type == "math":
+        return _plan_math(answer, gold)
+    verdict = VERIFIERS[verifier_type](answer or "", gold, **verifier_params)
+    # The gold is judged first: a sample without an answer is worth 0 only if it could have been worth more.
+    return wrong(None, NO_ANSWER) if answer is None and verdict.valid else verdict
+
+
+def _plan_math(answer: str | None, gold: Any) -> RewardResult | MathTask:
+    if isinstance(gold, bool) or not isinstance(gold, str | int | float) or not str(gold).strip():
+        return invalid(answer, f"gold is neither text nor a number: {str(gold)[:80]!r}")
+    for side, text in (("gold", str(gold)), ("answer", answer or "")):
+        excess = _excess(text)
+        if excess:
+            return invalid(answer, f"{side} {excess}")
+    return MathTask(answer, str(gold))
+
+
+def _excess(text: str) -> str:
+    """Why the text is too large to be worth parsing, or ""."""
+    if len(text) > MAX_CHARS:
+        return f"of {len(text)} characters is over the limit of {MAX_CHARS}"
+    depth = deepest = digits = longest = 0
+    for char in text:
+        depth += (char in "{([") - (char in "})]")
+        deepest = max(deepest, depth)
+        digits = digits + 1 if char.isdigit() else 0
+        longest = max(longest, digits)
+    if deepest > MAX_DEPTH:
+        return f"is nested {deepest} deep, over the limit of {MAX_DEPTH}"
+    return f"has a number of {longest} digits, over the limit of {MAX_DIGITS}" if longest > MAX_DIGITS else ""
+
+
+def _unknown(verifier_type: str, params: Mapping[str, Any]) -> RewardError:
+    if verifier_type not in _PARAMETERS:
+        known = ", ".join(VERIFIER_TYPES)
+        return RewardError("unknown verifier type", verifier_type=verifier_type, fix=f"use one of {known}")
+    names = sorted(params.keys() - _PARAMETERS[verifier_type])
+    known = ", ".join(sorted(_PARAMETERS[verifier_type] | {"extraction"}))
+    return RewardError("unknown verifier parameters", verifier_type=verifier_type, got=names, fix=f"known: {known}")
+
+
+VERIFIERS: dict[str, Verifier] = {
+    "digit": verify_digit,
+    "mcq": verify_choice,
+    "iou": verify_box,
+    "open_ended": verify_open_ended,
+}
+"""Those that run where they are called; `math` runs in the sandbox."""
+
+_PARAMETERS: dict[str, frozenset[str]] = {
+    name: frozenset(
+        parameter.name
+        for parameter in inspect.signature(verifier).parameters.values()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    )
+    for name, verifier in VERIFIERS.items()
+} | {"math": frozenset()}

@@ -1,0 +1,82 @@
+"""The process behind the sandbox: loads Math-Verify once, then forks workers that may be killed at any time.
+
+    python -m vlaa_ray.rewards.worker CONTROL_FD TIMEOUT_S MEMORY_LIMIT_BYTES
+
+Protocol. Over the control socket the sandbox sends one byte with a socket attached; the answer is the pid of
+a new worker that serves this socket: one JSON line in, {"answer", "gold"}, one out, {"value", "valid",
+"reason"} or {"fault"}. When the sandbox is gone, the sockets end, and so do the processes; a worker in the
+middle of a verification is ended by its own alarm, which the kernel delivers whatever the worker does.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+from types import TracebackType
+
+from vlaa_ray.rewards.math import judge_math
+
+_ALARM_GRACE_S = 1.0
+# Loads what sympy and the grammar load on first use, so that workers are born warm.
+_WARM_UP = (
+    (r"$\frac{1}{2}$", "0.5"),
+    (r"y = -5 * sin(-5 * x)", r"y=-5\sin(-5x)"),
+    (r"$(x-1)^2+3\sqrt{2}$", "x^2 - 2x + 1 + 3√2"),
+    (r"$(-\infty, 3] \cup [4, 5)$", "(-oo, 3]"),
+    (r"$x=1, x=\log_2 3$", "{1, 2}"),
+    ("25%", "0.25"),
+    (r"$a \leq x < 3$", r"$\{1, 2\}$"),
+)
+
+
+def main() -> None:
+    """Serves until the control socket ends."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    timeout_s, memory_limit_bytes = float(sys.argv[2]), int(sys.argv[3])
+    for gold, answer in _WARM_UP:
+        judge_math(answer, gold)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    gc.freeze()
+    control.sendall(b"ready\n")
+    # The parser reports to the standard streams; nobody reads them from here on.
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        if not data:
+            return
+        pid = os.fork()
+        if pid == 0:
+            control.close()
+            _serve(socket.socket(fileno=descriptors[0]), timeout_s, memory_limit_bytes)
+            return
+        os.close(descriptors[0])
+        control.sendall(f"{pid}\n".encode())
+
+
+def _serve(connection: socket.socket, timeout_s: float, memory_limit_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (memory_limit_bytes, memory_limit_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    def last_words(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        """An unforeseen error ends the worker; the sandbox makes the sample invalid and says why."""
+        connection.sendall(json.dumps({"fault": f"{kind.__name__}: {str(error)[:200]}"}).encode() + b"\n")
+
+    sys.excepthook = last_words
+    for line in connection.makefile("r", encoding="utf-8"):
+        request = json.loads(line)
+        signal.setitimer(signal.ITIMER_REAL, timeout_s + _ALARM_GRACE_S)
+        result = judge_math(request["answer"], request["gold"])
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        reply = {"value": result.value, "valid": result.valid, "reason": result.reason}
+        connection.sendall(json.dumps(reply).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main()

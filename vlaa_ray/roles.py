@@ -1,0 +1,85 @@
+"""What the step loop asks of the roles. `actors` implements these over Ray; tests may in one process."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from vlaa_ray.learner.plan import OptimizerStep
+from vlaa_ray.records import Completion, Prompt, RewardResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleRequest:
+    """How one prompt is sampled; sample i of the request is seeded with `seed` + i."""
+
+    prompt: Prompt
+    num_samples: int
+    seed: int
+    temperature: float
+    max_completion_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sampled:
+    """The completions of one prompt, and the prompt's ids as the engine saw them."""
+
+    prompt_token_ids: np.ndarray  # [T] int32, images expanded
+    completions: tuple[Completion, ...]
+
+
+class RolloutRole(Protocol):
+    async def sample(self, request: SampleRequest) -> Sampled:
+        """The prompt's completions; DataError if this prompt can't be sampled."""
+
+    async def load_weights(self, learner: LearnerRole) -> None:
+        """Put the learner's weights into every engine, proven complete, and clear what older weights left in caches."""
+
+    async def metrics(self) -> dict[str, float]:
+        """Restarts and memory."""
+
+
+class RewardRole(Protocol):
+    async def score(self, prompt: Prompt, completions: Sequence[Completion]) -> list[RewardResult]:
+        """One result a completion; one that can't be judged is invalid, never missing."""
+
+    async def metrics(self) -> dict[str, float]:
+        """Restarts and memory."""
+
+
+class LearnerRole(Protocol):
+    @property
+    def weight_version(self) -> int:
+        """Optimizer steps done."""
+
+    async def update(self, shares: list[list[OptimizerStep]]) -> dict[str, float]:
+        """Do one training step: `shares` are [rank][optimizer step]."""
+
+    async def save(self, folder: Path) -> None: ...
+
+    async def load(self, folder: Path) -> None: ...
+
+    async def metrics(self) -> dict[str, float]:
+        """Memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Roles:
+    rollouts: RolloutRole
+    rewards: RewardRole
+    learner: LearnerRole
+
+
+def request_seed(run_seed: int, step: int, prompt_id: str) -> int:
+    """A seed below 2^31 from the run's seed, the step that asks and the prompt; sample i adds i."""
+    digest = hashlib.blake2b(f"{run_seed}/{step}/{prompt_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % (1 << 31)
+
+
+Metrics = dict[str, float]
+Row = dict[str, Any]

@@ -1,0 +1,79 @@
+"""The run's config as vLLM's arguments and environment, for a CPU or for GPUs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from vlaa_ray.config import ModelSection, RolloutSection
+
+_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
+_BACKENDS = {"shared_memory": "vlaa_shm", "nccl": "nccl"}
+_MAX_IMAGES = 8  # of one prompt
+_IMAGE_CACHE_GB = 0.5  # processed pixels, kept in each of two processes; prompts are seldom asked twice
+_MIN_BATCH_TOKENS = 2048  # prompts that are prefilled together
+
+
+def engine_arguments(
+    model: ModelSection,
+    rollout: RolloutSection,
+    model_path: str,
+    transport: Literal["shared_memory", "nccl"] = "shared_memory",
+) -> dict[str, Any]:
+    """Arguments of vLLM's `AsyncEngineArgs`.
+
+    Logprobs are those of the distribution that is sampled from: after temperature and bans
+    (`processed_logprobs`). Nothing is taken from the checkpoint's generation config but what the run says.
+    """
+    longest = rollout.max_prompt_tokens + rollout.max_completion_tokens
+    shared = {
+        "model": model_path,
+        "dtype": _DTYPES[model.dtype],
+        "max_model_len": longest,
+        "max_num_seqs": rollout.max_num_seqs,
+        "logprobs_mode": "processed_logprobs",
+        "generation_config": "vllm",
+        "enable_prefix_caching": True,
+        "limit_mm_per_prompt": {"image": _MAX_IMAGES, "video": 0},
+        "mm_processor_kwargs": {"min_pixels": model.min_pixels, "max_pixels": model.max_pixels},
+        "mm_processor_cache_gb": _IMAGE_CACHE_GB,
+        "worker_extension_cls": "vlaa_ray.weight_sync.vllm_worker.WorkerExtension",
+        "weight_transfer_config": {"backend": _BACKENDS[transport]},
+        "distributed_executor_backend": "mp",
+        "disable_log_stats": True,
+        "trust_remote_code": False,
+        "seed": 0,
+    }
+    if rollout.gpus_per_actor:
+        return shared | {
+            "tensor_parallel_size": rollout.gpus_per_actor,
+            "gpu_memory_utilization": rollout.gpu_memory_share,
+        }
+    return shared | {
+        "enforce_eager": True,  # compiled code would keep the packed weights of before an update
+        "enable_chunked_prefill": False,  # a seeded request dies on the CPU where its prefill is split
+        "max_num_batched_tokens": max(longest, rollout.max_num_seqs, _MIN_BATCH_TOKENS),
+        "kv_cache_memory_bytes": rollout.kv_cache_bytes,
+    }
+
+
+@contextmanager
+def engine_environment(rollout: RolloutSection) -> Iterator[None]:
+    """The environment that vLLM's processes are started in; afterwards this process has its own back.
+
+    vLLM puts LD_PRELOAD and more into `os.environ` for its children, where it would reach everyone else's.
+    """
+    before = dict(os.environ)
+    os.environ["VLLM_NO_USAGE_STATS"] = "1"
+    os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
+    if not rollout.gpus_per_actor:
+        os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"  # the default puts every engine on the same cores
+        os.environ["OMP_NUM_THREADS"] = str(max(1, int(rollout.cpus_per_actor)))
+        os.environ["TORCH_COMPILE_DISABLE"] = "1"  # one small function, 5 to 25 s at the first batch
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,0 +1,152 @@
+"""The engine's side of a weight update: pause, receive, check, clear the caches, name the version, go on.
+
+Whatever goes wrong in between, the engine holds a mix of weights from then on: it is marked unusable, and no sample is
+ever drawn from it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import Any, Literal
+
+from vlaa_ray.errors import DeadlineExceeded, WeightSyncError
+from vlaa_ray.weight_sync.manifest import Manifest
+from vlaa_ray.weight_sync.shared_memory import Bucket
+
+PauseMode = Literal["wait", "keep"]
+
+
+class EngineWeights:
+    """Updates the weights of one AsyncLLM. `submission` is held while requests must not enter the engine."""
+
+    def __init__(self, llm: Any, *, version: int, deadline_s: float) -> None:
+        self._llm = llm
+        self._deadline_s = deadline_s
+        self._names: list[str] = []  # of the checked manifest
+        self._received: set[str] = set()
+        self._paused = False
+        self.version = version
+        self.broken = ""
+        self.submission = asyncio.Lock()
+
+    async def check_manifest(self, manifest: Manifest) -> None:
+        """WeightSyncError with a readable difference if the learner's weights are not all that the model has."""
+        async with self._step("compare the manifest", breaks=False):
+            answers = await self._llm.collective_rpc("vlaa_manifest_difference", args=(manifest.to_wire(),))
+        if difference := next(filter(None, answers), ""):
+            raise WeightSyncError(
+                f"the learner's weights are not the engine's: {difference}",
+                fix="send model.state_dict(), with the tied lm_head.weight, in the engine's dtype",
+            )
+        self._names = manifest.names
+
+    async def pause(self, mode: PauseMode = "wait") -> None:
+        """Stop sampling: `wait` finishes what runs first, `keep` freezes it and goes on with the new weights."""
+        self.require_sound()
+        if not self._names:
+            raise WeightSyncError(
+                "weights can't be updated before their manifest is checked", fix="call check_manifest"
+            )
+        async with self._step(f"pause ({mode})"):
+            await self.submission.acquire()
+            self._paused = True
+            await self._llm.pause_generation(mode=mode, clear_cache=False)  # `resume` clears: one place, verified
+
+    async def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
+        from vllm.distributed.weight_transfer.base import WeightTransferInitRequest
+
+        async with self._step("open the weight transfer"):
+            await self._llm.init_weight_transfer_engine(WeightTransferInitRequest(init_info=init_info))
+
+    async def start_weight_update(self) -> None:
+        self._received = set()
+        async with self._step("start the update"):
+            await self._llm.start_weight_update()
+
+    async def update_weights(self, update_info: dict[str, Any]) -> None:
+        """Receive the tensors that `update_info` names, from wherever the transport puts them."""
+        from vllm.distributed.weight_transfer.base import WeightTransferUpdateRequest
+
+        self.require_sound()
+        async with self._step("receive weights"):
+            await self._llm.update_weights(WeightTransferUpdateRequest(update_info=update_info))
+        self._received.update(update_info["names"])
+
+    async def finish_weight_update(self) -> None:
+        """WeightSyncError names tensors that were not sent, and parameters that were not written in full."""
+        self.require_sound()
+        async with self._step("finish the update"):
+            if missing := [name for name in self._names if name not in self._received]:
+                raise WeightSyncError(f"weights did not arrive: {', '.join(missing)}", missing=missing)
+            for unwritten in await self._llm.collective_rpc("vlaa_unwritten_weights"):
+                if unwritten:
+                    raise WeightSyncError("the engine did not write all of its weights", unwritten=unwritten)
+            await self._llm.finish_weight_update()
+
+    async def resume(self, version: int) -> None:
+        """Clear what was computed with the old weights, and sample with the new ones, as `version`."""
+        self.require_sound()
+        async with self._step("clear the caches and resume"):
+            await self._clear_caches()
+            await self._llm.update_weight_version(str(version))
+            await self._llm.resume_generation()
+            self.version = version
+            self._admit()
+
+    async def load(self, buckets: AsyncIterable[Bucket], version: int, *, mode: PauseMode = "wait") -> None:
+        """A whole update from an iterator of buckets; the engine goes on as `version`, or is unusable."""
+        await self.pause(mode)
+        await self.start_weight_update()
+        async for bucket in buckets:
+            await self.update_weights(asdict(bucket))
+        await self.finish_weight_update()
+        await self.resume(version)
+
+    def require_sound(self) -> None:
+        """WeightSyncError if an update failed: the engine may hold weights of two versions."""
+        if self.broken:
+            raise WeightSyncError(f"the engine is out of service: {self.broken}", fix="replace the engine")
+
+    async def _clear_caches(self) -> None:
+        """Keys and values, processed images, image embeddings; requests that were kept are computed anew.
+
+        vLLM clears nothing by itself, and finds image embeddings by the image alone, whatever the vision tower.
+        """
+        if not await self._llm.reset_prefix_cache(reset_running_requests=True):
+            raise WeightSyncError("the prefix cache was not cleared")
+        await self._llm.reset_mm_cache()
+        await self._llm.reset_encoder_cache()
+        if any(await self._llm.collective_rpc("vlaa_num_cached_images")):
+            raise WeightSyncError("the cache of image embeddings was not cleared")
+
+    @asynccontextmanager
+    async def _step(self, what: str, *, breaks: bool = True) -> AsyncIterator[None]:
+        """One step with a deadline; its failure, and a cancellation, take the engine out of service."""
+        from vllm.exceptions import VLLMError
+
+        failure = f"it was cancelled while it had to {what}"
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                yield
+            failure = ""
+        except TimeoutError as error:
+            failure = f"the engine did not {what} in {self._deadline_s:g} s"
+            raise DeadlineExceeded(failure) from error
+        except WeightSyncError as error:
+            failure = error.message
+            raise
+        except (VLLMError, RuntimeError, ValueError, OSError) as error:
+            failure = f"the engine could not {what}: {error}"
+            raise WeightSyncError(failure) from error
+        finally:
+            if failure and breaks:
+                self.broken = failure
+                self._admit()
+
+    def _admit(self) -> None:
+        if self._paused:
+            self._paused = False
+            self.submission.release()

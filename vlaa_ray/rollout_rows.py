@@ -1,0 +1,86 @@
+"""Groups as the rows of `rollouts/step_NNNNNN.jsonl`, and the metrics of a step's groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from vlaa_ray.data.images import encoded
+from vlaa_ray.learner.plan import group_has_variance
+from vlaa_ray.metrics import reward_metrics
+from vlaa_ray.records import Group, ImageRef, Prompt, Rollout
+
+SaveImage = Callable[[str, bytes], str]
+"""(sha256, encoded bytes) to the path that the report finds the image under."""
+
+
+def rollout_rows(groups: Sequence[Group], step: int, limit: int, save_image: SaveImage) -> list[dict[str, Any]]:
+    """Up to `limit` rollouts for people to read: whole groups, the verifier types in turn."""
+    by_type: dict[str, list[Group]] = {}
+    for group in groups:
+        by_type.setdefault(group.prompt.verifier_type, []).append(group)
+    rows: list[dict[str, Any]] = []
+    turns = max((len(of_type) for of_type in by_type.values()), default=0)
+    for group in (of_type[turn] for turn in range(turns) for of_type in by_type.values() if turn < len(of_type)):
+        if len(rows) + len(group.rollouts) > limit:
+            break
+        images = [_image(image, save_image) for image in group.prompt.images]
+        rows += [
+            _row(group.prompt, rollout, images) | {"step": step, "position": group.position, "sample": sample}
+            for sample, rollout in enumerate(group.rollouts)
+        ]
+    return rows
+
+
+def _row(prompt: Prompt, rollout: Rollout, images: list[dict[str, Any]]) -> dict[str, Any]:
+    completion, reward = rollout.completion, rollout.reward
+    logprobs = completion.rollout_logprobs
+    return {
+        "prompt_id": prompt.prompt_id,
+        "verifier_type": prompt.verifier_type,
+        "source": prompt.source,
+        "question": prompt.question,
+        "gold": prompt.gold,
+        "images": images,
+        "completion": completion.text,
+        "num_tokens": len(completion.token_ids),
+        "finish_reason": completion.finish_reason,
+        "reward": reward.value,
+        "valid": reward.valid,
+        "extracted": reward.extracted,
+        "reason": reward.reason,
+        "parts": reward.parts,
+        "advantage": rollout.advantage,
+        "rollout_logprob_mean": float(logprobs.mean()) if len(logprobs) else None,
+        "rollout_logprob_min": float(logprobs.min()) if len(logprobs) else None,
+        "weight_version": completion.weight_version,
+    }
+
+
+def _image(image: ImageRef, save_image: SaveImage) -> dict[str, Any]:
+    path = save_image(image.sha256, encoded(image))
+    return {"path": path, "sha256": image.sha256, "width_px": image.width_px, "height_px": image.height_px}
+
+
+def group_metrics(groups: Sequence[Group], *, weight_version: int, updates_per_step: int) -> dict[str, float]:
+    """Rewards, lengths, zero-variance shares and staleness of the groups that a step took."""
+    sampled = [group for group in groups if group.rollouts]
+    rollouts = [(group, rollout) for group in sampled for rollout in group.rollouts]
+    metrics = reward_metrics([(group.prompt.verifier_type, rollout.reward) for group, rollout in rollouts])
+    metrics["groups/count"] = len(groups)
+    metrics["groups/failed"] = len(groups) - len(sampled)
+    if sampled:
+        lengths = [len(rollout.completion.token_ids) for _, rollout in rollouts]
+        cut = [rollout.completion.finish_reason == "length" for _, rollout in rollouts]
+        staleness = [(weight_version - group.weight_version) / updates_per_step for group in sampled]
+        flat = [not group_has_variance(group) for group in sampled]
+        metrics |= {
+            "groups/zero_variance_share": float(np.mean(flat)),
+            "completion/mean_tokens": float(np.mean(lengths)),
+            "completion/truncated_share": float(np.mean(cut)),
+            "staleness/max": max(staleness),
+            "staleness/mean": float(np.mean(staleness)),
+        }
+    return metrics

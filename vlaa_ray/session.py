@@ -1,0 +1,100 @@
+"""A run as the step loop sees it: where it reports to, where its checkpoints go, and how it is asked to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from vlaa_ray.config import RunConfig
+from vlaa_ray.errors import RunInterrupted
+from vlaa_ray.metrics import Tracker, truncate_after
+from vlaa_ray.progress import Phase, Progress
+from vlaa_ray.records import Group
+from vlaa_ray.rollout_rows import rollout_rows
+from vlaa_ray.run_folder import RunFolder
+
+Result = TypeVar("Result")
+
+
+class Session:
+    """Implements `loop.Run` on a run folder. A context manager: signals and log file are its own inside."""
+
+    def __init__(self, config: RunConfig, folder: RunFolder) -> None:
+        self._config = config
+        self._folder = folder
+        self.progress = Progress(config.run.num_steps)
+        checkpoint = folder.resume_from
+        self.resume_state: dict[str, Any] | None = checkpoint.state if checkpoint else None
+        self.resume_folder: Path | None = checkpoint.path if checkpoint else None
+        truncate_after(folder.path, checkpoint.step if checkpoint else -1)
+        self._tracker = Tracker(folder.path, config.tracking, config.run.name, config.model_dump(mode="json"))
+        self._stop: asyncio.Future[int] | None = None
+
+    def __enter__(self) -> Session:
+        self._log_handler = logging.FileHandler(self._folder.log_dir / "driver.log")
+        self._log_handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logging.getLogger().addHandler(self._log_handler)
+        self.progress.__enter__()
+        if self.resume_state:
+            self.progress.note(f"Continuing after step {self.resume_state['step']}, from {self.resume_folder}")
+        return self
+
+    def __exit__(self, kind: Any, error: Any, at: Any) -> None:
+        self.progress.__exit__(kind, error, at)
+        self._tracker.close()
+        logging.getLogger().removeHandler(self._log_handler)
+        self._log_handler.close()
+
+    def listen_for_signals(self) -> None:
+        """From now on SIGINT and SIGTERM end the run at its next safe point; call it on the running event loop."""
+        loop = asyncio.get_running_loop()
+        self._stop = loop.create_future()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._ask_to_stop, number)
+
+    def phase(self, name: Phase) -> None:
+        self.progress.phase(name)
+
+    def log(self, step: int, metrics: dict[str, float], groups: Sequence[Group]) -> None:
+        for group in groups:
+            if group.failure:
+                self.progress.note(f"[yellow]dropped prompt {group.prompt.prompt_id}[/]: {group.failure}")
+        limit = self._config.tracking.rollouts_per_step
+        if groups and limit:
+            self._tracker.log_rollouts(step, rollout_rows(groups, step, limit, self._tracker.save_image))
+        self._tracker.log(step, metrics)
+        self.progress.step(step, metrics)
+        self._folder.update(step)
+
+    def begin_checkpoint(self, step: int) -> Path:
+        return self._folder.checkpoints.begin(step)
+
+    def commit_checkpoint(self, step: int, state: dict[str, Any]) -> None:
+        self._folder.checkpoints.commit(step, state)
+
+    async def stoppable(self, waiting: Awaitable[Result]) -> Result:
+        """See `loop.Run`."""
+        task = asyncio.ensure_future(waiting)
+        waits: list[asyncio.Future[Any]] = [task]
+        if self._stop is not None:
+            waits.append(self._stop)
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        if self._stop is None or not self._stop.done():
+            return task.result()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        number = signal.Signals(self._stop.result())
+        raise RunInterrupted(
+            f"stopped by {number.name}; the state is saved",
+            fix="the same command continues the run",
+            signal=int(number),
+        )
+
+    def _ask_to_stop(self, number: int) -> None:
+        if self._stop is not None and not self._stop.done():
+            self._stop.set_result(number)
+            self.progress.note(f"{signal.Signals(number).name}: saving and leaving")
