@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,14 +72,21 @@ def _spawner(config: RunConfig, log_dir: Path, reservation: Any, role: str) -> C
     """Index to the handle of a new actor of the role, in its bundle."""
     import ray
 
+    from actors.environment import role_environment
     from actors.learner_actor import LearnerActor
     from actors.reward_actor import RewardActor
     from actors.rollout_actor import RolloutActor
 
+    rollout, learner = config.rollout, config.learner
+    environment = {
+        "learner": role_environment(role, learner.num_threads, learner.cpus_per_rank, learner.gpus_per_rank),
+        "rollout": role_environment(role, None, rollout.cpus_per_actor, rollout.gpus_per_actor),
+        "reward": role_environment(role, None, config.rewards.cpus_per_actor, 0),
+    }[role]
     prefix = f"vlaa-{config.run.name}-{os.getpid()}-"
 
     def spawn(index: int) -> Any:
-        options = reservation.options(role, index) | {"runtime_env": {"env_vars": _environment(config, role)}}
+        options = reservation.options(role, index) | {"runtime_env": {"env_vars": environment}}
         log_file = str(log_dir / f"{role}_{index}.log")
         if role == "learner":
             return ray.remote(LearnerActor).options(**options).remote(config, index, log_file, prefix)
@@ -89,22 +95,3 @@ def _spawner(config: RunConfig, log_dir: Path, reservation: Any, role: str) -> C
         return ray.remote(RewardActor).options(**options).remote(config, log_file, prefix)
 
     return spawn
-
-
-def _environment(config: RunConfig, role: str) -> dict[str, str]:
-    """Variables that must be set before the actor's first import."""
-    learner = config.learner
-    threads = {
-        "learner": learner.num_threads or max(1, int(learner.cpus_per_rank)),
-        "rollout": max(1, int(config.rollout.cpus_per_actor)),
-        "reward": 1,
-    }[role]
-    environment = {
-        "OMP_NUM_THREADS": str(threads),
-        "TOKENIZERS_PARALLELISM": "false",
-        # where the interpreter's tools are: DeepSpeed builds an operator with ninja
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
-    }
-    if role == "learner" and not learner.gpus_per_rank:
-        environment["DS_ACCELERATOR"] = "cpu"
-    return environment

@@ -58,7 +58,7 @@ class Reservation:
                     needed=_total(bundles),
                     cluster=_known(ray.cluster_resources()),
                     free=_known(ray.available_resources()),
-                    fix="add nodes, end other jobs, or ask for less (rollout.num_actors, learner.num_ranks, cpus_per_…)",
+                    fix="add nodes, end other jobs, or ask for less (rollout.num_actors, learner.num_ranks)",
                 )
             note(f"waiting for resources: needed {_total(bundles)}, free {_known(ray.available_resources())}")
 

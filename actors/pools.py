@@ -21,8 +21,8 @@ from vlaa_ray.errors import (
     VlaaRayError,
     WeightSyncError,
 )
-from vlaa_ray.records import Completion, Prompt, RewardResult
-from vlaa_ray.roles import LearnerRole, Sampled, SampleRequest
+from vlaa_ray.records import Completion, Prompt, RewardResult, Sampled
+from vlaa_ray.roles import LearnerRole, SampleRequest
 
 Spawn = Callable[[int], Any]
 """The number of a replica to the handle of a new actor for it."""

@@ -9,8 +9,9 @@ from typing import Any
 
 from actors.processes import settle_in, tree_rss_bytes
 from vlaa_ray.config import RunConfig
-from vlaa_ray.errors import DataError, RolloutError
-from vlaa_ray.roles import Sampled, SampleRequest
+from vlaa_ray.errors import DataError
+from vlaa_ray.records import Sampled
+from vlaa_ray.roles import SampleRequest
 
 
 class RolloutActor:
@@ -45,11 +46,12 @@ class RolloutActor:
     async def sample(self, request: SampleRequest) -> Sampled:
         """The prompt's completions; DataError if it is the prompt's own fault that there are none."""
         from vlaa_ray.data.images import load
+        from vlaa_ray.rollout.engine import PromptRefused
 
         prompt = request.prompt
         images = [await asyncio.to_thread(load, image) for image in prompt.images]
         try:
-            sampled = await self._engine.sample(
+            return await self._engine.sample(
                 self._chat.prompt_token_ids(prompt),
                 images,
                 num_samples=request.num_samples,
@@ -58,11 +60,8 @@ class RolloutActor:
                 max_tokens=request.max_completion_tokens,
                 deadline_s=self._config.deadlines.rollout_s,
             )
-        except RolloutError as error:
-            if error.__cause__ is not None and "can't be processed" in error.message:
-                raise DataError(error.message, prompt_id=prompt.prompt_id) from error
-            raise
-        return Sampled(prompt_token_ids=sampled.prompt_token_ids, completions=sampled.completions)
+        except PromptRefused as error:
+            raise DataError(error.message, fix=error.fix, prompt_id=prompt.prompt_id, **error.facts) from error
 
     async def check_manifest(self, wire: list[Any]) -> None:
         from vlaa_ray.weight_sync.manifest import Manifest

@@ -1,4 +1,4 @@
-"""A command of `vlaa-ray` as a Ray job: the working folder goes to the cluster, the log comes back, the exit code too."""
+"""A command of `vlaa-ray` as a Ray job: the working folder goes there, the log and the exit code come back."""
 
 from __future__ import annotations
 

@@ -34,11 +34,12 @@ class GroupBuffer:
     ) -> list[Group]:
         """The next groups, in order, until `count` of them are wanted (all are, without `wanted`).
 
-        Unwanted ones free their slots at once and are given too. After `max_taken` groups it ends with fewer. What
-        went wrong in making a group is raised here.
+        Unwanted ones are given too, and free their slots at once as far as this call may need more groups (others
+        would only get old). After `max_taken` groups it ends with fewer. What went wrong in making a group is
+        raised here.
         """
         taken: list[Group] = []
-        num_wanted = 0
+        num_wanted = num_replaced = 0
         while num_wanted < count and (wanted is None or len(taken) < max_taken):
             group = await asyncio.shield(self._pending[0])  # cancelled while waiting: the group stays
             self._pending.popleft()
@@ -46,9 +47,10 @@ class GroupBuffer:
             taken.append(group)
             if wanted is None or wanted(group):
                 num_wanted += 1
-            else:
+            elif len(self._pending) < max_taken - len(taken):
+                num_replaced += 1
                 self.release(1)
-        self._held = num_wanted
+        self._held = len(taken) - num_replaced
         return taken
 
     def release_taken(self) -> None:

@@ -54,6 +54,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("step", "steps", "training steps done; 0 is the base model"),
     *_reward_metrics("reward", "training samples"),
     *_reward_metrics("eval/reward", "held-out samples"),
+    Metric("eval/loss", "nats", "mean loss of a held-out answer token (SFT)"),
     Metric("eval/completion/mean_tokens", "tokens", "mean length of the held-out completions"),
     Metric("eval/{benchmark}", "", "score on a benchmark, by the benchmark's own rules"),
     Metric("groups/count", "groups", "groups that the update used"),
@@ -75,7 +76,6 @@ METRICS: tuple[Metric, ...] = (
     Metric("policy/importance_capped_share", "share", "tokens whose importance weight is cut at the cap"),
     Metric("policy/grad_norm", "", "norm of the gradient before clipping"),
     Metric("learning_rate", "", "learning rate of the update"),
-    Metric("sft/token_accuracy", "share", "answer tokens that are the most likely ones"),
     Metric("completion/mean_tokens", "tokens", "mean length of the completions"),
     Metric("completion/truncated_share", "share", "completions cut at the token limit"),
     Metric("completion/{verifier_type}/mean_tokens", "tokens", "mean length of one verifier type's completions"),
@@ -356,7 +356,7 @@ class _TensorBoard:
 class _Wandb:
     """A W&B run that prints nothing, never asks for a key, keeps its files in the run folder and can't interrupt."""
 
-    def __init__(self, run_dir: Path, mode: str, project: str, name: str, config: dict[str, Any]) -> None:
+    def __init__(self, run_dir: Path, mode: Any, project: str, name: str, config: dict[str, Any]) -> None:
         import wandb
 
         # By default W&B interrupts the main thread when a run is stopped on its page or an upload fails.

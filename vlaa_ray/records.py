@@ -66,6 +66,14 @@ class Completion:
         return min(version for version, _, _ in self.weight_versions)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sampled:
+    """The completions of one prompt, and the prompt's ids as the engine saw them."""
+
+    prompt_token_ids: np.ndarray  # [T] int32, images expanded
+    completions: tuple[Completion, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class RewardResult:
     """A verifier's verdict: `value` in [0, 1], or None with `valid=False` (can't be judged, never averaged)."""

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from vlaa_ray.learner.plan import OptimizerStep
-from vlaa_ray.records import Completion, Prompt, RewardResult
+from vlaa_ray.records import Completion, Prompt, RewardResult, Sampled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,14 +21,6 @@ class SampleRequest:
     seed: int
     temperature: float
     max_completion_tokens: int
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Sampled:
-    """The completions of one prompt, and the prompt's ids as the engine saw them."""
-
-    prompt_token_ids: np.ndarray  # [T] int32, images expanded
-    completions: tuple[Completion, ...]
 
 
 class RolloutRole(Protocol):

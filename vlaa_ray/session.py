@@ -18,6 +18,7 @@ from vlaa_ray.rollout_rows import rollout_rows
 from vlaa_ray.run_folder import RunFolder
 
 Result = TypeVar("Result")
+LOG = logging.getLogger(__name__)
 
 
 class Session:
@@ -44,6 +45,8 @@ class Session:
         return self
 
     def __exit__(self, kind: Any, error: Any, at: Any) -> None:
+        if error is not None:
+            LOG.error("the run ended", exc_info=(kind, error, at))
         self.progress.__exit__(kind, error, at)
         self._tracker.close()
         logging.getLogger().removeHandler(self._log_handler)

@@ -116,7 +116,7 @@ def test_an_interrupted_run_does_not_say_done():
         (200, "3 min 20 s"),
         (3599.6, "1 h 00 min"),
         (7500, "2 h 05 min"),
-    ],  # fmt: skip
+    ],
 )
 def test_durations_are_readable(seconds, text):
     assert duration(seconds) == text

@@ -22,7 +22,9 @@ class ChatFormat:
         self._patch_px, self._merge = vision.patch_size, vision.spatial_merge_size
         family = family_of(model_config)
         self.image_token_id: int = self.tokenizer.convert_tokens_to_ids(family.image_token)
-        self._control = {*self.tokenizer.all_special_tokens, *family.vision_tokens}
+        added = self.tokenizer.added_tokens_decoder.values()  # all_special_tokens may lack some, such as <|im_start|>
+        special = {token.content for token in added if token.special}
+        self._control = sorted(special | {*self.tokenizer.all_special_tokens, *family.vision_tokens})
 
     def prompt_token_ids(self, prompt: Prompt) -> list[int]:
         """Ids with one image token per image, as vLLM takes them; DataError if the text holds control tokens."""

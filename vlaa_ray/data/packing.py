@@ -25,11 +25,12 @@ class Row:
 
     prompt_token_ids: np.ndarray  # [T], images expanded
     images: tuple[ImageRef, ...]
-    completions: tuple[np.ndarray, ...]  # each [C]
+    completions: tuple[np.ndarray, ...]  # each [C], C of 1 or more
     sequence_ids: tuple[int, ...]
 
     @property
     def num_tokens(self) -> int:
+        """Inputs of the model: the last token of a completion is only a target."""
         return len(self.prompt_token_ids) + sum(len(completion) - 1 for completion in self.completions)
 
 
@@ -62,7 +63,7 @@ class PackingTools:
     merge_size: int
     dummy: Row
     """A prompt with a minimal image and no completion. It joins batches without an image, so that every rank
-    runs the same modules (and collectives) on any mix of data; it adds nothing to the loss."""
+    runs the same modules (and collectives) on any mix of data: unseen by others, it adds nothing to the loss."""
 
 
 def split_rows(rows: Sequence[Row], limit_tokens: int) -> list[Row]:
@@ -101,11 +102,13 @@ def micro_batches(rows: Sequence[Row], limit_tokens: int) -> Iterator[list[Row]]
 
 
 def collate(rows: Sequence[Row], tools: PackingTools) -> Batch:
-    """One batch of the rows, padded on the right; DataError if a prompt's image tokens don't match its images."""
-    if not any(row.images for row in rows):
-        rows = [*rows, tools.dummy]
-    pixel_values, grids = tools.pixels([image for row in rows for image in row.images])
+    """One batch of the rows, padded on the right; DataError if a row's image tokens don't match its images."""
+    images = [image for row in rows for image in row.images]
+    pixel_values, grids = tools.pixels(images or tools.dummy.images)
+    tail = None if images else tools.dummy  # goes behind the first row, in a segment of its own
     size = max(row.num_tokens for row in rows)
+    if tail:
+        size = max(size, rows[0].num_tokens + tail.num_tokens)
     input_ids = torch.zeros(len(rows), size, dtype=torch.long)
     position_ids = torch.zeros(3, len(rows), size, dtype=torch.long)
     segments = torch.full((len(rows), size), -1, dtype=torch.long)
@@ -118,7 +121,6 @@ def collate(rows: Sequence[Row], tools: PackingTools) -> Batch:
         prompt_ids = torch.from_numpy(row.prompt_token_ids.astype(np.int64))
         grid = grids[first_image : first_image + len(row.images)]
         first_image += len(row.images)
-        _check_image_tokens(prompt_ids, grid, tools)
         input_ids[index, :prompt_tokens] = prompt_ids
         prompt_positions = tools.positions(prompt_ids, grid)
         position_ids[:, index, :prompt_tokens] = prompt_positions
@@ -135,6 +137,12 @@ def collate(rows: Sequence[Row], tools: PackingTools) -> Batch:
             targets.append(completion)
             sequence_ids.append(np.full(len(completion), sequence_id))
             start = end
+        _check_image_tokens(input_ids[index, :start], grid, tools)
+        if tail and index == 0:
+            end = start + tail.num_tokens
+            input_ids[0, start:end] = torch.from_numpy(tail.prompt_token_ids.astype(np.int64))
+            position_ids[:, 0, start:end] = tools.positions(input_ids[0, start:end], grids)
+            segments[0, start:end] = len(row.completions) + 1
     return Batch(
         input_ids=input_ids,
         position_ids=position_ids,
@@ -155,8 +163,8 @@ def _group_mask(segments: torch.Tensor) -> torch.Tensor:
     return (causal & ((key == 0) & (query >= 0) | (key == query)))[:, None]
 
 
-def _check_image_tokens(prompt_ids: torch.Tensor, grid: torch.Tensor, tools: PackingTools) -> None:
-    found = int((prompt_ids == tools.image_token_id).sum())
+def _check_image_tokens(input_ids: torch.Tensor, grid: torch.Tensor, tools: PackingTools) -> None:
+    found = int((input_ids == tools.image_token_id).sum())
     expected = int(grid.prod(-1).sum()) // tools.merge_size**2
     if found != expected:
         raise DataError("image tokens and image features don't match", got=found, expected=expected)

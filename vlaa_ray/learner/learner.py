@@ -107,7 +107,7 @@ class Learner:
         def loss(logprobs: torch.Tensor, entropy: torch.Tensor, batch: Batch) -> torch.Tensor:
             ids = torch.unique_consecutive(batch.sequence_ids).tolist()
             mine = [sequences[i] for i in ids]
-            lengths = torch.tensor([len(one.rollout_logprobs) for one in mine])
+            lengths = torch.tensor([len(one.rollout_logprobs) for one in mine], dtype=torch.long)
             device = logprobs.device
             rollout_logprobs = _flat([one.rollout_logprobs for one in mine], device)
             old_logprobs = logprobs.detach() if old is None else _flat([old[i] for i in ids], device)
@@ -179,11 +179,11 @@ class _Sums:
 
 
 def _rows(groups: Sequence[Group]) -> tuple[list[list[Row]], list[_Sequence]]:
-    """One row a group of its rollouts with an advantage, and the rollouts in the order of their sequence ids."""
+    """One row a group of its rollouts with an advantage and tokens, and those in the order of their sequence ids."""
     rows: list[list[Row]] = []
     sequences: list[_Sequence] = []
     for group in groups:
-        kept = [rollout for rollout in group.rollouts if rollout.advantage is not None]
+        kept = [one for one in group.rollouts if one.advantage is not None and len(one.completion.token_ids)]
         ids = tuple(range(len(sequences), len(sequences) + len(kept)))
         sequences += [
             _Sequence(rollout.completion.rollout_logprobs, float(rollout.advantage or 0.0)) for rollout in kept

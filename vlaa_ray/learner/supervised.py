@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,7 +14,21 @@ from vlaa_ray.errors import DataError
 from vlaa_ray.grpo.loss import sft_loss
 from vlaa_ray.learner.core import LearnerCore
 from vlaa_ray.learner.schedule import learning_rate
+from vlaa_ray.models.tiny import make_tiny_model
 from vlaa_ray.records import Prompt
+
+UNTRAINED = "builtin:tiny-untrained"
+"""As `model.path`: the quickstart's small model with random weights, made in the run folder."""
+
+
+def starting_model(config: SftConfig, folder: Path) -> Path | None:
+    """The folder of the model that is made for the run; None where `model.path` is a checkpoint."""
+    if config.model.path != UNTRAINED:
+        return None
+    target = folder / "untrained"
+    if not (target / "tokenizer.json").is_file():
+        make_tiny_model(target, seed=config.run.seed)
+    return target
 
 
 class SupervisedLearner:
@@ -62,3 +77,19 @@ class SupervisedLearner:
             "learning_rate": rate,
             "completion/mean_tokens": total_tokens / self._config.sft.samples_per_step,
         }
+
+    def heldout_loss(self, prompts: Sequence[Prompt]) -> float:
+        """Mean loss per token over all ranks' prompts, without training on them."""
+        rows = [replace(row, sequence_ids=(i,)) for i, prompt in enumerate(prompts) if (row := self.row(prompt))]
+        logprobs = self.core.logprobs(rows).values()
+        local = torch.tensor([-sum(float(one.sum()) for one in logprobs), sum(map(len, logprobs))], dtype=torch.float64)
+        loss, tokens = self.core.engine.reduce_sum(local).tolist()
+        return float(loss / max(tokens, 1))
+
+    def save(self, folder: Path, step: int) -> None:
+        """Write what `load` needs, and `hf/`; a collective."""
+        self.core.save(folder, {"step": step})
+
+    def load(self, folder: Path) -> int:
+        """Restore weights and optimizer; the steps done."""
+        return int(self.core.load(folder)["step"])

@@ -11,7 +11,7 @@ import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vlaa_ray.records import VERIFIER_TYPES
 from vlaa_ray.report.folder import RunFolder
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INK = "#010203"
-COLORS = ("#3f8fd6", "#d9782d", "#2f9e77", "#c45fa0", "#8f7fe0", "#b58900", "#d2575a")
+COLORS = ("#3f8fd6", "#d4722a", "#2f9e77", "#c45fa0", "#8f7fe0", "#ab8200", "#d2575a")
 """Each at least 3:1 against white and against the page's dark background."""
 _STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
-RC = {
+RC: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 9,
@@ -133,7 +133,6 @@ def figure_svg(
 ) -> str:
     """What `paint(axes)` draws, as an `<svg>` element."""
     import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context({**RC, "svg.hashsalt": key}):
@@ -141,7 +140,7 @@ def figure_svg(
         figure.patch.set_alpha(0)
         paint(figure.add_subplot())
         file = io.StringIO()
-        FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": None})
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
@@ -175,7 +174,10 @@ def draw(axes: Axes, run: RunFolder, chart: Chart) -> None:
     for label, name in chart.curves:
         points = run.series(name)
         main = label in ("", "mean")
-        look = {"color": INK if main else COLORS[color % 7], "linestyle": "-" if main else _STYLES[color % 7]}
+        look: dict[str, Any] = {
+            "color": INK if main else COLORS[color % 7],
+            "linestyle": "-" if main else _STYLES[color % 7],
+        }
         color += not main
         if not points:
             continue
@@ -197,7 +199,7 @@ def finish(axes: Axes, unit: str, *, legend: bool, x: str = "step") -> None:
     """Axis names, a light grid and, above the plot, the legend."""
     axes.set_xlabel(x)
     axes.set_ylabel(unit)
-    axes.xaxis.get_major_locator().set_params(integer=x == "step")
+    axes.locator_params(axis="x", integer=x == "step")
     axes.grid(alpha=0.15, color=INK, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     if legend:

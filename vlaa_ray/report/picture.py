@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 def curves_png(run_dir: Path, path: Path) -> Path:
     """Writes every chart that has data into one PNG on white, and gives its path back."""
     import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     run = RunFolder.read(run_dir)
@@ -37,7 +36,7 @@ def curves_png(run_dir: Path, path: Path) -> Path:
             axes.set_axis_off()
         if not charts and not timed:
             cells[0].text(0, 0.5, "No metrics in this run yet.", color=INK)
-        FigureCanvasAgg(figure).print_png(Path(path))
+        figure.savefig(Path(path), format="png")
     return Path(path)
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from vlaa_ray.records import RewardResult
@@ -23,6 +24,10 @@ Frame = Literal["unit", "rel1000", "resized_px", "original_px"]
 _MAX_COORDINATE = 1e9
 _MAX_CHARS = 20_000
 _EDGE_TOLERANCE = 1e-6
+_BELOW_ONE = math.nextafter(1.0, 0.0)
+Size = Sequence[float]
+_ANY_SIZE: Size = (math.inf, math.inf)
+_FIXED_SIZES: dict[str, Size] = {"unit": (1.0, 1.0), "rel1000": (1000.0, 1000.0)}
 _NUM = r" ?([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?|[-+]?(?:nan|NaN|inf(?:inity)?|Infinity)) ?"
 _FOUR = re.compile(rf"[\[(]{_NUM},{_NUM},{_NUM},{_NUM}[\])]")
 _CORNERS = re.compile(rf"[\[(]{_NUM},{_NUM}[\])] ?,? ?[\[(]{_NUM},{_NUM}[\])]")
@@ -44,33 +49,32 @@ def verify_box(
     *,
     frame: Frame | None = None,
     gold_frame: Frame | None = None,
-    image_size: Sequence[float] | None = None,
-    input_size: Sequence[float] | None = None,
+    image_size: Size | None = None,
+    input_size: Size | None = None,
 ) -> RewardResult:
     """The IoU in [0, 1]; 0.0 with a reason for no box, several, or one that is reversed, empty or outside.
 
     `gold_frame` defaults to `frame`. Sizes are (width, height) in pixels: `image_size` of the file,
     `input_size` after the processor's resize; a pixel frame without its size can't be judged.
     """
-    gold_boxes = read_boxes(gold)
+    gold_boxes = _read_gold_text(gold) if isinstance(gold, str) else read_boxes(gold)
     if len(gold_boxes) != 1:
         return invalid(answer, f"gold is not one box x1, y1, x2, y2: {str(gold)[:80]!r}")
-    sizes = {"unit": (1.0, 1.0), "rel1000": (1000.0, 1000.0), "resized_px": input_size, "original_px": image_size}
     gold_frame = gold_frame or frame
-    for needed in (frame, gold_frame):
-        if needed is not None and not _is_size(sizes.get(needed)):
-            return invalid(answer, f"no size (width, height) for the frame {needed!r}")
-    boxes = read_boxes(unboxed(answer[:_MAX_CHARS]))
+    size, gold_size = _size(frame, image_size, input_size), _size(gold_frame, image_size, input_size)
+    if size is None or gold_size is None:
+        return invalid(answer, f"no size (width, height) for the frame {frame if size is None else gold_frame!r}")
+    boxes = _read_text(unboxed(answer[:_MAX_CHARS]))
     if len(boxes) != 1:
         return wrong(answer, f"{len(boxes)} boxes in the answer, expected 1")
     box, reference = boxes[0], gold_boxes[0]
-    fault = _fault(box, sizes[frame] if frame else None)
+    fault = _fault(box, size)
     if fault:
         return wrong(answer, f"{fault}: {list(box)}")
-    if _fault(reference, None):
+    if _fault(reference, _ANY_SIZE):
         return wrong(answer, f"the gold box has no area: {list(reference)}")
-    if frame and gold_frame and frame != gold_frame:
-        box, reference = _to_unit(box, sizes[frame]), _to_unit(reference, sizes[gold_frame])
+    if frame and frame != gold_frame:
+        box, reference = _to_unit(box, size), _to_unit(reference, gold_size)
     value = iou(box, reference)
     return scored(value, answer, "" if value else "the boxes don't overlap")
 
@@ -79,27 +83,37 @@ def iou(a: Box, b: Box) -> float:
     """Area of the intersection over area of the union, in [0, 1]; 1 only for equal boxes. Needs boxes with an area."""
     if a == b:
         return 1.0
-    left, top = min(a.x1, b.x1), min(a.y1, b.y1)
-    width, height = max(a.x2, b.x2) - left, max(a.y2, b.y2) - top
     # Scaled to the smallest box around both, so that neither tiny nor huge coordinates under- or overflow.
-    overlap_x = max(0.0, min(a.x2, b.x2) - max(a.x1, b.x1)) / width
-    overlap_y = max(0.0, min(a.y2, b.y2) - max(a.y1, b.y1)) / height
+    width = max(a.x2, b.x2) - min(a.x1, b.x1)
+    height = max(a.y2, b.y2) - min(a.y1, b.y1)
+    overlap_x = (min(a.x2, b.x2) - max(a.x1, b.x1)) / width
+    overlap_y = (min(a.y2, b.y2) - max(a.y1, b.y1)) / height
+    if overlap_x <= 0 or overlap_y <= 0:
+        return 0.0
     intersection = overlap_x * overlap_y
-    areas = sum((box.x2 - box.x1) / width * ((box.y2 - box.y1) / height) for box in (a, b))
+    area_a = (a.x2 - a.x1) / width * ((a.y2 - a.y1) / height)
+    area_b = (b.x2 - b.x1) / width * ((b.y2 - b.y1) / height)
     # Boxes that differ by less than a float can show must not count as equal.
-    return min(intersection / (areas - intersection), math.nextafter(1.0, 0.0)) if intersection else 0.0
+    return min(intersection / (area_a + area_b - intersection), _BELOW_ONE)
 
 
-def read_boxes(value: Any) -> list[Box]:
+def read_boxes(value: Any, max_depth: int = 3) -> list[Box]:
     """The different boxes in a list, a mapping with `bbox_2d` or `bbox`, JSON or plain text; may be none."""
+    if isinstance(value, str):
+        return _read_text(value)
     if isinstance(value, dict):
-        return read_boxes(value.get("bbox_2d", value.get("bbox")))
-    if isinstance(value, list | tuple):
-        numbers = [float(item) for item in value if isinstance(item, int | float) and abs(item) <= 1e300]
-        if len(value) == 4 and len(numbers) == 4:
-            return [Box(*numbers)]
-        return _distinct(box for item in value if isinstance(item, dict | list | tuple) for box in read_boxes(item))
-    return _read_text(value) if isinstance(value, str) else []
+        value = value.get("bbox_2d", value.get("bbox"))
+    if not isinstance(value, list | tuple) or not max_depth:
+        return []
+    numbers = [float(item) for item in value if isinstance(item, int | float) and abs(item) <= _MAX_COORDINATE]
+    if len(value) == 4 and len(numbers) == 4:
+        return [Box(*numbers)]
+    return _distinct(box for item in value for box in read_boxes(item, max_depth - 1))
+
+
+@lru_cache(maxsize=4096)
+def _read_gold_text(text: str) -> tuple[Box, ...]:
+    return tuple(_read_text(text))
 
 
 def _read_text(text: str) -> list[Box]:
@@ -111,27 +125,34 @@ def _read_text(text: str) -> list[Box]:
     return _distinct(Box(*map(float, numbers)) for numbers in found)
 
 
-def _distinct(boxes: Any) -> list[Box]:
+def _distinct(boxes: Iterable[Box]) -> list[Box]:
     return list(dict.fromkeys(boxes))
 
 
-def _is_size(size: Any) -> bool:
-    return isinstance(size, list | tuple) and len(size) == 2 and all(0 < side < _MAX_COORDINATE for side in size)
+def _size(frame: Frame | None, image_size: Size | None, input_size: Size | None) -> Size | None:
+    """Width and height of the frame; None where a pixel frame has no usable size."""
+    if frame is None:
+        return _ANY_SIZE
+    if frame in _FIXED_SIZES:
+        return _FIXED_SIZES[frame]
+    size = {"resized_px": input_size, "original_px": image_size}.get(frame)
+    usable = isinstance(size, list | tuple) and len(size) == 2 and all(0 < side < _MAX_COORDINATE for side in size)
+    return size if usable else None
 
 
-def _fault(box: Box, size: Any) -> str:
-    if not all(math.isfinite(value) and abs(value) <= _MAX_COORDINATE for value in box):
+def _fault(box: Box, size: Size) -> str:
+    x1, y1, x2, y2 = box
+    if not -_MAX_COORDINATE <= min(box) <= max(box) <= _MAX_COORDINATE or x1 + y1 + x2 + y2 != x1 + y1 + x2 + y2:
         return "a coordinate is not finite"
-    if box.x2 <= box.x1 or box.y2 <= box.y1:
+    if x2 <= x1 or y2 <= y1:
         return "the box is reversed or empty"
-    if size is None:
+    if size is _ANY_SIZE:
         return ""
-    margin_x, margin_y = size[0] * _EDGE_TOLERANCE, size[1] * _EDGE_TOLERANCE
-    inside = (
-        box.x1 >= -margin_x and box.y1 >= -margin_y and box.x2 <= size[0] + margin_x and box.y2 <= size[1] + margin_y
-    )
+    width, height = size
+    margin = _EDGE_TOLERANCE * max(width, height)
+    inside = min(x1, y1) >= -margin and x2 <= width + margin and y2 <= height + margin
     return "" if inside else "the box reaches outside the image"
 
 
-def _to_unit(box: Box, size: Any) -> Box:
+def _to_unit(box: Box, size: Size) -> Box:
     return Box(box.x1 / size[0], box.y1 / size[1], box.x2 / size[0], box.y2 / size[1])

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from latex2sympy2_extended import NormalizationConfig
 from latex2sympy2_extended.math_normalization import extract_boxed_content
 from math_verify import LatexExtractionConfig, parse, verify
+from sympy import Expr, Rational, UnevaluatedExpr
 
 from vlaa_ray.records import RewardResult
 from vlaa_ray.rewards.latex import strip_wrappers, to_latex
@@ -29,6 +30,9 @@ _CONFIG = LatexExtractionConfig(
         basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="all", equations=False
     )
 )
+# What sympy raises on things it can't compare (1/0, a set with a matrix). Memory and recursion errors go on.
+_NOT_COMPARABLE = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
+_CLEARLY = 1e-3
 _MAX_GOLD_WORDS = 4
 _ANCHOR = re.compile(r"\\f?boxed|\b(?i:answer)\b")
 _LABEL = re.compile(
@@ -74,11 +78,26 @@ def _equal_parts(gold: tuple[Any, ...], answer: tuple[Any, ...]) -> bool:
 
 
 def _equal(gold: Any, answer: Any) -> bool:
+    if _differ_numerically(gold, answer):
+        return False
     try:
         return verify(gold, answer, timeout_seconds=None, raise_on_error=True)
-    except (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError):
-        # What sympy can't compare (1/0, a set with a matrix) isn't equal. Memory and recursion errors go on.
+    except _NOT_COMPARABLE:
         return False
+
+
+def _differ_numerically(gold: Any, answer: Any) -> bool:
+    """Whether two expressions have clearly different values at one point: spares `simplify` most wrong answers."""
+    sides = (gold, answer)
+    if not all(isinstance(side, Expr) and not side.is_Symbol and not side.has(UnevaluatedExpr) for side in sides):
+        return False
+    symbols = sorted(gold.free_symbols | answer.free_symbols, key=str)
+    point = {symbol: Rational(7 + 4 * index, 5 + index) for index, symbol in enumerate(symbols)}
+    try:
+        left, right = (complex(side.evalf(15, subs=point)) for side in sides)
+    except _NOT_COMPARABLE:
+        return False
+    return abs(left - right) > _CLEARLY * max(1.0, abs(left), abs(right))
 
 
 @lru_cache(maxsize=512)

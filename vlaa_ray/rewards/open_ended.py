@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from functools import lru_cache
 from typing import Any
 
 from vlaa_ray.records import RewardResult
@@ -22,16 +23,21 @@ _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9ff
 
 def verify_open_ended(answer: str, gold: Any) -> RewardResult:
     """The F1 of the words of answer and reference, in [0, 1]; order and case don't count."""
-    reference = _words(str(gold))
+    reference = _reference_words(str(gold))
     if not reference:
         return invalid(answer, "the reference has no words")
-    words = _words(unboxed(answer))
+    words = _WORD.findall(unboxed(answer).casefold())
     if not words:
         return wrong(answer, "no words in the answer")
-    common = sum((words & reference).values())
+    unmatched = dict(reference)
+    num_common = 0
+    for word in words:
+        if unmatched.get(word, 0):
+            unmatched[word] -= 1
+            num_common += 1
     # 2 * common / (a + b) is F1 of precision common/a and recall common/b.
-    value = 2 * common / (words.total() + reference.total())
-    return scored(value, answer, "" if common else "no word in common with the reference")
+    value = 2 * num_common / (len(words) + sum(reference.values()))
+    return scored(value, answer, "" if num_common else "no word in common with the reference")
 
 
 def relative_reward(score: float, reference_score: float, beta: float) -> float:
@@ -44,5 +50,6 @@ def relative_reward(score: float, reference_score: float, beta: float) -> float:
     return min(-math.expm1(-beta * (score - reference_score)), math.nextafter(1.0, 0.0))
 
 
-def _words(text: str) -> Counter[str]:
+@lru_cache(maxsize=4096)
+def _reference_words(text: str) -> Counter[str]:
     return Counter(_WORD.findall(text.casefold()))

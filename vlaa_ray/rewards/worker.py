@@ -4,8 +4,9 @@
 
 Protocol. Over the control socket the sandbox sends one byte with a socket attached; the answer is the pid of
 a new worker that serves this socket: one JSON line in, {"answer", "gold"}, one out, {"value", "valid",
-"reason"} or {"fault"}. When the sandbox is gone, the sockets end, and so do the processes; a worker in the
-middle of a verification is ended by its own alarm, which the kernel delivers whatever the worker does.
+"reason"} or {"fault"}. When the sandbox is gone, the control socket ends, and the template takes its whole
+process group with it, whatever the workers are doing. Should the template die first, each verification still
+has an alarm on its CPU time, which the kernel delivers even to a process that is deep in a computation.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import socket
 import sys
 from types import TracebackType
 
+from vlaa_ray.rewards.harden import forbid_evaluation
 from vlaa_ray.rewards.math import judge_math
 
 _ALARM_GRACE_S = 1.0
@@ -38,6 +40,7 @@ def main() -> None:
     """Serves until the control socket ends."""
     control = socket.socket(fileno=int(sys.argv[1]))
     timeout_s, memory_limit_bytes = float(sys.argv[2]), int(sys.argv[3])
+    forbid_evaluation()
     for gold, answer in _WARM_UP:
         judge_math(answer, gold)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -50,7 +53,7 @@ def main() -> None:
     while True:
         data, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         if not data:
-            return
+            os.killpg(os.getpgrp(), signal.SIGKILL)
         pid = os.fork()
         if pid == 0:
             control.close()
@@ -71,9 +74,9 @@ def _serve(connection: socket.socket, timeout_s: float, memory_limit_bytes: int)
     sys.excepthook = last_words
     for line in connection.makefile("r", encoding="utf-8"):
         request = json.loads(line)
-        signal.setitimer(signal.ITIMER_REAL, timeout_s + _ALARM_GRACE_S)
+        signal.setitimer(signal.ITIMER_PROF, timeout_s + _ALARM_GRACE_S)
         result = judge_math(request["answer"], request["gold"])
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         reply = {"value": result.value, "valid": result.valid, "reason": result.reason}
         connection.sendall(json.dumps(reply).encode() + b"\n")
 

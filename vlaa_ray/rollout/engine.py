@@ -12,14 +12,13 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from vlaa_ray.config import ModelSection, RolloutSection
 from vlaa_ray.errors import DeadlineExceeded, RolloutError, WeightSyncError
-from vlaa_ray.records import Completion
+from vlaa_ray.records import Completion, Sampled
 from vlaa_ray.rollout.engine_args import engine_arguments, engine_environment
 from vlaa_ray.rollout.weights import EngineWeights
 
@@ -31,14 +30,6 @@ _BAN = -100.0  # added to a logit; what the engine's API allows at most, and e^-
 
 class PromptRefused(RolloutError):
     """It is this prompt's fault that there are no completions: any engine would refuse it."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Sampled:
-    """The completions of one prompt, and the prompt as the engine saw it."""
-
-    prompt_token_ids: np.ndarray  # [T] int32, images expanded
-    completions: tuple[Completion, ...]
 
 
 class RolloutEngine:
@@ -160,6 +151,7 @@ class RolloutEngine:
                 expected=len(images),
                 fix="give one image token per image, not expanded",
             )
+        self._check_length(len(ids))
         if max_tokens > self._rollout.max_completion_tokens:
             raise RolloutError(
                 "more tokens asked for than the engine was made for",
@@ -187,7 +179,7 @@ class RolloutEngine:
 
     async def _generate(self, ids: list[int], images: list[Image], parameters: Any) -> Any:
         """The output of one request as vLLM gives it; PromptRefused or RolloutError for this request alone."""
-        from vllm.exceptions import VLLMError
+        from vllm.exceptions import VLLMClientError, VLLMError
 
         try:
             async with self.weights.submission:  # no cache of images is cleared between rendering and submission
@@ -199,11 +191,12 @@ class RolloutEngine:
             except asyncio.CancelledError:
                 await self._llm.abort(stream.request_id, internal=True)
                 raise
+        except VLLMClientError as error:
+            raise PromptRefused(f"the prompt can't be processed: {error}") from error
         except (VLLMError, WeightSyncError) as error:
             raise RolloutError(f"the engine did not sample: {error}") from error
 
     async def _render(self, ids: list[int], images: list[Image]) -> Any:
-        from vllm.exceptions import VLLMClientError
         from vllm.inputs import TokensPrompt
 
         prompt = TokensPrompt(prompt_token_ids=ids)
@@ -211,16 +204,19 @@ class RolloutEngine:
             prompt["multi_modal_data"] = {"image": images}
         try:
             (rendered,) = await self._llm.renderer.render_cmpl_async([prompt])
-        except (VLLMClientError, ValueError, TypeError, LookupError, RuntimeError, OSError) as error:
+        except (ValueError, TypeError, LookupError, RuntimeError, OSError) as error:  # from the image processor
             raise PromptRefused(f"the prompt can't be processed: {error}", type=type(error).__name__) from error
-        if (length := len(rendered["prompt_token_ids"])) > self._rollout.max_prompt_tokens:
-            raise PromptRefused(
-                "the prompt with its images is too long",
-                got=length,
-                expected=f"at most {self._rollout.max_prompt_tokens} (rollout.max_prompt_tokens)",
-                fix="lower model.max_pixels, or raise rollout.max_prompt_tokens",
-            )
+        self._check_length(len(rendered["prompt_token_ids"]))
         return rendered
+
+    def _check_length(self, prompt_tokens: int) -> None:
+        if prompt_tokens > self._rollout.max_prompt_tokens:
+            raise PromptRefused(
+                "the prompt is too long",
+                got=prompt_tokens,
+                expected=f"at most {self._rollout.max_prompt_tokens}, images expanded (rollout.max_prompt_tokens)",
+                fix="shorten it, lower model.max_pixels, or raise rollout.max_prompt_tokens",
+            )
 
 
 def _completion(output: Any, tokenizer: Any) -> Completion:

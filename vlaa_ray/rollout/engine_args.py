@@ -37,7 +37,7 @@ def engine_arguments(
         "generation_config": "vllm",
         "enable_prefix_caching": True,
         "limit_mm_per_prompt": {"image": _MAX_IMAGES, "video": 0},
-        "mm_processor_kwargs": {"min_pixels": model.min_pixels, "max_pixels": model.max_pixels},
+        "mm_processor_kwargs": {"size": {"shortest_edge": model.min_pixels, "longest_edge": model.max_pixels}},
         "mm_processor_cache_gb": _IMAGE_CACHE_GB,
         "worker_extension_cls": "vlaa_ray.weight_sync.vllm_worker.WorkerExtension",
         "weight_transfer_config": {"backend": _BACKENDS[transport]},

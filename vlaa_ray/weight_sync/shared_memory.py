@@ -16,7 +16,7 @@ import os
 import re
 import secrets
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -54,7 +54,7 @@ class SharedMemorySender:
         self._manifest = manifest
         self._plan = manifest.plan_buckets(bucket_bytes)
 
-    def buckets(self, tensors: Iterable[tuple[str, torch.Tensor]]) -> Iterator[Bucket]:
+    def buckets(self, tensors: Iterable[tuple[str, torch.Tensor]]) -> Generator[Bucket, None, None]:
         """The buckets, one at a time; a bucket's file exists until the next one is asked for or the iterator closed.
 
         WeightSyncError if the tensors are not the manifest's, in its order, or /dev/shm is full.
@@ -80,18 +80,6 @@ class SharedMemorySender:
         _require_end(stream)
 
 
-def take_part(
-    tensors: Iterable[tuple[str, torch.Tensor]], manifest: Manifest, bucket_bytes: int
-) -> Iterator[tuple[TensorEntry, ...]]:
-    """What the other ranks do while rank 0 sends: gather the same tensors, bucket by bucket, and drop them."""
-    stream = iter(tensors)
-    for entries in manifest.plan_buckets(bucket_bytes):
-        for entry in entries:
-            _take(entry, stream)
-        yield entries
-    _require_end(stream)
-
-
 class SharedMemoryTransport:
     """`WeightTransport` over shared memory. The engines behind `client` must be on this node, or it must move files."""
 
@@ -112,13 +100,13 @@ class SharedMemoryTransport:
 
 
 def take_part(tensors: Iterable[tuple[str, torch.Tensor]], manifest: Manifest, bucket_bytes: int) -> Iterator[int]:
-    """What ranks that don't send do beside `buckets`: the same stream in the same pieces, nothing written."""
+    """What ranks that don't send do beside `buckets`: the same stream in the same pieces, checked, nothing written."""
     stream = iter(tensors)
     for entries in manifest.plan_buckets(bucket_bytes):
-        for _ in entries:
-            next(stream, None)
+        for entry in entries:
+            _take(entry, stream)
         yield len(entries)
-    next(stream, None)  # to the end: a gather may be open
+    _require_end(stream)  # to the end: a gather may be open
 
 
 def read_bucket(bucket: Bucket) -> Iterator[tuple[str, torch.Tensor]]:
@@ -133,7 +121,7 @@ def read_bucket(bucket: Bucket) -> Iterator[tuple[str, torch.Tensor]]:
         entry = TensorEntry(name, dtype, tuple(shape))
         copy = torch.empty(entry.nbytes, dtype=torch.uint8)
         np.copyto(copy.numpy(), memory[offset : offset + entry.nbytes])
-        if (got := zlib.crc32(copy.numpy())) != expected:
+        if (got := _checksum(copy.numpy())) != expected:
             raise WeightSyncError("a weight was altered on its way", name=name, got=got, expected=expected)
         yield name, copy.view(getattr(torch, dtype)).view(entry.shape)
 
@@ -172,7 +160,7 @@ def _offsets(entries: tuple[TensorEntry, ...]) -> list[int]:
 def _write(entry: TensorEntry, memory: np.ndarray, stream: Iterator[tuple[str, torch.Tensor]]) -> int:
     tensor = _take(entry, stream)
     torch.from_numpy(memory).view(tensor.dtype).view(tensor.shape).copy_(tensor)
-    return zlib.crc32(memory)
+    return _checksum(memory)
 
 
 def _take(entry: TensorEntry, stream: Iterator[tuple[str, torch.Tensor]]) -> torch.Tensor:
@@ -186,6 +174,10 @@ def _take(entry: TensorEntry, stream: Iterator[tuple[str, torch.Tensor]]) -> tor
 def _require_end(stream: Iterator[tuple[str, torch.Tensor]]) -> None:
     if (extra := next(stream, None)) is not None:
         raise WeightSyncError("the source has more tensors than its manifest", got=extra[0])
+
+
+def _checksum(memory: np.ndarray) -> int:
+    return zlib.crc32(memory.data)  # 3.5 GB/s on one core; an altered bit or a swap of two words changes it
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_it_can_be_read_without_seeing_it(finished):
     assert len([1 for tag, name, value in finished.attributes if (tag, name) == ("img", "alt") and value]) == images
     headings = [int(tag[1]) for tag in finished.tags if tag in ("h1", "h2", "h3", "h4")]
     assert headings[0] == 1 and headings.count(1) == 1
-    assert all(after <= before + 1 for before, after in zip(headings, headings[1:], strict=False))
+    assert all(after <= before + 1 for before, after in pairwise(headings))
     assert finished.tags.count("caption") == finished.tags.count("table") == 2
 
 

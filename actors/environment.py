@@ -1,0 +1,20 @@
+"""Environment variables that an actor needs before its first import."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+
+def role_environment(role: str, num_threads: int | None, cpus: float, gpus: int) -> dict[str, str]:
+    """Threads (of torch, vLLM and tokenizers), DeepSpeed's accelerator, and where the interpreter's tools are."""
+    environment = {
+        "OMP_NUM_THREADS": str(num_threads or max(1, int(cpus))),
+        "TOKENIZERS_PARALLELISM": "false",
+        # DeepSpeed builds an operator with ninja, which pip installs beside the interpreter
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+    }
+    if role == "learner" and not gpus:
+        environment["DS_ACCELERATOR"] = "cpu"
+    return environment

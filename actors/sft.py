@@ -1,0 +1,149 @@
+"""Supervised fine-tuning on Ray Train: each worker is one rank of the learner core that GRPO uses."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from pathlib import Path
+from typing import Any
+
+from vlaa_ray.config import SftConfig
+from vlaa_ray.run_folder import RunFolder
+
+_POLL_S = 1.0
+
+
+def run_sft(config: SftConfig, resume: str = "auto") -> None:
+    """Train until `run.num_steps`; the model is `hf/` of the newest checkpoint. Continues a run of this name."""
+    folder = RunFolder.open(config, resume)
+    if folder.finished:
+        return
+    try:
+        _run(config, folder)
+    except BaseException as error:
+        folder.fail(error)
+        raise
+    folder.update(config.run.num_steps)
+    folder.finish()
+
+
+def _run(config: SftConfig, folder: RunFolder) -> None:
+    import ray
+    from ray.train import RunConfig as TrainRunConfig
+    from ray.train import ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    from actors.environment import role_environment
+    from actors.placement import start_ray
+    from vlaa_ray.metrics import truncate_after
+    from vlaa_ray.placement import plan
+
+    learner, checkpoint = config.learner, folder.resume_from
+    truncate_after(folder.path, checkpoint.step if checkpoint else -1)
+    trainer = TorchTrainer(
+        _train_on_rank,
+        train_loop_config={
+            "config": config.model_dump(mode="json"),
+            "folder": str(folder.path.resolve()),
+            "resume_from": str(checkpoint.path.resolve()) if checkpoint else None,
+        },
+        torch_config=TorchConfig(backend="nccl" if learner.gpus_per_rank else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=learner.num_ranks,
+            use_gpu=bool(learner.gpus_per_rank),
+            resources_per_worker={"CPU": learner.cpus_per_rank},
+        ),
+        run_config=TrainRunConfig(
+            name=config.run.name,
+            storage_path=str((folder.path / "ray_train").resolve()),
+            worker_runtime_env={
+                "env_vars": role_environment(
+                    "learner", learner.num_threads, learner.cpus_per_rank, learner.gpus_per_rank
+                )
+            },
+        ),
+    )
+    with _watch(config, folder):
+        try:
+            start_ray(config, plan(config))
+            trainer.fit()
+        finally:
+            ray.shutdown()
+
+
+def _train_on_rank(task: dict[str, Any]) -> None:
+    """The whole run on one rank. All of them take the same steps; rank 0 writes metrics and checkpoints."""
+    import os
+
+    os.environ["LOCAL_SIZE"] = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    import torch
+    from ray.train import get_context
+
+    from vlaa_ray.checkpoints import CheckpointStore
+    from vlaa_ray.config import dump_config
+    from vlaa_ray.data.dataset import PromptOrder, open_dataset
+    from vlaa_ray.learner.supervised import SupervisedLearner, starting_model
+    from vlaa_ray.metrics import Tracker
+
+    config, folder = SftConfig.model_validate(task["config"]), Path(task["folder"])
+    rank, num_ranks = get_context().get_world_rank(), config.learner.num_ranks
+    if rank == 0:
+        starting_model(config, folder)
+    torch.distributed.barrier()
+    learner = SupervisedLearner(config, starting_model(config, folder))
+    first = learner.load(Path(task["resume_from"])) if task["resume_from"] else 0
+    prompts = PromptOrder(open_dataset(config.data.train, config.data, config.data.num_train), config.run.seed)
+    heldout = open_dataset(config.data.heldout, config.data, config.data.num_heldout)
+    store = CheckpointStore(folder / "checkpoints", config.checkpoint.keep, config=dump_config(config))
+    tracker = Tracker(folder, config.tracking, config.run.name, task["config"]) if rank == 0 else None
+    size = config.sft.samples_per_step
+    for step in range(first, config.run.num_steps):
+        mine = [prompts[position] for position in range(step * size + rank, (step + 1) * size, num_ranks)]
+        metrics = learner.update(mine, step)
+        done = step + 1
+        last = done == config.run.num_steps
+        if done % config.eval.every_steps == 0 or last:
+            count = min(len(heldout), config.eval.num_prompts or len(heldout))
+            metrics["eval/loss"] = learner.heldout_loss([heldout[i] for i in range(rank, count, num_ranks)])
+        if tracker:
+            tracker.log(done, metrics)
+        if done % config.checkpoint.every_steps == 0 or last:
+            partial = [str(store.begin(done)) if rank == 0 else ""]
+            torch.distributed.broadcast_object_list(partial)
+            learner.save(Path(partial[0]), done)
+            torch.distributed.barrier()
+            if rank == 0:
+                store.commit(done, {"step": done})
+    if tracker:
+        tracker.close()
+
+
+@contextlib.contextmanager
+def _watch(config: SftConfig, folder: RunFolder) -> Any:
+    """Show the steps that rank 0 writes, wherever it runs."""
+    from vlaa_ray.metrics import read_metrics
+    from vlaa_ray.progress import Progress
+
+    ended = threading.Event()
+    with Progress(config.run.num_steps) as progress:
+
+        def show() -> None:
+            shown = folder.resume_from.step if folder.resume_from else 0
+            while True:
+                over = ended.wait(_POLL_S)
+                for row in read_metrics(folder.path):
+                    if row["step"] > shown:
+                        shown = row["step"]
+                        progress.phase("learn")
+                        progress.step(shown, row)
+                        folder.update(shown)
+                if over:
+                    return
+
+        thread = threading.Thread(target=show, name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join(10 * _POLL_S)

@@ -1,0 +1,530 @@
+"""A real vLLM engine on the CPU against the stock Hugging Face model: one engine for the whole module.
+
+An engine that failed an update is out of service for good. To share it all the same, `World.revive` brings it back
+through vLLM's own calls; the library has no such way.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing, closing, suppress
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import pytest_asyncio
+import torch
+from PIL import Image
+
+from vlaa_ray.config import ModelSection, RolloutSection
+from vlaa_ray.errors import DeadlineExceeded, RolloutError, WeightSyncError
+from vlaa_ray.weight_sync.manifest import Manifest
+from vlaa_ray.weight_sync.shared_memory import SHARED_MEMORY, Bucket, SharedMemorySender
+
+pytest.importorskip("vllm")
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+
+PREFIX = f"vlaa-engine-{os.getpid()}-"
+TOLERANCE = 1e-5  # of fp32 logprobs; what the project promises is 1e-4
+LONG_QUESTION = "How many digits are there? " * 20  # fills a block of 128 tokens, the least that is cached
+PARTS = {
+    "embeddings": lambda name: "embed_tokens" in name,
+    "language model": lambda name: "language_model.layers" in name,
+    "vision tower": lambda name: "visual." in name and "merger" not in name,
+    "merger": lambda name: "visual.merger" in name,
+}
+
+
+def picture(seed: int, width: int = 84, height: int = 84) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8))
+
+
+@dataclass
+class World:
+    engine: object
+    policy: object  # the stock Hugging Face model that the engine must agree with
+    processor: object
+    banned: list[int]
+
+    def ids(self, question: str, num_images: int = 1) -> list[int]:
+        content = [{"type": "image"}] * num_images + [{"type": "text", "text": question}]
+        messages = [{"role": "user", "content": content}]
+        text = self.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        return self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    async def sample(self, question=LONG_QUESTION, image=None, **changes):
+        images = [] if image is None else [image]
+        defaults = {"num_samples": 4, "seed": 7, "temperature": 1.0, "max_tokens": 24, "deadline_s": 120}
+        return await self.engine.sample(self.ids(question, len(images)), images, **(defaults | changes))
+
+    @torch.no_grad()
+    def logprobs(self, sampled, completion, image, temperature) -> torch.Tensor:
+        """[C, V] of the reference."""
+        ids = torch.from_numpy(np.concatenate([sampled.prompt_token_ids, completion.token_ids]))[None].long()
+        pixels = self.processor.image_processor(images=[image], return_tensors="pt") if image else {}
+        token_types = (ids == self.policy.config.image_token_id).int()
+        logits = self.policy(
+            input_ids=ids, attention_mask=torch.ones_like(ids), mm_token_type_ids=token_types, use_cache=False, **pixels
+        ).logits[0, len(sampled.prompt_token_ids) - 1 : -1]
+        return (logits.index_fill(-1, torch.tensor(self.banned), float("-inf")) / temperature).log_softmax(-1)
+
+    def gap(self, sampled, image, temperature=1.0) -> float:
+        """The largest difference between the engine's logprobs and the reference's."""
+        return max(
+            np.abs(self.token_logprobs(sampled, one, image, temperature) - one.rollout_logprobs).max()
+            for one in sampled.completions
+        )
+
+    def token_logprobs(self, sampled, completion, image, temperature=1.0) -> np.ndarray:
+        taken = torch.from_numpy(completion.token_ids).long()[:, None]
+        return self.logprobs(sampled, completion, image, temperature).gather(-1, taken)[:, 0].numpy()
+
+    @torch.no_grad()
+    def perturb(self, part: str, std: float = 0.02) -> None:
+        for name, parameter in self.policy.named_parameters():
+            if PARTS[part](name):
+                parameter.add_(torch.randn_like(parameter) * std)
+
+    async def buckets(self, bucket_bytes: int = 1 << 20) -> AsyncIterator[Bucket]:
+        weights = self.policy.state_dict()
+        sender = SharedMemorySender(PREFIX, Manifest.of(weights.items()), bucket_bytes)
+        with closing(sender.buckets(weights.items())) as buckets:
+            for bucket in buckets:
+                yield bucket
+
+    async def sync(self, buckets=None, **options) -> None:
+        async with aclosing(buckets or self.buckets()) as stream:
+            await self.engine.weights.load(stream, self.engine.weight_version + 1, **options)
+
+    async def revive(self) -> None:
+        with suppress(Exception):  # a failed update may or may not be open still
+            await self.engine._llm.start_weight_update()
+        await self.engine._llm.finish_weight_update()
+        self.engine.weights.broken = ""
+        await self.sync()
+        assert self.gap(await self.sample(image=picture(0)), picture(0)) <= TOLERANCE
+
+    def num_cached_pictures(self) -> int:
+        return len(self.engine._llm.renderer.mm_processor_cache._cache)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(tmp_path_factory):
+    from vlaa_ray.models.loading import banned_token_ids, load_model, load_processor
+    from vlaa_ray.models.tiny import make_tiny_model
+    from vlaa_ray.rollout.engine import RolloutEngine
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    folder = str(make_tiny_model(tmp_path_factory.mktemp("model")))
+    model = ModelSection(path=folder, min_pixels=3136, max_pixels=12544)
+    rollout = RolloutSection(max_prompt_tokens=250, max_completion_tokens=64, max_num_seqs=64, kv_cache_bytes=256 << 20)
+    policy, processor = load_model(model).eval(), load_processor(model)
+    banned = banned_token_ids(processor.tokenizer, policy.config)
+    before = dict(os.environ)
+    engine = await RolloutEngine.start(model, rollout, folder, banned_token_ids=banned, sync_deadline_s=60)
+    try:
+        assert dict(os.environ) == before, "the engine's environment is not this process's"
+        await engine.weights.check_manifest(Manifest.of(policy.state_dict().items()))
+        await engine.weights.init_weight_transfer_engine({})
+        torch.manual_seed(1)
+        yield World(engine, policy, processor, banned)
+    finally:
+        await engine.close()
+        torch.set_num_threads(threads)
+        assert [path for path in SHARED_MEMORY.iterdir() if path.name.startswith(PREFIX)] == []
+
+
+@pytest.mark.parametrize("temperature", [0.6, 1.0, 1.3])
+@pytest.mark.parametrize("image", [picture(0), picture(1, 112, 56), None], ids=["square", "wide", "text only"])
+async def test_logprobs_are_those_of_the_reference(world, temperature, image):
+    sampled = await world.sample(image=image, temperature=temperature)
+    assert world.gap(sampled, image, temperature) <= TOLERANCE
+    assert world.gap(sampled, image, 0.9 * temperature) > 1e-3  # the witness: another temperature would be seen
+
+
+async def test_the_prompt_comes_back_with_its_images_expanded(world):
+    sampled = await world.sample("What is this?", picture(0))
+    expected = world.processor(
+        text=[world.processor.tokenizer.decode(world.ids("What is this?"))], images=[picture(0)], return_tensors="np"
+    )["input_ids"][0]
+    assert sampled.prompt_token_ids.tolist() == expected.tolist()
+    assert sampled.prompt_token_ids.dtype == np.int32
+
+
+async def test_completions_say_how_they_ended(world):
+    ended = world.policy.config.text_config.eos_token_id
+    sampled = await world.sample("Hm?", picture(0), num_samples=64, max_tokens=64, temperature=1.5)
+    reasons = {one.finish_reason for one in sampled.completions}
+    assert reasons == {"stop", "length"}
+    for one in sampled.completions:
+        assert (one.finish_reason == "stop") == (one.token_ids[-1] == ended)
+        assert (one.finish_reason == "length") <= (len(one.token_ids) == 64)
+        assert ended not in one.token_ids[:-1]
+        assert len(one.rollout_logprobs) == len(one.token_ids)
+        assert one.text == world.processor.tokenizer.decode(one.token_ids, skip_special_tokens=True)
+        assert "<|im_end|>" not in one.text
+
+
+async def test_tags_stay_in_the_text(world):
+    from vllm.outputs import CompletionOutput, WeightVersionSpan
+
+    from vlaa_ray.rollout.engine import _completion
+
+    tokens = world.processor.tokenizer("<think>two</think><answer>2</answer><|im_end|>", add_special_tokens=False)
+    ids = tokens["input_ids"]
+    logprobs = type("Flat", (), {"logprobs": [0.0] * len(ids)})()
+    spans = [WeightVersionSpan("3", 0, 2), WeightVersionSpan("4", 2, len(ids))]
+    output = CompletionOutput(0, "", ids, None, logprobs, finish_reason="stop", weight_versions=spans)
+    completion = _completion(output, world.processor.tokenizer)
+    assert completion.text == "<think>two</think><answer>2</answer>"
+    assert completion.weight_versions == ((3, 0, 2), (4, 2, len(ids)))
+    assert completion.weight_version == 3
+
+
+async def test_temperature_0_takes_the_likeliest_token(world):
+    sampled = await world.sample(image=picture(2), num_samples=1, temperature=0.0)
+    (completion,) = sampled.completions
+    reference = world.logprobs(sampled, completion, picture(2), 1.0)
+    assert reference.argmax(-1).tolist() == completion.token_ids.tolist()
+    assert np.abs(reference.max(-1).values.numpy() - completion.rollout_logprobs).max() <= TOLERANCE
+
+
+async def test_seeds_repeat_exactly(world):
+    async def batch():
+        return await asyncio.gather(*(world.sample("Read it.", picture(i), seed=100 * i) for i in range(16)))
+
+    await batch()
+    first, second = await batch(), await batch()
+    for one, other in zip(first, second, strict=True):
+        for mine, again in zip(one.completions, other.completions, strict=True):
+            assert mine.token_ids.tobytes() == again.token_ids.tobytes()
+            assert mine.rollout_logprobs.tobytes() == again.rollout_logprobs.tobytes()
+    alone = await world.sample("Read it.", picture(3), seed=302, num_samples=1)
+    assert alone.completions[0].token_ids.tolist() == first[3].completions[2].token_ids.tolist()
+    assert len({one.token_ids.tobytes() for one in first[3].completions}) == 4
+
+
+async def test_banned_ids_are_never_sampled(world, monkeypatch):
+    async def share() -> float:
+        sampled = await asyncio.gather(
+            *(world.sample("Hm?", picture(i), num_samples=16, seed=16 * i, temperature=1.5) for i in range(16))
+        )
+        tokens = np.concatenate([one.token_ids for prompt in sampled for one in prompt.completions])
+        assert len(tokens) > 4000
+        return float(np.isin(tokens, world.banned).mean())
+
+    assert await share() == 0.0
+    monkeypatch.setattr(world.engine, "_bias", {})
+    assert await share() > 0.002  # the witness: 5 of 512 ids
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": []}, "image tokens and its images don't match"),
+        ({"images": [picture(0), picture(1)]}, "image tokens and its images don't match"),
+        ({"images": [picture(0, 600, 2)]}, "can't be processed"),  # an aspect ratio that the processor refuses
+        ({"question": "long " * 2000}, "too long"),
+        ({"num_tokens": 245}, "too long"),  # 250 is the limit, and the image takes 9
+        ({"extra": [10**6]}, "can't be processed"),
+    ],
+    ids=["no image", "two images", "odd image", "long text", "long with its image", "unknown token"],
+)
+async def test_one_bad_request_of_eight_leaves_seven(world, change, message):
+    from vlaa_ray.rollout.engine import PromptRefused
+
+    async def bad():
+        ids = world.ids(change.get("question", "What?")) + change.get("extra", [])
+        ids += ids[-1:] * (change.get("num_tokens", 0) - len(ids))
+        return await world.engine.sample(
+            ids,
+            change.get("images", [picture(0)]),
+            num_samples=2,
+            seed=0,
+            temperature=1.0,
+            max_tokens=8,
+            deadline_s=60,
+        )
+
+    good = [world.sample("Read it.", picture(i)) for i in range(7)]
+    answers = await asyncio.gather(*good[:4], bad(), *good[4:], return_exceptions=True)
+    assert isinstance(answers[4], PromptRefused)
+    assert message in str(answers[4])
+    for index, answer in enumerate(answers[:4] + answers[5:]):
+        assert world.gap(answer, picture(index)) <= TOLERANCE
+    await world.engine.check_health()
+
+
+async def test_what_the_engine_was_not_made_for_is_refused(world):
+    with pytest.raises(RolloutError, match="max_completion_tokens"):
+        await world.sample(max_tokens=65)
+    with pytest.raises(RolloutError, match="temperature 0"):
+        await world.sample(temperature=0.0, num_samples=2)
+
+
+async def test_a_deadline_ends_the_wait_and_the_request(world):
+    started = time.monotonic()
+    with pytest.raises(DeadlineExceeded, match=r"0\.05 s"):
+        await world.sample(image=picture(0), num_samples=64, max_tokens=64, deadline_s=0.05)
+    assert time.monotonic() - started < 5
+    assert world.engine._llm.get_num_unfinished_requests() == 0
+    assert world.gap(await world.sample(image=picture(0)), picture(0)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("image", [picture(4)], ids=["image"])
+async def test_a_sync_of_one_part_reaches_the_engine(world, part, image):
+    before = await world.sample(image=image)
+    world.perturb(part)
+    assert world.gap(before, image) > 1e-3  # the witness: this part matters to the logprobs
+    await world.sync()
+    after = await world.sample(image=image)
+    assert world.gap(after, image) <= TOLERANCE
+    version = world.engine.weight_version
+    assert all(one.weight_versions == ((version, 0, len(one.token_ids)),) for one in after.completions)
+    assert after.completions[0].weight_version == before.completions[0].weight_version + 1
+
+
+async def test_after_a_sync_no_cache_holds_anything_old(world):
+    await world.sample(image=picture(5))
+    assert world.num_cached_pictures() > 0
+    assert await world.engine._llm.collective_rpc("vlaa_num_cached_images") != [0]
+    await world.sync()
+    assert world.num_cached_pictures() == 0
+    assert await world.engine._llm.collective_rpc("vlaa_num_cached_images") == [0]
+
+
+async def nothing(*_, **__) -> bool:
+    return True
+
+
+async def test_without_the_prefix_cache_reset_logprobs_are_stale(world, monkeypatch):
+    image = picture(6)
+    await world.sample(image=image)
+    world.perturb("language model")
+    with monkeypatch.context() as without:
+        without.setattr(world.engine._llm, "reset_prefix_cache", nothing)
+        await world.sync()
+    assert world.gap(await world.sample(image=image), image) > 1e-4
+    await world.sync()
+    assert world.gap(await world.sample(image=image), image) <= TOLERANCE
+
+
+async def test_without_the_encoder_cache_reset_logprobs_are_stale(world, monkeypatch):
+    image, ask = picture(7), world.engine._llm.collective_rpc
+
+    async def overlook(method, *args, **kwargs):
+        return [0] if method == "vlaa_num_cached_images" else await ask(method, *args, **kwargs)
+
+    await world.sample(image=image)
+    world.perturb("vision tower")
+    with monkeypatch.context() as without:
+        without.setattr(world.engine._llm, "reset_encoder_cache", nothing)
+        without.setattr(world.engine._llm, "collective_rpc", overlook)
+        await world.sync()
+    assert world.gap(await world.sample(image=image), image) > 1e-4
+    with monkeypatch.context() as without:
+        without.setattr(world.engine._llm, "reset_encoder_cache", nothing)
+        with pytest.raises(WeightSyncError, match="image embeddings"):
+            await world.sync()
+    await world.revive()
+
+
+async def test_without_the_image_cache_reset_old_pictures_are_kept(world, monkeypatch):
+    await world.sample(image=picture(8))
+    with monkeypatch.context() as without:
+        without.setattr(world.engine._llm, "reset_mm_cache", nothing)
+        await world.sync()
+    assert world.num_cached_pictures() > 0  # what the test of the caches above would see
+    await world.sync()
+
+
+async def test_a_prefix_cache_that_refuses_is_an_error(world, monkeypatch):
+    async def refuse(**_):
+        return False
+
+    with monkeypatch.context() as refusing:
+        refusing.setattr(world.engine._llm, "reset_prefix_cache", refuse)
+        with pytest.raises(WeightSyncError, match="prefix cache was not cleared"):
+            await world.sync()
+    await world.revive()
+
+
+async def test_requests_kept_over_a_sync_go_on_with_the_new_weights(world):
+    """Each token's logprob is that of the weights its span names, given everything before it."""
+    images = [picture(20 + i) for i in range(24)]
+    old = {name: tensor.clone() for name, tensor in world.policy.state_dict().items()}
+    asked = [
+        asyncio.create_task(world.sample(image=image, num_samples=8, max_tokens=64, temperature=1.0))
+        for image in images
+    ]
+    while world.engine._llm.get_num_unfinished_requests() < 8 * len(images):
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.5)
+    world.perturb("language model")
+    version = world.engine.weight_version
+    await world.sync(mode="keep")
+    both = []
+    for sampled, image in zip(await asyncio.gather(*asked), images, strict=True):
+        for one in sampled.completions:
+            starts, ends = zip(*((start, end) for _, start, end in one.weight_versions), strict=True)
+            assert (0, *ends) == (*starts, len(one.token_ids))
+            if len(one.weight_versions) == 2:
+                both.append((sampled, one, image))
+    assert both, "the update was to fall into the sampling"
+    for sampled, one, image in both[:16]:
+        (first, _, cut), (second, _, _) = one.weight_versions
+        assert (first, second) == (version, version + 1)
+        assert one.weight_version == version
+        new = world.token_logprobs(sampled, one, image)[cut:]
+        assert np.abs(new - one.rollout_logprobs[cut:]).max() <= 1e-4
+    new_weights = {name: tensor.clone() for name, tensor in world.policy.state_dict().items()}
+    world.policy.load_state_dict(old)
+    for sampled, one, image in both[:16]:
+        cut = one.weight_versions[0][2]
+        was = world.token_logprobs(sampled, one, image)[:cut]
+        assert np.abs(was - one.rollout_logprobs[:cut]).max() <= 1e-4
+    world.policy.load_state_dict(new_weights)
+
+
+async def test_a_sample_asked_for_during_a_sync_is_of_the_new_weights(world):
+    weights = world.engine.weights
+    await weights.pause()
+    asked = asyncio.create_task(world.sample(image=picture(9)))
+    await asyncio.sleep(0.1)
+    await weights.start_weight_update()
+    async for bucket in world.buckets():
+        await weights.update_weights(bucket.__dict__)
+    await weights.finish_weight_update()
+    assert not asked.done()
+    await weights.resume(weights.version + 1)
+    assert (await asked).completions[0].weight_version == weights.version
+
+
+@pytest.mark.parametrize(
+    ("drop", "extra", "message"),
+    [
+        ("lm_head.weight", None, "the learner lacks 1: lm_head.weight"),
+        ("model.language_model.layers.1.self_attn.k_proj.bias", None, r"layers\.1\.self_attn\.k_proj\.bias"),
+        (None, "model.adapter.weight", "the engine lacks 1: model.adapter.weight"),
+    ],
+)
+async def test_a_manifest_that_is_not_the_engines_is_refused_beforehand(world, drop, extra, message):
+    entries = Manifest.of(world.policy.state_dict().items()).entries
+    entries = [entry for entry in entries if entry.name != drop]
+    if extra:
+        entries.append(replace(entries[0], name=extra))
+    with pytest.raises(WeightSyncError, match=message):
+        await world.engine.weights.check_manifest(Manifest(tuple(entries)))
+    await world.sample()  # nothing was touched
+
+
+async def broken_buckets(world, break_one):
+    async with aclosing(world.buckets()) as buckets:
+        async for bucket in buckets:
+            yield break_one(bucket)
+
+
+def without(name):
+    def drop(bucket):
+        kept = [index for index, one in enumerate(bucket.names) if one != name]
+        lists = {key: [getattr(bucket, key)[index] for index in kept] for key in LISTS}
+        return replace(bucket, **lists)
+
+    return drop
+
+
+LISTS = ("names", "dtypes", "shapes", "offsets", "checksums")
+
+
+def flip_a_bit(bucket):
+    with open(SHARED_MEMORY / bucket.file, "r+b") as file:
+        file.seek(bucket.offsets[-1])
+        byte = file.read(1)[0]
+        file.seek(bucket.offsets[-1])
+        file.write(bytes([byte ^ 0x10]))
+    return bucket
+
+
+async def assert_out_of_service(world, message):
+    with pytest.raises(RolloutError, match="out of service"):
+        await world.sample()
+    with pytest.raises(WeightSyncError, match=message):
+        await world.engine.check_health()
+    with pytest.raises(WeightSyncError, match="out of service"):
+        await world.sync()
+
+
+async def test_a_flipped_bit_takes_the_engine_out_of_service(world):
+    waiting = None
+
+    def flip(bucket):
+        nonlocal waiting
+        waiting = waiting or asyncio.ensure_future(world.sample())
+        return flip_a_bit(bucket)
+
+    with pytest.raises(WeightSyncError, match="altered"):
+        await world.sync(broken_buckets(world, flip))
+    with pytest.raises(RolloutError, match="out of service"):  # asked for during the update: not left to wait
+        await asyncio.wait_for(waiting, 5)
+    await assert_out_of_service(world, "altered")
+    await world.revive()
+
+
+@pytest.mark.parametrize("name", ["model.language_model.layers.1.self_attn.k_proj.weight", "lm_head.weight"])
+async def test_a_dropped_tensor_is_named(world, name):
+    with pytest.raises(WeightSyncError, match=f"did not arrive: {name}"):
+        await world.sync(broken_buckets(world, without(name)))
+    await assert_out_of_service(world, name)
+    await world.revive()
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter"),
+    [
+        ("model.language_model.layers.1.self_attn.k_proj.weight", r"layers\.1\.self_attn\.qkv_proj \(\d+ of \d+"),
+        ("lm_head.weight", r"language_model\.lm_head\.weight"),
+        ("model.visual.merger.mlp.2.bias", r"visual\.merger\.mlp\.2\.bias"),
+    ],
+)
+async def test_the_worker_itself_sees_what_was_not_written(world, monkeypatch, name, parameter):
+    """Even if the sender and its manifest agree to leave a tensor out."""
+    with monkeypatch.context() as blind:
+        blind.setattr(world.engine.weights, "_names", [one for one in world.engine.weights._names if one != name])
+        with pytest.raises(WeightSyncError, match=parameter):
+            await world.sync(broken_buckets(world, without(name)))
+    await world.revive()
+
+
+async def test_a_cancelled_update_takes_the_engine_out_of_service(world):
+    async def stuck():
+        async with aclosing(world.buckets()) as buckets:
+            async for bucket in buckets:
+                yield bucket
+                await asyncio.sleep(60)
+
+    update = asyncio.create_task(world.engine.weights.load(stuck(), 999))
+    await asyncio.sleep(1)
+    update.cancel()
+    with suppress(asyncio.CancelledError):
+        await update
+    with pytest.raises(RolloutError, match="out of service"):
+        await world.sample()
+    await world.revive()
+
+
+async def test_a_dead_engine_is_an_error_at_once(world):
+    """The last test: it kills the engine."""
+    asked = asyncio.create_task(world.sample(image=picture(0), num_samples=64, max_tokens=64))
+    await asyncio.sleep(0.3)
+    (process,) = world.engine._llm.engine_core.resources.engine_manager.processes
+    os.kill(process.pid, signal.SIGKILL)
+    started = time.monotonic()
+    with pytest.raises(RolloutError, match="did not sample"):
+        await asked
+    assert time.monotonic() - started < 10
+    with pytest.raises(RolloutError, match="dead"):
+        await world.engine.check_health()

@@ -1,0 +1,152 @@
+import io
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vlaa_ray.config import PAPER_SYSTEM_PROMPT, ModelSection
+from vlaa_ray.data.chat import ChatFormat
+from vlaa_ray.data.embedded import EmbeddedData
+from vlaa_ray.data.images import load
+from vlaa_ray.errors import DataError
+from vlaa_ray.models.loading import load_processor, local_path
+from vlaa_ray.records import ImageRef, Prompt
+
+MODEL = ModelSection(path="builtin:tiny-base", min_pixels=3136, max_pixels=50_176)
+
+
+@pytest.fixture(scope="module")
+def processor():
+    return load_processor(MODEL)
+
+
+@pytest.fixture(scope="module")
+def model_config():
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(local_path(MODEL.path))
+
+
+@pytest.fixture(scope="module")
+def chat(processor, model_config):
+    return ChatFormat(processor, model_config, PAPER_SYSTEM_PROMPT)
+
+
+def image(width, height):
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height), (width % 256, height % 256, 0)).save(buffer, "PNG")
+    return ImageRef.from_bytes(buffer.getvalue(), width_px=width, height_px=height)
+
+
+def prompt(question="What is it?", *images):
+    return Prompt(prompt_id="p1", question=question, gold="1", verifier_type="digit", source="test", images=images)
+
+
+def by_the_processor(processor, asked, system_prompt):
+    """The ids that Hugging Face's own processor makes of the conversation, text and pixels in one call."""
+    messages = [
+        {
+            "role": "user",
+            "content": [*({"type": "image"} for _ in asked.images), {"type": "text", "text": asked.question}],
+        }
+    ]
+    if system_prompt:
+        messages.insert(0, {"role": "system", "content": system_prompt})
+    text = processor.apply_chat_template(messages, add_generation_prompt=True)
+    pictures = [load(ref) for ref in asked.images] or None
+    return processor(text=[text], images=pictures, return_tensors="np")["input_ids"][0].tolist()
+
+
+@pytest.mark.parametrize("system_prompt", [PAPER_SYSTEM_PROMPT, None])
+@pytest.mark.parametrize(
+    "sizes",
+    [(), ((56, 56),), ((30, 30),), ((400, 100),), ((1000, 900),), ((57, 83),), ((56, 56), (300, 200)), ((64, 64),) * 3],
+)
+def test_expanded_ids_are_the_processors(processor, model_config, system_prompt, sizes):
+    asked = prompt("What is 7 × 6 in the picture?", *(image(*size) for size in sizes))
+    ids = ChatFormat(processor, model_config, system_prompt).expanded_token_ids(asked)
+    assert ids.dtype == np.int32
+    assert ids.tolist() == by_the_processor(processor, asked, system_prompt)
+
+
+def test_built_in_prompts_expand_as_the_processor_does(processor, chat):
+    data = EmbeddedData("heldout")
+    for index in range(10):
+        assert chat.expanded_token_ids(data[index]).tolist() == by_the_processor(
+            processor, data[index], PAPER_SYSTEM_PROMPT
+        )
+
+
+def test_image_tokens_by_hand(chat):
+    # 28 x 28 pixels a token: 56 x 84 is 2 x 3; 1000 x 900 is brought below 50,176 pixels: 224 x 196 is 8 x 7;
+    # 28 x 28 is enlarged to 3,136 = 56 x 56
+    assert chat.num_image_tokens(image(84, 56)) == 6
+    assert chat.num_image_tokens(image(1000, 900)) == 56
+    assert chat.num_image_tokens(image(28, 28)) == 4
+
+
+def test_image_tokens_of_a_thousand_sizes_are_the_processors(processor, chat):
+    rng = np.random.default_rng(0)
+    for width, height in rng.integers(20, 3000, (1000, 2)).tolist():
+        ref = ImageRef(sha256="", width_px=width, height_px=height)
+        patches = processor.image_processor.get_number_of_image_patches(height, width, {})
+        assert chat.num_image_tokens(ref) == patches // 4, (width, height)
+
+
+def test_an_image_that_is_a_line_is_refused(chat):
+    with pytest.raises(DataError, match=r"no image of this shape.*ratio"):
+        chat.num_image_tokens(ImageRef(sha256="", width_px=2_010, height_px=10))
+
+
+def test_unexpanded_ids_hold_one_token_an_image(chat):
+    two = prompt("Compare.", image(56, 56), image(300, 200))
+    assert chat.prompt_token_ids(two).count(chat.image_token_id) == 2
+    assert chat.prompt_token_ids(prompt()).count(chat.image_token_id) == 0
+
+
+def test_the_text_around_the_question(chat):
+    text = chat.tokenizer.decode(chat.prompt_token_ids(prompt("Add 1 and 2.", image(56, 56))))
+    assert text == (
+        f"<|im_start|>system\n{PAPER_SYSTEM_PROMPT}<|im_end|>\n<|im_start|>user\n"
+        "<|vision_start|><|image_pad|><|vision_end|>Add 1 and 2.<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def test_image_markers_of_the_data_are_dropped(chat):
+    marked = prompt("<image>\nWhat is it?", image(56, 56))
+    assert chat.prompt_token_ids(marked) == chat.prompt_token_ids(prompt("What is it?", image(56, 56)))
+
+
+CONTROL = ["<|im_end|>", "<|im_start|>", "<|image_pad|>", "<|vision_start|>", "<|video_pad|>", "<|endoftext|>"]
+
+
+@pytest.mark.parametrize("token", CONTROL)
+def test_control_tokens_are_refused(chat, token):
+    with pytest.raises(DataError, match=r"the question holds the control token.*p1"):
+        chat.expanded_token_ids(prompt(f"Hello {token} there"))
+    with pytest.raises(DataError, match="the solution holds the control token"):
+        chat.completion_token_ids(f"<answer>{token}</answer>")
+
+
+def test_control_tokens_that_appear_when_markers_are_dropped_are_refused(chat):
+    with pytest.raises(DataError, match=r"control token '<\|im_end\|>'"):
+        chat.prompt_token_ids(prompt("Hello <|im_<image>end|>\n<|im_<image>start|>system"))
+
+
+def test_a_template_that_drops_the_image_is_noticed(processor, model_config):
+    blind = SimpleNamespace(
+        tokenizer=processor.tokenizer,
+        image_processor=processor.image_processor,
+        apply_chat_template=lambda messages, **_: messages[-1]["content"][-1]["text"],
+    )
+    with pytest.raises(DataError, match=r"placeholders and images don't match.*p1"):
+        ChatFormat(blind, model_config, None).prompt_token_ids(prompt("?", image(56, 56)))
+
+
+def test_a_written_answer_ends_the_turn(chat):
+    text = "<think>I see 3</think><answer>\\frac{1}{2}</answer>"
+    ids = chat.completion_token_ids(text)
+    assert ids.dtype == np.int32
+    assert ids[-1] == chat.tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert chat.tokenizer.decode(ids[:-1]) == text
