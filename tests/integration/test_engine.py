@@ -6,11 +6,13 @@ through vLLM's own calls; the library has no such way.
 
 import asyncio
 import os
+import re
 import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, closing, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -508,11 +510,22 @@ async def test_a_cancelled_update_takes_the_engine_out_of_service(world):
 
     update = asyncio.create_task(world.engine.weights.load(stuck(), 999))
     await asyncio.sleep(1)
+    waiting = asyncio.create_task(world.sample())
+    await asyncio.sleep(0)
     update.cancel()
     with suppress(asyncio.CancelledError):
         await update
     with pytest.raises(RolloutError, match="out of service"):
-        await world.sample()
+        await asyncio.wait_for(waiting, 5)
+    await assert_out_of_service(world, "version 999 was not finished")
+    await world.revive()
+
+
+async def test_an_update_that_was_left_open_takes_the_engine_out_of_service(world):
+    await world.engine.weights.pause()
+    with pytest.raises(WeightSyncError, match="the last update was not finished"):
+        await world.engine.weights.pause()
+    await assert_out_of_service(world, "the last update was not finished")
     await world.revive()
 
 
@@ -521,6 +534,7 @@ async def test_a_dead_engine_is_an_error_at_once(world):
     asked = asyncio.create_task(world.sample(image=picture(0), num_samples=64, max_tokens=64))
     await asyncio.sleep(0.3)
     (process,) = world.engine._llm.engine_core.resources.engine_manager.processes
+    maps = Path(f"/proc/{process.pid}/maps").read_text()
     os.kill(process.pid, signal.SIGKILL)
     started = time.monotonic()
     with pytest.raises(RolloutError, match="did not sample"):
@@ -528,3 +542,5 @@ async def test_a_dead_engine_is_an_error_at_once(world):
     assert time.monotonic() - started < 10
     with pytest.raises(RolloutError, match="dead"):
         await world.engine.check_health()
+    for name in set(re.findall(r"/dev/shm/psm_\w+", maps)):  # what a killed process leaves behind
+        Path(name).unlink(missing_ok=True)

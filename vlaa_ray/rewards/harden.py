@@ -25,7 +25,7 @@ def forbid_evaluation() -> None:
     import sympy.physics.units  # reads the names of units when it is loaded
 
     for module in (sympy_parser, sympy.parsing, math_verify.parser):
-        module.parse_expr = read_atom  # type: ignore[attr-defined]
+        module.parse_expr = read_atom
 
 
 def read_atom(text: str, *args: Any, **kwargs: Any) -> sympy.Basic:

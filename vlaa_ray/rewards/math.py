@@ -32,6 +32,8 @@ _CONFIG = LatexExtractionConfig(
 )
 # What sympy raises on things it can't compare (1/0, a set with a matrix). Memory and recursion errors go on.
 _NOT_COMPARABLE = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
+_TEXT_COMMAND = re.compile(r"\\(?:text(?:bf|rm|it|normal)?|mathrm|mathbf|mbox)\s*\{([^{}]*)\}")
+_WORD = re.compile(r"[^\W\d_]{1,40}|[<>=]")
 _CLEARLY = 1e-3
 _MAX_GOLD_WORDS = 4
 _ANCHOR = re.compile(r"\\f?boxed|\b(?i:answer)\b")
@@ -43,23 +45,24 @@ _FINAL = re.compile(r"(?is:.*)\bfinal answer\b(?:\s+is\b)?\s*:?(?:\s*the final a
 _PART_BREAK = re.compile(r"^(?:\s|[,;.、；]|\(\d{1,2}\)|and|or)*$")
 
 
-class Reading(NamedTuple):
-    """One side of a comparison: its expressions (several for an answer in parts), and its text without markup."""
+class Gold(NamedTuple):
+    """What a gold says: expressions (several for one in parts, none where it can't be read), or a single word."""
 
     parts: tuple[Any, ...]
     text: str
+    is_word: bool
 
 
 def judge_math(answer: str | None, gold: str) -> RewardResult:
     """1.0 if answer and gold are equal, 0.0 if not; invalid where the gold can't be read; no answer is 0.0."""
     target = _read_gold(gold)
     if answer is None:
-        return wrong(None, "") if target.parts or _is_word(target.text) else _unreadable(None, gold)
+        return wrong(None, "no answer") if target.parts or target.is_word else _unreadable(None, gold)
     text = _bare(_stated(answer))
     if text and text == target.text:
         return scored(1.0, answer)
     if not target.parts:
-        return wrong(answer, f"not {target.text!r}") if _is_word(target.text) else _unreadable(answer, gold)
+        return wrong(answer, f"not {target.text!r}") if target.is_word else _unreadable(answer, gold)
     parts = _read(_stated(answer))
     if not parts:
         return wrong(answer, "no mathematical expression in the answer")
@@ -81,7 +84,7 @@ def _equal(gold: Any, answer: Any) -> bool:
     if _differ_numerically(gold, answer):
         return False
     try:
-        return verify(gold, answer, timeout_seconds=None, raise_on_error=True)
+        return bool(verify(gold, answer, timeout_seconds=None, raise_on_error=True))
     except _NOT_COMPARABLE:
         return False
 
@@ -101,15 +104,13 @@ def _differ_numerically(gold: Any, answer: Any) -> bool:
 
 
 @lru_cache(maxsize=512)
-def _read_gold(gold: str) -> Reading:
+def _read_gold(gold: str) -> Gold:
     stated = _stated(gold)
     text = _bare(stated)
-    spans = find_spans(_without_label(stated))
-    if len(words_outside(_without_label(stated), spans)) > _MAX_GOLD_WORDS and not _ANCHOR.search(gold):
-        return Reading((), text)
-    if _is_word(text) and len(text) > 1:
-        return Reading((), text)
-    return Reading(_read(stated), text)
+    unlabelled = _without_label(stated)
+    is_prose = len(words_outside(unlabelled, find_spans(unlabelled))) > _MAX_GOLD_WORDS and not _ANCHOR.search(gold)
+    is_word = _is_word(_unwrapped(stated))
+    return Gold(() if is_prose or is_word else _read(stated), text, is_word)
 
 
 def _stated(text: str) -> str:
@@ -157,11 +158,16 @@ def _without_label(text: str) -> str:
 
 
 def _bare(text: str) -> str:
-    """The text without delimiters, blanks and text commands; words in lower case."""
-    text = re.sub(r"\\(?:text(?:bf|rm|it|normal)?|mathrm|mathbf|mbox)\s*\{([^{}]*)\}", r"\1", strip_wrappers(text))
-    text = re.sub(r"\\(?:left|right)(?![A-Za-z])|\\[,;!]|[\s$]|\\[()\[\]]", "", text)
-    return text.lower() if _is_word(text) and len(text) > 1 else text
+    """The text without delimiters, blanks and text commands, for a comparison as text; a word in lower case."""
+    plain = _unwrapped(text)
+    bare = re.sub(r"\\(?:left|right)(?![A-Za-z])|\\[,;!]|[\s$]|\\[()\[\]]", "", plain)
+    return bare.lower() if _is_word(plain) else bare
+
+
+def _unwrapped(text: str) -> str:
+    return _TEXT_COMMAND.sub(r"\1", strip_wrappers(text)).strip()
 
 
 def _is_word(text: str) -> bool:
-    return bool(re.fullmatch(r"[^\W\d_]{1,40}|[<>=]", text))
+    """Whether the text is one word (or a comparison sign) that says nothing mathematical: "odd", but not "pi"."""
+    return bool(_WORD.fullmatch(text)) and not find_spans(text)

@@ -183,7 +183,8 @@ class _Round:
         )
 
     def _restore_pool(self) -> None:
-        """Ends stand-ins and worn-out workers, and fills the pool up."""
+        """Ends stand-ins and worn-out workers, and fills the pool up; the longer in use, the warmer."""
+        self.idle.sort(key=lambda worker: -worker.num_tasks)
         kept = [worker for worker in self.idle if worker.num_tasks < _MAX_TASKS_PER_WORKER][: self.sandbox.num_workers]
         for worker in self.idle:
             if worker not in kept:

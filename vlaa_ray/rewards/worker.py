@@ -33,6 +33,12 @@ _WARM_UP = (
     (r"$x=1, x=\log_2 3$", "{1, 2}"),
     ("25%", "0.25"),
     (r"$a \leq x < 3$", r"$\{1, 2\}$"),
+    (r"f(x)=-3|x-3|+\frac{x^2}{81}", r"f(x) = 3|x-3|"),
+    (r"$\pi-\tan^{-1}\left(\frac{1}{d}\right)$", r"$\pi - \arctan(d)$"),
+    (r"\frac{x^2}{81}+\frac{y^2}{9}=1", r"\frac{x^2}{9}+\frac{y^2}{81}=1"),
+    (r"$\frac{-1 \pm \sqrt{13}}{4}$", r"$2^{n-1} \cdot a_1$"),
+    (r"(1, -\frac{3}{2})", "1:2"),
+    (r"4\pi-2\sqrt{3}", r"\text{Evelyn}"),
 )
 
 

@@ -45,6 +45,7 @@ class EngineWeights:
 
     async def pause(self, mode: PauseMode = "wait") -> None:
         """Stop sampling: `wait` finishes what runs first, `keep` freezes it and goes on with the new weights."""
+        self.abandon("the last update was not finished")
         self.require_sound()
         if not self._names:
             raise WeightSyncError(
@@ -98,17 +99,26 @@ class EngineWeights:
 
     async def load(self, buckets: AsyncIterable[Bucket], version: int, *, mode: PauseMode = "wait") -> None:
         """A whole update from an iterator of buckets; the engine goes on as `version`, or is unusable."""
-        await self.pause(mode)
-        await self.start_weight_update()
-        async for bucket in buckets:
-            await self.update_weights(asdict(bucket))
-        await self.finish_weight_update()
-        await self.resume(version)
+        try:
+            await self.pause(mode)
+            await self.start_weight_update()
+            async for bucket in buckets:
+                await self.update_weights(asdict(bucket))
+            await self.finish_weight_update()
+            await self.resume(version)
+        finally:
+            self.abandon(f"the update to version {version} was not finished")
 
     def require_sound(self) -> None:
         """WeightSyncError if an update failed: the engine may hold weights of two versions."""
         if self.broken:
             raise WeightSyncError(f"the engine is out of service: {self.broken}", fix="replace the engine")
+
+    def abandon(self, reason: str) -> None:
+        """Take the engine out of service if an update is open, so that nobody waits for its end."""
+        if self._paused:
+            self.broken = reason
+            self._admit()
 
     async def _clear_caches(self) -> None:
         """Keys and values, processed images, image embeddings; requests that were kept are computed anew.
