@@ -44,7 +44,7 @@ class Sandbox:
         memory_limit_bytes: int = 1 << 30,
         num_workers: int = 1,
         *,
-        patience_s: float = 0.1,
+        patience_s: float = 0.2,
     ) -> None:
         self.timeout_s = timeout_s
         self.memory_limit_bytes = memory_limit_bytes
@@ -109,6 +109,7 @@ class _Round:
         self.sandbox = sandbox
         self.template = template
         self.idle = idle
+        self.patience_s = sandbox.patience_s
         self.pending = deque(tasks)
         self.busy: dict[Worker, tuple[MathTask, float]] = {}
         self.paused: dict[Worker, tuple[MathTask, float]] = {}
@@ -131,8 +132,10 @@ class _Round:
         while self.busy or (self.pending and len(self.paused) < _MAX_SLOW):
             while self.pending and len(self.busy) < self.sandbox.num_workers and len(self.paused) < _MAX_SLOW:
                 self._hand_out(self.pending.popleft())
-            for worker in self._wait(self.sandbox.patience_s):
+            for worker in self._wait(self.patience_s):
                 worker.pause()
+                # Where one answer is hostile, more may be: the eighth is to be found out sooner than the first.
+                self.patience_s = max(self.patience_s / 2, self.sandbox.patience_s / 4)
                 task, started = self.busy.pop(worker)
                 self.paused[worker] = (task, time.monotonic() - started)
 
