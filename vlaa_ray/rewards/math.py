@@ -41,7 +41,7 @@ _LABEL = re.compile(
     r"^\s*(?:[A-Za-z][A-Za-z.]*\s+){0,4}(?:[A-Z][A-Za-z]*\.)*[A-Za-z]{3,}[A-Za-z.]*\s*(?:\$\s*)?=(?![=<>])"
 )
 _CHAT_MARK = re.compile(r"<\|[^|<>]{0,40}\|>")
-_FINAL = re.compile(r"(?is:.*)\bfinal answer\b(?:\s+is\b)?\s*:?(?:\s*the final answer is)?", re.IGNORECASE | re.DOTALL)
+_FINAL = re.compile(r".*\bfinal answer\b(?:\s+is\b)?\s*:?(?:\s*the final answer is)?", re.IGNORECASE | re.DOTALL)
 _PART_BREAK = re.compile(r"^(?:\s|[,;.、；]|\(\d{1,2}\)|and|or)*$")
 
 

@@ -1,6 +1,6 @@
 r"""Finds the mathematics in a text, so that a number is never cut out of an expression.
 
-    spans("the area is 4√3 cm², about 6.9") -> [Span("4√3", …), Span("6.9", …)]
+    find_spans("the area is 4√3 cm², about 6.9") -> [Span("4√3 cm²", …), Span("6.9", …)]
 
 A span is a delimited piece (`$…$`, `\(…\)`, `\[…\]`, `\boxed{…}`), or the longest run of words that look
 mathematical; pieces that touch are one span.
