@@ -4,7 +4,8 @@
 
 vLLM's engine and worker processes outlive a killed parent by minutes and keep hundreds of megabytes of
 shared memory. A reaper runs beside each actor that owns such things, in a session of its own, and
-ends with it. Processes are known by a token in their environment, never by name.
+ends with it. Processes are known by descent, and by a token in their environment where they were
+started too late to be seen; a new title wipes that token out, so neither alone is enough.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ import argparse
 import contextlib
 import os
 import select
-import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
+import psutil
+
 TOKEN = "VLAA_RAY_OWNER"
-_SHARED_MEMORY = "/dev/shm/"
+_SHARED_MEMORY = Path("/dev/shm")
 _POLL_S = 1.0
 _START_DEADLINE_S = 60.0
 _KILL_DEADLINE_S = 10.0
@@ -60,36 +63,61 @@ def main() -> None:
     args = parser.parse_args()
     if os.fork():  # Ray kills the children of a worker that ends: this one must not be one
         os._exit(0)
-    try:
-        watched = os.pidfd_open(args.pid)
-    except ProcessLookupError:
-        watched = None
-    files: set[str] = set()
-    poller = select.poll()
-    if watched is not None:
-        poller.register(watched, select.POLLIN)
-        while not poller.poll(_POLL_S * 1000):
-            files |= _shared_files([args.pid, *_owned(args.token)])
-    _reap(args.token, files)
-    for path in Path(_SHARED_MEMORY).glob(f"{args.shm_prefix}*"):
+    traces = _Traces(args.token)
+    with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+        watched, ended = psutil.Process(args.pid), select.poll()
+        ended.register(os.pidfd_open(args.pid), select.POLLIN)
+        while not ended.poll(_POLL_S * 1000):
+            traces.follow(watched)
+    traces.remove()
+    for path in _SHARED_MEMORY.glob(f"{args.shm_prefix}*"):
         path.unlink(missing_ok=True)
 
 
-def _reap(token: str, files: set[str]) -> None:
-    deadline = time.monotonic() + _KILL_DEADLINE_S
-    while (owned := _owned(token)) and time.monotonic() < deadline:
-        files |= _shared_files(owned)
-        for pid in owned:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.1)
-    still_used = _shared_files([int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()])
-    for name in files - still_used:
-        Path(name).unlink(missing_ok=True)
+class _Traces:
+    """What a process has started and shared so far."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+        self._processes: dict[int, psutil.Process] = {}
+        self._files: set[Path] = set()
+
+    def follow(self, process: psutil.Process) -> None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self._processes |= {one.pid: one for one in [process, *process.children(recursive=True)]}
+        self._files |= _shared_files(self._processes)
+
+    def remove(self) -> None:
+        """Kill the processes that are left, then delete the files that nobody else uses."""
+        deadline = time.monotonic() + _KILL_DEADLINE_S
+        while (alive := self._alive()) and time.monotonic() < deadline:
+            self._files |= _shared_files(one.pid for one in alive)
+            for one in alive:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.kill()
+            time.sleep(0.1)
+        for path in self._files - _shared_files(psutil.pids()):
+            path.unlink(missing_ok=True)
+        for pid in self._processes:  # joblib's, made on import: mapped under another name
+            for path in _SHARED_MEMORY.glob(f"sem.loky-{pid}-*"):
+                path.unlink(missing_ok=True)
+
+    def _alive(self) -> list[psutil.Process]:
+        for pid in _owned(self._token):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self._processes.setdefault(pid, psutil.Process(pid))
+        return [one for one in self._processes.values() if _runs(one)]
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _owned(token: str) -> list[int]:
-    """Processes whose environment holds the token, zombies left out."""
+    """Processes whose environment holds the token."""
     wanted = f"{TOKEN}={token}".encode()
     found = []
     for entry in Path("/proc").iterdir():
@@ -101,15 +129,15 @@ def _owned(token: str) -> list[int]:
     return found
 
 
-def _shared_files(pids: list[int]) -> set[str]:
-    """Named files in /dev/shm that any of the processes maps."""
+def _shared_files(pids: Iterable[int]) -> set[Path]:
+    """Files in /dev/shm that any of the processes maps."""
     files = set()
     for pid in pids:
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
-                name = line[line.find("/") :] if _SHARED_MEMORY in line else ""
-                if name.startswith(_SHARED_MEMORY) and not name.endswith("(deleted)"):
-                    files.add(name)
+                name = line[line.find("/") :]
+                if name.startswith(f"{_SHARED_MEMORY}/") and not name.endswith("(deleted)"):
+                    files.add(Path(name))
     return files
 
 

@@ -27,7 +27,8 @@ class RolloutActor:
         from transformers import AutoConfig
 
         from vlaa_ray.data.chat import ChatFormat
-        from vlaa_ray.models.loading import banned_token_ids, load_processor, local_path
+        from vlaa_ray.models.loading import banned_token_ids, load_processor
+        from vlaa_ray.models.paths import local_path
         from vlaa_ray.rollout.engine import RolloutEngine
 
         config = self._config

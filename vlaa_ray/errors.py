@@ -41,7 +41,7 @@ class VlaaRayError(Exception):
 
     def as_dict(self) -> dict[str, Any]:
         """The error as `run.json` stores it: type, message, fix and facts."""
-        return {"type": type(self).__name__, "message": self.message, "fix": self.fix, **self.facts}
+        return {**self.facts, "type": type(self).__name__, "message": self.message, "fix": self.fix}
 
 
 def _rebuild(cls: type[VlaaRayError], message: str, fix: str, facts: dict[str, Any]) -> VlaaRayError:

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 from vlaa_ray.buffer import GroupBuffer
 from vlaa_ray.config import RunConfig
 from vlaa_ray.data.dataset import PromptOrder
-from vlaa_ray.errors import DataError, LearnerError, RewardError
+from vlaa_ray.errors import CheckpointError, DataError, LearnerError, RewardError
 from vlaa_ray.learner.plan import group_has_variance, optimizer_steps, with_advantages
 from vlaa_ray.metrics import reward_metrics
 from vlaa_ray.records import Completion, Group, Prompt, Rollout
@@ -36,6 +36,9 @@ class Run(Protocol):
     def phase(self, name: str) -> None: ...
 
     def log(self, step: int, metrics: Metrics, groups: Sequence[Group]) -> None: ...
+
+    def alarm(self, message: str) -> None:
+        """Tell people of something that went wrong and didn't end the run."""
 
     def begin_checkpoint(self, step: int) -> Path: ...
 
@@ -79,14 +82,16 @@ async def train(
                 clock.lap("time/eval_s")
             buffer.release_taken()
             if step % config.checkpoint.every_steps == 0 or step == config.run.num_steps:
-                await _save(step, position, roles, run)
-                saved = step
+                saved = await _save_if_possible(step, position, roles, run) or saved
                 clock.lap("time/checkpoint_s")
             metrics |= await _role_metrics(roles)
             run.log(step, metrics | clock.metrics(sum(len(group.rollouts) for group in groups)), groups)
             logged = step
+        if saved < step:  # the model is the result: without it the run has failed
+            await _save(step, position, roles, run)
+            saved = step
     except BaseException as error:
-        if step > saved and not isinstance(error, LearnerError):  # a lost learner has nothing left to save
+        if step > saved and not isinstance(error, (LearnerError, CheckpointError)):  # a lost learner can save nothing
             await _save(step, position, roles, run, unlogged=metrics if step > logged else None)
         raise
     finally:
@@ -111,6 +116,16 @@ async def _save(step: int, position: int, roles: Roles, run: Run, unlogged: Metr
     await roles.learner.save(run.begin_checkpoint(step))
     state = {"step": step, "position": position, "weight_version": roles.learner.weight_version, "unlogged": unlogged}
     run.commit_checkpoint(step, state)
+
+
+async def _save_if_possible(step: int, position: int, roles: Roles, run: Run) -> int | None:
+    """The step, once it is saved; None where a full disk, say, has cost this checkpoint, but not the run."""
+    try:
+        await _save(step, position, roles, run)
+    except CheckpointError as error:
+        run.alarm(f"step {step} is not saved: {error}")
+        return None
+    return step
 
 
 def _start_buffer(config: RunConfig, order: PromptOrder, position: int, roles: Roles) -> GroupBuffer:

@@ -16,12 +16,12 @@ from typing import Any
 
 from vlaa_ray.config import RunConfig, SftConfig
 from vlaa_ray.errors import ModelError
+from vlaa_ray.models.paths import local_path
 
 DRIVER_CPUS = 0.0
 """The driver mostly waits: it takes no bundle, and runs in the gaps of the roles."""
 
 GIB = 1 << 30
-_BUILTIN_MODELS = Path(__file__).parent / "models" / "builtin"  # as models.loading, which would import torch
 _BYTES = {"fp32": 4, "bf16": 2}
 _SCORE_TOKENS = 4096  # models.logprobs scores so many tokens at a time
 _SCORE_COPIES = 3  # logits, their log-softmax and its gradient, in fp32
@@ -111,8 +111,7 @@ def plan(config: RunConfig | SftConfig) -> Placement:
 
 def model_dimensions(path: str) -> dict[str, Any]:
     """The config.json of a checkpoint folder or a built-in model, or of a hub id in KNOWN_MODELS; else ModelError."""
-    folder = _BUILTIN_MODELS / path.removeprefix("builtin:") if path.startswith("builtin:") else Path(path)
-    file = folder / "config.json"
+    file = Path(local_path(path)) / "config.json"
     if file.is_file():
         try:
             return dict(json.loads(file.read_text(encoding="utf-8")))

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rich.markup import escape
+
 from vlaa_ray.config import RunConfig
 from vlaa_ray.errors import RunInterrupted
 from vlaa_ray.metrics import Tracker, truncate_after
@@ -72,6 +74,10 @@ class Session:
         self._tracker.log(step, metrics)
         self.progress.step(step, metrics)
         self._folder.update(step)
+
+    def alarm(self, message: str) -> None:
+        LOG.error(message)
+        self.progress.note(f"[red]{escape(message)}[/]")
 
     def begin_checkpoint(self, step: int) -> Path:
         return self._folder.checkpoints.begin(step)

@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import json
 import random
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlaa_ray.config import RunConfig
-from vlaa_ray.errors import DataError, LearnerError, RewardError, RolloutFleetExhausted, RunInterrupted
+from vlaa_ray.errors import CheckpointError, DataError, LearnerError, RewardError, RolloutFleetExhausted, RunInterrupted
 from vlaa_ray.loop import train
 from vlaa_ray.records import Completion, Prompt, RewardResult
 from vlaa_ray.roles import Roles, Sampled
@@ -143,6 +145,7 @@ class Run:
         self.resume_folder, self.resume_state = resumed or (None, None)
         self.rows, self.groups, self.checkpoints = {}, {}, {}
         self.stop_at = None
+        self.alarms, self.full_at = [], ()
         self._events, self._folder = events, folder
 
     def phase(self, name):
@@ -153,7 +156,12 @@ class Run:
         self.rows[step], self.groups[step] = metrics, list(groups)
         self._events.append(f"log {step}")
 
+    def alarm(self, message):
+        self.alarms.append(message)
+
     def begin_checkpoint(self, step):
+        if self._events.count("checkpoint") in self.full_at:
+            raise CheckpointError("no space left on device")
         return self._folder / f"{step}-{len(self.checkpoints)}"
 
     def commit_checkpoint(self, step, state):
@@ -175,7 +183,7 @@ class World:
         self.config, self.events = config, []
         self.rollouts, self.rewards = Rollouts(self.events, delays), Rewards()
         self.learner = Learner(self.events, config.learner.updates_per_step)
-        self.run = Run(self.events, tmp_path / str(number(str(config), id(self))), resumed)
+        self.run = Run(self.events, Path(tempfile.mkdtemp(dir=tmp_path)), resumed)
         self.prompts, self.heldout = prompts_of(num_prompts), prompts_of(3, "heldout")
 
     async def train(self):
@@ -226,6 +234,23 @@ async def test_metrics_of_a_step_by_hand(tmp_path):
     assert len(world.trained()[0]) == 2
     assert {"eval/reward/mean", "eval/reward/digit/mean"} <= row.keys()
     assert {"eval/reward/mean", "weight_version"} <= world.run.rows[0].keys()
+
+
+async def test_a_full_disk_costs_one_checkpoint_and_not_the_run(tmp_path):
+    world = World(tmp_path, config_of(run__num_steps=3, checkpoint__every_steps=1))
+    world.run.full_at = (2,)
+    await world.train()
+    assert sorted(world.run.checkpoints) == [1, 3] and sorted(world.run.rows) == [0, 1, 2, 3]
+    (alarm,) = world.run.alarms
+    assert "step 2" in alarm and "no space left" in alarm
+
+
+async def test_a_run_whose_model_can_not_be_saved_fails(tmp_path):
+    world = World(tmp_path, config_of(run__num_steps=2, checkpoint__every_steps=5))
+    world.run.full_at = (1, 2)
+    with pytest.raises(CheckpointError, match="no space left"):
+        await world.train()
+    assert world.events.count("checkpoint") == 2  # another try before the run is given up
 
 
 def world_order(world, position):

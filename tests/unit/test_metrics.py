@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlaa_ray import metrics as metrics_module
 from vlaa_ray.config import TrackingSection
 from vlaa_ray.errors import VlaaRayError
 from vlaa_ray.metrics import METRICS, Tracker, describe, read_metrics, reward_metrics, truncate_after
 from vlaa_ray.records import RewardResult
+from vlaa_ray.trackers import BackgroundSink
 
 NO_TRACKERS = TrackingSection(tensorboard=False, wandb="disabled")
 FIXED_NAMES = """reward/mean reward/iou/mean reward/invalid_share groups/zero_variance_share logprob_diff/mean_abs
@@ -194,7 +194,7 @@ class Sink:
 
 
 def attach(tracker, make, capacity=1000):
-    tracker._sinks.append(metrics_module._Background("Fake", make, capacity))
+    tracker._sinks.append(BackgroundSink("Fake", make, capacity))
 
 
 def test_a_sink_gets_every_step_and_is_closed(tmp_path):

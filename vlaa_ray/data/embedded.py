@@ -4,6 +4,10 @@ Pictures are easy-vqa's (one coloured shape each; PyPI, MIT) and canvases of sci
 digits. A prompt is a pure function of (split, index), so nothing is stored and every process sees
 the same bytes. The splits share no easy-vqa picture and no handwritten digit. Boxes are
 [x1, y1, x2, y2] in the unit frame (0–1, x to the right, y down), with two decimals as in the paper.
+
+The worked solutions have two habits. Three in ten look first and then answer; the others answer at once, and
+leave boxes and descriptions coarse. A model that was trained on them is hasty by habit and careful now
+and then: that looking first pays is left for GRPO to find.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ NUM_PROMPTS: dict[Split, int] = {"train": 20_000, "heldout": 1_000}
 _HELDOUT_DIGITS = 360  # of the 1,797, the last ones: scikit-learn's order groups them by writer
 _CANVAS_PX, _CELL_PX = 56, 28
 _LETTERS = "ABCD"
+_CAREFUL_SHARE = 0.3
 _COLOURS = ("red", "blue", "green", "yellow", "black", "gray", "teal", "brown")
 _SHAPES = ("circle", "rectangle", "triangle")
 
@@ -54,6 +59,7 @@ def _make(split: Split, kind: VerifierType, number: int) -> Prompt:
     makers = _MAKERS[kind]
     source, maker = makers[number % len(makers)]
     task = maker(split, rng)
+    careful = rng.random() < _CAREFUL_SHARE
     return Prompt(
         prompt_id=f"{source}/{split}/{kind}/{number}",
         question=task.question,
@@ -62,7 +68,7 @@ def _make(split: Split, kind: VerifierType, number: int) -> Prompt:
         source=source,
         images=(task.image,),
         verifier_params={"frame": "unit"} if kind == "iou" else {},
-        solution=f"<think>{task.thought}</think><answer>{task.answer}</answer>",
+        solution=_worked(task.thought, task.answer) if careful else _worked("At a glance", task.hasty_answer),
     )
 
 
@@ -73,6 +79,17 @@ class _Task:
     gold: str | int
     thought: str
     answer: str
+    """What follows from the thought: it earns the full reward."""
+    coarse: str | None = None
+    """The answer without a thought, where it differs: it earns a part of the reward."""
+
+    @property
+    def hasty_answer(self) -> str:
+        return self.answer if self.coarse is None else self.coarse
+
+
+def _worked(thought: str, answer: str) -> str:
+    return f"<think>{thought}</think><answer>{answer}</answer>"
 
 
 # --- handwritten digits --------------------------------------------------------------------------------------
@@ -167,14 +184,16 @@ def _locate_digit(split: Split, rng: np.random.Generator) -> _Task:
     canvas = _draw_digits(split, rng, int(rng.integers(1, 4)), distinct=True)
     pick = int(rng.integers(len(canvas.values)))
     value, box = canvas.values[pick], canvas.boxes[pick]
-    return _Task(canvas.image, f"Where is the digit {value}?", box, f"I see {_listing(canvas.values)}", box)
+    return _Task(
+        canvas.image, f"Where is the digit {value}?", box, f"I see {_listing(canvas.values)}", box, _rough(box)
+    )
 
 
 def _describe_digits(split: Split, rng: np.random.Generator) -> _Task:
     canvas = _draw_digits(split, rng, int(rng.integers(1, 4)))
     noun = "digit" if len(canvas.values) == 1 else "digits"
     text = f"the handwritten {noun} {_listing(canvas.values)}"
-    return _Task(canvas.image, "Describe the picture.", text, f"{len(canvas.values)} {noun}", text)
+    return _Task(canvas.image, "Describe the picture.", text, f"{len(canvas.values)} {noun}", text, noun)
 
 
 def _listing(values: tuple[int, ...]) -> str:
@@ -247,13 +266,20 @@ def _choice(
 
 def _locate_shape(split: Split, rng: np.random.Generator) -> _Task:
     shape = _pick_shape(split, rng)
-    return _Task(shape.image, f"Where is the {shape.shape}?", shape.box, f"It is at the {shape.place}", shape.box)
+    return _Task(
+        shape.image,
+        f"Where is the {shape.shape}?",
+        shape.box,
+        f"It is at the {shape.place}",
+        shape.box,
+        _rough(shape.box),
+    )
 
 
 def _describe_shape(split: Split, rng: np.random.Generator) -> _Task:
     shape = _pick_shape(split, rng)
     text = f"a {shape.colour} {shape.shape} at the {shape.place}"
-    return _Task(shape.image, "Describe the picture.", text, f"A {shape.shape}", text)
+    return _Task(shape.image, "Describe the picture.", text, f"A {shape.shape}", text, f"a {shape.shape}")
 
 
 # --- shared --------------------------------------------------------------------------------------------------
@@ -270,6 +296,13 @@ _MAKERS: dict[VerifierType, tuple[tuple[str, _Maker], ...]] = {
 
 def _box_text(left: float, top: float, right: float, bottom: float, size: int) -> str:
     return "[" + ", ".join(f"{value / size:.2f}" for value in (left, top, right, bottom)) + "]"
+
+
+def _rough(box: str) -> str:
+    """The box with its edges at the nearest tenths; never flat."""
+    left, top, right, bottom = (round(float(edge) * 10) for edge in box.strip("[]").split(","))
+    edges = (left, top, max(right, left + 1), max(bottom, top + 1))
+    return "[" + ", ".join(f"{edge / 10:.1f}" for edge in edges) + "]"
 
 
 def _encode(image: Image.Image) -> ImageRef:

@@ -6,6 +6,7 @@ GRPO (`learner.learner`) and SFT (`learner.supervised`) differ only in their row
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from vlaa_ray.config import LearnerSection, ModelSection
 from vlaa_ray.data.chat import ChatFormat
 from vlaa_ray.data.images import load
 from vlaa_ray.data.packing import Batch, PackingTools, Row, collate, micro_batches, split_rows
+from vlaa_ray.errors import CheckpointError
 from vlaa_ray.learner.deepspeed import DeepSpeedEngine
 from vlaa_ray.models.loading import banned_token_ids, load_model, load_processor
 from vlaa_ray.models.logprobs import Policy
@@ -92,11 +94,19 @@ class LearnerCore:
             self.processor.save_pretrained(folder)
 
     def save(self, folder: Path, state: dict[str, Any]) -> None:
-        """Write `hf/`, the optimizer's shards and `state` below `folder`."""
-        self.export(folder / "hf")
-        self.engine.save(folder)
-        if self.engine.rank == 0:
-            (folder / "learner.json").write_text(json.dumps(state))
+        """Write `hf/`, the optimizer's shards and `state` below `folder`; CheckpointError if the disk refuses."""
+        try:
+            self.export(folder / "hf")
+            self.engine.save(folder)
+            if self.engine.rank == 0:
+                (folder / "learner.json").write_text(json.dumps(state))
+        except (OSError, RuntimeError) as error:  # torch's writer knows RuntimeError only
+            raise CheckpointError(
+                f"rank {self.engine.rank} can't write: {str(error).splitlines()[0]}",
+                folder=str(folder),
+                free_bytes=shutil.disk_usage(folder).free,
+                fix="free space below run.dir",
+            ) from error
 
     def load(self, folder: Path) -> dict[str, Any]:
         """Restore what `save` wrote; its `state`."""

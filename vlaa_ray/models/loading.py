@@ -10,23 +10,9 @@ import torch
 from vlaa_ray.config import ModelSection
 from vlaa_ray.errors import ModelError
 from vlaa_ray.models.families import family_of
+from vlaa_ray.models.paths import local_path
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-
-BUILTIN_MODELS = Path(__file__).parent / "builtin"
-
-
-def local_path(path: str) -> str:
-    """The folder of a `builtin:NAME` model, which lies in this package; any other path or hub id as it is."""
-    if not path.startswith("builtin:"):
-        return path
-    folder = BUILTIN_MODELS / path.removeprefix("builtin:")
-    if not folder.is_dir():
-        raise ModelError(
-            f"no built-in model {path!r}", expected=[f"builtin:{one.name}" for one in BUILTIN_MODELS.iterdir()]
-        )
-    return str(folder)
 
 
 def load_processor(model: ModelSection, path: str | Path | None = None) -> Any:

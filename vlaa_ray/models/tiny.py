@@ -2,9 +2,10 @@
 
     make_tiny_model("runs/tiny") -> a folder that transformers and vLLM load
 
-With transformers' default initialisation image features come out about 70 times larger than token
-embeddings, and hardly any gradient reaches the vision tower. Two layers are therefore rescaled: the patch
-embedding to a standard deviation of 0.03, and the merger's last layer so that features match embeddings.
+Three things of transformers' initialisation don't suit a model of this width. A standard deviation of 0.02 makes
+its vision tower almost linear in the pixels: after 1,800 steps it still mistakes colours, with 1/sqrt(128)
+they are learned in 300. And image features start far larger than token embeddings: the patch
+embedding and the merger's last layer are rescaled so that both are alike.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 import torch
 
 MAX_VOCABULARY = 512
+_WIDTH = 128
+_STD = _WIDTH**-0.5
 _SPECIAL = (
     "<|endoftext|>",
     "<|im_start|>",
@@ -58,8 +61,9 @@ def _config(tokenizer: Any) -> Any:
     ids = tokenizer.get_vocab()
     return Qwen2_5_VLConfig(
         text_config={
-            "hidden_size": 128,
+            "hidden_size": _WIDTH,
             "intermediate_size": 512,
+            "initializer_range": _STD,
             "num_hidden_layers": 3,
             "num_attention_heads": 4,
             "num_key_value_heads": 2,
@@ -73,7 +77,7 @@ def _config(tokenizer: Any) -> Any:
         },
         vision_config={
             "depth": 2,
-            "hidden_size": 128,
+            "hidden_size": _WIDTH,
             "intermediate_size": 256,
             "num_heads": 4,
             "patch_size": 14,
@@ -81,13 +85,15 @@ def _config(tokenizer: Any) -> Any:
             "temporal_patch_size": 2,
             "window_size": 112,
             "fullatt_block_indexes": [0, 1],
-            "out_hidden_size": 128,
+            "out_hidden_size": _WIDTH,
+            "initializer_range": _STD,
         },
         image_token_id=ids["<|image_pad|>"],
         video_token_id=ids["<|video_pad|>"],
         vision_start_token_id=ids["<|vision_start|>"],
         vision_end_token_id=ids["<|vision_end|>"],
         tie_word_embeddings=True,
+        initializer_range=_STD,
     )
 
 

@@ -10,7 +10,8 @@ from vlaa_ray.data.chat import ChatFormat
 from vlaa_ray.data.embedded import EmbeddedData
 from vlaa_ray.data.images import load
 from vlaa_ray.errors import DataError
-from vlaa_ray.models.loading import load_processor, local_path
+from vlaa_ray.models.loading import load_processor
+from vlaa_ray.models.paths import local_path
 from vlaa_ray.records import ImageRef, Prompt
 
 MODEL = ModelSection(path="builtin:tiny-base", min_pixels=3136, max_pixels=50_176)

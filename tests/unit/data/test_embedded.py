@@ -78,12 +78,21 @@ def test_the_splits_share_no_picture():
 
 @pytest.mark.parametrize("split", ["train", "heldout"])
 @pytest.mark.parametrize("kind", VERIFIER_TYPES)
-def test_every_solution_earns_the_full_reward(split, kind):
+def test_careful_solutions_earn_the_full_reward_and_hasty_ones_a_part_of_it(split, kind):
     data = EmbeddedData(split, (kind,))
+    num_careful = 0
     for index in range(NUM_CHECKED):
         prompt = data[index]
+        careful = "At a glance" not in prompt.solution
+        num_careful += careful
         result = score(prompt.solution, prompt.gold, kind, **prompt.verifier_params)
-        assert result.valid and result.value == 1.0, (prompt.prompt_id, prompt.gold, prompt.solution, result)
+        about = (prompt.prompt_id, prompt.gold, prompt.solution, result)
+        assert result.valid, about
+        if careful or kind in ("digit", "mcq", "math"):
+            assert result.value == 1.0, about
+        else:
+            assert 0.2 < result.value < 1.0, about
+    assert 0.2 < num_careful / NUM_CHECKED < 0.4
 
 
 def test_a_box_by_hand():

@@ -6,7 +6,8 @@ import torch
 from vlaa_ray.config import ModelSection
 from vlaa_ray.errors import ModelError
 from vlaa_ray.models.families import family_of
-from vlaa_ray.models.loading import load_model, load_processor, local_path
+from vlaa_ray.models.loading import load_model, load_processor
+from vlaa_ray.models.paths import local_path
 
 TINY = "builtin:tiny-base"
 

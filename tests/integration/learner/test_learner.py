@@ -1,0 +1,186 @@
+"""The learner on one and two real ranks against transformers' own forward pass, one row a sample, and against itself.
+
+`worker.py` holds the cases. They run in three launches, each of which starts its ranks once.
+"""
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ONE = ["gradient", "checkpointing", "frozen", "two_updates", "kl", "bf16", "clipping", "supervised", "banned"]
+TWO = ["gradient_of_two", "zero_stages", "few_groups", "save"]
+STAGES = ("0", "1", "2", "3")
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+
+
+def launch(folder: Path, num_ranks: int, cases: list[str]) -> dict[str, list]:
+    """Case to what each rank says of it."""
+    folder.mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    worker = Path(__file__).with_name("worker.py")
+    logs = [folder / f"rank_{rank}.log" for rank in range(num_ranks)]
+    ranks = []
+    for rank, log in enumerate(logs):
+        command = [sys.executable, str(worker), str(rank), str(num_ranks), str(port), str(folder), *cases]
+        with log.open("w") as file:
+            ranks.append(subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT))
+    try:
+        codes = [rank.wait(timeout=800) for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
+            rank.wait(30)
+    assert not any(codes), "\n\n".join(log.read_text()[-3000:] for log in logs)
+    return {
+        case: [json.loads((folder / f"{case}.{rank}.json").read_text()) for rank in range(num_ranks)] for case in cases
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("learner")
+
+
+@pytest.fixture(scope="module")
+def one(folder):
+    return {case: ranks[0] for case, ranks in launch(folder / "one", 1, ONE).items()}
+
+
+@pytest.fixture(scope="module")
+def two(folder, one):  # `gradient_of_two` compares with what `gradient` left
+    return launch(folder / "two", 2, TWO)
+
+
+@pytest.fixture(scope="module")
+def resumed(folder, two):
+    return launch(folder / "resumed", 2, ["resume"])["resume"]
+
+
+@pytest.mark.parametrize("aggregation", ["grpo", "dapo", "dr_grpo"])
+def test_group_rows_give_the_loss_and_gradient_of_one_row_a_sample(one, aggregation):
+    found = one["gradient"][aggregation]
+    assert found["loss"] == pytest.approx(found["stock_loss"], abs=1e-6)
+    assert found["distance"] <= 1e-5
+    assert found["norm"][0] == pytest.approx(found["norm"][1], rel=1e-5)
+
+
+def test_the_gradient_is_the_same_for_any_micro_batch_and_any_order(one):
+    found = one["gradient"]
+    assert [max(case["rows"]) for case in found["micro_batches"]] == [1, 2, 4, 8]
+    assert sum(found["split"]["rows"]) > 8  # groups were split into rows of fewer completions
+    for case in [*found["micro_batches"], found["shuffled"], found["split"]]:
+        assert case["distance"] <= 1e-5, case
+
+
+def test_two_ranks_give_the_gradient_of_one(one, two):
+    for rank in two["gradient_of_two"]:
+        for case in rank:
+            assert case["distance"] <= 1e-5
+            assert case["norm"] == pytest.approx(one["gradient"]["grpo"]["norm"][1], rel=1e-5)
+
+
+def test_gradient_checkpointing_changes_nothing_but_memory(one):
+    found = one["checkpointing"]
+    assert found["distance"] <= 1e-6
+    assert found["layers"][0] == 0 and found["layers"][1] > 0
+
+
+def test_a_frozen_vision_tower_stays_while_merger_and_language_model_learn(one):
+    for stage, changed in one["frozen"].items():
+        tower = {name for name in changed if ".visual." in name and ".merger." not in name}
+        assert tower and not any(changed[name] for name in tower), stage
+        assert all(changed[name] for name in changed.keys() - tower), stage
+
+
+def test_two_updates_on_one_set_of_rollouts_equal_adamw_and_the_clipped_surrogate(one):
+    found = one["two_updates"]
+    assert found["version"] == 2
+    assert found["loss"][0] == pytest.approx(found["loss"][1], abs=1e-6)
+    assert found["clip_share"][0] == pytest.approx(found["clip_share"][1], abs=1e-3) and found["clip_share"][1] > 0
+    assert found["largest"] <= 0.02 * found["moved"]
+
+
+@pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
+def test_kl_is_that_of_stock_logprobs_and_steers_its_coefficient(one, estimator):
+    coefficient = 0.5
+    for step, (found, expected, used) in enumerate(one["kl"][estimator]):
+        assert found == pytest.approx(expected, abs=1e-5)
+        assert (abs(found) < 1e-6) == (step == 0)  # the first policy is its own reference
+        assert used == pytest.approx(coefficient)
+        coefficient *= 1 + max(-0.2, min(0.2, found / 0.05 - 1)) * 16 / 100
+
+
+def test_the_gradient_of_kl_alone_is_that_of_its_formula(one):
+    assert one["kl"]["distance"] <= 1e-5
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_bf16_learns_as_fp32_does(one, stage):
+    found = one["bf16"][stage]
+    assert found["dtypes"] == ["bfloat16", "torch.bfloat16"]
+    assert found["losses"][0] == pytest.approx(found["fp32_losses"][0], abs=0.02)
+    assert found["moved"] > 0 and all(0 < norm < 100 for norm in found["norms"])
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_gradient_is_clipped_to_its_limit_and_reported_before(one, stage):
+    found = one["clipping"][stage]
+    assert found["norms"][0] == pytest.approx(found["norms"][1], rel=1e-4) and found["norms"][0] > 0.01
+    assert found["norms"][0] == pytest.approx(one["clipping"]["0"]["norms"][0], rel=1e-4)
+    assert found["clipped"] == pytest.approx(0.01, rel=1e-3)
+
+
+def test_supervised_loss_and_gradient_are_the_mean_over_answer_tokens(one):
+    found = one["supervised"]
+    assert found["loss"][0] == pytest.approx(found["loss"][1], rel=1e-5)
+    assert found["distance"] <= 1e-5
+    assert found["later"][-1] < found["later"][0] < found["loss"][0]
+
+
+def test_a_banned_token_is_refused_before_the_weights_change(one):
+    assert "not finite" in one["banned"]["message"]
+    assert one["banned"]["moved"] == 0
+
+
+@pytest.mark.parametrize("mix", ["images", "half", "text"])
+@pytest.mark.parametrize("stage", STAGES)
+def test_all_zero_stages_agree_over_20_steps(two, mix, stage):
+    for rank in two["zero_stages"]:
+        found, reference = rank[f"{mix}/{stage}"], rank[f"{mix}/0"]
+        assert found["losses"] == pytest.approx(reference["losses"], abs=1e-4)
+        assert found["norms"] == pytest.approx(reference["norms"], rel=1e-3)
+        assert found["largest"] <= 1e-4 < found["moved"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_ranks_without_a_group_take_part_in_everything(two, stage):
+    first, second = (rank[stage] for rank in two["few_groups"])
+    assert first == second
+    assert first == [pytest.approx(row, abs=1e-4) for row in two["few_groups"][0]["0"]]
+    assert first[1] == [0, 0]  # a step without any group
+
+
+@pytest.mark.parametrize("kind", ["zero0", "zero2", "zero3", "bf16"])
+def test_what_is_sent_and_exported_is_the_model(two, kind):
+    found = two["save"][0][kind]
+    assert found["sent"] == found["manifest"]
+    assert found["export"]["missing"] == [] and found["export"]["largest"] == 0
+    assert found["export"]["logprobs"] <= (0.1 if kind == "bf16" else 1e-4)
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(found["export"]["files"])
+
+
+@pytest.mark.parametrize("kind", ["zero0", "zero2", "zero3", "bf16"])
+def test_two_steps_a_checkpoint_and_two_more_equal_four(two, resumed, kind):
+    for rank, before in zip(resumed, two["save"], strict=True):
+        found = rank[kind]
+        assert found["version"] == 2
+        for row, expected in zip(found["rows"], before[kind]["whole"][2:], strict=True):
+            assert row == pytest.approx(expected, abs=1e-6)
+        assert found["largest"] <= 1e-7

@@ -1,0 +1,21 @@
+"""Where models lie; without torch, for those who only plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vlaa_ray.errors import ModelError
+
+BUILTIN_MODELS = Path(__file__).parent / "builtin"
+
+
+def local_path(path: str) -> str:
+    """The folder of a `builtin:NAME` model, which lies in this package; any other path or hub id as it is."""
+    if not path.startswith("builtin:"):
+        return path
+    folder = BUILTIN_MODELS / path.removeprefix("builtin:")
+    if not folder.is_dir():
+        raise ModelError(
+            f"no built-in model {path!r}", expected=[f"builtin:{one.name}" for one in BUILTIN_MODELS.iterdir()]
+        )
+    return str(folder)
