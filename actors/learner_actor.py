@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ class LearnerActor:
         self._rank = rank
         self._shm_prefix = shm_prefix
         self._pieces: Any = None
+        self._nccl: Any = None
 
     def meeting_point(self) -> tuple[str, int, str]:
         """(address of this node, a free port on it, the node's id): where rank 0 lets the others meet."""
@@ -71,6 +73,28 @@ class LearnerActor:
         from vlaa_ray.weight_sync.shared_memory import pack_bucket
 
         return pack_bucket(self._bucket)
+
+    def open_broadcast(self, address: str, port: int, num_engine_ranks: int) -> None:
+        """On rank 0: a new NCCL group with the engines, in the place of the last one."""
+        from vlaa_ray.weight_sync.nccl import NcclSender
+
+        if self._nccl is not None:
+            self._nccl.close()
+        self._nccl = NcclSender(
+            self._learner.core.manifest(),
+            address=address,
+            port=port,
+            num_engine_ranks=num_engine_ranks,
+            bucket_bytes=self._config.weight_sync.bucket_bytes,
+        )
+
+    def broadcast(self) -> None:
+        """On all ranks: gather the weights; rank 0 sends them to the group."""
+        weights = self._learner.core.weights()
+        if self._rank == 0:
+            self._nccl.send(weights)
+        else:
+            deque(weights, maxlen=0)
 
     def save(self, folder: str) -> None:
         self._learner.save(Path(folder))

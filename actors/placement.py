@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 import ray
@@ -16,6 +18,7 @@ from vlaa_ray.errors import PlacementError
 from vlaa_ray.placement import Placement
 
 _REPORT_EVERY_S = 30.0
+_POLL_S = 0.1
 
 
 def start_ray(config: RunConfig | SftConfig, plan: Placement) -> None:
@@ -39,9 +42,9 @@ def start_ray(config: RunConfig | SftConfig, plan: Placement) -> None:
 
 
 class Reservation:
-    """The bundles of a run; `options(role, index)` puts an actor into its own."""
+    """The bundles of a run; `options(role, index)` puts an actor into its own once `wait` has returned."""
 
-    def __init__(self, plan: Placement, timeout_s: float, note: Any) -> None:
+    def __init__(self, plan: Placement) -> None:
         self._first = {}
         bundles: list[dict[str, float]] = []
         for role, wanted in plan.bundles.items():
@@ -49,18 +52,26 @@ class Reservation:
             bundles += wanted
         self._bundles = bundles
         self._group: PlacementGroup = placement_group(bundles, strategy="PACK")
-        deadline = time.monotonic() + timeout_s
-        while not self._group.wait(min(_REPORT_EVERY_S, max(0.1, deadline - time.monotonic()))):
-            if time.monotonic() >= deadline:
+
+    async def wait(self, timeout_s: float, note: Callable[[str], None]) -> None:
+        """Until the cluster holds all bundles; PlacementError if it doesn't within the time."""
+        start = reported = time.monotonic()
+        while not self._group.wait(0.01):
+            now = time.monotonic()
+            if now - start >= timeout_s:
                 remove_placement_group(self._group)
                 raise PlacementError(
                     f"the cluster could not hold the run within {timeout_s:g} s",
-                    needed=_total(bundles),
+                    needed=_total(self._bundles),
                     cluster=_known(ray.cluster_resources()),
                     free=_known(ray.available_resources()),
                     fix="add nodes, end other jobs, or ask for less (rollout.num_actors, learner.num_ranks)",
                 )
-            note(f"waiting for resources: needed {_total(bundles)}, free {_known(ray.available_resources())}")
+            if now - reported >= _REPORT_EVERY_S:
+                free = _known(ray.available_resources())
+                note(f"waiting for resources: needed {_total(self._bundles)}, free {free}")
+                reported = now
+            await asyncio.sleep(_POLL_S)
 
     def options(self, role: str, index: int) -> dict[str, Any]:
         """Options for `ray.remote(...)`: the resources of the bundle, and the bundle."""

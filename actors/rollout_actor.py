@@ -67,13 +67,30 @@ class RolloutActor:
     async def check_manifest(self, wire: list[Any]) -> None:
         from vlaa_ray.weight_sync.manifest import Manifest
 
-        await self._engine.weights.check_manifest(Manifest.from_wire(wire))
-        await self._engine.weights.init_weight_transfer_engine({})
+        self._manifest = Manifest.from_wire(wire)
+        await self._engine.weights.check_manifest(self._manifest)
+        if self._config.weight_sync.transport == "shared_memory":
+            await self._engine.weights.init_weight_transfer_engine({})
 
-    async def start_weight_update(self) -> None:
+    async def pause(self) -> None:
         """Let the running requests end, and take no new ones until `resume`."""
         await self._engine.weights.pause()
+
+    async def start_weight_update(self) -> None:
         await self._engine.weights.start_weight_update()
+
+    async def join_broadcast(self, address: str, port: int, rank: int, num_ranks: int) -> None:
+        """Join the learner's NCCL group, and leave the last one."""
+        from vlaa_ray.weight_sync.nccl import join_info
+
+        size = self._config.weight_sync.bucket_bytes
+        info = join_info(address=address, port=port, rank=rank, num_ranks=num_ranks, bucket_bytes=size)
+        await self._engine.weights.init_weight_transfer_engine(info)
+
+    async def receive_broadcast(self) -> None:
+        from vlaa_ray.weight_sync.nccl import update_info
+
+        await self._engine.weights.update_weights(update_info(self._manifest))
 
     async def update_weights(self, bucket: Any, data: Any) -> None:
         """Load a bucket from this node's shared memory; `data` are its bytes where it was made on another node."""

@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
-from vlaa_ray.errors import DeadlineExceeded
+from ray.exceptions import RayTaskError
+
+from vlaa_ray.errors import DeadlineExceeded, VlaaRayError
 
 Result = TypeVar("Result")
 
@@ -28,4 +30,15 @@ async def wait_for_all(awaited: Sequence[Awaitable[Any]], timeout_s: float, what
 
 
 async def _result(awaited: Awaitable[Result]) -> Result:
-    return await awaited  # an ObjectRef is awaitable, but not a coroutine
+    try:
+        return await awaited  # an ObjectRef is awaitable, but not a coroutine
+    except RayTaskError as error:  # the remote traceback goes to the log, its cause to people
+        if isinstance(error.cause, VlaaRayError):
+            raise error.cause from error
+        raise
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in a line: the cause's last one if it is a remote traceback."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1] if isinstance(error, RayTaskError) else lines[0]

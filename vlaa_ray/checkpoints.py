@@ -59,7 +59,7 @@ class CheckpointStore:
         with _as_checkpoint_error("start a checkpoint", self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._recover()
-            partial = self._partial(step)
+            partial = self.partial(step)
             partial.mkdir()
         return partial
 
@@ -68,7 +68,7 @@ class CheckpointStore:
 
         `state` must survive JSON. Files that ranks wrote into the folder of `begin` are taken as they are.
         """
-        partial, target = self._partial(step), self.folder / f"step_{step:06d}"
+        partial, target = self.partial(step), self.folder / f"step_{step:06d}"
         try:
             with _as_checkpoint_error("save a checkpoint", partial):
                 _seal(partial, step, _as_json(state, partial), self._config)
@@ -101,7 +101,8 @@ class CheckpointStore:
         found = [(_step_of(path.name), path.name[0] != ".", path) for path in self.folder.iterdir()]
         return [path for step, _, path in sorted(found) if step >= 0 and path.is_dir()]
 
-    def _partial(self, step: int) -> Path:
+    def partial(self, step: int) -> Path:
+        """The temporary folder between `begin` and `commit`."""
         return self.folder / f".step_{step:06d}.partial"
 
     def _rename(self, partial: Path, target: Path) -> None:

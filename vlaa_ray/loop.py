@@ -24,6 +24,7 @@ from vlaa_ray.roles import Metrics, Roles, SampleRequest, request_seed
 from vlaa_ray.rollout_rows import group_metrics
 
 Result = TypeVar("Result")
+_UNSAVED = (LearnerError, CheckpointError, asyncio.CancelledError)  # after these, a save would fail or must not wait
 
 
 class Run(Protocol):
@@ -91,7 +92,7 @@ async def train(
             await _save(step, position, roles, run)
             saved = step
     except BaseException as error:
-        if step > saved and not isinstance(error, (LearnerError, CheckpointError)):  # a lost learner can save nothing
+        if step > saved and not isinstance(error, _UNSAVED):
             await _save(step, position, roles, run, unlogged=metrics if step > logged else None)
         raise
     finally:

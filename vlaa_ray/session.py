@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from rich.markup import escape
 
 from vlaa_ray.config import RunConfig
-from vlaa_ray.errors import RunInterrupted
+from vlaa_ray.errors import CheckpointError, RunInterrupted
 from vlaa_ray.metrics import Tracker, truncate_after
 from vlaa_ray.progress import Phase, Progress
 from vlaa_ray.records import Group
@@ -21,6 +21,7 @@ from vlaa_ray.run_folder import RunFolder
 
 Result = TypeVar("Result")
 LOG = logging.getLogger(__name__)
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Session:
@@ -58,7 +59,7 @@ class Session:
         """From now on SIGINT and SIGTERM end the run at its next safe point; call it on the running event loop."""
         loop = asyncio.get_running_loop()
         self._stop = loop.create_future()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _STOP_SIGNALS:
             loop.add_signal_handler(number, self._ask_to_stop, number)
 
     def phase(self, name: Phase) -> None:
@@ -83,6 +84,13 @@ class Session:
         return self._folder.checkpoints.begin(step)
 
     def commit_checkpoint(self, step: int, state: dict[str, Any]) -> None:
+        partial = self._folder.checkpoints.partial(step)
+        if not (partial / "hf" / "config.json").is_file():
+            raise CheckpointError(
+                "the learner's files are not there",
+                folder=str(partial),
+                fix="put run.dir on a file system that all nodes share",
+            )
         self._folder.checkpoints.commit(step, state)
 
     async def stoppable(self, waiting: Awaitable[Result]) -> Result:
@@ -106,4 +114,6 @@ class Session:
     def _ask_to_stop(self, number: int) -> None:
         if self._stop is not None and not self._stop.done():
             self._stop.set_result(number)
-            self.progress.note(f"{signal.Signals(number).name}: saving and leaving")
+            for one in _STOP_SIGNALS:
+                asyncio.get_running_loop().remove_signal_handler(one)
+            self.progress.note(f"{signal.Signals(number).name}: saving and leaving after this phase; again: at once")

@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 
 from vlaa_ray.config import ModelSection, RolloutSection
-from vlaa_ray.errors import DeadlineExceeded, RolloutError, WeightSyncError
+from vlaa_ray.errors import DeadlineExceeded, ModelError, RolloutError, WeightSyncError
 from vlaa_ray.weight_sync.manifest import Manifest
 from vlaa_ray.weight_sync.shared_memory import SHARED_MEMORY, Bucket, SharedMemorySender
 
@@ -419,7 +419,7 @@ async def test_a_manifest_that_is_not_the_engines_is_refused_beforehand(world, d
     entries = [entry for entry in entries if entry.name != drop]
     if extra:
         entries.append(replace(entries[0], name=extra))
-    with pytest.raises(WeightSyncError, match=message):
+    with pytest.raises(ModelError, match=message):
         await world.engine.weights.check_manifest(Manifest(tuple(entries)))
     await world.sample()  # nothing was touched
 

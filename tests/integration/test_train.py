@@ -1,34 +1,12 @@
 """The quickstart's run, shortened, as a user starts it: real Ray, vLLM and DeepSpeed."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-import time
-from pathlib import Path
 
-import psutil
 import pytest
-
-ROOT = Path(__file__).parents[2]
-SMALL = ["run.num_steps=4", "rollout.prompts_per_step=8", "rollout.group_size=4", "rollout.max_num_seqs=32"]
-SMALL += ["eval.num_prompts=20", "eval.every_steps=4", "checkpoint.every_steps=2", "tracking.wandb=disabled"]
+from quickstart import ROOT, metrics, train
 
 pytestmark = pytest.mark.integration
-
-
-def command(folder: Path, *overrides: str) -> list[str]:
-    arguments = ["train", "--config", str(ROOT / "configs/quickstart.yaml"), f"run.dir={folder}", *SMALL, *overrides]
-    return [sys.executable, "-m", "vlaa_ray", *arguments]
-
-
-def train(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(folder, *overrides), cwd=ROOT, capture_output=True, text=True, timeout=540)
-
-
-def metrics(folder: Path) -> list[dict]:
-    return [json.loads(line) for line in (folder / "quickstart/metrics.jsonl").read_text().splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -83,39 +61,3 @@ def test_a_resumed_run_takes_the_same_steps(finished, tmp_path):
         rows = [[json.loads(line) for line in (run / name).read_text().splitlines()] for run in (finished[0], tmp_path)]
         assert [row["prompt_id"] for row in rows[0]] == [row["prompt_id"] for row in rows[1]]
         assert [row["completion"] for row in rows[0]] == [row["completion"] for row in rows[1]]
-
-
-def test_no_process_is_left_15_seconds_after_the_driver_is_killed(tmp_path):
-    mark = f"test-{os.getpid()}-{time.time_ns()}"
-    run = subprocess.Popen(
-        command(tmp_path, "run.num_steps=1000", "eval.num_prompts=8"),
-        cwd=ROOT,
-        env=os.environ | {"VLAA_RAY_TEST": mark},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + 400
-        log = tmp_path / "quickstart/metrics.jsonl"
-        while not (log.is_file() and log.read_text().count("\n") >= 3):
-            assert run.poll() is None, "the run ended by itself"
-            assert time.monotonic() < deadline, "the run did not get to its second step"
-            time.sleep(0.5)
-    finally:
-        run.kill()
-        run.wait(30)
-    deadline = time.monotonic() + 15
-    while (left := marked(mark)) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert not left, left
-
-
-def marked(mark: str) -> list[str]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("VLAA_RAY_TEST") == mark and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(" ".join(process.cmdline())[:200])
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    return found

@@ -5,9 +5,9 @@ digits. A prompt is a pure function of (split, index), so nothing is stored and 
 the same bytes. The splits share no easy-vqa picture and no handwritten digit. Boxes are
 [x1, y1, x2, y2] in the unit frame (0–1, x to the right, y down), with two decimals as in the paper.
 
-The worked solutions have two habits. Three in ten look first and then answer; the others answer at once, and
-leave boxes and descriptions coarse. A model that was trained on them is hasty by habit and careful now
-and then: that looking first pays is left for GRPO to find.
+The worked solutions have two habits. Three in ten look first and then answer; the others answer first, leave boxes
+and descriptions coarse, and say what they saw afterwards. A model that was trained on them is hasty by
+habit and careful now and then: that thinking before answering pays is left for GRPO to find.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ Split = Literal["train", "heldout"]
 NUM_PROMPTS: dict[Split, int] = {"train": 20_000, "heldout": 1_000}
 _HELDOUT_DIGITS = 360  # of the 1,797, the last ones: scikit-learn's order groups them by writer
 _CANVAS_PX, _CELL_PX = 56, 28
+_GLYPH_SCALE = 3  # of 8 x 8 pixels
 _LETTERS = "ABCD"
 _CAREFUL_SHARE = 0.3
 _COLOURS = ("red", "blue", "green", "yellow", "black", "gray", "teal", "brown")
@@ -68,7 +69,7 @@ def _make(split: Split, kind: VerifierType, number: int) -> Prompt:
         source=source,
         images=(task.image,),
         verifier_params={"frame": "unit"} if kind == "iou" else {},
-        solution=_worked(task.thought, task.answer) if careful else _worked("At a glance", task.hasty_answer),
+        solution=task.careful_solution if careful else task.hasty_solution,
     )
 
 
@@ -81,15 +82,15 @@ class _Task:
     answer: str
     """What follows from the thought: it earns the full reward."""
     coarse: str | None = None
-    """The answer without a thought, where it differs: it earns a part of the reward."""
+    """The hasty answer, where it differs: it earns a part of the reward."""
 
     @property
-    def hasty_answer(self) -> str:
-        return self.answer if self.coarse is None else self.coarse
+    def careful_solution(self) -> str:
+        return f"<think>{self.thought}</think><answer>{self.answer}</answer>"
 
-
-def _worked(thought: str, answer: str) -> str:
-    return f"<think>{thought}</think><answer>{answer}</answer>"
+    @property
+    def hasty_solution(self) -> str:
+        return f"<answer>{self.coarse or self.answer}</answer><think>{self.thought}</think>"
 
 
 # --- handwritten digits --------------------------------------------------------------------------------------
@@ -124,8 +125,7 @@ def _draw_digits(split: Split, rng: np.random.Generator, count: int, *, distinct
     cells = sorted(rng.choice(4, size=count, replace=False).tolist())
     boxes = []
     for pick, cell in zip(picks, cells, strict=True):
-        scale = int(rng.integers(2, 4))  # 16 or 24 pixels
-        glyph = np.kron(images[pick] / 16.0, np.ones((scale, scale)))
+        glyph = np.kron(images[pick] / 16.0, np.ones((_GLYPH_SCALE, _GLYPH_SCALE)))
         size = glyph.shape[0]
         top = cell // 2 * _CELL_PX + int(rng.integers(0, _CELL_PX - size + 1))
         left = cell % 2 * _CELL_PX + int(rng.integers(0, _CELL_PX - size + 1))

@@ -9,14 +9,18 @@ token of a completion is only a target, never an input.
 Legend: B rows, S row length, T prompt tokens, N completion tokens of the batch, P image patches.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from vlaa_ray.errors import DataError
 from vlaa_ray.records import ImageRef
+
+SCORE_CHUNK_TOKENS = 4096
+"""Logits of at most so many tokens exist at once: 2.5 GB in fp32 at Qwen2.5's vocabulary."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,14 +50,17 @@ class Batch:
     score_index: torch.Tensor  # [N] into the flattened rows: the token whose logits predict the target
     targets: torch.Tensor  # [N]
     sequence_ids: torch.Tensor  # [N] the completion that each target is of
+    num_score_chunks: int = 1
+    """Parts that the N targets are scored in, at most SCORE_CHUNK_TOKENS each; some may be empty."""
 
     def to(self, device: torch.device) -> "Batch":
-        return Batch(**{name: value.to(device) for name, value in vars(self).items()})
+        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
+        return replace(self, **moved)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PackingTools:
-    """What the model's family brings to packing; made by `learner.policy.packing_tools`."""
+    """What the model's family brings to packing; made by `learner.core.packing_tools`."""
 
     image_token_id: int
     pixels: Callable[[Sequence[ImageRef]], tuple[torch.Tensor, torch.Tensor]]
@@ -101,7 +108,12 @@ def micro_batches(rows: Sequence[Row], limit_tokens: int) -> Iterator[list[Row]]
         yield pending
 
 
-def collate(rows: Sequence[Row], tools: PackingTools) -> Batch:
+def num_score_chunks(rows: Sequence[Row]) -> int:
+    """How many chunks the completions' tokens fill; at least 1."""
+    return max(1, math.ceil(sum(len(one) for row in rows for one in row.completions) / SCORE_CHUNK_TOKENS))
+
+
+def collate(rows: Sequence[Row], tools: PackingTools, num_chunks: int | None = None) -> Batch:
     """One batch of the rows, padded on the right; DataError if a row's image tokens don't match its images."""
     images = [image for row in rows for image in row.images]
     pixel_values, grids = tools.pixels(images or tools.dummy.images)
@@ -152,6 +164,7 @@ def collate(rows: Sequence[Row], tools: PackingTools) -> Batch:
         score_index=_joined(score_index),
         targets=_joined(targets),
         sequence_ids=_joined(sequence_ids),
+        num_score_chunks=num_chunks or num_score_chunks(rows),
     )
 
 

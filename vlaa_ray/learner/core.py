@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 
 from vlaa_ray.config import LearnerSection, ModelSection
 from vlaa_ray.data.chat import ChatFormat
 from vlaa_ray.data.images import load
-from vlaa_ray.data.packing import Batch, PackingTools, Row, collate, micro_batches, split_rows
+from vlaa_ray.data.packing import Batch, PackingTools, Row, collate, micro_batches, num_score_chunks, split_rows
 from vlaa_ray.errors import CheckpointError
 from vlaa_ray.learner.deepspeed import DeepSpeedEngine
 from vlaa_ray.models.loading import banned_token_ids, load_model, load_processor
@@ -95,15 +96,26 @@ class LearnerCore:
 
     def save(self, folder: Path, state: dict[str, Any]) -> None:
         """Write `hf/`, the optimizer's shards and `state` below `folder`; CheckpointError if the disk refuses."""
+        error: Exception | None = None
         try:
             self.export(folder / "hf")
-            self.engine.save(folder)
             if self.engine.rank == 0:
                 (folder / "learner.json").write_text(json.dumps(state))
-        except (OSError, RuntimeError) as error:  # torch's writer knows RuntimeError only
+        except (OSError, SafetensorError) as failure:
+            error = failure
+        failed = bool(self.engine.reduce_max(torch.tensor([float(error is not None)]))[0])  # all ranks go on alike
+        if not failed:
+            try:
+                self.engine.save(folder)
+            except (OSError, RuntimeError) as failure:  # torch's writer knows RuntimeError only
+                if self.engine.num_ranks > 1:  # the others are waiting inside
+                    raise
+                error = failure
+        if failed or error:
             raise CheckpointError(
-                f"rank {self.engine.rank} can't write: {str(error).splitlines()[0]}",
+                f"the checkpoint can't be written: {error or 'rank 0 has the cause'}",
                 folder=str(folder),
+                rank=self.engine.rank,
                 free_bytes=shutil.disk_usage(folder).free,
                 fix="free space below run.dir",
             ) from error
@@ -122,13 +134,17 @@ class LearnerCore:
         return [name, *self._tied] if name == _EMBEDDINGS else [name]
 
     def _batches(self, rows: Sequence[Row]) -> Iterator[Batch]:
-        """The rows in micro-batches, as many on every rank: the shorter ranks end with dummies."""
+        """The rows in micro-batches: on every rank as many, scored in as many chunks, some without content.
+
+        Under ZeRO-3 each call of a module is a collective.
+        """
         limit = self._learner.micro_batch_tokens
         lists = list(micro_batches(split_rows(rows, limit), limit))
         count = int(self.engine.reduce_max(torch.tensor([len(lists)]))[0])
         lists += [[self.tools.dummy]] * (count - len(lists))
-        for part in lists:
-            yield collate(part, self.tools).to(self.engine.device)
+        chunks = self.engine.reduce_max(torch.tensor([num_score_chunks(part) for part in lists], dtype=torch.long))
+        for part, num_chunks in zip(lists, chunks.tolist(), strict=True):
+            yield collate(part, self.tools, num_chunks).to(self.engine.device)
 
 
 def packing_tools(model: Any, processor: Any, chat: ChatFormat) -> PackingTools:

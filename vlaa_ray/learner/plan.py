@@ -31,10 +31,11 @@ def group_has_variance(group: Group) -> bool:
 def with_advantages(group: Group, grpo: GrpoSection) -> Group:
     """The group with each rollout's advantage; None for those that get no gradient.
 
-    None are: all of a group without variance, samples that can't be judged, and overlong ones if those are masked.
+    None are: all of a group without variance (with a KL term they are 0, as that has a gradient for them too), samples
+    that can't be judged, and overlong ones if those are masked.
     """
     advantages: list[float | None] = [None] * len(group.rollouts)
-    if group_has_variance(group):
+    if group_has_variance(group) or grpo.kl.coefficient > 0:
         values, valid = _rewards(group)
         computed = group_advantages(values, valid, grpo.advantage)
         advantages = [
@@ -51,6 +52,8 @@ def with_advantages(group: Group, grpo: GrpoSection) -> Group:
 
 def optimizer_steps(groups: Sequence[Group], grpo: GrpoSection, learner: LearnerSection) -> list[list[OptimizerStep]]:
     """[rank][optimizer step]: the groups with a gradient, dealt out so that ranks get about as many tokens."""
+    if grpo.resample_zero_variance:  # those without variance were replaced: they don't count
+        groups = [group for group in groups if group_has_variance(group)]
     steps = [groups[start :: learner.updates_per_step] for start in range(learner.updates_per_step)]
     shares: list[list[OptimizerStep]] = [[] for _ in range(learner.num_ranks)]
     for step in steps:

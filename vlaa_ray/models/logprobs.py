@@ -9,9 +9,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from vlaa_ray.data.packing import Batch
-
-_CHUNK_TOKENS = 4096  # logits of at most so many tokens exist at once: 2.5 GB in fp32 at Qwen2.5's vocabulary
+from vlaa_ray.data.packing import SCORE_CHUNK_TOKENS, Batch
 
 
 class Policy(nn.Module):
@@ -40,14 +38,14 @@ class Policy(nn.Module):
             inputs_embeds=embeddings, attention_mask=mask, position_ids=batch.position_ids, use_cache=False
         ).last_hidden_state
         scored = hidden.flatten(0, 1)[batch.score_index]  # [N, D]
-        chunks = [
-            self._score(part, targets)
-            for part, targets in zip(scored.split(_CHUNK_TOKENS), batch.targets.split(_CHUNK_TOKENS), strict=True)
-        ]
+        chunks = []
+        for number in range(batch.num_score_chunks):
+            part = slice(number * SCORE_CHUNK_TOKENS, (number + 1) * SCORE_CHUNK_TOKENS)
+            chunks.append(self._score(scored[part], batch.targets[part], batch.num_score_chunks))
         return torch.cat([chunk[0] for chunk in chunks]), torch.cat([chunk[1] for chunk in chunks])
 
-    def _score(self, hidden: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        if torch.is_grad_enabled() and len(hidden) == _CHUNK_TOKENS:  # more than one chunk: don't keep all logits
+    def _score(self, hidden: torch.Tensor, targets: torch.Tensor, num: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if torch.is_grad_enabled() and num > 1:  # don't keep the logits of all chunks
             result: tuple[torch.Tensor, torch.Tensor] = checkpoint(self._logprobs, hidden, targets, use_reentrant=False)
             return result
         return self._logprobs(hidden, targets)

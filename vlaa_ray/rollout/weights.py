@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any, Literal
 
-from vlaa_ray.errors import DeadlineExceeded, WeightSyncError
+from vlaa_ray.errors import DeadlineExceeded, ModelError, WeightSyncError
 from vlaa_ray.weight_sync.manifest import Manifest
 from vlaa_ray.weight_sync.shared_memory import Bucket
 
@@ -33,11 +33,11 @@ class EngineWeights:
         self.submission = asyncio.Lock()
 
     async def check_manifest(self, manifest: Manifest) -> None:
-        """WeightSyncError with a readable difference if the learner's weights are not all that the model has."""
+        """ModelError with a readable difference if the learner's weights are not all that the model has."""
         async with self._step("compare the manifest", breaks=False):
             answers = await self._llm.collective_rpc("vlaa_manifest_difference", args=(manifest.to_wire(),))
         if difference := next(filter(None, answers), ""):
-            raise WeightSyncError(
+            raise ModelError(
                 f"the learner's weights are not the engine's: {difference}",
                 fix="send model.state_dict(), with the tied lm_head.weight, in the engine's dtype",
             )
@@ -57,9 +57,11 @@ class EngineWeights:
             await self._llm.pause_generation(mode=mode, clear_cache=False)  # `resume` clears: one place, verified
 
     async def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
+        """Open the transport, in the place of an open one."""
         from vllm.distributed.weight_transfer.base import WeightTransferInitRequest
 
         async with self._step("open the weight transfer"):
+            await self._llm.shutdown_weight_transfer_engine()
             await self._llm.init_weight_transfer_engine(WeightTransferInitRequest(init_info=init_info))
 
     async def start_weight_update(self) -> None:

@@ -1,7 +1,7 @@
 """Weights over NCCL: vLLM's own packed broadcast from the learner's rank 0 to every engine's GPUs.
 
-The engines join as ranks 1, 2, ... after the learner's 0. vLLM hands every engine the same rank offset, which
-suits one engine; `with_rank_offsets` gives each of several its own.
+The engines join as ranks 1, 2, ... after the learner's 0. Whoever calls this also calls the engines: `open` with their
+`init_weight_transfer_engine`, `send` with their `update_weights`, both at the same time.
 """
 
 from __future__ import annotations
@@ -10,27 +10,19 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from vlaa_ray.weight_sync.manifest import Manifest
-from vlaa_ray.weight_sync.transport import EngineClient
 
 if TYPE_CHECKING:
     import torch
 
 
-class NcclTransport:
-    """`WeightTransport` over NCCL; made on the learner's rank 0, while the engines' clients are ready to join.
+class NcclSender:
+    """The learner's end of the broadcast; returns from the constructor once all engines have joined.
 
     `num_engine_ranks` is the number of GPUs of all engines together; `bucket_bytes` the size of one broadcast.
     """
 
     def __init__(
-        self,
-        client: EngineClient,
-        manifest: Manifest,
-        *,
-        address: str,
-        port: int,
-        num_engine_ranks: int,
-        bucket_bytes: int,
+        self, manifest: Manifest, *, address: str, port: int, num_engine_ranks: int, bucket_bytes: int
     ) -> None:
         from vllm.distributed.weight_transfer.factory import WeightTransferTrainerFactory
         from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo
@@ -43,9 +35,13 @@ class NcclTransport:
             rank=0,
         )
         self._source = _source(manifest)
-        self._engine = WeightTransferTrainerFactory.trainer_init(info, client=client, source=self._source)
+        self._engine = WeightTransferTrainerFactory.trainer_init(info, client=_CalledElsewhere(), source=self._source)
 
     def send(self, tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Broadcast the manifest's tensors, in its order."""
+        import torch
+
+        torch.cuda.synchronize()  # packing reads on streams of its own
         self._source.tensors = tensors
         self._engine.send_weights()
 
@@ -53,10 +49,40 @@ class NcclTransport:
         self._engine.shutdown()
 
 
-def with_rank_offsets(init_info: dict[str, Any], num_engines: int, ranks_per_engine: int) -> list[dict[str, Any]]:
-    """The handshake message for each engine, in order: the same, with ranks of its own."""
-    first = init_info["rank_offset"]
-    return [{**init_info, "rank_offset": first + index * ranks_per_engine} for index in range(num_engines)]
+def join_info(*, address: str, port: int, rank: int, num_ranks: int, bucket_bytes: int) -> dict[str, Any]:
+    """What an engine needs to join as `rank` of `num_ranks`; an engine of several GPUs takes the ranks after it too."""
+    from vllm.distributed.weight_transfer.packed_tensor import DEFAULT_PACKED_NUM_BUFFERS
+
+    return {
+        "master_address": address,
+        "master_port": port,
+        "rank_offset": rank,
+        "world_size": num_ranks,
+        "packed": True,
+        "packed_buffer_size_bytes": bucket_bytes,
+        "packed_num_buffers": DEFAULT_PACKED_NUM_BUFFERS,
+    }
+
+
+def update_info(manifest: Manifest) -> dict[str, Any]:
+    """What an engine needs to receive one broadcast of the manifest's tensors."""
+    return {
+        "names": manifest.names,
+        "dtype_names": [entry.dtype for entry in manifest],
+        "shapes": [list(entry.shape) for entry in manifest],
+    }
+
+
+class _CalledElsewhere:
+    """vLLM's trainer would call the engines from its own process; they are actors, and called by the driver."""
+
+    def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None: ...
+
+    def start_weight_update(self) -> None: ...
+
+    def update_weights(self, update_info: dict[str, Any] | list[dict[str, Any]]) -> None: ...
+
+    def finish_weight_update(self, weight_version: str | None = None) -> None: ...
 
 
 def _source(manifest: Manifest) -> Any:

@@ -17,8 +17,8 @@ import re
 import secrets
 import zlib
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,6 @@ import torch
 
 from vlaa_ray.errors import WeightSyncError
 from vlaa_ray.weight_sync.manifest import Manifest, TensorEntry, dtype_name
-from vlaa_ray.weight_sync.transport import EngineClient
 
 SHARED_MEMORY = Path("/dev/shm")  # a tmpfs of the node, not a folder for temporary files
 _ALIGNMENT = 64  # bytes; a mapped tensor of any dtype may start there
@@ -78,25 +77,6 @@ class SharedMemorySender:
                     checksums=checksums,
                 )
         _require_end(stream)
-
-
-class SharedMemoryTransport:
-    """`WeightTransport` over shared memory. The engines behind `client` must be on this node, or it must move files."""
-
-    def __init__(self, client: EngineClient, manifest: Manifest, *, prefix: str, bucket_bytes: int) -> None:
-        self._client = client
-        self._sender = SharedMemorySender(prefix, manifest, bucket_bytes)
-        client.init_weight_transfer_engine({})
-
-    def send(self, tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
-        self._client.start_weight_update()
-        with closing(self._sender.buckets(tensors)) as buckets:
-            for bucket in buckets:
-                self._client.update_weights(asdict(bucket))
-        self._client.finish_weight_update()
-
-    def close(self) -> None:
-        """Nothing is held between updates."""
 
 
 def take_part(tensors: Iterable[tuple[str, torch.Tensor]], manifest: Manifest, bucket_bytes: int) -> Iterator[int]:

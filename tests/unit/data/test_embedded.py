@@ -21,15 +21,15 @@ def pixels_of(prompt):
 @pytest.mark.parametrize(
     ("split", "index", "pixels_sha256", "gold"),
     [
-        ("train", 0, "ef2400982b01", 4),
+        ("train", 0, "d87f503987ed", 4),
         ("train", 1, "9eb34a38a55f", "D"),
-        ("train", 2, "85b7ca7bcbbe", "\\frac{5}{2}"),
+        ("train", 2, "9998c2f6a795", "\\frac{5}{2}"),
         ("train", 3, "d71b7de1340f", "[0.67, 0.25, 0.94, 0.66]"),
         ("train", 4, "e4d6eb23dc89", "a black rectangle at the top center"),
-        ("heldout", 0, "cf934a4e7aa1", 2),
-        ("heldout", 7, "059617f835bb", "0"),
-        ("heldout", 8, "cfaf6c5e9a1a", "[0.62, 0.05, 0.95, 0.48]"),
-        ("heldout", 9, "50678c197891", "the handwritten digits 9 and 3"),
+        ("heldout", 0, "9f6091375adc", 2),
+        ("heldout", 7, "3fdbaeeda1ec", "0"),
+        ("heldout", 8, "048dd75a8c34", "[0.61, 0.07, 0.93, 0.50]"),
+        ("heldout", 9, "fa9b80499d77", "the handwritten digits 9 and 3"),
     ],
 )
 def test_is_the_same_on_every_machine(split, index, pixels_sha256, gold):
@@ -83,7 +83,7 @@ def test_careful_solutions_earn_the_full_reward_and_hasty_ones_a_part_of_it(spli
     num_careful = 0
     for index in range(NUM_CHECKED):
         prompt = data[index]
-        careful = "At a glance" not in prompt.solution
+        careful = prompt.solution.startswith("<think>")
         num_careful += careful
         result = score(prompt.solution, prompt.gold, kind, **prompt.verifier_params)
         about = (prompt.prompt_id, prompt.gold, prompt.solution, result)

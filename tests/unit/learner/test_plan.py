@@ -43,6 +43,23 @@ def test_advantages_by_hand():
     assert advantages(four, MEAN) == pytest.approx([-0.5, 0.5, 0.5, -0.5])
 
 
+def test_with_a_kl_term_groups_without_variance_keep_its_gradient():
+    flat = group(rollout(1.0), rollout(1.0), rollout(None))
+    assert advantages(flat) == [None, None, None]
+    assert advantages(flat, GrpoSection(kl={"coefficient": 0.1})) == [0.0, 0.0, None]
+
+
+def test_groups_that_were_replaced_do_not_count():
+    resampled = GrpoSection(resample_zero_variance=True)
+    groups = [
+        with_advantages(group(rollout(0.0), rollout(1.0)), STD),
+        with_advantages(group(rollout(1.0), rollout(1.0)), STD),
+    ]
+    for grpo, sequences, tokens in ((STD, 4, 8), (resampled, 2, 4)):
+        ((step,),) = optimizer_steps(groups, grpo, LearnerSection())
+        assert (step.num_sequences, step.num_tokens, len(step.groups)) == (sequences, tokens, 1)
+
+
 def test_what_cant_be_judged_is_in_no_mean_and_gets_no_advantage():
     # of 1, (none), 0: mean 1/2, sample deviation sqrt(1/2)
     three = group(rollout(1.0), rollout(None), rollout(0.0))

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from vlaa_ray.config import ModelSection
+from vlaa_ray.data import packing
 from vlaa_ray.data.chat import ChatFormat
 from vlaa_ray.data.embedded import EmbeddedData
 from vlaa_ray.data.images import load
 from vlaa_ray.data.packing import Row, collate, split_rows
 from vlaa_ray.learner.core import packing_tools
-from vlaa_ray.models import logprobs as module
+from vlaa_ray.models import logprobs
 from vlaa_ray.models.loading import banned_token_ids, load_model, load_processor
 from vlaa_ray.models.logprobs import Policy
 
@@ -178,15 +179,17 @@ def test_banned_tokens_have_no_probability_and_the_rest_sums_to_one(world):
 
 
 def test_chunks_of_logits_change_nothing(world, monkeypatch):
-    batch = collate(world.rows(), world.tools)
-
-    def both():
+    def both(num_chunks=None):
+        batch = collate(world.rows(), world.tools, num_chunks)
         values, entropy = world.policy()(batch)
         return values.detach(), entropy, world.gradient(values.square().sum())
 
     values, entropy, gradient = both()
-    monkeypatch.setattr(module, "_CHUNK_TOKENS", 50)
-    in_chunks, entropy_in_chunks, gradient_in_chunks = both()
+    for module in (packing, logprobs):
+        monkeypatch.setattr(module, "SCORE_CHUNK_TOKENS", 50)
+    needed = packing.num_score_chunks(world.rows())
+    assert needed > 1
+    in_chunks, entropy_in_chunks, gradient_in_chunks = both(needed + 1)  # another rank needs one more
     assert torch.allclose(values, in_chunks, atol=1e-6) and torch.allclose(entropy, entropy_in_chunks, atol=1e-6)
     for name, value in gradient.items():
         assert torch.allclose(value, gradient_in_chunks[name], rtol=1e-4, atol=1e-5 * float(value.abs().max())), name

@@ -15,7 +15,6 @@ from vlaa_ray.weight_sync.shared_memory import (
     SHARED_MEMORY,
     Bucket,
     SharedMemorySender,
-    SharedMemoryTransport,
     pack_bucket,
     read_bucket,
     remove_leftovers,
@@ -220,25 +219,3 @@ def test_leftovers_of_a_killed_sender_are_found_by_their_prefix(weights):
     assert remove_leftovers(PREFIX) == [f"{PREFIX}a", f"{PREFIX}b"]
     with pytest.raises(WeightSyncError, match="not a prefix"):
         remove_leftovers("")
-
-
-def test_the_transport_drives_the_engines_in_order(weights):
-    calls = []
-
-    class Client:
-        def init_weight_transfer_engine(self, init_info):
-            calls.append(("init", init_info))
-
-        def start_weight_update(self):
-            calls.append("start")
-
-        def update_weights(self, update_info):
-            calls.append([name for name, _ in read_bucket(Bucket(**update_info))])
-
-        def finish_weight_update(self, weight_version=None):
-            calls.append("finish")
-
-    transport = SharedMemoryTransport(Client(), Manifest.of(weights.items()), prefix=PREFIX, bucket_bytes=100)
-    transport.send(weights.items())
-    transport.close()
-    assert calls == [("init", {}), "start", ["embed"], ["strided"], ["half", "scalar", "last"], "finish"]

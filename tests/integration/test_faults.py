@@ -1,0 +1,102 @@
+"""Actors that die or hang, a lost learner, signals and a killed driver, in real runs."""
+
+import os
+import signal
+import time
+
+import psutil
+import pytest
+from quickstart import metrics, run_json, running
+
+pytestmark = pytest.mark.integration
+ENDLESS = ["run.num_steps=1000", "eval.num_prompts=8", "eval.every_steps=1000"]
+
+
+def test_lost_and_hanging_actors_are_replaced_and_no_sample_is_missing(tmp_path):
+    with running(tmp_path, "run.num_steps=7", "deadlines.rollout_s=15", "eval.every_steps=7") as run:
+        run.wait_for_step(1)
+        (reward,) = run.actors("Reward")
+        reward.kill()
+        run.wait_for_step(2)
+        (first,) = run.actors("Rollout")
+        first.kill()
+        run.wait_for_step(3)
+        (second,) = run.actors("Rollout")
+        assert second.pid != first.pid
+        for process in [second, *second.children(recursive=True)]:
+            process.send_signal(signal.SIGSTOP)
+        assert run.driver.wait(500) == 0, run.output()[-3000:]
+    rows = metrics(tmp_path)
+    assert [row["step"] for row in rows] == list(range(8))
+    assert (rows[-1]["rollout/restarts"], rows[-1]["reward/restarts"]) == (2, 1)
+    for row in rows[1:]:
+        assert row["reward/count"] == 32 and row["groups/failed"] == 0
+        assert row["logprob_diff/max_abs"] <= 1e-4  # replaced engines have the current weights
+    assert "is lost and being replaced" in run.output()
+
+
+def test_sigterm_saves_and_leaves_and_a_lost_learner_rank_ends_the_run_with_its_cause(tmp_path):
+    """On two ranks, with rollouts that overlap learning."""
+    options = [
+        *ENDLESS,
+        "learner.num_ranks=2",
+        "learner.zero_stage=2",
+        "max_staleness=1",
+        "checkpoint.every_steps=1000",
+    ]
+    with running(tmp_path, *options) as run:
+        run.wait_for_step(2)
+        run.driver.send_signal(signal.SIGTERM)
+        assert run.driver.wait(60) == 128 + signal.SIGTERM, run.output()[-3000:]
+    assert run_json(tmp_path)["state"] == "interrupted"
+    saved = metrics(tmp_path)[-1]["step"]
+    assert (tmp_path / f"quickstart/checkpoints/step_{saved:06d}/hf/config.json").is_file()
+    with running(tmp_path, *options) as run:
+        run.wait_for_step(saved + 2)
+        rows = metrics(tmp_path)
+        assert [row["step"] for row in rows] == list(range(len(rows)))
+        assert {row["staleness/max"] for row in rows[2:]} == {1.0}
+        assert max(row["logprob_diff/max_abs"] for row in rows[1:]) > 0
+        run.actors("Learner")[1].kill()
+        assert run.driver.wait(120) == 1, run.output()[-3000:]
+    state = run_json(tmp_path)
+    assert (state["state"], state["error"]["type"]) == ("failed", "LearnerError")
+    assert "a learner rank was lost" in run.output() and "Traceback" not in run.output()
+
+
+def test_no_process_and_no_shared_memory_is_left_15_seconds_after_the_driver_is_killed(tmp_path):
+    before = shared_memory()
+    with running(tmp_path, *ENDLESS) as run:
+        run.wait_for_step(2)
+        family = psutil.Process(run.driver.pid).children(recursive=True)
+        assert shared_memory() - before
+    deadline = time.monotonic() + 15
+    while (left := alive(family) + run.processes()) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert not left, left
+    while (files := shared_memory() - before) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert not files, files
+
+
+def test_ctrl_c_while_the_roles_start_ends_the_run_at_once(tmp_path):
+    with running(tmp_path, *ENDLESS) as run:
+        run.wait_until(lambda: bool(run.actors("Learner")), "a learner actor")
+        run.driver.send_signal(signal.SIGINT)
+        assert run.driver.wait(60) == 128 + signal.SIGINT, run.output()[-3000:]
+    assert run_json(tmp_path)["state"] == "interrupted"
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    found = []
+    for process in processes:
+        try:
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def shared_memory() -> set[str]:
+    return set(os.listdir("/dev/shm"))

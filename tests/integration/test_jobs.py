@@ -1,0 +1,95 @@
+"""`vlaa-ray submit` to a Ray cluster of its own on this machine, with token authentication on."""
+
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+from quickstart import ROOT, SMALL, metrics
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """(address of the dashboard, environment with the token) of a head node."""
+    folder = tmp_path_factory.mktemp("ray")
+    port, dashboard = free_ports(2)
+    environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "HOME": str(folder)}
+    address = f"http://127.0.0.1:{dashboard}"
+    ray = str(Path(sys.executable).with_name("ray"))
+    options = [f"--port={port}", f"--dashboard-port={dashboard}", "--num-cpus=4", "--object-store-memory=300000000"]
+    with (folder / "head.log").open("w") as log:
+        head = subprocess.Popen(
+            [ray, "start", "--head", "--block", "--node-ip-address=127.0.0.1", *options],
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        deadline = time.monotonic() + 120
+        while not answers(f"{address}/api/version", environment["RAY_AUTH_TOKEN"]):
+            assert head.poll() is None and time.monotonic() < deadline, (folder / "head.log").read_text()[-3000:]
+            time.sleep(0.5)
+        yield address, environment
+    finally:
+        family = psutil.Process(head.pid).children(recursive=True)
+        head.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            head.wait(30)
+        for process in [psutil.Process(head.pid)] if head.poll() is None else []:
+            process.kill()
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+def answers(url: str, token: str) -> bool:
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+    try:
+        with urllib.request.urlopen(request, timeout=5) as response:
+            return response.status == 200
+    except OSError:
+        return False
+
+
+def submit(address: str, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "vlaa_ray", "submit", "--address", address, "--", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+
+
+def test_a_job_runs_streams_its_log_and_ends_with_exit_code_0(cluster, tmp_path):
+    arguments = ["train", "--config", "configs/quickstart.yaml", f"run.dir={tmp_path}", *SMALL, "run.num_steps=2"]
+    result = submit(*cluster, *arguments)
+    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
+    assert "Held-out reward" in result.stdout and "step 2/2" in " ".join(result.stdout.split())
+    assert [row["step"] for row in metrics(tmp_path)] == [0, 1, 2]
+
+
+def test_a_job_that_fails_ends_with_its_own_exit_code_and_cause(cluster):
+    result = submit(*cluster, "train", "--config", "configs/quickstart.yaml", "rollout.group_sise=4")
+    assert result.returncode == 2, result.stdout[-4000:]
+    assert "did you mean 'rollout.group_size'" in result.stdout
+
+
+def test_a_wrong_token_is_refused(cluster):
+    address, environment = cluster
+    result = submit(address, environment | {"RAY_AUTH_TOKEN": "0" * 64}, "train", "--config", "configs/quickstart.yaml")
+    assert result.returncode == 1
+    assert "PlacementError" in result.stderr and "RAY_AUTH_TOKEN" in result.stderr, result.stderr[-2000:]

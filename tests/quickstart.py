@@ -1,0 +1,88 @@
+"""The quickstart's run, shortened, as a user starts it; and what of it is alive or left behind."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).parents[1]
+SMALL = ["run.num_steps=4", "rollout.prompts_per_step=8", "rollout.group_size=4", "rollout.max_num_seqs=32"]
+SMALL += ["eval.num_prompts=20", "eval.every_steps=4", "checkpoint.every_steps=2", "tracking.wandb=disabled"]
+MARK = "VLAA_RAY_TEST"
+
+
+def command(folder: Path, *overrides: str) -> list[str]:
+    arguments = ["train", "--config", str(ROOT / "configs/quickstart.yaml"), f"run.dir={folder}", *SMALL, *overrides]
+    return [sys.executable, "-m", "vlaa_ray", *arguments]
+
+
+def train(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(folder, *overrides), cwd=ROOT, capture_output=True, text=True, timeout=540)
+
+
+def metrics(folder: Path) -> list[dict]:
+    path = folder / "quickstart/metrics.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def run_json(folder: Path) -> dict:
+    return json.loads((folder / "quickstart/run.json").read_text())
+
+
+class Running:
+    """A run in the background; all of its processes carry a mark in their environment."""
+
+    def __init__(self, folder: Path, *overrides: str) -> None:
+        self.folder, self._mark = folder, f"{os.getpid()}-{time.time_ns()}"
+        self._output = (folder / f"output-{self._mark}.txt").open("w+")
+        self.driver = subprocess.Popen(
+            command(folder, *overrides),
+            cwd=ROOT,
+            env=os.environ | {MARK: self._mark},
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+        )
+
+    def output(self) -> str:
+        self._output.flush()
+        return Path(self._output.name).read_text()
+
+    def processes(self) -> list[psutil.Process]:
+        """The driver, and everything that it has started and that still runs."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                if process.environ().get(MARK) == self._mark and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
+    def actors(self, role: str) -> list[psutil.Process]:
+        """Of `role` Learner, Rollout or Reward."""
+        return [process for process in self.processes() if f"ray::{role}Actor" in " ".join(process.cmdline())]
+
+    def wait_for_step(self, step: int) -> None:
+        self.wait_until(lambda: bool(rows := metrics(self.folder)) and rows[-1]["step"] >= step, f"step {step}")
+
+    def wait_until(self, reached: Callable[[], bool], what: str, timeout_s: float = 400) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not reached():
+            assert self.driver.poll() is None, f"the run ended before {what}:\n{self.output()[-3000:]}"
+            assert time.monotonic() < deadline, f"no {what} within {timeout_s} s:\n{self.output()[-3000:]}"
+            time.sleep(0.2)
+
+
+@contextmanager
+def running(folder: Path, *overrides: str) -> Iterator[Running]:
+    run = Running(folder, *overrides)
+    try:
+        yield run
+    finally:
+        run.driver.kill()
+        run.driver.wait(30)
