@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 from vlaa_ray.config import SftConfig
+from vlaa_ray.errors import LearnerError, RunInterrupted, VlaaRayError
 from vlaa_ray.run_folder import RunFolder
 
 _POLL_S = 1.0
@@ -66,9 +71,61 @@ def _run(config: SftConfig, folder: RunFolder) -> None:
     with _watch(config, folder):
         try:
             start_ray(config, plan(config))
-            trainer.fit()
+            with _signals_as_errors():
+                _fit(trainer)
         finally:
             ray.shutdown()
+
+
+def _fit(trainer: Any) -> None:
+    """Train in a thread, so that this one hears signals; one typed cause if it fails."""
+    from ray.train import TrainingFailedError
+
+    outcome: Future[None] = Future()
+
+    def fit() -> None:
+        try:
+            trainer.fit()
+            outcome.set_result(None)
+        except Exception as error:  # noqa: BLE001 - it is raised below, in the thread that waits
+            outcome.set_exception(error)
+
+    threading.Thread(target=fit, name="ray-train", daemon=True).start()
+    while not outcome.done():
+        time.sleep(_POLL_S / 10)
+    try:
+        outcome.result()
+    except TrainingFailedError as error:
+        raise _cause(error) from error
+
+
+def _cause(error: Any) -> VlaaRayError:
+    """What a rank said; the first one's error, if it is one of ours, is the cause."""
+    failures = getattr(error, "worker_failures", {})
+    for _, failure in sorted(failures.items()):
+        cause = getattr(failure, "_base_exc", failure)
+        if isinstance(cause, VlaaRayError):
+            return cause
+    first = next((repr(failure).splitlines()[0] for _, failure in sorted(failures.items())), str(error).splitlines()[0])
+    fix = "look at logs/ in the run folder; the same command continues from the last checkpoint"
+    return LearnerError(f"training failed: {first}", ranks=sorted(failures), fix=fix)
+
+
+@contextlib.contextmanager
+def _signals_as_errors() -> Iterator[None]:
+    """SIGINT and SIGTERM raise RunInterrupted; what was trained since the last checkpoint is trained again."""
+
+    def stop(number: int, frame: Any) -> None:
+        name = signal.Signals(number).name
+        fix = "the same command continues from the last checkpoint"
+        raise RunInterrupted(f"stopped by {name}", fix=fix, signal=number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _train_on_rank(task: dict[str, Any]) -> None:

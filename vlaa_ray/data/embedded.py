@@ -154,7 +154,7 @@ def _count_digits(split: Split, rng: np.random.Generator) -> _Task:
 def _read_digit(split: Split, rng: np.random.Generator) -> _Task:
     canvas = _draw_digits(split, rng, 1)
     (value,) = canvas.values
-    return _Task(canvas.image, "Which digit is this?", value, f"It looks like {value}", str(value))
+    return _Task(canvas.image, "Which digit is this?", value, f"I see {value}", str(value))
 
 
 def _fraction(split: Split, rng: np.random.Generator) -> _Task:
@@ -193,7 +193,7 @@ def _describe_digits(split: Split, rng: np.random.Generator) -> _Task:
     canvas = _draw_digits(split, rng, int(rng.integers(1, 4)))
     noun = "digit" if len(canvas.values) == 1 else "digits"
     text = f"the handwritten {noun} {_listing(canvas.values)}"
-    return _Task(canvas.image, "Describe the picture.", text, f"{len(canvas.values)} {noun}", text, noun)
+    return _Task(canvas.image, "Describe the picture.", text, f"I see {_listing(canvas.values)}", text, noun)
 
 
 def _listing(values: tuple[int, ...]) -> str:
@@ -210,6 +210,10 @@ class _Shape:
     colour: str
     box: str
     place: str
+
+    @property
+    def description(self) -> str:
+        return f"a {self.colour} {self.shape} at the {self.place}"
 
 
 @functools.cache
@@ -261,7 +265,7 @@ def _choice(
     options = rng.permutation([right, *rng.permutation(wrong)[:3]]).tolist()
     letter = _LETTERS[options.index(right)]
     listed = "\n".join(f"{_LETTERS[i]}: {option}" for i, option in enumerate(options))
-    return _Task(shape.image, f"Which {what} is it?\n{listed}", letter, f"The {what} is {right}", letter)
+    return _Task(shape.image, f"Which {what} is it?\n{listed}", letter, f"I see {shape.description}", letter)
 
 
 def _locate_shape(split: Split, rng: np.random.Generator) -> _Task:
@@ -270,7 +274,7 @@ def _locate_shape(split: Split, rng: np.random.Generator) -> _Task:
         shape.image,
         f"Where is the {shape.shape}?",
         shape.box,
-        f"It is at the {shape.place}",
+        f"I see {shape.description}",
         shape.box,
         _rough(shape.box),
     )
@@ -278,8 +282,8 @@ def _locate_shape(split: Split, rng: np.random.Generator) -> _Task:
 
 def _describe_shape(split: Split, rng: np.random.Generator) -> _Task:
     shape = _pick_shape(split, rng)
-    text = f"a {shape.colour} {shape.shape} at the {shape.place}"
-    return _Task(shape.image, "Describe the picture.", text, f"A {shape.shape}", text, f"a {shape.shape}")
+    text = shape.description
+    return _Task(shape.image, "Describe the picture.", text, f"I see {text}", text, f"a {shape.shape}")
 
 
 # --- shared --------------------------------------------------------------------------------------------------
