@@ -265,7 +265,7 @@ def _choice(
     options = rng.permutation([right, *rng.permutation(wrong)[:3]]).tolist()
     letter = _LETTERS[options.index(right)]
     listed = "\n".join(f"{_LETTERS[i]}: {option}" for i, option in enumerate(options))
-    return _Task(shape.image, f"Which {what} is it?\n{listed}", letter, f"I see {shape.description}", letter)
+    return _Task(shape.image, f"Which {what} is it?\n{listed}", letter, f"I see {shape.description}: {right}", letter)
 
 
 def _locate_shape(split: Split, rng: np.random.Generator) -> _Task:
