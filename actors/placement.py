@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import secrets
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from actors.reaper import start_reaper
 from vlaa_ray.config import RunConfig, SftConfig
 from vlaa_ray.errors import PlacementError
 from vlaa_ray.placement import Placement
@@ -30,6 +32,8 @@ def start_ray(config: RunConfig | SftConfig, plan: Placement) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
     if config.ray.address == "local" and not in_job:
         os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+        token = secrets.token_hex(16)
+        start_reaper(token, f"vlaa-driver-{token}")  # parts of Ray take longer than we promise to see that we are gone
         ray.init(
             address="local",
             num_cpus=max(os.cpu_count() or 1, math.ceil(plan.total_cpus)),

@@ -25,13 +25,14 @@ _EXCLUDES = [
 
 def submit(address: str | None, args: list[str], working_dir: Path, wait: bool) -> int:
     """The job's exit code (0 with `wait` False, once it is accepted). The project needn't be installed over there."""
+    from ray.exceptions import AuthenticationError
     from ray.job_submission import JobStatus, JobSubmissionClient
 
     try:
         client = JobSubmissionClient(address)
-    except (ConnectionError, RuntimeError) as error:
+    except (ConnectionError, RuntimeError, AuthenticationError) as error:
         raise PlacementError(
-            f"can't reach a Ray cluster: {error}",
+            f"can't reach a Ray cluster: {str(error).splitlines()[0]}",
             address=address,
             fix="start one with `ray start --head`, or give --address http://HOST:8265 (and RAY_AUTH_TOKEN)",
         ) from error

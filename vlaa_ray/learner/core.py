@@ -140,7 +140,8 @@ class LearnerCore:
         """
         limit = self._learner.micro_batch_tokens
         lists = list(micro_batches(split_rows(rows, limit), limit))
-        count = int(self.engine.reduce_max(torch.tensor([len(lists)]))[0])
+        # at least one: ZeRO can't step without a backward pass, be it of nothing
+        count = max(1, int(self.engine.reduce_max(torch.tensor([len(lists)]))[0]))
         lists += [[self.tools.dummy]] * (count - len(lists))
         chunks = self.engine.reduce_max(torch.tensor([num_score_chunks(part) for part in lists], dtype=torch.long))
         for part, num_chunks in zip(lists, chunks.tolist(), strict=True):

@@ -102,16 +102,16 @@ def test_a_frozen_vision_tower_stays_while_merger_and_language_model_learn(one):
 def test_two_updates_on_one_set_of_rollouts_equal_adamw_and_the_clipped_surrogate(one):
     found = one["two_updates"]
     assert found["version"] == 2
-    assert found["loss"][0] == pytest.approx(found["loss"][1], abs=1e-6)
+    assert found["loss"][0] == pytest.approx(found["loss"][1], rel=1e-5)
     assert found["clip_share"][0] == pytest.approx(found["clip_share"][1], abs=1e-3) and found["clip_share"][1] > 0
-    assert found["largest"] <= 0.02 * found["moved"]
+    assert found["distance"] <= 0.01
 
 
 @pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
 def test_kl_is_that_of_stock_logprobs_and_steers_its_coefficient(one, estimator):
     coefficient = 0.5
     for step, (found, expected, used) in enumerate(one["kl"][estimator]):
-        assert found == pytest.approx(expected, abs=1e-5)
+        assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
         assert (abs(found) < 1e-6) == (step == 0)  # the first policy is its own reference
         assert used == pytest.approx(coefficient)
         coefficient *= 1 + max(-0.2, min(0.2, found / 0.05 - 1)) * 16 / 100
@@ -141,7 +141,7 @@ def test_supervised_loss_and_gradient_are_the_mean_over_answer_tokens(one):
     found = one["supervised"]
     assert found["loss"][0] == pytest.approx(found["loss"][1], rel=1e-5)
     assert found["distance"] <= 1e-5
-    assert found["later"][-1] < found["later"][0] < found["loss"][0]
+    assert min(found["later"]) < found["loss"][0] / 4
 
 
 def test_a_banned_token_is_refused_before_the_weights_change(one):

@@ -51,9 +51,9 @@ class World:
         """Rows of each micro-batch since it was last cleared."""
         collate = core_module.collate
 
-        def counting(rows: Any, tools: Any) -> Any:
+        def counting(rows: Any, *rest: Any) -> Any:
             self.micro_batches.append(len(rows))
-            return collate(rows, tools)
+            return collate(rows, *rest)
 
         core_module.collate = counting
 
@@ -143,6 +143,14 @@ def largest(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -
     return float(max((found[name].float() - expected[name].float()).abs().max() for name in expected))
 
 
+def relative(found: Any, expected: Any, start: Any) -> float:
+    """How far `found` is from `expected`, over how far that is from `start`."""
+    flat = [
+        torch.cat([p.detach().double().flatten() for p in model.parameters()]) for model in (found, expected, start)
+    ]
+    return float((flat[0] - flat[1]).norm() / (flat[1] - flat[2]).norm())
+
+
 def update_and_gradient(
     learner: Learner, share: list[OptimizerStep]
 ) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
@@ -201,7 +209,7 @@ def gradient(world: World) -> Any:
         }
         results[aggregation]["norm"] = [
             metrics["policy/grad_norm"],
-            float(torch.cat([v.flatten() for v in expected.values()]).norm()),
+            float(torch.cat([v.flatten() for v in expected.values()]).double().norm()),
         ]
         end(learner)
         if aggregation == "grpo":
@@ -293,8 +301,7 @@ def two_updates(world: World) -> Any:
         "version": learner.weight_version,
         "loss": [metrics["policy/loss"], sum(losses) / 2],
         "clip_share": [metrics["policy/clip_share"], clipped / tokens],
-        "moved": largest(parameters(stock), parameters(load_model(config.model))),
-        "largest": largest(parameters(learner.core._hf_model), parameters(stock)),
+        "distance": relative(learner.core._hf_model, stock, load_model(config.model)),
     }
     end(learner)
     return result
