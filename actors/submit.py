@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import shlex
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 from vlaa_ray.errors import PlacementError
 
+_ACCEPT_DEADLINE_S = 60.0
 _EXCLUDES = [
     ".git",
     ".venv",
@@ -36,7 +39,8 @@ def submit(address: str | None, args: list[str], working_dir: Path, wait: bool) 
             address=address,
             fix="start one with `ray start --head`, or give --address http://HOST:8265 (and RAY_AUTH_TOKEN)",
         ) from error
-    job = client.submit_job(
+    job = _accepted(
+        client,
         entrypoint=f"python -m vlaa_ray {shlex.join(args)}",
         runtime_env={"working_dir": str(working_dir.resolve()), "excludes": _EXCLUDES},
     )
@@ -48,6 +52,20 @@ def submit(address: str | None, args: list[str], working_dir: Path, wait: bool) 
     if status == JobStatus.SUCCEEDED:
         return 0
     return info.driver_exit_code or 1
+
+
+def _accepted(client: Any, **job: Any) -> str:
+    """The job's id; a head node that has just started needs some seconds before it takes one."""
+    deadline = time.monotonic() + _ACCEPT_DEADLINE_S
+    while True:
+        try:
+            return str(client.submit_job(**job))
+        except RuntimeError as error:
+            if "No available agent" not in str(error) or time.monotonic() > deadline:
+                cause = (str(error).strip().splitlines() or [repr(error)])[-1]
+                fix = "look at the dashboard: is the head node up, and does it have room?"
+                raise PlacementError(f"the cluster doesn't take the job: {cause}", fix=fix) from error
+            time.sleep(1)
 
 
 async def _follow(client: object, job: str) -> None:

@@ -30,11 +30,18 @@ def free_ports(count: int) -> list[int]:
 def cluster(tmp_path_factory):
     """(address of the dashboard, environment with the token) of a head node."""
     folder = tmp_path_factory.mktemp("ray")
-    port, dashboard = free_ports(2)
-    environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "HOME": str(folder)}
+    port, dashboard, agent = free_ports(3)  # another Ray of this machine may have the default ones
+    tools = str(Path(sys.executable).parent)
+    environment = os.environ | {
+        "PATH": os.pathsep.join([tools, os.environ["PATH"]]),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "HOME": str(folder),
+    }
     address = f"http://127.0.0.1:{dashboard}"
     ray = str(Path(sys.executable).with_name("ray"))
-    options = [f"--port={port}", f"--dashboard-port={dashboard}", "--num-cpus=4", "--object-store-memory=300000000"]
+    options = [f"--port={port}", f"--dashboard-port={dashboard}", f"--dashboard-agent-listen-port={agent}"]
+    options += ["--num-cpus=4", "--object-store-memory=300000000"]
     with (folder / "head.log").open("w") as log:
         head = subprocess.Popen(
             [ray, "start", "--head", "--block", "--node-ip-address=127.0.0.1", *options],
