@@ -10,20 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from vlaa_ray.config import RunConfig
-from vlaa_ray.run_folder import RunFolder
+from vlaa_ray.run_folder import RunFolder, run_in_folder
 
 
 def run_training(config: RunConfig, resume: str = "auto") -> None:
     """Train, or go on where the run of this name stopped; returns when it has finished, else raises one typed cause."""
-    folder = RunFolder.open(config, resume)
-    if folder.finished:
-        return
-    try:
-        _run(config, folder)
-    except BaseException as error:
-        folder.fail(error)
-        raise
-    folder.finish()
+    run_in_folder(config, resume, functools.partial(_run, config))
 
 
 def _run(config: RunConfig, folder: RunFolder) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-import secrets
 import time
 from collections.abc import Callable
 from typing import Any
@@ -32,8 +31,7 @@ def start_ray(config: RunConfig | SftConfig, plan: Placement) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
     if config.ray.address == "local" and not in_job:
         os.environ.setdefault("RAY_DEDUP_LOGS", "0")
-        token = secrets.token_hex(16)
-        start_reaper(token, f"vlaa-driver-{token}")  # parts of Ray take longer than we promise to see that we are gone
+        start_reaper()  # parts of Ray take longer than we promise to see that we are gone
         ray.init(
             address="local",
             num_cpus=max(os.cpu_count() or 1, math.ceil(plan.total_cpus)),

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 
 import psutil
 
 from actors.reaper import start_reaper
+from vlaa_ray.cpu_wheels import register
 
 
 def settle_in(log_file: str, shm_prefix: str) -> None:
-    """Send this process's output, and its children's, to `log_file`, and have it cleared up after its death."""
+    """Send this process's output, and its children's, to `log_file`; have it cleared up after its death."""
     path = Path(log_file)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
-    start_reaper(secrets.token_hex(16), shm_prefix)
+    start_reaper(shm_prefix)
+    register()
 
 
 def tree_rss_bytes() -> int:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import secrets
 import select
 import subprocess
 import sys
@@ -29,8 +30,12 @@ _START_DEADLINE_S = 60.0
 _KILL_DEADLINE_S = 10.0
 
 
-def start_reaper(token: str, shm_prefix: str) -> None:
-    """Watch this process from another one; children started from now on carry the token."""
+def start_reaper(shm_prefix: str = "") -> None:
+    """Watch this process from another one; children started from now on carry a token.
+
+    shm_prefix: files of /dev/shm whose names start so are this process's, and go with it.
+    """
+    token = secrets.token_hex(16)
     environment = {key: value for key, value in os.environ.items() if key != TOKEN}
     subprocess.run(
         [
@@ -59,7 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--pid", type=int, required=True)
     parser.add_argument("--token", required=True)
-    parser.add_argument("--shm-prefix", required=True)
+    parser.add_argument("--shm-prefix", default="")
     args = parser.parse_args()
     if os.fork():  # Ray kills the children of a worker that ends: this one must not be one
         os._exit(0)
@@ -70,7 +75,7 @@ def main() -> None:
         while not ended.poll(_POLL_S * 1000):
             traces.follow(watched)
     traces.remove()
-    for path in _SHARED_MEMORY.glob(f"{args.shm_prefix}*"):
+    for path in _SHARED_MEMORY.glob(f"{args.shm_prefix}*") if args.shm_prefix else ():
         path.unlink(missing_ok=True)
 
 

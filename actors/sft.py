@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import signal
 import threading
 import time
@@ -13,23 +14,14 @@ from typing import Any
 
 from vlaa_ray.config import SftConfig
 from vlaa_ray.errors import LearnerError, RunInterrupted, VlaaRayError
-from vlaa_ray.run_folder import RunFolder
+from vlaa_ray.run_folder import RunFolder, run_in_folder
 
 _POLL_S = 1.0
 
 
 def run_sft(config: SftConfig, resume: str = "auto") -> None:
     """Train until `run.num_steps`; the model is `hf/` of the newest checkpoint. Continues a run of this name."""
-    folder = RunFolder.open(config, resume)
-    if folder.finished:
-        return
-    try:
-        _run(config, folder)
-    except BaseException as error:
-        folder.fail(error)
-        raise
-    folder.update(config.run.num_steps)
-    folder.finish()
+    run_in_folder(config, resume, functools.partial(_run, config))
 
 
 def _run(config: SftConfig, folder: RunFolder) -> None:
@@ -75,6 +67,7 @@ def _run(config: SftConfig, folder: RunFolder) -> None:
                 _fit(trainer)
         finally:
             ray.shutdown()
+    folder.update(config.run.num_steps)
 
 
 def _fit(trainer: Any) -> None:
@@ -133,6 +126,9 @@ def _train_on_rank(task: dict[str, Any]) -> None:
     import os
 
     os.environ["LOCAL_SIZE"] = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    from vlaa_ray.cpu_wheels import register
+
+    register()
     import torch
     from ray.train import get_context
 

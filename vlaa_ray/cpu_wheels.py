@@ -8,13 +8,17 @@ have looked for them before torch was imported, and then insists.)
 
 torch calls `adapt` at the end of `import torch`, in every process (entry point group `torch.backends`), and so
 also in those that vLLM spawns, before anything else is imported. Wheels made for the CPU are left alone.
+In the working folder of a Ray job nothing is installed: `register` makes torch find the entry point there too.
 """
 
 import importlib.machinery
 import importlib.metadata
+import os
 import sys
 import types
+from pathlib import Path
 
+_PACKAGE = Path(__file__).parent
 _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 _library = None  # the declarations live as long as this object
 
@@ -33,6 +37,18 @@ def adapt() -> None:
     for name in ("torchaudio", "torchcodec"):
         if name not in sys.modules and _is_cuda_build(name):
             sys.modules[name] = _empty(name)
+
+
+def register() -> None:
+    """Have torch call `adapt` in this process and those it starts, where the project runs without being installed."""
+    installed = importlib.metadata.entry_points(group="torch.backends")
+    if any(entry.value == f"{__name__}:{adapt.__name__}" for entry in installed):
+        return
+    folders = [str(_PACKAGE / "uninstalled"), str(_PACKAGE.parent)]
+    sys.path += folders
+    os.environ["PYTHONPATH"] = os.pathsep.join([*filter(None, [os.environ.get("PYTHONPATH")]), *folders])
+    if "torch" in sys.modules:
+        adapt()
 
 
 def _empty(name: str) -> types.ModuleType:

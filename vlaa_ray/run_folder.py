@@ -1,8 +1,10 @@
 """The folder of one run: one process at a time writes it, and what it says about the run is true after any crash.
 
-    folder = RunFolder.open(config, resume="auto")
-    start = folder.resume_from.step if folder.resume_from else 0
-    ... folder.update(step) ... folder.finish()      # or folder.fail(error)
+    def body(folder: RunFolder) -> None:
+        start = folder.resume_from.step if folder.resume_from else 0
+        ... folder.update(step) ...
+
+    run_in_folder(config, "auto", body)
 
     runs/NAME/  config.yaml  run.json  metrics.jsonl  rollouts/  checkpoints/  logs/  report.html
 
@@ -22,6 +24,7 @@ import platform
 import shlex
 import socket
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -46,6 +49,19 @@ _HARMLESS = tuple(f"{section}.{key}" for section, keys in _HARMLESS_KEYS.items()
 """Keys that change where and how fast a run computes, not what; a resumed run may change them without a warning."""
 
 log = logging.getLogger(__name__)
+
+
+def run_in_folder(config: RunConfig | SftConfig, resume: Resume, body: Callable[[RunFolder], None]) -> None:
+    """Do the run that `body` is in its folder, which says how it ended; nothing if it has finished before."""
+    folder = RunFolder.open(config, resume)
+    if folder.finished:
+        return
+    try:
+        body(folder)
+    except BaseException as error:
+        folder.fail(error)
+        raise
+    folder.finish()
 
 
 class RunFolder:

@@ -1,4 +1,4 @@
-"""`vlaa-ray submit` to a Ray cluster of its own on this machine, with token authentication on."""
+"""`vlaa-ray submit` to a Ray cluster of its own, with token authentication on and without the project installed."""
 
 import contextlib
 import os
@@ -7,8 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 import urllib.request
+import venv
 from pathlib import Path
 
 import psutil
@@ -27,24 +29,39 @@ def free_ports(count: int) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
+def foreign_python(tmp_path_factory):
+    """The folder of an interpreter that has all that the project needs, but not the project."""
+    folder = tmp_path_factory.mktemp("python")
+    venv.create(folder, with_pip=False, symlinks=True)
+    (there,) = folder.glob("lib/python*/site-packages")
+    for package in Path(sysconfig.get_path("purelib")).iterdir():
+        if "vlaa_ray" not in package.name:
+            (there / package.name).symlink_to(package)
+    (folder / "bin/ninja").symlink_to(Path(sysconfig.get_path("scripts")) / "ninja")
+    command = [folder / "bin/python", "-c", "import torch, vlaa_ray"]
+    gone = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert "No module named 'vlaa_ray'" in gone.stderr
+    return folder / "bin"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory, foreign_python):
     """(address of the dashboard, environment with the token) of a head node."""
     folder = tmp_path_factory.mktemp("ray")
     port, dashboard, agent = free_ports(3)  # another Ray of this machine may have the default ones
-    tools = str(Path(sys.executable).parent)
     environment = os.environ | {
-        "PATH": os.pathsep.join([tools, os.environ["PATH"]]),
+        "PATH": os.pathsep.join([str(foreign_python), os.environ["PATH"]]),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "HOME": str(folder),
     }
     address = f"http://127.0.0.1:{dashboard}"
-    ray = str(Path(sys.executable).with_name("ray"))
+    ray = [str(foreign_python / "python"), "-m", "ray.scripts.scripts"]
     options = [f"--port={port}", f"--dashboard-port={dashboard}", f"--dashboard-agent-listen-port={agent}"]
     options += ["--num-cpus=4", "--object-store-memory=300000000"]
     with (folder / "head.log").open("w") as log:
         head = subprocess.Popen(
-            [ray, "start", "--head", "--block", "--node-ip-address=127.0.0.1", *options],
+            [*ray, "start", "--head", "--block", "--node-ip-address=127.0.0.1", *options],
             env=environment,
             stdout=log,
             stderr=log,

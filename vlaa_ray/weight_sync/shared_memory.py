@@ -119,16 +119,6 @@ def unpack_bucket(bucket: Bucket, data: np.ndarray, prefix: str) -> Iterator[Buc
         yield replace(bucket, file=name)
 
 
-def remove_leftovers(prefix: str) -> list[str]:
-    """Delete what a killed sender left behind; the names of the files. `prefix` must be the run's own."""
-    if not _FILE_NAME.fullmatch(prefix):
-        raise WeightSyncError("not a prefix of shared memory files", got=prefix, expected=_FILE_NAME.pattern)
-    left = sorted(path for path in SHARED_MEMORY.iterdir() if path.name.startswith(prefix))
-    for path in left:
-        path.unlink(missing_ok=True)
-    return [path.name for path in left]
-
-
 def _offsets(entries: tuple[TensorEntry, ...]) -> list[int]:
     offsets, end = [], 0
     for entry in entries:

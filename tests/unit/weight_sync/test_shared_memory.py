@@ -17,7 +17,6 @@ from vlaa_ray.weight_sync.shared_memory import (
     SharedMemorySender,
     pack_bucket,
     read_bucket,
-    remove_leftovers,
     take_part,
     unpack_bucket,
 )
@@ -33,7 +32,8 @@ def files() -> list[str]:
 def nothing_left():
     yield
     left = files()
-    remove_leftovers(PREFIX)
+    for name in left:
+        (SHARED_MEMORY / name).unlink()
     assert left == []
 
 
@@ -211,11 +211,3 @@ def test_a_full_shared_memory_is_an_error_not_a_crash(weights, monkeypatch):
         next(sender(weights).buckets(weights.items()))
     assert "bucket_bytes" in caught.value.fix
     assert files() == []
-
-
-def test_leftovers_of_a_killed_sender_are_found_by_their_prefix(weights):
-    for name in (f"{PREFIX}a", f"{PREFIX}b"):
-        (SHARED_MEMORY / name).write_bytes(b"x")
-    assert remove_leftovers(PREFIX) == [f"{PREFIX}a", f"{PREFIX}b"]
-    with pytest.raises(WeightSyncError, match="not a prefix"):
-        remove_leftovers("")
