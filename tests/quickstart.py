@@ -78,6 +78,19 @@ class Running:
             time.sleep(0.2)
 
 
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def shared_memory() -> set[str]:
+    return set(os.listdir("/dev/shm"))
+
+
 @contextmanager
 def running(folder: Path, *overrides: str) -> Iterator[Running]:
     run = Running(folder, *overrides)

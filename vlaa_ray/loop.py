@@ -60,9 +60,9 @@ async def train(
         run.log(step, metrics | await _evaluate_if_due(step, config, heldout, roles, run), [])
     buffer = _start_buffer(config, PromptOrder(prompts, config.run.seed), position, roles)
     saved = logged = step
+    clock = _Clock()
     try:
         while step < config.run.num_steps:
-            clock = _Clock()
             run.phase("rollout")
             taken = await run.stoppable(_take(buffer, config))
             clock.lap("time/rollout_s")
@@ -82,12 +82,13 @@ async def train(
                 metrics |= evaluated
                 clock.lap("time/eval_s")
             buffer.release_taken()
+            metrics |= await _role_metrics(roles)
+            run.log(step, metrics | clock.metrics(sum(len(group.rollouts) for group in groups)), groups)
+            logged, clock = step, _Clock()
+            # after the log: whatever kills the run, a checkpoint's steps have been logged
             if step % config.checkpoint.every_steps == 0 or step == config.run.num_steps:
                 saved = await _save_if_possible(step, position, roles, run) or saved
                 clock.lap("time/checkpoint_s")
-            metrics |= await _role_metrics(roles)
-            run.log(step, metrics | clock.metrics(sum(len(group.rollouts) for group in groups)), groups)
-            logged = step
         if saved < step:  # the model is the result: without it the run has failed
             await _save(step, position, roles, run)
             saved = step

@@ -87,7 +87,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("time/learn_s", "s", "the update"),
     Metric("time/weight_sync_s", "s", "new weights to the engines"),
     Metric("time/eval_s", "s", "held-out evaluation"),
-    Metric("time/checkpoint_s", "s", "writing the checkpoint"),
+    Metric("time/checkpoint_s", "s", "writing the checkpoint of the step before"),
     Metric("time/wait_s", "s", "the learner's wait for groups"),
     Metric("throughput/samples_per_s", "samples/s", "trained samples by the whole step's time"),
     Metric("throughput/rollout_tokens_per_s", "tokens/s", "sampled tokens by the sampling time"),

@@ -1,18 +1,20 @@
 """The quickstart's run, shortened, as a user starts it: real Ray, vLLM and DeepSpeed."""
 
 import json
-import shutil
+import time
 
+import psutil
 import pytest
-from quickstart import ROOT, metrics, train
+from quickstart import ROOT, alive, metrics, run_json, running, shared_memory, train
 
 pytestmark = pytest.mark.integration
+OPTIONS = ["run.num_steps=10", "checkpoint.every_steps=5", "eval.every_steps=10"]
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    result = train(folder)
+    result = train(folder, *OPTIONS)
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]
     return folder, result
 
@@ -23,11 +25,11 @@ def test_a_run_ends_with_a_table_a_report_and_a_model(finished):
     folder, result = finished
     run = folder / "quickstart"
     assert "Held-out reward" in result.stdout and (run / "report.html").is_file()
-    assert json.loads((run / "run.json").read_text())["state"] == "finished"
+    assert run_json(folder)["state"] == "finished"
     steps = metrics(folder)
-    assert [step["step"] for step in steps] == [0, 1, 2, 3, 4]
-    assert all("eval/reward/mean" in steps[number] for number in (0, 4))
-    hf = run / "checkpoints/step_000004/hf"
+    assert [step["step"] for step in steps] == list(range(11))
+    assert all("eval/reward/mean" in steps[number] for number in (0, 10))
+    hf = run / "checkpoints/step_000010/hf"
     trained = AutoModelForImageTextToText.from_pretrained(hf)
     base = AutoModelForImageTextToText.from_pretrained(ROOT / "vlaa_ray/models/builtin/tiny-base")
     assert any(
@@ -43,20 +45,27 @@ def test_engine_and_learner_agree_on_every_token_of_every_step(finished):
         assert step["reward/invalid_share"] == 0
 
 
-def test_a_resumed_run_takes_the_same_steps(finished, tmp_path):
-    """Steps 3 and 4 again, from the checkpoint of step 2, in new processes."""
-    shutil.copytree(finished[0] / "quickstart", tmp_path / "quickstart")
-    shutil.rmtree(tmp_path / "quickstart/checkpoints/step_000004")
-    state = json.loads((tmp_path / "quickstart/run.json").read_text())
-    (tmp_path / "quickstart/run.json").write_text(json.dumps(state | {"state": "failed"}))
-    result = train(tmp_path)
+def test_a_killed_run_leaves_nothing_behind_and_resumes_exactly(finished, tmp_path):
+    """10 steps against 5, a `kill -9` of the driver, and 5 more from the checkpoint in new processes."""
+    before = shared_memory()
+    with running(tmp_path, *OPTIONS) as run:
+        run.wait_until((tmp_path / "quickstart/checkpoints/step_000005/manifest.json").is_file, "checkpoint")
+        family = psutil.Process(run.driver.pid).children(recursive=True)
+        assert shared_memory() - before
+    deadline = time.monotonic() + 15
+    while (left := [*alive(family), *run.processes(), *(shared_memory() - before)]) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert not left, left
+    assert run_json(tmp_path)["state"] == "running"  # it had no time to say otherwise
+    result = train(tmp_path, *OPTIONS)
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]
-    before, after = metrics(finished[0]), metrics(tmp_path)
-    assert [step["step"] for step in after] == [0, 1, 2, 3, 4]
-    for one, other in zip(before[3:], after[3:], strict=True):
+    assert run_json(tmp_path)["resumed_from_step"] == 5
+    whole, resumed = metrics(finished[0]), metrics(tmp_path)
+    assert [step["step"] for step in resumed] == list(range(11))
+    for one, other in zip(whole, resumed, strict=True):
         for name in ("policy/loss", "policy/grad_norm", "reward/mean", "completion/mean_tokens", "learning_rate"):
-            assert other[name] == pytest.approx(one[name], abs=1e-6), name
-    for number in (3, 4):
+            assert other.get(name) == pytest.approx(one.get(name), abs=1e-6), (one["step"], name)
+    for number in range(1, 11):
         name = f"quickstart/rollouts/step_{number:06d}.jsonl"
         rows = [[json.loads(line) for line in (run / name).read_text().splitlines()] for run in (finished[0], tmp_path)]
         assert [row["prompt_id"] for row in rows[0]] == [row["prompt_id"] for row in rows[1]]

@@ -205,7 +205,7 @@ async def test_a_synchronous_run_in_order(tmp_path):
     assert world.events == [
         *["start", "sync 0", "eval", "log 0"],
         *["rollout", "learn", "update 1", "weight sync", "sync 1", "log 1"],
-        *["rollout", "learn", "update 2", "weight sync", "sync 2", "eval", "checkpoint", "saved 2", "log 2"],
+        *["rollout", "learn", "update 2", "weight sync", "sync 2", "eval", "log 2", "checkpoint", "saved 2"],
     ]
     asked = [(request.prompt.prompt_id, version) for request, version in world.rollouts.requests]
     heldout = [f"heldout/{i}" for i in range(3)]

@@ -98,9 +98,9 @@ def _differ_numerically(gold: Any, answer: Any) -> bool:
     point = {symbol: Rational(7 + 4 * index, 5 + index) for index, symbol in enumerate(symbols)}
     try:
         left, right = (complex(side.evalf(15, subs=point)) for side in sides)
+        return abs(left - right) > _CLEARLY * max(1.0, abs(left), abs(right))
     except _NOT_COMPARABLE:
         return False
-    return abs(left - right) > _CLEARLY * max(1.0, abs(left), abs(right))
 
 
 @lru_cache(maxsize=512)

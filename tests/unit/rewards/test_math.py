@@ -45,6 +45,7 @@ EQUAL = [
     ("pi", "π"),
     ("5", r"I think it is 4, no: the final answer is $5$."),
     ("7.5", "so AB = 7.5 cm"),
+    ("(x+y)^{3000}", "(y+x)^{2999}(x+y)"),  # at a point, no float can hold it
 ]
 DIFFERENT = [
     ("y = -5 * sin(-5 * x)", "-5"),
