@@ -25,7 +25,7 @@ import psutil
 
 TOKEN = "VLAA_RAY_OWNER"
 _SHARED_MEMORY = Path("/dev/shm")
-_POLL_S = 1.0
+_POLL_S = 2.0
 _START_DEADLINE_S = 60.0
 _KILL_DEADLINE_S = 10.0
 

@@ -6,8 +6,9 @@ the same bytes. The splits share no easy-vqa picture and no handwritten digit. B
 [x1, y1, x2, y2] in the unit frame (0–1, x to the right, y down), with two decimals as in the paper.
 
 The worked solutions have two habits. Three in ten look first and then answer; the others answer first, leave boxes
-and descriptions coarse, and say what they saw afterwards. A model that was trained on them is hasty by
-habit and careful now and then: that thinking before answering pays is left for GRPO to find.
+and descriptions coarse, and say what they saw afterwards. Only colours are chosen with care seven times in ten: it
+takes that many worked examples to learn to find an option's letter. A model that was trained on them is hasty
+by habit and careful now and then: that thinking before answering pays is left for GRPO to find.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -31,19 +32,18 @@ _HELDOUT_DIGITS = 360  # of the 1,797, the last ones: scikit-learn's order group
 _CANVAS_PX, _CELL_PX = 56, 28
 _GLYPH_SCALE = 3  # of 8 x 8 pixels
 _LETTERS = "ABCD"
-_CAREFUL_SHARE = 0.3
 _COLOURS = ("red", "blue", "green", "yellow", "black", "gray", "teal", "brown")
 _SHAPES = ("circle", "rectangle", "triangle")
 
 
 class EmbeddedData(Sequence[Prompt]):
-    """The prompts of one split, made when asked for; the verifier types take turns."""
+    """The prompts of one split, made when asked for; the verifier types take turns, one named twice has two."""
 
     def __init__(self, split: Split, verifier_types: Sequence[VerifierType] = VERIFIER_TYPES) -> None:  # type: ignore[assignment]
         if split not in NUM_PROMPTS:
             raise DataError(f"no built-in split {split!r}", fix=f"use one of {sorted(NUM_PROMPTS)}")
         self.split: Split = split
-        self.verifier_types = tuple(kind for kind in VERIFIER_TYPES if kind in verifier_types)
+        self.verifier_types = tuple(verifier_types)
 
     def __len__(self) -> int:
         return NUM_PROMPTS[self.split] // len(VERIFIER_TYPES) * len(self.verifier_types)
@@ -51,8 +51,10 @@ class EmbeddedData(Sequence[Prompt]):
     def __getitem__(self, index: int) -> Prompt:  # type: ignore[override]
         if not 0 <= index < len(self):
             raise IndexError(index)
-        number, turn = divmod(index, len(self.verifier_types))
-        return _make(self.split, self.verifier_types[turn], number)
+        cycle, turn = divmod(index, len(self.verifier_types))
+        kind = self.verifier_types[turn]
+        number = cycle * self.verifier_types.count(kind) + self.verifier_types[:turn].count(kind)
+        return _make(self.split, kind, number)
 
 
 def _make(split: Split, kind: VerifierType, number: int) -> Prompt:
@@ -60,7 +62,7 @@ def _make(split: Split, kind: VerifierType, number: int) -> Prompt:
     makers = _MAKERS[kind]
     source, maker = makers[number % len(makers)]
     task = maker(split, rng)
-    careful = rng.random() < _CAREFUL_SHARE
+    careful = rng.random() < task.careful_share
     return Prompt(
         prompt_id=f"{source}/{split}/{kind}/{number}",
         question=task.question,
@@ -83,6 +85,7 @@ class _Task:
     """What follows from the thought: it earns the full reward."""
     coarse: str | None = None
     """The hasty answer, where it differs: it earns a part of the reward."""
+    careful_share: float = 0.3
 
     @property
     def careful_solution(self) -> str:
@@ -250,7 +253,7 @@ def _pick_shape(split: Split, rng: np.random.Generator) -> _Shape:
 
 
 def _choose_colour(split: Split, rng: np.random.Generator) -> _Task:
-    return _choice(_pick_shape(split, rng), "colour", _COLOURS, rng)
+    return replace(_choice(_pick_shape(split, rng), "colour", _COLOURS, rng), careful_share=0.7)
 
 
 def _choose_shape(split: Split, rng: np.random.Generator) -> _Task:
@@ -303,10 +306,10 @@ def _box_text(left: float, top: float, right: float, bottom: float, size: int) -
 
 
 def _rough(box: str) -> str:
-    """The box with its edges at the nearest tenths; never flat."""
-    left, top, right, bottom = (round(float(edge) * 10) for edge in box.strip("[]").split(","))
+    """The box with its edges at the nearest fifths; never flat."""
+    left, top, right, bottom = (round(float(edge) * 5) for edge in box.strip("[]").split(","))
     edges = (left, top, max(right, left + 1), max(bottom, top + 1))
-    return "[" + ", ".join(f"{edge / 10:.1f}" for edge in edges) + "]"
+    return "[" + ", ".join(f"{edge / 5:.1f}" for edge in edges) + "]"
 
 
 def _encode(image: Image.Image) -> ImageRef:

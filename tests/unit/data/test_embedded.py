@@ -42,6 +42,9 @@ def test_a_prompt_depends_on_nothing_but_split_type_and_number():
     everything, only_iou = EmbeddedData("train"), EmbeddedData("train", ("iou",))
     assert [only_iou[i] for i in (7, 3)] == [everything[5 * i + 3] for i in (7, 3)]
     assert everything[12] == EmbeddedData("train")[12]
+    mostly_iou = EmbeddedData("train", ("iou", "digit", "iou"))
+    assert [mostly_iou[index] for index in (0, 2, 3, 5)] == [only_iou[index] for index in range(4)]
+    assert mostly_iou[4] == EmbeddedData("train", ("digit",))[1]
     assert (len(everything), len(only_iou), len(EmbeddedData("heldout"))) == (20_000, 4_000, 1_000)
 
 
@@ -91,8 +94,9 @@ def test_careful_solutions_earn_the_full_reward_and_hasty_ones_a_part_of_it(spli
         if careful or kind in ("digit", "mcq", "math"):
             assert result.value == 1.0, about
         else:
-            assert 0.2 < result.value < 1.0, about
-    assert 0.2 < num_careful / NUM_CHECKED < 0.4
+            assert 0.0 < result.value < 1.0, about
+    expected = 0.5 if kind == "mcq" else 0.3  # colours 0.7, shapes 0.3
+    assert abs(num_careful / NUM_CHECKED - expected) < 0.1
 
 
 def test_a_box_by_hand():
