@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import os
 import time
@@ -31,6 +32,7 @@ def start_ray(config: RunConfig | SftConfig, plan: Placement) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
     if config.ray.address == "local" and not in_job:
         os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+        logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # it says that it asks for a token
         start_reaper()  # parts of Ray take longer than we promise to see that we are gone
         ray.init(
             address="local",

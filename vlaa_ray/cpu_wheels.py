@@ -37,6 +37,10 @@ def adapt() -> None:
     for name in ("torchaudio", "torchcodec"):
         if name not in sys.modules and _is_cuda_build(name):
             sys.modules[name] = _empty(name)
+    if isinstance(codec := sys.modules.get("torchcodec"), _Empty):
+        codec.decoders = sys.modules["torchcodec.decoders"] = _empty("torchcodec.decoders")
+        for name in ("AudioDecoder", "VideoDecoder"):  # datasets asks of every value whether it is one
+            setattr(codec.decoders, name, type(name, (), {}))
 
 
 def register() -> None:
@@ -51,8 +55,14 @@ def register() -> None:
         adapt()
 
 
-def _empty(name: str) -> types.ModuleType:
-    module = types.ModuleType(name)
+class _Empty(types.ModuleType):
+    """In the place of a package that can't be loaded."""
+
+    decoders: types.ModuleType
+
+
+def _empty(name: str) -> _Empty:
+    module = _Empty(name)
     module.__spec__ = importlib.machinery.ModuleSpec(name, None)
     module.__path__ = []  # a package without submodules
     return module

@@ -7,7 +7,6 @@ seeds, gives the same completions, and the bare learner the same work.
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import statistics
 import tempfile
@@ -82,8 +81,6 @@ async def bare_sampling(config: RunConfig, steps: range) -> tuple[list[list[tupl
             seconds.append(time.monotonic() - start)
             results.append(list(zip(prompts, samples, strict=True)))
     await engine.close()
-    del engine
-    gc.collect()  # vLLM's own end needs modules that are gone when the interpreter's comes
     return results, statistics.median(seconds)
 
 

@@ -135,6 +135,7 @@ class RolloutEngine:
         try:
             async with asyncio.timeout(deadline_s + 10):
                 await asyncio.to_thread(self._llm.shutdown, timeout=deadline_s)
+                self._llm.shutdown = lambda: None  # __del__ calls it again, at exit without the modules it needs
         except TimeoutError as error:
             raise DeadlineExceeded(f"the engine's processes did not end in {deadline_s + 10:g} s") from error
 

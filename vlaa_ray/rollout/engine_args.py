@@ -41,17 +41,18 @@ def engine_arguments(
         "mm_processor_cache_gb": _IMAGE_CACHE_GB,
         "worker_extension_cls": "vlaa_ray.weight_sync.vllm_worker.WorkerExtension",
         "weight_transfer_config": {"backend": _BACKENDS[transport]},
-        "distributed_executor_backend": "mp",
         "disable_log_stats": True,
         "trust_remote_code": False,
         "seed": 0,
     }
     if rollout.gpus_per_actor:
         return shared | {
+            "distributed_executor_backend": "mp",  # inside a Ray actor vLLM would ask Ray for more actors
             "tensor_parallel_size": rollout.gpus_per_actor,
             "gpu_memory_utilization": rollout.gpu_memory_share,
         }
     return shared | {
+        "distributed_executor_backend": "uni",  # a second process spins beside the model, on one of two cores
         "enforce_eager": True,  # compiled code would keep the packed weights of before an update
         "enable_chunked_prefill": False,  # a seeded request dies on the CPU where its prefill is split
         "max_num_batched_tokens": max(longest, rollout.max_num_seqs, _MIN_BATCH_TOKENS),
@@ -69,6 +70,7 @@ def engine_environment(rollout: RolloutSection) -> Iterator[None]:
     os.environ["VLLM_NO_USAGE_STATS"] = "1"
     os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
     if not rollout.gpus_per_actor:
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # or vLLM puts "mp" in place of "uni" on a CPU
         os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"  # the default puts every engine on the same cores
         os.environ["OMP_NUM_THREADS"] = str(max(1, int(rollout.cpus_per_actor)))
         os.environ["TORCH_COMPILE_DISABLE"] = "1"  # one small function, 5 to 25 s at the first batch
