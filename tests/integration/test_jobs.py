@@ -1,4 +1,4 @@
-"""`vlaa-ray submit` to a Ray cluster of its own, with token authentication on and without the project installed."""
+"""`vlaa-ray submit` to a Ray cluster of two nodes, with token authentication on and without the project installed."""
 
 import contextlib
 import os
@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 import urllib.request
 import venv
@@ -46,40 +47,45 @@ def foreign_python(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory, foreign_python):
-    """(address of the dashboard, environment with the token) of a head node."""
+    """(address of the dashboard, environment with the token) of two nodes with two CPUs each."""
     folder = tmp_path_factory.mktemp("ray")
-    port, dashboard, agent = free_ports(3)  # another Ray of this machine may have the default ones
     environment = os.environ | {
         "PATH": os.pathsep.join([str(foreign_python), os.environ["PATH"]]),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "HOME": str(folder),
     }
+    port, dashboard, *agents = free_ports(4)  # another Ray of this machine may have the default ones
     address = f"http://127.0.0.1:{dashboard}"
-    ray = [str(foreign_python / "python"), "-m", "ray.scripts.scripts"]
-    options = [f"--port={port}", f"--dashboard-port={dashboard}", f"--dashboard-agent-listen-port={agent}"]
-    options += ["--num-cpus=4", "--object-store-memory=300000000"]
-    with (folder / "head.log").open("w") as log:
-        head = subprocess.Popen(
-            [*ray, "start", "--head", "--block", "--node-ip-address=127.0.0.1", *options],
-            env=environment,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        deadline = time.monotonic() + 120
-        while not answers(f"{address}/api/version", environment["RAY_AUTH_TOKEN"]):
-            assert head.poll() is None and time.monotonic() < deadline, (folder / "head.log").read_text()[-3000:]
-            time.sleep(0.5)
+    with contextlib.ExitStack() as stack:
+        # nodes of one machine would unpack the job into the same folder at once
+        own = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True))
+        places = [["--head", f"--port={port}", f"--dashboard-port={dashboard}"]]
+        places += [[f"--address=127.0.0.1:{port}", f"--temp-dir={own}"]]
+        for number, (place, agent) in enumerate(zip(places, agents, strict=True)):
+            command = [str(foreign_python / "python"), "-m", "ray.scripts.scripts", "start", "--block", *place]
+            command += ["--node-ip-address=127.0.0.1", f"--dashboard-agent-listen-port={agent}"]
+            command += ["--num-cpus=2", "--object-store-memory=300000000"]
+            log = stack.enter_context((folder / f"node{number}.log").open("w"))
+            node = stack.enter_context(ended(subprocess.Popen(command, env=environment, stdout=log, stderr=log)))
+            deadline = time.monotonic() + 120
+            while not answers(f"{address}/api/version", environment["RAY_AUTH_TOKEN"]):
+                assert node.poll() is None and time.monotonic() < deadline, Path(log.name).read_text()[-3000:]
+                time.sleep(0.5)
         yield address, environment
+
+
+@contextlib.contextmanager
+def ended(node: subprocess.Popen):
+    """Whatever happens, the node is gone afterwards, with all that it started."""
+    try:
+        yield node
     finally:
-        family = psutil.Process(head.pid).children(recursive=True)
-        head.send_signal(signal.SIGTERM)
+        family = psutil.Process(node.pid).children(recursive=True)
+        node.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            head.wait(30)
-        for process in [psutil.Process(head.pid)] if head.poll() is None else []:
-            process.kill()
-        for process in family:
+            node.wait(30)
+        for process in [*family, psutil.Process(node.pid)] if node.poll() is None else family:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
 
@@ -98,12 +104,15 @@ def submit(address: str, environment: dict[str, str], *arguments: str) -> subpro
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
 
 
-def test_a_job_runs_streams_its_log_and_ends_with_exit_code_0(cluster, tmp_path):
+def test_a_job_runs_on_two_nodes_streams_its_log_and_ends_with_exit_code_0(cluster, tmp_path):
     arguments = ["train", "--config", "configs/quickstart.yaml", f"run.dir={tmp_path}", *SMALL, "run.num_steps=2"]
-    result = submit(*cluster, *arguments)
+    # the learner fills one node, so the engine is on the other, and weights travel by the object store
+    result = submit(*cluster, *arguments, "learner.cpus_per_rank=2")
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
     assert "Held-out reward" in result.stdout and "step 2/2" in " ".join(result.stdout.split())
-    assert [row["step"] for row in metrics(tmp_path)] == [0, 1, 2]
+    rows = metrics(tmp_path)
+    assert [row["step"] for row in rows] == [0, 1, 2]
+    assert all(row["logprob_diff/max_abs"] <= 1e-4 for row in rows[1:])
 
 
 def test_a_job_that_fails_ends_with_its_own_exit_code_and_cause(cluster):
