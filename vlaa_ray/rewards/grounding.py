@@ -22,16 +22,16 @@ from vlaa_ray.rewards.verdicts import invalid, scored, wrong
 
 Frame = Literal["unit", "rel1000", "resized_px", "original_px"]
 _MAX_COORDINATE = 1e9
-_MAX_CHARS = 20_000
+MAX_CHARS = 20_000
 _EDGE_TOLERANCE = 1e-6
 _BELOW_ONE = math.nextafter(1.0, 0.0)
 Size = Sequence[float]
 _ANY_SIZE: Size = (math.inf, math.inf)
 _FIXED_SIZES: dict[str, Size] = {"unit": (1.0, 1.0), "rel1000": (1000.0, 1000.0)}
-_NUM = r" ?([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?|[-+]?(?:nan|NaN|inf(?:inity)?|Infinity)) ?"
-_FOUR = re.compile(rf"[\[(]{_NUM},{_NUM},{_NUM},{_NUM}[\])]")
-_CORNERS = re.compile(rf"[\[(]{_NUM},{_NUM}[\])] ?,? ?[\[(]{_NUM},{_NUM}[\])]")
-_BARE = re.compile(rf"{_NUM}[, ]{_NUM}[, ]{_NUM}[, ]{_NUM}")
+NUMBER = r" ?([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?|[-+]?(?:nan|NaN|inf(?:inity)?|Infinity)) ?"
+_FOUR = re.compile(rf"[\[(]{NUMBER},{NUMBER},{NUMBER},{NUMBER}[\])]")
+_CORNERS = re.compile(rf"[\[(]{NUMBER},{NUMBER}[\])] ?,? ?[\[(]{NUMBER},{NUMBER}[\])]")
+_BARE = re.compile(rf"{NUMBER}[, ]{NUMBER}[, ]{NUMBER}[, ]{NUMBER}")
 
 
 class Box(NamedTuple):
@@ -61,20 +61,20 @@ def verify_box(
     if len(gold_boxes) != 1:
         return invalid(answer, f"gold is not one box x1, y1, x2, y2: {str(gold)[:80]!r}")
     gold_frame = gold_frame or frame
-    size, gold_size = _size(frame, image_size, input_size), _size(gold_frame, image_size, input_size)
+    size, gold_size = frame_size(frame, image_size, input_size), frame_size(gold_frame, image_size, input_size)
     if size is None or gold_size is None:
         return invalid(answer, f"no size (width, height) for the frame {frame if size is None else gold_frame!r}")
-    boxes = _read_text(unboxed(answer[:_MAX_CHARS]))
+    boxes = _read_text(unboxed(answer[:MAX_CHARS]))
     if len(boxes) != 1:
         return wrong(answer, f"{len(boxes)} boxes in the answer, expected 1")
     box, reference = boxes[0], gold_boxes[0]
-    fault = _fault(box, size)
+    fault = box_fault(box, size)
     if fault:
         return wrong(answer, f"{fault}: {list(box)}")
-    if _fault(reference, _ANY_SIZE):
+    if box_fault(reference, _ANY_SIZE):
         return wrong(answer, f"the gold box has no area: {list(reference)}")
     if frame and frame != gold_frame:
-        box, reference = _to_unit(box, size), _to_unit(reference, gold_size)
+        box, reference = to_unit(box, size), to_unit(reference, gold_size)
     value = iou(box, reference)
     return scored(value, answer, "" if value else "the boxes don't overlap")
 
@@ -129,7 +129,7 @@ def _distinct(boxes: Iterable[Box]) -> list[Box]:
     return list(dict.fromkeys(boxes))
 
 
-def _size(frame: Frame | None, image_size: Size | None, input_size: Size | None) -> Size | None:
+def frame_size(frame: Frame | None, image_size: Size | None, input_size: Size | None) -> Size | None:
     """Width and height of the frame; None where a pixel frame has no usable size."""
     if frame is None:
         return _ANY_SIZE
@@ -140,7 +140,8 @@ def _size(frame: Frame | None, image_size: Size | None, input_size: Size | None)
     return size if usable else None
 
 
-def _fault(box: Box, size: Size) -> str:
+def box_fault(box: Box, size: Size) -> str:
+    """What is wrong with a box of a frame of this size; empty if nothing is."""
     x1, y1, x2, y2 = box
     if not -_MAX_COORDINATE <= min(box) <= max(box) <= _MAX_COORDINATE or x1 + y1 + x2 + y2 != x1 + y1 + x2 + y2:
         return "a coordinate is not finite"
@@ -154,5 +155,6 @@ def _fault(box: Box, size: Size) -> str:
     return "" if inside else "the box reaches outside the image"
 
 
-def _to_unit(box: Box, size: Size) -> Box:
+def to_unit(box: Box, size: Size) -> Box:
+    """The box as shares of the frame's width and height."""
     return Box(box.x1 / size[0], box.y1 / size[1], box.x2 / size[0], box.y2 / size[1])

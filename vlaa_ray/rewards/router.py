@@ -13,12 +13,17 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from vlaa_ray.errors import RewardError
-from vlaa_ray.records import VERIFIER_TYPES, RewardResult
+from vlaa_ray.records import RewardResult
+from vlaa_ray.rewards.boxes import verify_boxes
 from vlaa_ray.rewards.choice import verify_choice
 from vlaa_ray.rewards.digit import verify_digit
 from vlaa_ray.rewards.extraction import extract_answer
 from vlaa_ray.rewards.grounding import verify_box
+from vlaa_ray.rewards.letters import verify_letters
+from vlaa_ray.rewards.number import verify_number
 from vlaa_ray.rewards.open_ended import verify_open_ended
+from vlaa_ray.rewards.points import verify_points
+from vlaa_ray.rewards.text import verify_list, verify_ocr, verify_text, verify_yes_no
 from vlaa_ray.rewards.verdicts import invalid, wrong
 
 Verifier = Callable[..., RewardResult]
@@ -80,7 +85,7 @@ def _excess(text: str) -> str:
 
 def _unknown(verifier_type: str, params: Mapping[str, Any]) -> RewardError:
     if verifier_type not in _PARAMETERS:
-        known = ", ".join(VERIFIER_TYPES)
+        known = ", ".join(_PARAMETERS)
         return RewardError("unknown verifier type", verifier_type=verifier_type, fix=f"use one of {known}")
     names = sorted(params.keys() - _PARAMETERS[verifier_type])
     known = ", ".join(sorted(_PARAMETERS[verifier_type] | {"extraction"}))
@@ -92,8 +97,18 @@ VERIFIERS: dict[str, Verifier] = {
     "mcq": verify_choice,
     "iou": verify_box,
     "open_ended": verify_open_ended,
+    "boxes": verify_boxes,
+    "points": verify_points,
+    "letters": verify_letters,
+    "number": verify_number,
+    "text": verify_text,
+    "list": verify_list,
+    "yes_no": verify_yes_no,
+    "ocr": verify_ocr,
 }
-"""Those that run where they are called; `math` runs in the sandbox."""
+"""The paper's, then others that vision-language data ask for. They run where they are called; `math` runs in the
+sandbox.
+"""
 
 _PARAMETERS: dict[str, frozenset[str]] = {
     name: frozenset(

@@ -1,0 +1,88 @@
+"""points: where to click. A gold box wants a point inside; a gold point wants one near it.
+
+    verify_points("(0.4, 0.5)", [0.3, 0.3, 0.6, 0.6], frame="unit").value == 1.0
+
+Several golds are matched to the answered points in the best possible way; surplus points are divided by.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from vlaa_ray.records import RewardResult
+from vlaa_ray.rewards.extraction import unboxed
+from vlaa_ray.rewards.grounding import MAX_CHARS, NUMBER, Box, Frame, Size, frame_size, read_boxes
+from vlaa_ray.rewards.matching import best_assignment
+from vlaa_ray.rewards.verdicts import invalid, scored, wrong
+
+Point = tuple[float, float]
+_MAX_POINTS = 200
+_POINT = re.compile(rf"[\[(]{NUMBER},{NUMBER}[\])]")
+
+
+def verify_points(
+    answer: str,
+    gold: Any,
+    *,
+    frame: Frame,
+    gold_frame: Frame | None = None,
+    image_size: Size | None = None,
+    input_size: Size | None = None,
+    radius: float = 0.05,
+) -> RewardResult:
+    """Sum of what the matched points earn / the larger number of points, in [0, 1].
+
+    A point in its gold box earns 1, else 0. At a distance d from its gold point it earns max(0, 1 - d / `radius`),
+    both as shares of the image's width and height. Frames and sizes as in `verify_box`.
+    """
+    size = frame_size(frame, image_size, input_size)
+    gold_size = frame_size(gold_frame or frame, image_size, input_size)
+    if size is None or gold_size is None:
+        return invalid(answer, f"no size (width, height) for the frame {frame if size is None else gold_frame!r}")
+    boxes = read_boxes(gold)
+    targets: Sequence[Box | Point] = boxes or _read_points(gold)
+    if not targets or not all(math.isfinite(value) for target in targets for value in target):
+        return invalid(answer, f"gold is neither points x, y nor boxes x1, y1, x2, y2: {str(gold)[:80]!r}")
+    points = _read_points(unboxed(answer[:MAX_CHARS]))
+    if not 0 < len(points) <= _MAX_POINTS:
+        return wrong(answer, f"{len(points)} points in the answer, expected {len(targets)}")
+    worth = np.zeros((len(targets), len(points)))
+    for row, target in enumerate(targets):
+        for column, point in enumerate(points):
+            worth[row, column] = _worth(_scaled(target, gold_size), _scaled(point, size), radius)
+    total = float(sum(worth[pair] for pair in best_assignment(worth)))
+    value = min(1.0, total / max(len(targets), len(points)))
+    return scored(value, answer, "" if value == 1.0 else f"{len(points)} points for {len(targets)}, {total:.3f} in all")
+
+
+def _worth(target: tuple[float, ...], point: tuple[float, ...], radius: float) -> float:
+    x, y = point
+    if not (0 <= x <= 1 and 0 <= y <= 1):
+        return 0.0
+    if len(target) == 4:
+        return float(target[0] <= x <= target[2] and target[1] <= y <= target[3])
+    return max(0.0, 1.0 - math.hypot(x - target[0], y - target[1]) / radius)
+
+
+def _scaled(values: Sequence[float], size: Size) -> tuple[float, ...]:
+    return tuple(value / size[index % 2] for index, value in enumerate(values))
+
+
+def _read_points(value: Any) -> list[Point]:
+    """Points of a text, a mapping with `point_2d`, a pair or a list of them; repeated ones once."""
+    if isinstance(value, str):
+        found = [(float(x), float(y)) for x, y in _POINT.findall(" ".join(value.split()))]
+    elif isinstance(value, dict):
+        return _read_points(value.get("point_2d"))
+    elif not isinstance(value, list | tuple):
+        return []
+    elif len(value) == 2 and all(isinstance(one, int | float) for one in value):
+        found = [(float(value[0]), float(value[1]))]
+    else:
+        found = [point for item in value if isinstance(item, list | tuple | dict) for point in _read_points(item)]
+    return list(dict.fromkeys(point for point in found if all(map(math.isfinite, point))))
