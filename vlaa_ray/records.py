@@ -12,8 +12,11 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-VerifierType = Literal["digit", "mcq", "math", "iou", "open_ended"]
-VERIFIER_TYPES: tuple[str, ...] = get_args(VerifierType)
+PaperType = Literal["digit", "mcq", "math", "iou", "open_ended"]
+VerifierType = PaperType | Literal["boxes", "points", "letters", "number", "text", "list", "yes_no", "ocr"]
+PAPER_TYPES: tuple[str, ...] = get_args(PaperType)
+VERIFIER_TYPES: tuple[str, ...] = (*PAPER_TYPES, *get_args(get_args(VerifierType)[1]))
+"""In the order of tables and curves: the paper's, then the others."""
 
 
 @dataclass(frozen=True, kw_only=True)

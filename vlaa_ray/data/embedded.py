@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from vlaa_ray.errors import DataError
-from vlaa_ray.records import VERIFIER_TYPES, ImageRef, Prompt, VerifierType
+from vlaa_ray.records import PAPER_TYPES, ImageRef, Prompt, VerifierType
 
 Split = Literal["train", "heldout"]
 NUM_PROMPTS: dict[Split, int] = {"train": 20_000, "heldout": 1_000}
@@ -39,14 +39,14 @@ _SHAPES = ("circle", "rectangle", "triangle")
 class EmbeddedData(Sequence[Prompt]):
     """The prompts of one split, made when asked for; the verifier types take turns, one named twice has two."""
 
-    def __init__(self, split: Split, verifier_types: Sequence[VerifierType] = VERIFIER_TYPES) -> None:  # type: ignore[assignment]
+    def __init__(self, split: Split, verifier_types: Sequence[VerifierType] = PAPER_TYPES) -> None:  # type: ignore[assignment]
         if split not in NUM_PROMPTS:
             raise DataError(f"no built-in split {split!r}", fix=f"use one of {sorted(NUM_PROMPTS)}")
         self.split: Split = split
-        self.verifier_types = tuple(verifier_types)
+        self.verifier_types = tuple(kind for kind in verifier_types if kind in PAPER_TYPES)
 
     def __len__(self) -> int:
-        return NUM_PROMPTS[self.split] // len(VERIFIER_TYPES) * len(self.verifier_types)
+        return NUM_PROMPTS[self.split] // len(PAPER_TYPES) * len(self.verifier_types)
 
     def __getitem__(self, index: int) -> Prompt:  # type: ignore[override]
         if not 0 <= index < len(self):
@@ -58,7 +58,7 @@ class EmbeddedData(Sequence[Prompt]):
 
 
 def _make(split: Split, kind: VerifierType, number: int) -> Prompt:
-    rng = np.random.default_rng([list(NUM_PROMPTS).index(split), VERIFIER_TYPES.index(kind), number])
+    rng = np.random.default_rng([list(NUM_PROMPTS).index(split), PAPER_TYPES.index(kind), number])
     makers = _MAKERS[kind]
     source, maker = makers[number % len(makers)]
     task = maker(split, rng)

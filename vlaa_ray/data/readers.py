@@ -87,9 +87,15 @@ def _prompt(row: dict[str, Any], number: int, file: Path, root: Path) -> Prompt:
         verifier_type=kind,
         source=source,
         images=(reference(path, name),),
-        verifier_params={"frame": "unit"} if kind == "iou" else {},
+        verifier_params=_verifier_params(row, kind),
         solution=solution,
     )
+
+
+def _verifier_params(row: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The record's own `verifier_params`; without them, the paper's boxes are in the unit frame."""
+    params = row.get("verifier_params")
+    return dict(params) if isinstance(params, dict) else {"frame": "unit"} if kind == "iou" else {}
 
 
 def _gold(row: dict[str, Any]) -> Any:

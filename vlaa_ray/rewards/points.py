@@ -29,7 +29,7 @@ def verify_points(
     answer: str,
     gold: Any,
     *,
-    frame: Frame,
+    frame: Frame | None = None,
     gold_frame: Frame | None = None,
     image_size: Size | None = None,
     input_size: Size | None = None,
@@ -38,8 +38,10 @@ def verify_points(
     """Sum of what the matched points earn / the larger number of points, in [0, 1].
 
     A point in its gold box earns 1, else 0. At a distance d from its gold point it earns max(0, 1 - d / `radius`),
-    both as shares of the image's width and height. Frames and sizes as in `verify_box`.
+    both as shares of the image's width and height. Frames and sizes as in `verify_box`, but one must be named.
     """
+    if frame is None:
+        return invalid(answer, "no frame is named: shares of the image are unknown")
     size = frame_size(frame, image_size, input_size)
     gold_size = frame_size(gold_frame or frame, image_size, input_size)
     if size is None or gold_size is None:

@@ -7,7 +7,7 @@ from PIL import Image
 
 from vlaa_ray.data.embedded import EmbeddedData
 from vlaa_ray.errors import DataError
-from vlaa_ray.records import VERIFIER_TYPES
+from vlaa_ray.records import PAPER_TYPES
 from vlaa_ray.rewards import score
 
 NUM_CHECKED = 100  # prompts a verifier type
@@ -52,7 +52,7 @@ def test_prompt_ids_are_unique_and_types_take_turns():
     data = EmbeddedData("heldout")
     prompts = list(data)
     assert len({prompt.prompt_id for prompt in prompts}) == len(data)
-    assert [prompt.verifier_type for prompt in prompts[:5]] == list(VERIFIER_TYPES)
+    assert [prompt.verifier_type for prompt in prompts[:5]] == list(PAPER_TYPES)
 
 
 def test_no_such_split_and_no_such_prompt():
@@ -80,7 +80,7 @@ def test_the_splits_share_no_picture():
 
 
 @pytest.mark.parametrize("split", ["train", "heldout"])
-@pytest.mark.parametrize("kind", VERIFIER_TYPES)
+@pytest.mark.parametrize("kind", PAPER_TYPES)
 def test_careful_solutions_earn_the_full_reward_and_hasty_ones_a_part_of_it(split, kind):
     data = EmbeddedData(split, (kind,))
     num_careful = 0

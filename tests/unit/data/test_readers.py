@@ -153,3 +153,12 @@ def test_open_dataset_filters_by_type_and_limits(folder):
     assert [prompt.prompt_id for prompt in open_dataset(file, data, 1)] == ["c1"]
     with pytest.raises(DataError, match="no prompt is left"):
         open_dataset(file, DataSection(verifier_types=("mcq",)), None)
+
+
+def test_a_record_names_its_verifier_and_its_parameters(folder):
+    params = {"frame": "original_px", "image_size": [40, 30], "radius": 0.1}
+    point = COCO | {"gt": [20, 15], "verifier_type": "points", "verifier_params": params}
+    counted = CLEVR | {"verifier_params": {"partial_credit": True}}
+    points, digit = read_vlaa_thinking(written(folder, [point, counted]), None)
+    assert (points.verifier_type, points.gold, points.verifier_params) == ("points", [20, 15], params)
+    assert (digit.verifier_type, digit.verifier_params) == ("digit", {"partial_credit": True})

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from vlaa_ray.config import RunConfig, TrackingSection, dump_config
 from vlaa_ray.metrics import Tracker
-from vlaa_ray.records import VERIFIER_TYPES
+from vlaa_ray.records import PAPER_TYPES
 
 BASE = {"digit": 0.62, "mcq": 0.66, "math": 0.55, "iou": 0.48, "open_ended": 0.60}
 GAIN = {"digit": 0.20, "mcq": 0.18, "math": 0.12, "iou": 0.22, "open_ended": 0.09}
@@ -48,10 +48,10 @@ def picture_bytes(number):
 def metrics_at(step, num_steps, rng):
     progress = step / num_steps
     row = {"reward/invalid_share": 0.0, "groups/count": 60, "groups/zero_variance_share": 0.06 + 0.2 * progress}
-    for kind in VERIFIER_TYPES:
+    for kind in PAPER_TYPES:
         row[f"reward/{kind}/mean"] = min(1.0, reward_at(kind, progress) + rng.gauss(0, 0.02))
         row[f"completion/{kind}/mean_tokens"] = 20 + 3 * len(kind) + rng.gauss(0, 0.5)
-    row["reward/mean"] = sum(row[f"reward/{kind}/mean"] for kind in VERIFIER_TYPES) / 5
+    row["reward/mean"] = sum(row[f"reward/{kind}/mean"] for kind in PAPER_TYPES) / 5
     rollout, learn = abs(rng.gauss(1.1, 0.1)), abs(rng.gauss(1.9, 0.1))
     times = {"rollout": rollout, "reward": 0.15, "learn": learn, "weight_sync": 0.09}
     times |= {"eval": 2.4} if step % 10 == 0 else {}
@@ -79,16 +79,16 @@ def metrics_at(step, num_steps, rng):
 
 def evaluation_at(progress):
     row = {}
-    for kind in VERIFIER_TYPES:
+    for kind in PAPER_TYPES:
         row |= {f"eval/reward/{kind}/mean": reward_at(kind, progress), f"eval/reward/{kind}/std": 0.4}
         row[f"eval/reward/{kind}/count"] = 200
-    row["eval/reward/mean"] = sum(row[f"eval/reward/{kind}/mean"] for kind in VERIFIER_TYPES) / 5
+    row["eval/reward/mean"] = sum(row[f"eval/reward/{kind}/mean"] for kind in PAPER_TYPES) / 5
     return row | {"eval/reward/std": 0.4, "eval/reward/count": 1000}
 
 
 def rollout_rows(step, num_steps, tracker):
     rows = []
-    for position, kind in enumerate(VERIFIER_TYPES):
+    for position, kind in enumerate(PAPER_TYPES):
         data = picture_bytes(position + step)
         sha256 = hashlib.sha256(data).hexdigest()
         path = tracker.save_image(sha256, data)
