@@ -41,5 +41,5 @@ def test_an_unreadable_gold_is_invalid(gold: object) -> None:
 
 @given(st.lists(POINT, min_size=1, max_size=6, unique_by=tuple))
 def test_golds_equal_themselves_in_any_order(points: list) -> None:
-    text = ", ".join(f"({x:.17f}, {y:.17f})" for x, y in reversed(points))
+    text = ", ".join(f"({x!r}, {y!r})" for x, y in reversed(points))
     assert verify_points(text, points, frame="unit").value == pytest.approx(1.0)
