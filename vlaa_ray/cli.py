@@ -87,6 +87,26 @@ def report(run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="For 
 
 
 @app.command()
+def score(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON Lines: response, gold, verifier_type.")],
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every row with its verdict.")] = None,
+) -> None:
+    """Score a file of responses, or a run's rollouts, and print the table."""
+    import json
+
+    from rich.console import Console
+
+    from vlaa_ray.rewards.offline import score_file, score_table
+    from vlaa_ray.rewards.sandbox import Sandbox
+
+    with Sandbox() as sandbox:
+        rows = score_file(file, sandbox)
+    if out:
+        out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    Console().print(score_table(rows))
+
+
+@app.command()
 def submit(
     args: Annotated[list[str], typer.Argument(metavar="-- COMMAND", help="What to run there.")],
     address: Annotated[

@@ -43,6 +43,7 @@ def _row(prompt: Prompt, rollout: Rollout, images: list[dict[str, Any]]) -> dict
         "source": prompt.source,
         "question": prompt.question,
         "gold": prompt.gold,
+        "verifier_params": prompt.verifier_params,
         "images": images,
         "completion": completion.text,
         "num_tokens": len(completion.token_ids),

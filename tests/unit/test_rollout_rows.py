@@ -55,6 +55,7 @@ def test_a_row_by_hand_survives_json():
         "source": "test",
         "question": "?",
         "gold": 3,
+        "verifier_params": {},
         "images": [{"path": "images/a.png", "sha256": IMAGE.sha256, "width_px": 56, "height_px": 28}],
         "completion": "<answer>1.0</answer>",
         "num_tokens": 3,

@@ -1,0 +1,110 @@
+"""Responses in a file, scored without a run: what each verifier says, and why, in a table.
+
+    rows = score_file("rollouts/step_000016.jsonl", sandbox)
+    Console().print(score_table(rows))
+
+A row is a JSON object with `response` (or `completion`, as in a run's rollouts), `gold` and `verifier_type`, and, if
+it has them, `verifier_params` and `source`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vlaa_ray.errors import DataError, RewardError
+from vlaa_ray.rewards.sandbox import Item, Sandbox
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_BATCH = 512
+_NUMBERS = re.compile(r"\d+(?:\.\d+)?|'[^']*'|\"[^\"]*\"|\[[^\]]*\]")
+_MAX_REASONS = 3
+
+
+def score_file(file: str | Path, sandbox: Sandbox) -> list[dict[str, Any]]:
+    """The rows of a JSON Lines file with `reward`, `valid`, `extracted` and `reason`; DataError names file and row."""
+    file = Path(file)
+    rows: list[dict[str, Any]] = []
+    numbered = enumerate(_rows(file), start=1)
+    while batch := list(islice(numbered, _BATCH)):
+        items = [_item(row, file, number) for number, row in batch]
+        try:
+            results = sandbox.score_batch(items)
+        except RewardError as error:
+            last = batch[-1][0]
+            raise DataError(
+                error.message, file=str(file), rows=f"{batch[0][0]} to {last}", fix=error.fix, **error.facts
+            ) from error
+        for (_, row), result in zip(batch, results, strict=True):
+            verdict = {"reward": result.value, "valid": result.valid, "extracted": result.extracted}
+            rows.append(row | verdict | {"reason": result.reason, "parts": result.parts})
+    return rows
+
+
+def score_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """Mean, deviation, invalid and empty shares by verifier type and source, and the commonest reasons."""
+    from rich.table import Table
+
+    table = Table(title="Rewards", title_justify="left")
+    for name in ("verifier type", "source"):
+        table.add_column(name)
+    for name in ("responses", "mean", "std", "invalid", "no answer"):
+        table.add_column(name, justify="right")
+    table.add_column("why less than 1")
+    kinds = sorted({(row["verifier_type"], str(row.get("source") or "")) for row in rows})
+    for kind, source in kinds:
+        mine = [row for row in rows if (row["verifier_type"], str(row.get("source") or "")) == (kind, source)]
+        values = [row["reward"] for row in mine if row["valid"]]
+        table.add_row(
+            kind,
+            source,
+            str(len(mine)),
+            f"{statistics.fmean(values):.3f}" if values else "–",
+            f"{statistics.pstdev(values):.3f}" if values else "–",
+            f"{1 - len(values) / len(mine):.1%}",
+            f"{sum(row['extracted'] is None for row in mine) / len(mine):.1%}",
+            _reasons(mine),
+        )
+    return table
+
+
+def _reasons(rows: Sequence[dict[str, Any]]) -> str:
+    """The commonest ones, with what differs between rows left out."""
+    found = Counter(_NUMBERS.sub("…", row["reason"]) for row in rows if row["reason"])
+    return "; ".join(f"{count} × {reason}" for reason, count in found.most_common(_MAX_REASONS))
+
+
+def _rows(file: Path) -> Iterator[dict[str, Any]]:
+    try:
+        with file.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield _object(line, file, number)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"can't read the responses: {error}", file=str(file), fix="give a JSON Lines file") from error
+
+
+def _object(line: str, file: Path, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise DataError(f"not JSON: {error}", file=str(file), row=number, fix="one JSON object a line") from error
+    if not isinstance(row, dict):
+        raise DataError("not a JSON object", file=str(file), row=number, got=type(row).__name__)
+    return row
+
+
+def _item(row: dict[str, Any], file: Path, number: int) -> Item:
+    response = row.get("response", row.get("completion"))
+    if not isinstance(response, str) or "gold" not in row or not isinstance(row.get("verifier_type"), str):
+        expected = "response (or completion), gold and verifier_type"
+        raise DataError("a row lacks a field", file=str(file), row=number, expected=expected, got=sorted(row))
+    return response, row["gold"], row["verifier_type"], row.get("verifier_params") or {}
