@@ -107,6 +107,28 @@ def score(
 
 
 @app.command()
+def probe(
+    source: Annotated[str, typer.Argument(metavar="DATA", help="builtin:heldout, or a file of prompts.")],
+    image_root: Annotated[str | None, typer.Option(metavar="DIR", help="Of the file's images.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many prompts.")] = 500,
+) -> None:
+    """Show what answers that don't look would earn on some data; then exit 1 if any beats an honest wrong answer."""
+    from rich.console import Console
+
+    from vlaa_ray.config import DataSection
+    from vlaa_ray.data.dataset import open_dataset
+    from vlaa_ray.rewards.probes import probe_prompts, probe_table
+    from vlaa_ray.rewards.sandbox import Sandbox
+
+    prompts = open_dataset(source, DataSection(image_root=image_root), limit)
+    with Sandbox() as sandbox:
+        outcomes = probe_prompts(prompts, sandbox)
+    Console().print(probe_table(outcomes))
+    if any(outcome.holes for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+@app.command()
 def submit(
     args: Annotated[list[str], typer.Argument(metavar="-- COMMAND", help="What to run there.")],
     address: Annotated[

@@ -16,7 +16,18 @@ import numpy as np
 
 from vlaa_ray.records import RewardResult
 from vlaa_ray.rewards.extraction import unboxed
-from vlaa_ray.rewards.grounding import MAX_CHARS, Box, Frame, Size, box_fault, frame_size, iou, read_boxes, to_unit
+from vlaa_ray.rewards.grounding import (
+    MAX_CHARS,
+    Box,
+    Frame,
+    Size,
+    box_fault,
+    frame_size,
+    iou,
+    names_everything,
+    read_boxes,
+    to_unit,
+)
 from vlaa_ray.rewards.matching import best_assignment
 from vlaa_ray.rewards.text import normalised
 from vlaa_ray.rewards.verdicts import invalid, scored, wrong
@@ -51,8 +62,8 @@ def verify_boxes(
 
     An IoU below `threshold` counts as 0; a schedule [[until, threshold], …] takes the first entry whose `until` is
     at least `progress`, the share of the training that is done (V-Triune's dynamic IoU, arXiv 2505.18129, is
-    [[0.1, 0.85], [0.25, 0.95], [1, 0.99]]). An empty gold wants an empty list, or "none". Frames and sizes as in
-    `verify_box`.
+    [[0.1, 0.85], [0.25, 0.95], [1, 0.99]]). An empty gold wants an empty list, or "none". Frames, sizes and what
+    the whole image is worth as in `verify_box`.
     """
     reference = read_labelled(gold)
     if not reference and not (isinstance(gold, list | tuple) and not gold):
@@ -73,7 +84,12 @@ def verify_boxes(
         )
     if not 0 < len(boxes) <= _MAX_BOXES:
         return wrong(answer, f"{len(boxes)} boxes in the answer, expected {len(reference)}")
-    sound = [one for one in boxes if not box_fault(one.box, size)]
+    sound = [
+        one
+        for one in boxes
+        if not box_fault(one.box, size)
+        and not all(names_everything(one.box, size, wanted.box, gold_size) for wanted in reference)
+    ]
     if frame and frame != gold_frame:
         reference = [Labelled(to_unit(one.box, gold_size), one.label) for one in reference]
         sound = [Labelled(to_unit(one.box, size), one.label) for one in sound]

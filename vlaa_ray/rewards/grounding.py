@@ -24,6 +24,7 @@ Frame = Literal["unit", "rel1000", "resized_px", "original_px"]
 _MAX_COORDINATE = 1e9
 MAX_CHARS = 20_000
 _EDGE_TOLERANCE = 1e-6
+_WHOLE, _HALF = 0.98, 0.5  # of the image's area
 _BELOW_ONE = math.nextafter(1.0, 0.0)
 Size = Sequence[float]
 _ANY_SIZE: Size = (math.inf, math.inf)
@@ -54,6 +55,8 @@ def verify_box(
 ) -> RewardResult:
     """The IoU in [0, 1]; 0.0 with a reason for no box, several, or one that is reversed, empty or outside.
 
+    The whole image is worth 0.0 too, unless the gold box fills at least half of it: one needn't look to name it.
+
     `gold_frame` defaults to `frame`. Sizes are (width, height) in pixels: `image_size` of the file,
     `input_size` after the processor's resize; a pixel frame without its size can't be judged.
     """
@@ -73,6 +76,8 @@ def verify_box(
         return wrong(answer, f"{fault}: {list(box)}")
     if box_fault(reference, _ANY_SIZE):
         return wrong(answer, f"the gold box has no area: {list(reference)}")
+    if names_everything(box, size, reference, gold_size):
+        return wrong(answer, "the box is the whole image")
     if frame and frame != gold_frame:
         box, reference = to_unit(box, size), to_unit(reference, gold_size)
     value = iou(box, reference)
@@ -153,6 +158,16 @@ def box_fault(box: Box, size: Size) -> str:
     margin = _EDGE_TOLERANCE * max(width, height)
     inside = min(x1, y1) >= -margin and x2 <= width + margin and y2 <= height + margin
     return "" if inside else "the box reaches outside the image"
+
+
+def names_everything(box: Box, size: Size, gold: Box, gold_size: Size) -> bool:
+    """Whether the answered box is the whole image, and the gold one less than half of it."""
+    return _share(box, size) >= _WHOLE and _share(gold, gold_size) < _HALF
+
+
+def _share(box: Box, size: Size) -> float:
+    """The part of the image that the box covers; 0 where no size is known."""
+    return (box.x2 - box.x1) * (box.y2 - box.y1) / (size[0] * size[1])
 
 
 def to_unit(box: Box, size: Size) -> Box:

@@ -84,6 +84,13 @@ def test_frames_are_converted_and_never_guessed() -> None:
     assert verify_box("[0, 0, 500, 1000]", gold, frame="resized_px", **sizes).value == 0.0
 
 
+def test_the_whole_image_pays_only_where_the_gold_is_large() -> None:
+    assert verify_box("[0, 0, 1, 1]", [0, 0, 0.5, 0.9], frame="unit").value == 0.0
+    assert verify_box("[0, 0, 1000, 999]", [0, 0, 500, 900], frame="rel1000").value == 0.0
+    assert verify_box("[0, 0, 1, 1]", [0, 0, 0.5, 1], frame="unit").value == pytest.approx(0.5)
+    assert verify_box("[0, 0, 0.9, 1]", [0, 0, 0.45, 1], frame="unit").value == pytest.approx(0.5)
+
+
 def test_a_pixel_frame_needs_its_size() -> None:
     assert not verify_box("[0, 0, 1, 1]", [0, 0, 1, 1], frame="resized_px").valid
     assert not verify_box("[0, 0, 1, 1]", [0, 0, 1, 1], frame="original_px", image_size=(0, 5)).valid
