@@ -34,25 +34,30 @@ def read_vlaa_thinking(file: str | Path, image_root: str | Path | None) -> list[
     """
     file = Path(file)
     root = Path(image_root) if image_root else file.parent / "images"
-    return [_prompt(row, number, file, root.resolve()) for number, row in enumerate(_rows(file), start=1)]
+    return [_prompt(row, number, file, root.resolve()) for number, row in enumerate(json_rows(file), start=1)]
 
 
-def _rows(file: Path) -> Iterator[dict[str, Any]]:
+def json_rows(file: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON array or of JSON Lines, in their order; DataError names file and row."""
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"can't read the data: {error}", file=str(file)) from error
-    try:
-        # not splitlines(): JSON strings may hold U+2028 and other line ends of Unicode
-        lines = [text] if text.lstrip().startswith("[") else [line for line in text.split("\n") if line.strip()]
-        values = [json.loads(line) for line in lines]
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"neither a JSON array nor JSON Lines: {error}", file=str(file)) from error
+    # not splitlines(): JSON strings may hold U+2028 and other line ends of Unicode
+    lines = [text] if text.lstrip().startswith("[") else [line for line in text.split("\n") if line.strip()]
+    values = [_parsed(line, file, number) for number, line in enumerate(lines, start=1)]
     rows = values[0] if len(values) == 1 and isinstance(values[0], list) else values
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
             raise DataError("a record must be a JSON object", file=str(file), row=number, got=type(row).__name__)
         yield row
+
+
+def _parsed(line: str, file: Path, number: int) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"neither a JSON array nor JSON Lines: {error}", file=str(file), row=number) from error
 
 
 def _prompt(row: dict[str, Any], number: int, file: Path, root: Path) -> Prompt:

@@ -3,21 +3,21 @@
     rows = score_file("rollouts/step_000016.jsonl", sandbox)
     Console().print(score_table(rows))
 
-A row is a JSON object with `response` (or `completion`, as in a run's rollouts), `gold` and `verifier_type`, and, if
+A row is an object with `response` (or `completion`, as in a run's rollouts), `gold` and `verifier_type`, and, if
 it has them, `verifier_params` and `source`.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vlaa_ray.data.readers import json_rows
 from vlaa_ray.errors import DataError, RewardError
 from vlaa_ray.rewards.sandbox import Item, Sandbox
 
@@ -30,10 +30,10 @@ _MAX_REASONS = 3
 
 
 def score_file(file: str | Path, sandbox: Sandbox) -> list[dict[str, Any]]:
-    """The rows of a JSON Lines file with `reward`, `valid`, `extracted` and `reason`; DataError names file and row."""
+    """The rows of a JSON (Lines) file with `reward`, `valid`, `extracted`, `reason`; DataError names file and row."""
     file = Path(file)
     rows: list[dict[str, Any]] = []
-    numbered = enumerate(_rows(file), start=1)
+    numbered = enumerate(json_rows(file), start=1)
     while batch := list(islice(numbered, _BATCH)):
         items = [_item(row, file, number) for number, row in batch]
         try:
@@ -80,26 +80,6 @@ def _reasons(rows: Sequence[dict[str, Any]]) -> str:
     """The commonest ones, with what differs between rows left out."""
     found = Counter(_NUMBERS.sub("…", row["reason"]) for row in rows if row["reason"])
     return "; ".join(f"{count} × {reason}" for reason, count in found.most_common(_MAX_REASONS))
-
-
-def _rows(file: Path) -> Iterator[dict[str, Any]]:
-    try:
-        with file.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield _object(line, file, number)
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"can't read the responses: {error}", file=str(file), fix="give a JSON Lines file") from error
-
-
-def _object(line: str, file: Path, number: int) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"not JSON: {error}", file=str(file), row=number, fix="one JSON object a line") from error
-    if not isinstance(row, dict):
-        raise DataError("not a JSON object", file=str(file), row=number, got=type(row).__name__)
-    return row
 
 
 def _item(row: dict[str, Any], file: Path, number: int) -> Item:

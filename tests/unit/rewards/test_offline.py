@@ -58,8 +58,8 @@ def test_the_table_counts_and_names_the_reasons(tmp_path, sandbox):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("{not json}\n", "not JSON"),
-        ("[1]\n", "not a JSON object"),
+        ("{not json}\n", "neither a JSON array nor JSON Lines"),
+        ("[1]\n", "must be a JSON object"),
         ({"response": "3", "verifier_type": "digit"}, "lacks a field"),
         ({"response": None, "gold": 3, "verifier_type": "digit"}, "lacks a field"),
         ({"response": "3", "gold": 3, "verifier_type": "cubes"}, "unknown verifier type"),
