@@ -76,8 +76,7 @@ class DataSection(Section):
     image_root: str | None = None
     """Folder that image paths in the files are relative to; nothing outside it is read."""
     verifier_types: tuple[VerifierType, ...] = VERIFIER_TYPES  # type: ignore[assignment]
-    """Only prompts of these types are used (the paper's ablation, table 5). In the built-in data they take turns,
-    and one that is named twice has two."""
+    """Only prompts of these types (the paper's ablation, table 5); one named twice has two turns in built-in data."""
     num_train: int | None = Field(None, ge=1)
     """Use the first so many prompts of `train`; null for all."""
     num_heldout: int | None = Field(None, ge=1)

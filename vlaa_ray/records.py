@@ -13,9 +13,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 PaperType = Literal["digit", "mcq", "math", "iou", "open_ended"]
-VerifierType = PaperType | Literal["boxes", "points", "letters", "number", "text", "list", "yes_no", "ocr"]
+OtherType = Literal["boxes", "points", "letters", "number", "text", "list", "yes_no", "ocr"]
+VerifierType = PaperType | OtherType
 PAPER_TYPES: tuple[str, ...] = get_args(PaperType)
-VERIFIER_TYPES: tuple[str, ...] = (*PAPER_TYPES, *get_args(get_args(VerifierType)[1]))
+VERIFIER_TYPES: tuple[str, ...] = (*PAPER_TYPES, *get_args(OtherType))
 """In the order of tables and curves: the paper's, then the others."""
 
 

@@ -15,20 +15,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vlaa_ray.records import RewardResult
-from vlaa_ray.rewards.extraction import unboxed
+from vlaa_ray.rewards.extraction import MAX_CHARS, unboxed
 from vlaa_ray.rewards.grounding import (
-    MAX_CHARS,
     Box,
     Frame,
     Size,
     box_fault,
-    frame_size,
+    frame_sizes,
     iou,
     names_everything,
     read_boxes,
     to_unit,
 )
-from vlaa_ray.rewards.matching import best_assignment
+from vlaa_ray.rewards.matching import best_total
 from vlaa_ray.rewards.text import normalised
 from vlaa_ray.rewards.verdicts import invalid, scored, wrong
 
@@ -68,20 +67,18 @@ def verify_boxes(
     reference = read_labelled(gold)
     if not reference and not (isinstance(gold, list | tuple) and not gold):
         return invalid(answer, f"gold is not a list of boxes: {str(gold)[:80]!r}")
-    gold_frame = gold_frame or frame
-    size, gold_size = frame_size(frame, image_size, input_size), frame_size(gold_frame, image_size, input_size)
-    if size is None or gold_size is None:
-        return invalid(answer, f"no size (width, height) for the frame {frame if size is None else gold_frame!r}")
+    sizes = frame_sizes(frame, gold_frame, image_size, input_size)
+    if isinstance(sizes, str):
+        return invalid(answer, sizes)
+    size, gold_size = sizes
     fault = next((fault for one in reference if (fault := box_fault(one.box, gold_size))), "")
     if fault:
         return invalid(answer, f"a gold box can't be met: {fault}")
     boxes = read_labelled(unboxed(answer[:MAX_CHARS]))
     if not reference:
-        return (
-            scored(1.0, answer)
-            if _NOTHING.fullmatch(answer[:MAX_CHARS])
-            else wrong(answer, f"{len(boxes)} boxes where there are none")
-        )
+        if _NOTHING.fullmatch(answer[:MAX_CHARS]):
+            return scored(1.0, answer)
+        return wrong(answer, f"{len(boxes)} boxes where there are none")
     if not 0 < len(boxes) <= _MAX_BOXES:
         return wrong(answer, f"{len(boxes)} boxes in the answer, expected {len(reference)}")
     sound = [
@@ -90,11 +87,10 @@ def verify_boxes(
         if not box_fault(one.box, size)
         and not all(names_everything(one.box, size, wanted.box, gold_size) for wanted in reference)
     ]
-    if frame and frame != gold_frame:
+    if frame and gold_frame and frame != gold_frame:
         reference = [Labelled(to_unit(one.box, gold_size), one.label) for one in reference]
         sound = [Labelled(to_unit(one.box, size), one.label) for one in sound]
-    worth = _worth(reference, sound, threshold_at(threshold, progress))
-    total = float(sum(worth[pair] for pair in best_assignment(worth)))
+    total = best_total(_worth(reference, sound, threshold_at(threshold, progress)))
     value = min(1.0, total / (len(reference) + surplus_price * max(0, len(boxes) - len(reference))))
     return scored(value, answer, "" if value == 1.0 else f"{len(boxes)} boxes for {len(reference)}, {total:.3f} in all")
 

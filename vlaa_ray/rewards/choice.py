@@ -11,10 +11,9 @@ import re
 from typing import Any
 
 from vlaa_ray.records import RewardResult
-from vlaa_ray.rewards.extraction import unboxed
+from vlaa_ray.rewards.extraction import MAX_CHARS, unboxed
 from vlaa_ray.rewards.verdicts import invalid, scored, wrong
 
-_MAX_CHARS = 20_000
 _MARKUP = re.compile(r"\\(?:text|mathrm|mathbf|textbf)\s*\{([^{}]*)\}|[*$`]")
 _ALONE = re.compile(r"[\s(\[{<\"']*([A-Za-z])[\s)\]}>\"'.:,。]*")
 # "I" before a small word is the pronoun.
@@ -37,7 +36,7 @@ def verify_choice(answer: str, gold: Any) -> RewardResult:
     target = read_letter(str(gold))
     if target is None:
         return invalid(answer, f"gold names no single option letter: {str(gold)[:80]!r}")
-    letter = read_letter(answer[-_MAX_CHARS:])
+    letter = read_letter(answer[-MAX_CHARS:])
     if letter is None:
         return wrong(answer, "no single option letter in the answer")
     return scored(1.0, answer) if letter == target else wrong(answer, f"{letter} is not {target}")

@@ -17,7 +17,7 @@ from vlaa_ray.rewards.verdicts import invalid, scored, wrong
 _NUMBER = re.compile(r"(?<![\w.])(?:(?<![\w.)])[-\u2212])?\d{1,20}(?:,\d{3})*(?:\.\d{1,20})?(?!\d)")
 _WORDS = "zero one two three four five six seven eight nine ten eleven twelve".split()
 _WORD = re.compile(r"\b(?:" + "|".join(_WORDS) + r")\b", re.IGNORECASE)
-MAX_NUMBERS = 8
+_MAX_NUMBERS = 8
 
 
 def verify_digit(answer: str, gold: Any, *, partial_credit: bool = False) -> RewardResult:
@@ -25,31 +25,40 @@ def verify_digit(answer: str, gold: Any, *, partial_credit: bool = False) -> Rew
 
     With `partial_credit` a miss by d earns max(0, 1 - d / max(1, |gold|)): counts that are nearly right.
     """
-    target = gold_number(gold)
-    if target is None:
-        return invalid(answer, f"gold is not one number: {str(gold)[:80]!r}")
-    numbers = numbers_in(unboxed(answer))
-    if not numbers:
-        return wrong(answer, "no number in the answer")
-    if len(set(numbers)) > MAX_NUMBERS:
-        return wrong(answer, f"{len(set(numbers))} different numbers in the answer")
-    if numbers[-1] == target:
+    read = last_number(answer, gold)
+    if isinstance(read, RewardResult):
+        return read
+    number, target = read
+    if number == target:
         return scored(1.0, answer)
-    reason = f"{numbers[-1]} is not {target}"
+    reason = f"{number} is not {target}"
     if not partial_credit:
         return wrong(answer, reason)
-    return scored(max(0.0, float(1 - abs(numbers[-1] - target) / max(abs(target), Decimal(1)))), answer, reason)
+    return scored(max(0.0, float(1 - abs(number - target) / max(abs(target), Decimal(1)))), answer, reason)
 
 
-def numbers_in(text: str) -> list[Decimal]:
+def last_number(answer: str, gold: Any) -> tuple[Decimal, Decimal] | RewardResult:
+    """(last number of the answer, the gold's number); the verdict where either has none, or the answer too many."""
+    target = _gold_number(gold)
+    if target is None:
+        return invalid(answer, f"gold is not one number: {str(gold)[:80]!r}")
+    numbers = _numbers(unboxed(answer))
+    if not numbers:
+        return wrong(answer, "no number in the answer")
+    if len(set(numbers)) > _MAX_NUMBERS:
+        return wrong(answer, f"{len(set(numbers))} different numbers in the answer")
+    return numbers[-1], target
+
+
+def _numbers(text: str) -> list[Decimal]:
     """The numbers of a text in their order, written in digits or, where there are none, in English words."""
     digits = [Decimal(match.replace(",", "").replace("\u2212", "-")) for match in _NUMBER.findall(text)]
     return digits or [Decimal(_WORDS.index(match.lower())) for match in _WORD.findall(text)]
 
 
-def gold_number(gold: Any) -> Decimal | None:
+def _gold_number(gold: Any) -> Decimal | None:
     """The one number that a gold is, or None."""
     if isinstance(gold, bool) or not isinstance(gold, str | int | float):
         return None
-    numbers = numbers_in(str(gold))
+    numbers = _numbers(str(gold))
     return numbers[0] if len(numbers) == 1 else None

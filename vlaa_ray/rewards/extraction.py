@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+MAX_CHARS = 20_000
+"""As much of a text as a verifier reads."""
 OPEN, CLOSE = "<answer>", "</answer>"
 ExtractionRule = Literal["last", "exactly_one"]
 _BOX = re.compile(r"\\f?boxed\s*(?=\{)|\\fbox\s*(?=\{)")

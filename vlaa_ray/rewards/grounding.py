@@ -17,12 +17,11 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from vlaa_ray.records import RewardResult
-from vlaa_ray.rewards.extraction import unboxed
+from vlaa_ray.rewards.extraction import MAX_CHARS, unboxed
 from vlaa_ray.rewards.verdicts import invalid, scored, wrong
 
 Frame = Literal["unit", "rel1000", "resized_px", "original_px"]
 _MAX_COORDINATE = 1e9
-MAX_CHARS = 20_000
 _EDGE_TOLERANCE = 1e-6
 _WHOLE, _HALF = 0.98, 0.5  # of the image's area
 _BELOW_ONE = math.nextafter(1.0, 0.0)
@@ -63,10 +62,10 @@ def verify_box(
     gold_boxes = _read_gold_text(gold) if isinstance(gold, str) else read_boxes(gold)
     if len(gold_boxes) != 1:
         return invalid(answer, f"gold is not one box x1, y1, x2, y2: {str(gold)[:80]!r}")
-    gold_frame = gold_frame or frame
-    size, gold_size = frame_size(frame, image_size, input_size), frame_size(gold_frame, image_size, input_size)
-    if size is None or gold_size is None:
-        return invalid(answer, f"no size (width, height) for the frame {frame if size is None else gold_frame!r}")
+    sizes = frame_sizes(frame, gold_frame, image_size, input_size)
+    if isinstance(sizes, str):
+        return invalid(answer, sizes)
+    size, gold_size = sizes
     boxes = _read_text(unboxed(answer[:MAX_CHARS]))
     if len(boxes) != 1:
         return wrong(answer, f"{len(boxes)} boxes in the answer, expected 1")
@@ -78,7 +77,7 @@ def verify_box(
         return wrong(answer, f"the gold box has no area: {list(reference)}")
     if names_everything(box, size, reference, gold_size):
         return wrong(answer, "the box is the whole image")
-    if frame and frame != gold_frame:
+    if frame and gold_frame and frame != gold_frame:
         box, reference = to_unit(box, size), to_unit(reference, gold_size)
     value = iou(box, reference)
     return scored(value, answer, "" if value else "the boxes don't overlap")
@@ -134,7 +133,18 @@ def _distinct(boxes: Iterable[Box]) -> list[Box]:
     return list(dict.fromkeys(boxes))
 
 
-def frame_size(frame: Frame | None, image_size: Size | None, input_size: Size | None) -> Size | None:
+def frame_sizes(
+    frame: Frame | None, gold_frame: Frame | None, image_size: Size | None, input_size: Size | None
+) -> tuple[Size, Size] | str:
+    """Width and height of the answer's frame and of the gold's (by default the same); else what is missing."""
+    gold_frame = gold_frame or frame
+    size, gold_size = _size(frame, image_size, input_size), _size(gold_frame, image_size, input_size)
+    if size is None or gold_size is None:
+        return f"no size (width, height) for the frame {frame if size is None else gold_frame!r}"
+    return size, gold_size
+
+
+def _size(frame: Frame | None, image_size: Size | None, input_size: Size | None) -> Size | None:
     """Width and height of the frame; None where a pixel frame has no usable size."""
     if frame is None:
         return _ANY_SIZE

@@ -9,10 +9,9 @@ import re
 from typing import Any
 
 from vlaa_ray.records import RewardResult
-from vlaa_ray.rewards.extraction import unboxed
+from vlaa_ray.rewards.extraction import MAX_CHARS, unboxed
 from vlaa_ray.rewards.verdicts import invalid, scored, wrong
 
-_MAX_CHARS = 20_000
 _RUN = re.compile(r"[\s(\[{<\"'$*]*([A-Z]{1,26})[\s)\]}>\"'$*.]*")
 # "A" and "I" before a small word are an article and a pronoun, unless it joins letters.
 _STANDING = re.compile(r"(?<![A-Za-z'’\\])(?![AI]\s+(?!and\b|or\b)[a-z])([A-Z])(?![A-Za-z'’])")
@@ -27,7 +26,7 @@ def verify_letters(answer: str, gold: Any, *, partial_credit: bool = False) -> R
     target = read_letters("".join(map(str, gold)) if isinstance(gold, list | tuple) else str(gold))
     if not target:
         return invalid(answer, f"gold names no option letters: {str(gold)[:80]!r}")
-    named = read_letters(unboxed(answer[-_MAX_CHARS:]))
+    named = read_letters(unboxed(answer[-MAX_CHARS:]))
     if named == target:
         return scored(1.0, answer)
     reason = f"{''.join(sorted(named)) or 'no letter'} is not {''.join(sorted(target))}"

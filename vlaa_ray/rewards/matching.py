@@ -1,16 +1,15 @@
-"""Which answered thing belongs to which gold one: the assignment that is worth most, whatever their order."""
+"""Answered things matched to gold ones by the assignment that is worth most, whatever their order."""
 
 from __future__ import annotations
 
 import numpy as np
 
 
-def best_assignment(worth: np.ndarray) -> list[tuple[int, int]]:
-    """(row, column) pairs, each row and column once at most, of the largest total worth.
+def best_total(worth: np.ndarray) -> float:
+    """The largest sum of entries of which no two share a row or a column.
 
     worth: [gold, answered], at least 0. The Hungarian method, as scipy has it.
     """
     from scipy.optimize import linear_sum_assignment
 
-    rows, columns = linear_sum_assignment(worth, maximize=True)
-    return list(zip(rows.tolist(), columns.tolist(), strict=True))
+    return float(worth[linear_sum_assignment(worth, maximize=True)].sum())

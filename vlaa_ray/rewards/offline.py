@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -59,9 +59,10 @@ def score_table(rows: Sequence[dict[str, Any]]) -> Table:
     for name in ("responses", "mean", "std", "invalid", "no answer"):
         table.add_column(name, justify="right")
     table.add_column("why less than 1")
-    kinds = sorted({(row["verifier_type"], str(row.get("source") or "")) for row in rows})
-    for kind, source in kinds:
-        mine = [row for row in rows if (row["verifier_type"], str(row.get("source") or "")) == (kind, source)]
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        groups[row["verifier_type"], str(row.get("source") or "")].append(row)
+    for (kind, source), mine in sorted(groups.items()):
         values = [row["reward"] for row in mine if row["valid"]]
         table.add_row(
             kind,

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from vlaa_ray.records import RewardResult
-from vlaa_ray.rewards.extraction import unboxed
-from vlaa_ray.rewards.grounding import MAX_CHARS, NUMBER, Box, Frame, Size, frame_size, read_boxes
-from vlaa_ray.rewards.matching import best_assignment
+from vlaa_ray.rewards.extraction import MAX_CHARS, unboxed
+from vlaa_ray.rewards.grounding import NUMBER, Box, Frame, Size, frame_sizes, read_boxes
+from vlaa_ray.rewards.matching import best_total
 from vlaa_ray.rewards.verdicts import invalid, scored, wrong
 
 Point = tuple[float, float]
@@ -42,10 +42,10 @@ def verify_points(
     """
     if frame is None:
         return invalid(answer, "no frame is named: shares of the image are unknown")
-    size = frame_size(frame, image_size, input_size)
-    gold_size = frame_size(gold_frame or frame, image_size, input_size)
-    if size is None or gold_size is None:
-        return invalid(answer, f"no size (width, height) for the frame {frame if size is None else gold_frame!r}")
+    sizes = frame_sizes(frame, gold_frame, image_size, input_size)
+    if isinstance(sizes, str):
+        return invalid(answer, sizes)
+    size, gold_size = sizes
     boxes = read_boxes(gold)
     targets: Sequence[Box | Point] = boxes or _read_points(gold)
     if not targets or not all(math.isfinite(value) for target in targets for value in target):
@@ -57,7 +57,7 @@ def verify_points(
     for row, target in enumerate(targets):
         for column, point in enumerate(points):
             worth[row, column] = _worth(_scaled(target, gold_size), _scaled(point, size), radius)
-    total = float(sum(worth[pair] for pair in best_assignment(worth)))
+    total = best_total(worth)
     value = min(1.0, total / max(len(targets), len(points)))
     return scored(value, answer, "" if value == 1.0 else f"{len(points)} points for {len(targets)}, {total:.3f} in all")
 

@@ -82,8 +82,8 @@ class Outcome:
 def probe_prompts(prompts: Sequence[Prompt], sandbox: Sandbox) -> list[Outcome]:
     """What every probe earns on the prompts, by verifier type; prompts whose gold can't be judged are left out."""
     by_type: dict[str, list[Prompt]] = defaultdict(list)
-    for index in range(len(prompts)):
-        by_type[prompts[index].verifier_type].append(prompts[index])
+    for prompt in prompts:  # the built-in ones are made as they are asked for
+        by_type[prompt.verifier_type].append(prompt)
     return [_outcome(kind, by_type[kind], sandbox) for kind in sorted(by_type)]
 
 

@@ -17,7 +17,7 @@ from vlaa_ray.records import RewardResult
 from vlaa_ray.rewards.boxes import verify_boxes
 from vlaa_ray.rewards.choice import verify_choice
 from vlaa_ray.rewards.digit import verify_digit
-from vlaa_ray.rewards.extraction import extract_answer
+from vlaa_ray.rewards.extraction import MAX_CHARS, extract_answer
 from vlaa_ray.rewards.grounding import verify_box
 from vlaa_ray.rewards.letters import verify_letters
 from vlaa_ray.rewards.number import verify_number
@@ -29,7 +29,6 @@ from vlaa_ray.rewards.verdicts import invalid, wrong
 Verifier = Callable[..., RewardResult]
 """Called as `verifier(answer, gold, **params)`; never raises on any answer or gold."""
 
-MAX_CHARS = 20_000
 MAX_DEPTH = 50
 MAX_DIGITS = 1_000
 NO_ANSWER = "no complete <answer>…</answer>"

@@ -11,10 +11,9 @@ import unicodedata
 from typing import Any
 
 from vlaa_ray.records import RewardResult
-from vlaa_ray.rewards.extraction import unboxed
+from vlaa_ray.rewards.extraction import MAX_CHARS, unboxed
 from vlaa_ray.rewards.verdicts import invalid, scored, wrong
 
-_MAX_CHARS = 20_000
 _ARTICLE = re.compile(r"\b(?:a|an|the)\b\s*")
 # Signs at the ends say nothing, but "-3" is not "3", and "1.5" not "15": inside they stay.
 _ENDS = " \t\n.,;:!?\"'`*“”‘’()[]{}<>"
@@ -32,7 +31,7 @@ def verify_text(answer: str, gold: Any, *, exact: bool = False) -> RewardResult:
     if not golds:
         return invalid(answer, f"gold is not text: {str(gold)[:80]!r}")
     form = str.strip if exact else normalised
-    text = form(unboxed(answer[:_MAX_CHARS]))
+    text = form(unboxed(answer[:MAX_CHARS]))
     if text in {form(one) for one in golds}:
         return scored(1.0, answer)
     return wrong(answer, f"not {golds[0][:80]!r}" if text else "no text in the answer")
@@ -49,8 +48,8 @@ def verify_ocr(answer: str, gold: Any, *, least: float = 0.0) -> RewardResult:
     golds = _texts(gold)
     if not golds:
         return invalid(answer, f"gold is not text: {str(gold)[:80]!r}")
-    text = _evened(answer[:_MAX_CHARS])
-    value = max(Levenshtein.normalized_similarity(text, _evened(one[:_MAX_CHARS])) for one in golds)
+    text = _evened(answer[:MAX_CHARS])
+    value = max(Levenshtein.normalized_similarity(text, _evened(one[:MAX_CHARS])) for one in golds)
     if value < least:
         return wrong(answer, f"similarity {value:.2f} is below {least:g}")
     return scored(value, answer, "" if value else "no character in common")
@@ -61,7 +60,7 @@ def verify_yes_no(answer: str, gold: Any) -> RewardResult:
     target = _yes_or_no(str(gold)) if isinstance(gold, str | bool) else None
     if target is None:
         return invalid(answer, f"gold says neither yes nor no: {str(gold)[:80]!r}")
-    said = _yes_or_no(unboxed(answer[:_MAX_CHARS]))
+    said = _yes_or_no(unboxed(answer[:MAX_CHARS]))
     if said is None:
         return wrong(answer, "the answer doesn't say yes or no, or says both")
     return scored(1.0, answer) if said == target else wrong(answer, "yes and no are swapped")
@@ -76,7 +75,7 @@ def verify_list(answer: str, gold: Any) -> RewardResult:
     reference = {normalised(str(item)) for item in items} - {""}
     if not reference:
         return invalid(answer, f"gold is not a list: {str(gold)[:80]!r}")
-    given = [item for item in map(normalised, _items(unboxed(answer[:_MAX_CHARS]))) if item]
+    given = [item for item in map(normalised, _items(unboxed(answer[:MAX_CHARS]))) if item]
     if not 0 < len(given) <= _MAX_ITEMS:
         return wrong(answer, f"{len(given)} items in the answer, expected {len(reference)}")
     common = len(reference & set(given))
