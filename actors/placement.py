@@ -15,7 +15,7 @@ from ray.util.placement_group import PlacementGroup, placement_group, remove_pla
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from actors.reaper import start_reaper
-from vlaa_ray.config import RunConfig, SftConfig
+from vlaa_ray.config import AnyConfig
 from vlaa_ray.errors import PlacementError
 from vlaa_ray.placement import Placement
 
@@ -23,7 +23,7 @@ _REPORT_EVERY_S = 30.0
 _POLL_S = 0.1
 
 
-def start_ray(config: RunConfig | SftConfig, plan: Placement) -> None:
+def start_ray(config: AnyConfig, plan: Placement) -> None:
     """Join the cluster of the Ray job that this process is in; else the config's, or start a Ray of our own.
 
     Our own gets as many logical CPUs as the plan asks for, so that a small machine runs the roles in turns.

@@ -17,7 +17,7 @@ import vlaa_ray
 from vlaa_ray.errors import ConfigError, VlaaRayError
 
 if TYPE_CHECKING:
-    from vlaa_ray.config import RunConfig, SftConfig
+    from vlaa_ray.config import AnyConfig, RunConfig, SupervisedConfig
 
 app = typer.Typer(
     name="vlaa-ray",
@@ -63,11 +63,15 @@ def sft(config: ConfigFile, overrides: Overrides = None, resume: Resume = "auto"
     """Train on worked answers (supervised), with Ray Train."""
     from vlaa_ray.config import SftConfig, load_config
 
-    loaded = load_config(config, overrides or [], SftConfig)
-    _require_own_actors()
-    from actors.sft import run_sft
+    _train_supervised(load_config(config, overrides or [], SftConfig), resume)
 
-    run_sft(loaded, resume)
+
+@app.command("reward-model")
+def reward_model(config: ConfigFile, overrides: Overrides = None, resume: Resume = "auto") -> None:
+    """Train a reward model on pairs of answers, with Ray Train."""
+    from vlaa_ray.config import RewardModelConfig, load_config
+
+    _train_supervised(load_config(config, overrides or [], RewardModelConfig), resume)
 
 
 @app.command("config")
@@ -181,6 +185,13 @@ def main(args: list[str] | None = None) -> int:
     return 0
 
 
+def _train_supervised(config: SupervisedConfig, resume: str) -> None:
+    _require_own_actors()
+    from actors.supervised import run_supervised
+
+    run_supervised(config, resume)
+
+
 def _plan(config: RunConfig) -> None:
     from rich.console import Console
 
@@ -209,18 +220,17 @@ def _print_report(run_dir: Path) -> None:
     console.print(f"Report: {path}", soft_wrap=True, highlight=False)
 
 
-def _load(file: Path, overrides: list[str]) -> RunConfig | SftConfig:
-    """The config in `file`; one with a section `sft` is a supervised run."""
+def _load(file: Path, overrides: list[str]) -> AnyConfig:
+    """The config in `file`, of whatever kind of run."""
     import yaml
 
-    from vlaa_ray.config import RunConfig, SftConfig, load_config
+    from vlaa_ray.config import config_kind, load_config
 
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError):
         values = None  # load_config says what is wrong
-    supervised = isinstance(values, dict) and "sft" in values
-    return load_config(file, overrides, SftConfig) if supervised else load_config(file, overrides, RunConfig)
+    return load_config(file, overrides, config_kind(values))
 
 
 def _require_own_actors() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -266,6 +266,7 @@ class RaySection(Section):
 class RunConfig(Section):
     """A GRPO run: `vlaa-ray train --config FILE`."""
 
+    command: ClassVar[str] = "train"
     run: RunSection
     model: ModelSection
     data: DataSection = DataSection()
@@ -309,18 +310,18 @@ class RunConfig(Section):
 
 class SftSection(Section):
     samples_per_step: int = Field(64, ge=1)
+    """Prompts, or pairs of answers where a reward model is trained."""
     max_prompt_tokens: int = Field(1024, ge=1)
     max_completion_tokens: int = Field(1024, ge=1)
     """Longer answers are dropped and counted, never cut."""
 
 
-class SftConfig(Section):
-    """A supervised run: `vlaa-ray sft --config FILE`."""
+class SupervisedConfig(Section):
+    """What runs on written answers have in common; `limits` is the section of the kind."""
 
     run: RunSection
     model: ModelSection
     data: DataSection = DataSection()
-    sft: SftSection = SftSection()
     learner: LearnerSection = LearnerSection()
     checkpoint: CheckpointSection = CheckpointSection()
     eval: EvalSection = EvalSection()
@@ -328,6 +329,50 @@ class SftConfig(Section):
     tracking: TrackingSection = TrackingSection()
     ray: RaySection = RaySection()
 
+    @property
+    def limits(self) -> SftSection:
+        raise NotImplementedError
+
+
+class SftConfig(SupervisedConfig):
+    """A supervised run: `vlaa-ray sft --config FILE`."""
+
+    command: ClassVar[str] = "sft"
+    sft: SftSection = SftSection()
+
+    @property
+    def limits(self) -> SftSection:
+        return self.sft
+
+
+class RewardModelSection(SftSection):
+    center_coefficient: float = Field(0.01, ge=0)
+    """Weight of the term that keeps scores around 0."""
+
+
+class RewardModelConfig(SupervisedConfig):
+    """A reward model's training on pairs of answers: `vlaa-ray reward-model --config FILE`."""
+
+    command: ClassVar[str] = "reward-model"
+    reward_model: RewardModelSection = RewardModelSection()
+
+    @property
+    def limits(self) -> RewardModelSection:
+        return self.reward_model
+
+    @model_validator(mode="after")
+    def _whole_pairs(self) -> RewardModelConfig:
+        limits = self.reward_model
+        row = limits.max_prompt_tokens + 2 * limits.max_completion_tokens
+        if self.learner.micro_batch_tokens < row:
+            raise ValueError(
+                f"learner.micro_batch_tokens ({self.learner.micro_batch_tokens}) can't hold a prompt and two answers "
+                f"(reward_model.max_prompt_tokens + 2 x reward_model.max_completion_tokens = {row})"
+            )
+        return self
+
+
+AnyConfig = RunConfig | SupervisedConfig
 
 Config = TypeVar("Config", bound=Section)
 
@@ -356,6 +401,14 @@ def load_config(
     except ValidationError as error:
         problems = "\n".join(f"  - {_describe(problem, kind)}" for problem in error.errors())
         raise ConfigError(f"{error.error_count()} problem(s) in the config:\n{problems}\n", file=str(path)) from None
+
+
+def config_kind(values: Any) -> type[RunConfig | SftConfig | RewardModelConfig]:
+    """What kind of run the values of a config file describe: a section `sft` or `reward_model` says so."""
+    sections = values if isinstance(values, dict) else {}
+    if "reward_model" in sections:
+        return RewardModelConfig
+    return SftConfig if "sft" in sections else RunConfig
 
 
 def dump_config(config: Section) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from vlaa_ray.buffer import GroupBuffer
 from vlaa_ray.config import RunConfig
-from vlaa_ray.data.dataset import PromptOrder
+from vlaa_ray.data.dataset import SeededOrder
 from vlaa_ray.errors import CheckpointError, DataError, LearnerError, RewardError
 from vlaa_ray.learner.plan import group_has_variance, optimizer_steps, with_advantages
 from vlaa_ray.metrics import reward_metrics
@@ -58,7 +58,7 @@ async def train(
         run.log(0, await _evaluate(config, heldout, roles, run) | {"weight_version": 0}, [])
     elif metrics:  # of a step whose evaluation was interrupted
         run.log(step, metrics | await _evaluate_if_due(step, config, heldout, roles, run), [])
-    buffer = _start_buffer(config, PromptOrder(prompts, config.run.seed), position, roles)
+    buffer = _start_buffer(config, SeededOrder(prompts, config.run.seed), position, roles)
     saved = logged = step
     clock = _Clock()
     try:
@@ -130,7 +130,7 @@ async def _save_if_possible(step: int, position: int, roles: Roles, run: Run) ->
     return step
 
 
-def _start_buffer(config: RunConfig, order: PromptOrder, position: int, roles: Roles) -> GroupBuffer:
+def _start_buffer(config: RunConfig, order: SeededOrder[Prompt], position: int, roles: Roles) -> GroupBuffer:
     rollout = config.rollout
 
     async def make_group(position: int) -> Group:

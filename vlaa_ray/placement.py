@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vlaa_ray.config import RunConfig, SftConfig
+from vlaa_ray.config import AnyConfig, RewardModelConfig, RunConfig
 from vlaa_ray.errors import ModelError
 from vlaa_ray.models.paths import local_path
 
@@ -98,7 +98,7 @@ class ParameterCount:
         return self.vision + self.merger + self.text
 
 
-def plan(config: RunConfig | SftConfig) -> Placement:
+def plan(config: AnyConfig) -> Placement:
     """The bundles of every role of the run."""
     learner = config.learner
     bundles = {"learner": [_bundle(learner.cpus_per_rank, learner.gpus_per_rank)] * learner.num_ranks}
@@ -145,7 +145,7 @@ def count_parameters(model_config: dict[str, Any]) -> ParameterCount:
     )
 
 
-def memory_estimate(config: RunConfig | SftConfig, model_config: dict[str, Any]) -> list[MemoryRow]:
+def memory_estimate(config: AnyConfig, model_config: dict[str, Any]) -> list[MemoryRow]:
     """Bytes of every item in one process of each role; sum the rows of a role for its peak.
 
     GPU engines take `rollout.gpu_memory_share` of their GPU whatever the model: `kv_bytes_per_token` tells what
@@ -173,7 +173,7 @@ def kv_bytes_per_token(model_config: dict[str, Any], dtype: str) -> int:
     return int(2 * text["num_hidden_layers"] * text["num_key_value_heads"] * head * _BYTES[dtype])
 
 
-def _learner_rows(config: RunConfig | SftConfig, model_config: dict[str, Any]) -> list[MemoryRow]:
+def _learner_rows(config: AnyConfig, model_config: dict[str, Any]) -> list[MemoryRow]:
     """ZeRO 1 shares out the optimizer states over the ranks, 2 the gradients too, 3 also the weights."""
     learner, size = config.learner, _BYTES[config.model.dtype]
     count, stage = count_parameters(model_config), learner.zero_stage
@@ -200,12 +200,13 @@ def _learner_rows(config: RunConfig | SftConfig, model_config: dict[str, Any]) -
     return rows
 
 
-def _activation_bytes(config: RunConfig | SftConfig, model_config: dict[str, Any]) -> int:
+def _activation_bytes(config: AnyConfig, model_config: dict[str, Any]) -> int:
     """What backward needs of the largest micro-batch: tokens, image patches, the mask and one chunk of logits."""
     text, vision = _text(model_config), model_config["vision_config"]
     size, tokens = _BYTES[config.model.dtype], config.learner.micro_batch_tokens
-    limits = config.rollout if isinstance(config, RunConfig) else config.sft
-    samples = config.rollout.group_size if isinstance(config, RunConfig) else 1
+    limits = config.rollout if isinstance(config, RunConfig) else config.limits
+    side_by_side = 2 if isinstance(config, RewardModelConfig) else 1
+    samples = config.rollout.group_size if isinstance(config, RunConfig) else side_by_side
     row = min(tokens, limits.max_prompt_tokens + samples * limits.max_completion_tokens)
     image = min(config.model.max_pixels // 784, limits.max_prompt_tokens)
     patches = 4 * image * max(1, tokens // row)

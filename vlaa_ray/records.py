@@ -54,6 +54,15 @@ class Prompt:
     """A worked answer (`<think>…</think><answer>…</answer>`), where the data has one: what SFT trains on."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Preference:
+    """Two answers to a prompt, of which `chosen` is the better: what reward models learn from."""
+
+    prompt: Prompt
+    chosen: str
+    rejected: str
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Completion:
     """One sampled answer, token by token as the engine made it; never tokenised again."""

@@ -32,7 +32,7 @@ from typing import Any, Literal
 import yaml
 
 from vlaa_ray.checkpoints import CONFIG, MANIFEST, Checkpoint, CheckpointStore, write_durable
-from vlaa_ray.config import RunConfig, SftConfig, dump_config
+from vlaa_ray.config import AnyConfig, config_kind, dump_config
 from vlaa_ray.errors import CheckpointError, ConfigError, RunInterrupted, VlaaRayError
 
 Resume = Literal["auto", "never"] | str | Path
@@ -51,7 +51,7 @@ _HARMLESS = tuple(f"{section}.{key}" for section, keys in _HARMLESS_KEYS.items()
 log = logging.getLogger(__name__)
 
 
-def run_in_folder(config: RunConfig | SftConfig, resume: Resume, body: Callable[[RunFolder], None]) -> None:
+def run_in_folder(config: AnyConfig, resume: Resume, body: Callable[[RunFolder], None]) -> None:
     """Do the run that `body` is in its folder, which says how it ended; nothing if it has finished before."""
     folder = RunFolder.open(config, resume)
     if folder.finished:
@@ -72,7 +72,7 @@ class RunFolder:
     training since that checkpoint to (old, new).
     """
 
-    def __init__(self, config: RunConfig | SftConfig, lock: int) -> None:
+    def __init__(self, config: AnyConfig, lock: int) -> None:
         self.path = run_path(config)
         self.log_dir = self.path / "logs"
         self.checkpoints = _store(config)
@@ -83,7 +83,7 @@ class RunFolder:
         self._facts: dict[str, Any] = {}
 
     @classmethod
-    def open(cls, config: RunConfig | SftConfig, resume: Resume = "auto", *, command: str | None = None) -> RunFolder:
+    def open(cls, config: AnyConfig, resume: Resume = "auto", *, command: str | None = None) -> RunFolder:
         """The folder of `config.run`, made if need be; CheckpointError or ConfigError if the run can't go on there.
 
         resume: "auto" continues from the newest checkpoint that verifies, or starts; "never" refuses a folder with
@@ -118,7 +118,7 @@ class RunFolder:
         interrupted = isinstance(error, RunInterrupted | KeyboardInterrupt)
         self._end("interrupted" if interrupted else "failed", _describe(error))
 
-    def _start(self, config: RunConfig | SftConfig, resume: Resume, command: str) -> None:
+    def _start(self, config: AnyConfig, resume: Resume, command: str) -> None:
         before = read_run(self.path)
         self._refuse_other_kind(config)
         self.finished = resume == "auto" and _nothing_left(before, config.run.num_steps)
@@ -182,7 +182,7 @@ class RunFolder:
                 raise CheckpointError(message, folder=str(self.path), asked=str(chosen.path), fix=fix)
         return chosen
 
-    def _warn_of_changes(self, config: RunConfig | SftConfig, stored: Path) -> None:
+    def _warn_of_changes(self, config: AnyConfig, stored: Path) -> None:
         changes = config_changes(stored, config)
         steps = changes.pop("run.num_steps", None)
         if steps:
@@ -192,11 +192,11 @@ class RunFolder:
             lines = "".join(f"\n  {key}: {old!r} -> {new!r}" for key, (old, new) in self.config_changes.items())
             log.warning("the config differs from %s in what is trained:%s", stored, lines)
 
-    def _refuse_other_kind(self, config: RunConfig | SftConfig) -> None:
+    def _refuse_other_kind(self, config: AnyConfig) -> None:
         stored = _load_yaml(self.path / CONFIG)
-        if stored and ("sft" in stored) != isinstance(config, SftConfig):
-            kind = "supervised" if "sft" in stored else "GRPO"
-            raise ConfigError(f"the folder holds a {kind} run", folder=str(self.path), fix="choose another run.name")
+        if stored and (kind := config_kind(stored)) is not type(config):
+            message = f"the folder holds a run of vlaa-ray {kind.command}"
+            raise ConfigError(message, folder=str(self.path), fix="choose another run.name")
 
     def _end(self, state: str, error: dict[str, Any] | None) -> None:
         if self._lock < 0:  # ended before: the first cause stands
@@ -220,7 +220,7 @@ class RunFolder:
             self._lock = -1
 
 
-def run_path(config: RunConfig | SftConfig) -> Path:
+def run_path(config: AnyConfig) -> Path:
     """Where the run's folder is: `run.dir`/`run.name`, absolute."""
     return (Path(config.run.dir) / config.run.name).absolute()
 
@@ -234,7 +234,7 @@ def read_run(path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def config_changes(stored: Path, config: RunConfig | SftConfig) -> dict[str, tuple[Any, Any]]:
+def config_changes(stored: Path, config: AnyConfig) -> dict[str, tuple[Any, Any]]:
     """{key: (old, new)} between a stored config.yaml and `config`; empty if nothing is stored."""
     old = _flatten(_load_yaml(stored))
     new = _flatten(config.model_dump(mode="json"))
@@ -243,7 +243,7 @@ def config_changes(stored: Path, config: RunConfig | SftConfig) -> dict[str, tup
     return {key: (old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}
 
 
-def _store(config: RunConfig | SftConfig) -> CheckpointStore:
+def _store(config: AnyConfig) -> CheckpointStore:
     return CheckpointStore(run_path(config) / "checkpoints", config.checkpoint.keep, config=dump_config(config))
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from common import CONFIG, WARM_UP_STEPS, median, show, steady, train, without_evaluation
 
 from vlaa_ray.config import RunConfig, load_config
-from vlaa_ray.data.dataset import PromptOrder, open_dataset
+from vlaa_ray.data.dataset import SeededOrder, open_dataset
 from vlaa_ray.records import Prompt, Sampled
 from vlaa_ray.roles import request_seed
 
@@ -58,7 +58,7 @@ async def bare_sampling(config: RunConfig, steps: range) -> tuple[list[list[tupl
     chat = ChatFormat(processor, model_config, config.model.system_prompt)
     banned = banned_token_ids(processor.tokenizer, model_config)
     engine = await RolloutEngine.start(config.model, config.rollout, path, banned_token_ids=banned)
-    order = PromptOrder(open_dataset(config.data.train, config.data, config.data.num_train), config.run.seed)
+    order = SeededOrder(open_dataset(config.data.train, config.data, config.data.num_train), config.run.seed)
     size = config.rollout.prompts_per_step
 
     async def sample(prompt: Prompt, step: int) -> Sampled:
@@ -90,9 +90,9 @@ def bare_learning(config: RunConfig, steps: list[list[tuple[Prompt, Sampled]]]) 
 
     from vlaa_ray.data.chat import ChatFormat
     from vlaa_ray.data.packing import Row, collate, micro_batches, split_rows
-    from vlaa_ray.learner.core import packing_tools
     from vlaa_ray.models.loading import banned_token_ids, load_model, load_processor
     from vlaa_ray.models.logprobs import Policy
+    from vlaa_ray.models.packing import packing_tools
 
     torch.set_num_threads(config.learner.num_threads or int(config.learner.cpus_per_rank))
     model, processor = load_model(config.model), load_processor(config.model)

@@ -17,7 +17,7 @@ from vlaa_ray.errors import CheckpointError, LearnerError, RunInterrupted
 
 ROOT = Path(__file__).parents[2]
 CONFIG_3B = str(ROOT / "configs" / "vlaa_thinker_3b.yaml")
-COMMANDS = ["train", "sft", "config", "report", "submit", "doctor"]
+COMMANDS = ["train", "sft", "reward-model", "score", "probe", "config", "report", "submit", "doctor"]
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def calls(monkeypatch) -> list:
         monkeypatch.setitem(sys.modules, name, made)
 
     module("actors.driver", run_training=lambda *args: given.append(("train", *args)))
-    module("actors.sft", run_sft=lambda *args: given.append(("sft", *args)))
+    module("actors.supervised", run_supervised=lambda *args: given.append((args[0].command, *args)))
     module("actors.submit", submit=lambda *args: given.append(("submit", *args)) or 5)
     module(
         "vlaa_ray.report",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vlaa_ray.config import PAPER_SYSTEM_PROMPT, RunConfig, SftConfig, dump_config, load_config
+from vlaa_ray.config import PAPER_SYSTEM_PROMPT, RunConfig, SupervisedConfig, config_kind, dump_config, load_config
 from vlaa_ray.dry_run import by_role, examine, failed
 from vlaa_ray.placement import GIB, plan
 
@@ -16,9 +16,8 @@ FILES = sorted(FOLDER.glob("*.yaml"))
 PAPERS = [FOLDER / "vlaa_thinker_3b.yaml", FOLDER / "vlaa_thinker_7b.yaml"]
 
 
-def load(file: Path) -> RunConfig | SftConfig:
-    supervised = "sft" in yaml.safe_load(file.read_text())
-    return load_config(file, kind=SftConfig) if supervised else load_config(file)
+def load(file: Path) -> RunConfig | SupervisedConfig:
+    return load_config(file, kind=config_kind(yaml.safe_load(file.read_text())))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -32,8 +31,7 @@ def test_every_config_loads_reloads_and_plans(file: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_header_names_its_own_command_and_hardware(file: Path) -> None:
     header = "".join(line for line in file.read_text().splitlines(keepends=True) if line.startswith("#"))
-    command = "sft" if isinstance(load(file), SftConfig) else "train"
-    assert f"vlaa-ray {command} --config configs/{file.name}" in header
+    assert f"vlaa-ray {load(file).command} --config configs/{file.name}" in header
     assert "Hardware:" in header
 
 

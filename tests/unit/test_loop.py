@@ -254,9 +254,9 @@ async def test_a_run_whose_model_can_not_be_saved_fails(tmp_path):
 
 
 def world_order(world, position):
-    from vlaa_ray.data.dataset import PromptOrder
+    from vlaa_ray.data.dataset import SeededOrder
 
-    return PromptOrder(world.prompts, world.config.run.seed)[position]
+    return SeededOrder(world.prompts, world.config.run.seed)[position]
 
 
 @pytest.mark.parametrize("max_staleness", [0, 1, 2])

@@ -10,6 +10,8 @@ from vlaa_ray.errors import DataError
 from vlaa_ray.models.families import family_of
 from vlaa_ray.records import ImageRef, Prompt
 
+_MARK = "the answer"
+
 
 class ChatFormat:
     """The checkpoint's chat template with the run's system prompt, and its arithmetic of image tokens."""
@@ -66,6 +68,13 @@ class ChatFormat:
         self._refuse_control_tokens(text, "the solution")
         ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return np.asarray([*ids, self.tokenizer.eos_token_id], dtype=np.int32)
+
+    def turn_token_ids(self, text: str) -> np.ndarray:
+        """[C] int32: an answer with all that the template puts behind it; DataError as for prompts."""
+        self._refuse_control_tokens(text, "the answer")
+        messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _MARK}]
+        turn_end = self._processor.apply_chat_template(messages, tokenize=False).partition(_MARK)[2]
+        return np.asarray(self.tokenizer(text + turn_end, add_special_tokens=False)["input_ids"], dtype=np.int32)
 
     def _refuse_control_tokens(self, text: str, what: str, **facts: str) -> None:
         for token in self._control:

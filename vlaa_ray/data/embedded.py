@@ -32,8 +32,10 @@ _HELDOUT_DIGITS = 360  # of the 1,797, the last ones: scikit-learn's order group
 _CANVAS_PX, _CELL_PX = 56, 28
 _GLYPH_SCALE = 3  # of 8 x 8 pixels
 _LETTERS = "ABCD"
-_COLOURS = ("red", "blue", "green", "yellow", "black", "gray", "teal", "brown")
-_SHAPES = ("circle", "rectangle", "triangle")
+COLOURS = ("red", "blue", "green", "yellow", "black", "gray", "teal", "brown")
+SHAPES = ("circle", "rectangle", "triangle")
+_VERTICAL, _HORIZONTAL = ("top", "middle", "bottom"), ("left", "center", "right")
+PLACES = tuple(f"{vertical} {horizontal}" for vertical in _VERTICAL for horizontal in _HORIZONTAL)
 
 
 class EmbeddedData(Sequence[Prompt]):
@@ -70,9 +72,15 @@ def _make(split: Split, kind: VerifierType, number: int) -> Prompt:
         verifier_type=kind,
         source=source,
         images=(task.image,),
-        verifier_params={"frame": "unit"} if kind == "iou" else {},
+        verifier_params=_verifier_params(kind, task),
         solution=task.careful_solution if careful else task.hasty_solution,
     )
+
+
+def _verifier_params(kind: VerifierType, task: _Task) -> dict[str, str]:
+    if kind == "iou":
+        return {"frame": "unit"}
+    return {"reference": task.coarse} if kind == "open_ended" and task.coarse else {}
 
 
 @dataclass(frozen=True)
@@ -229,9 +237,9 @@ def _shape_index(split: Split) -> tuple[tuple[Path, str, str], ...]:
     shapes: dict[int, str] = {}
     colours: dict[int, str] = {}
     for answer, image_id in zip(answers, ids, strict=True):
-        if answer in _SHAPES:
+        if answer in SHAPES:
             shapes[image_id] = answer
-        elif answer in _COLOURS:
+        elif answer in COLOURS:
             colours[image_id] = answer
     del questions
     return tuple((Path(paths[i]), shapes[i], colours[i]) for i in sorted(paths) if i in shapes and i in colours)
@@ -246,18 +254,18 @@ def _pick_shape(split: Split, rng: np.random.Generator) -> _Shape:
     background = np.median(pixels.reshape(-1, 3), axis=0)
     rows, columns = np.nonzero(np.abs(pixels - background).sum(axis=2) > 60)
     left, top, right, bottom = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
-    vertical = ("top", "middle", "bottom")[int((top + bottom) / 2 / size * 3)]
-    horizontal = ("left", "center", "right")[int((left + right) / 2 / size * 3)]
+    vertical = _VERTICAL[int((top + bottom) / 2 / size * 3)]
+    horizontal = _HORIZONTAL[int((left + right) / 2 / size * 3)]
     image = ImageRef.from_bytes(data, width_px=size, height_px=size)
     return _Shape(image, shape, colour, _box_text(left, top, right, bottom, size), f"{vertical} {horizontal}")
 
 
 def _choose_colour(split: Split, rng: np.random.Generator) -> _Task:
-    return replace(_choice(_pick_shape(split, rng), "colour", _COLOURS, rng), careful_share=0.7)
+    return replace(_choice(_pick_shape(split, rng), "colour", COLOURS, rng), careful_share=0.7)
 
 
 def _choose_shape(split: Split, rng: np.random.Generator) -> _Task:
-    return _choice(_pick_shape(split, rng), "shape", _SHAPES, rng)
+    return _choice(_pick_shape(split, rng), "shape", SHAPES, rng)
 
 
 def _choice(

@@ -60,7 +60,7 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class PackingTools:
-    """What the model's family brings to packing; made by `learner.core.packing_tools`."""
+    """What the model's family brings to packing; made by `models.packing.packing_tools`."""
 
     image_token_id: int
     pixels: Callable[[Sequence[ImageRef]], tuple[torch.Tensor, torch.Tensor]]

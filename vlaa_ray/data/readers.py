@@ -10,7 +10,7 @@ from typing import Any
 
 from vlaa_ray.data.images import reference
 from vlaa_ray.errors import DataError
-from vlaa_ray.records import VERIFIER_TYPES, Prompt, VerifierType
+from vlaa_ray.records import VERIFIER_TYPES, Preference, Prompt, VerifierType
 
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _TYPE_OF_SOURCE: dict[str, VerifierType] = {
@@ -35,6 +35,20 @@ def read_vlaa_thinking(file: str | Path, image_root: str | Path | None) -> list[
     file = Path(file)
     root = Path(image_root) if image_root else file.parent / "images"
     return [_prompt(row, number, file, root.resolve()) for number, row in enumerate(json_rows(file), start=1)]
+
+
+def read_preferences(file: str | Path, image_root: str | Path | None) -> list[Preference]:
+    """The pairs of a file with `image`, `question`, `chosen` and `rejected`; DataError names file and row."""
+    file = Path(file)
+    root = (Path(image_root) if image_root else file.parent / "images").resolve()
+    pairs = []
+    for number, row in enumerate(json_rows(file), start=1):
+        chosen, rejected = row.get("chosen"), row.get("rejected")
+        if not (isinstance(chosen, str) and isinstance(rejected, str)):
+            raise DataError("a pair needs two texts", file=str(file), row=number, expected="chosen, rejected")
+        prompt = _prompt({"verifier_type": "open_ended", **row, "gt": chosen}, number, file, root)
+        pairs.append(Preference(prompt=prompt, chosen=chosen, rejected=rejected))
+    return pairs
 
 
 def json_rows(file: Path) -> Iterator[dict[str, Any]]:

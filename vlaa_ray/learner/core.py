@@ -1,6 +1,7 @@
 """What every kind of training shares: rows in, gradients added up, one optimizer step, weights out.
 
-GRPO (`learner.learner`) and SFT (`learner.supervised`) differ only in their rows and their loss.
+GRPO (`learner.learner`), SFT (`learner.supervised`) and reward models (`learner.preference`) differ only in their
+rows, in the module around the model and in their loss.
 """
 
 from __future__ import annotations
@@ -17,24 +18,24 @@ from safetensors import SafetensorError
 
 from vlaa_ray.config import LearnerSection, ModelSection
 from vlaa_ray.data.chat import ChatFormat
-from vlaa_ray.data.images import load
-from vlaa_ray.data.packing import Batch, PackingTools, Row, collate, micro_batches, num_score_chunks, split_rows
+from vlaa_ray.data.packing import Batch, Row, collate, micro_batches, num_score_chunks, split_rows
 from vlaa_ray.errors import CheckpointError
 from vlaa_ray.learner.deepspeed import DeepSpeedEngine
-from vlaa_ray.models.loading import banned_token_ids, load_model, load_processor
-from vlaa_ray.models.logprobs import Policy
-from vlaa_ray.records import ImageRef
+from vlaa_ray.models.loading import load_model, load_processor
+from vlaa_ray.models.packing import packing_tools
 from vlaa_ray.weight_sync.manifest import Manifest
 
-Loss = Callable[[torch.Tensor, torch.Tensor, Batch], torch.Tensor]
-"""(logprobs [N], entropy [N], batch) to this micro-batch's share of the step's loss."""
+Loss = Callable[[Any, Batch], torch.Tensor]
+"""(what the module made of the batch, batch) to this micro-batch's share of the step's loss."""
+MakeModule = Callable[[Any, Any], Any]
+"""(model, processor) to the module that is trained: a `Policy` or a `RewardModel`, whose forward takes a Batch."""
 
 
 class LearnerCore:
     """One rank of the model in training. Every method but `chat` is a collective: all ranks call it alike."""
 
     def __init__(
-        self, model: ModelSection, learner: LearnerSection, *, temperature: float, path: Path | None = None
+        self, model: ModelSection, learner: LearnerSection, make_module: MakeModule, path: Path | None = None
     ) -> None:
         if learner.num_threads:
             torch.set_num_threads(learner.num_threads)
@@ -43,29 +44,30 @@ class LearnerCore:
         loaded = load_model(model, path)
         if learner.gradient_checkpointing:
             loaded.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        self.model_config = loaded.config
         self._tied = ["lm_head.weight"] if loaded.config.tie_word_embeddings else []
         self.chat = ChatFormat(self.processor, loaded.config, model.system_prompt)
-        self.banned = banned_token_ids(self.processor.tokenizer, loaded.config)
         self.tools = packing_tools(loaded, self.processor, self.chat)
-        self._hf_model = loaded
-        policy = Policy(loaded, temperature=temperature, banned_token_ids=self.banned)
-        self.engine = DeepSpeedEngine(policy, learner, model.dtype)
+        self.module = make_module(loaded, self.processor)
+        self.engine = DeepSpeedEngine(self.module, learner, model.dtype)
 
     def accumulate(self, rows: Sequence[Row], loss: Loss) -> None:
         """Add the gradient of the rows' loss to what the next `step` applies."""
         self.engine.train(True)
         for batch in self._batches(rows):
-            logprobs, entropy = self.engine(batch)
-            self.engine.backward(loss(logprobs, entropy, batch))
+            self.engine.backward(loss(self.engine(batch), batch))
 
     @torch.no_grad()
+    def evaluate(self, rows: Sequence[Row], module: Any = None) -> Iterator[tuple[Any, Batch]]:
+        """(what the module makes of the batch, batch) without gradients; another module's in place of the trained."""
+        self.engine.train(False)
+        for batch in self._batches(rows):
+            yield (module or self.engine)(batch), batch
+
     def logprobs(self, rows: Sequence[Row], policy: Any = None) -> dict[int, np.ndarray]:
         """Sequence id to [C] float32 logprobs of its tokens, under the current weights or another policy's."""
-        self.engine.train(False)
         found: dict[int, np.ndarray] = {}
-        for batch in self._batches(rows):
-            values = (policy or self.engine)(batch)[0].float().cpu().numpy()
+        for (logprobs, _), batch in self.evaluate(rows, policy):
+            values = logprobs.float().cpu().numpy()
             ids = batch.sequence_ids.cpu().numpy()
             for sequence_id in np.unique(ids):
                 found[int(sequence_id)] = values[ids == sequence_id]
@@ -91,7 +93,7 @@ class LearnerCore:
         writes = self.engine.rank == 0
         state = {name: tensor.cpu().clone() for name, tensor in self.weights() if writes and name not in self._tied}
         if writes:
-            self._hf_model.save_pretrained(folder, state_dict=state)
+            self.module.save(folder, state)
             self.processor.save_pretrained(folder)
 
     def save(self, folder: Path, state: dict[str, Any]) -> None:
@@ -130,7 +132,7 @@ class LearnerCore:
         self.engine.close()
 
     def _names(self, wrapped: str) -> list[str]:
-        name = wrapped.removeprefix("model.")  # the policy holds the model under this name
+        name = wrapped.removeprefix("model.")  # the module holds the model under this name
         return [name, *self._tied] if name == _EMBEDDINGS else [name]
 
     def _batches(self, rows: Sequence[Row]) -> Iterator[Batch]:
@@ -148,40 +150,4 @@ class LearnerCore:
             yield collate(part, self.tools, num_chunks).to(self.engine.device)
 
 
-def packing_tools(model: Any, processor: Any, chat: ChatFormat) -> PackingTools:
-    """What packing needs to know of a model: pixels, positions and a dummy row."""
-    vision = model.config.vision_config
-    image_token_id, merge = chat.image_token_id, vision.spatial_merge_size
-    patch_values = 3 * vision.temporal_patch_size * vision.patch_size**2
-
-    def pixels(images: Sequence[ImageRef]) -> tuple[torch.Tensor, torch.Tensor]:
-        values, grids = [], []
-        for image in images:
-            if image is _DUMMY_IMAGE:
-                values.append(torch.zeros(merge**2, patch_values))
-                grids.append(torch.tensor([[1, merge, merge]]))
-                continue
-            features = processor.image_processor([load(image)], return_tensors="pt")
-            values.append(features["pixel_values"])
-            grids.append(features["image_grid_thw"])
-        return torch.cat(values), torch.cat(grids)
-
-    def positions(prompt_ids: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-        kinds = (prompt_ids == image_token_id).int()[None]
-        result: torch.Tensor = model.model.get_rope_index(prompt_ids[None], kinds, grid if len(grid) else None)[0][:, 0]
-        return result
-
-    dummy_ids = np.asarray(
-        [model.config.vision_start_token_id, image_token_id, model.config.vision_end_token_id], dtype=np.int32
-    )
-    return PackingTools(
-        image_token_id=image_token_id,
-        pixels=pixels,
-        positions=positions,
-        merge_size=merge,
-        dummy=Row(prompt_token_ids=dummy_ids, images=(_DUMMY_IMAGE,), completions=(), sequence_ids=()),
-    )
-
-
 _EMBEDDINGS = "model.language_model.embed_tokens.weight"  # what a tied lm_head shares
-_DUMMY_IMAGE = ImageRef(sha256="", width_px=0, height_px=0)

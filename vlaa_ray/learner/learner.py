@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from vlaa_ray.data.packing import Batch, Row
 from vlaa_ray.errors import LearnerError
 from vlaa_ray.grpo.kl import AdaptiveKl
 from vlaa_ray.grpo.loss import LossResult, grpo_loss, token_weights, truncated_importance_weights
-from vlaa_ray.learner.core import LearnerCore
+from vlaa_ray.learner.core import LearnerCore, Loss
 from vlaa_ray.learner.plan import OptimizerStep
-from vlaa_ray.learner.reference import load_reference
 from vlaa_ray.learner.schedule import learning_rate
+from vlaa_ray.models.loading import load_model
+from vlaa_ray.models.logprobs import policy_at
 from vlaa_ray.records import Group
 
 
@@ -35,18 +36,14 @@ class Learner:
 
     def __init__(self, config: RunConfig, *, path: Path | None = None, reference_path: Path | None = None) -> None:
         self._config = config
-        self.core = LearnerCore(config.model, config.learner, temperature=config.rollout.temperature, path=path)
+        make_policy = policy_at(config.rollout.temperature)
+        self.core = LearnerCore(config.model, config.learner, make_policy, path)
         kl = config.grpo.kl
         self._kl = AdaptiveKl(coefficient=kl.coefficient, target=kl.target, horizon=kl.horizon)
         self._reference = None
         if kl.coefficient > 0:
-            self._reference = load_reference(
-                config.model,
-                reference_path,
-                temperature=config.rollout.temperature,
-                banned_token_ids=self.core.banned,
-                device=self.core.engine.device,
-            )
+            reference = make_policy(load_model(config.model, reference_path), self.core.processor)
+            self._reference = reference.requires_grad_(False).eval().to(self.core.engine.device)  # whole on each rank
         self.weight_version = 0
         """Optimizer steps done."""
 
@@ -101,10 +98,11 @@ class Learner:
         old: dict[int, np.ndarray] | None,
         ref: dict[int, np.ndarray] | None,
         sums: _Sums,
-    ) -> Callable[[torch.Tensor, torch.Tensor, Batch], torch.Tensor]:
+    ) -> Loss:
         grpo, rollout = self._config.grpo, self._config.rollout
 
-        def loss(logprobs: torch.Tensor, entropy: torch.Tensor, batch: Batch) -> torch.Tensor:
+        def loss(outputs: tuple[torch.Tensor, torch.Tensor], batch: Batch) -> torch.Tensor:
+            logprobs, entropy = outputs
             ids = torch.unique_consecutive(batch.sequence_ids).tolist()
             mine = [sequences[i] for i in ids]
             lengths = torch.tensor([len(one.rollout_logprobs) for one in mine], dtype=torch.long)

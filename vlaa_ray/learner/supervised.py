@@ -9,11 +9,13 @@ from pathlib import Path
 import torch
 
 from vlaa_ray.config import SftConfig
+from vlaa_ray.data.dataset import open_dataset
 from vlaa_ray.data.packing import Batch, Row
 from vlaa_ray.errors import DataError
 from vlaa_ray.grpo.loss import sft_loss
 from vlaa_ray.learner.core import LearnerCore
 from vlaa_ray.learner.schedule import learning_rate
+from vlaa_ray.models.logprobs import policy_at
 from vlaa_ray.models.tiny import make_tiny_model
 from vlaa_ray.records import Prompt
 
@@ -21,22 +23,29 @@ UNTRAINED = "builtin:tiny-untrained"
 """As `model.path`: the quickstart's small model with random weights, made in the run folder."""
 
 
-def starting_model(config: SftConfig, folder: Path) -> Path | None:
-    """The folder of the model that is made for the run; None where `model.path` is a checkpoint."""
+def _starting_model(config: SftConfig, folder: Path) -> Path | None:
+    """The folder of the model that rank 0 makes for the run; None where `model.path` is a checkpoint."""
     if config.model.path != UNTRAINED:
         return None
     target = folder / "untrained"
-    if not (target / "tokenizer.json").is_file():
+    if torch.distributed.get_rank() == 0 and not (target / "tokenizer.json").is_file():
         make_tiny_model(target, seed=config.run.seed)
+    torch.distributed.barrier()
     return target
 
 
 class SupervisedLearner:
     """One rank of a supervised run."""
 
-    def __init__(self, config: SftConfig, path: Path | None = None) -> None:
+    def __init__(self, config: SftConfig, folder: Path) -> None:
         self._config = config
-        self.core = LearnerCore(config.model, config.learner, temperature=1.0, path=path)
+        path = _starting_model(config, folder)
+        self.core = LearnerCore(config.model, config.learner, policy_at(1.0), path)
+
+    def datasets(self) -> tuple[Sequence[Prompt], Sequence[Prompt]]:
+        """The prompts to train on, and the held-out ones."""
+        data = self._config.data
+        return open_dataset(data.train, data, data.num_train), open_dataset(data.heldout, data, data.num_heldout)
 
     def row(self, prompt: Prompt) -> Row | None:
         """The prompt with its solution as the one completion; None if it is too long."""
@@ -60,7 +69,8 @@ class SupervisedLearner:
             )
         sums = torch.zeros(2, dtype=torch.float64)
 
-        def loss(logprobs: torch.Tensor, entropy: torch.Tensor, batch: Batch) -> torch.Tensor:
+        def loss(outputs: tuple[torch.Tensor, torch.Tensor], batch: Batch) -> torch.Tensor:
+            logprobs, entropy = outputs
             value = sft_loss(logprobs, torch.full_like(logprobs, 1 / total_tokens))
             sums.add_(torch.tensor([value.item(), entropy.sum().item() / total_tokens], dtype=torch.float64))
             return value
@@ -78,13 +88,13 @@ class SupervisedLearner:
             "completion/mean_tokens": total_tokens / self._config.sft.samples_per_step,
         }
 
-    def heldout_loss(self, prompts: Sequence[Prompt]) -> float:
+    def evaluate(self, prompts: Sequence[Prompt]) -> dict[str, float]:
         """Mean loss per token over all ranks' prompts, without training on them."""
         rows = [replace(row, sequence_ids=(i,)) for i, prompt in enumerate(prompts) if (row := self.row(prompt))]
         logprobs = self.core.logprobs(rows).values()
         local = torch.tensor([-sum(float(one.sum()) for one in logprobs), sum(map(len, logprobs))], dtype=torch.float64)
         loss, tokens = self.core.engine.reduce_sum(local).tolist()
-        return float(loss / max(tokens, 1))
+        return {"eval/loss": loss / max(tokens, 1)}
 
     def save(self, folder: Path, step: int) -> None:
         """Write what `load` needs, and `hf/`; a collective."""

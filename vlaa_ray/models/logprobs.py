@@ -3,6 +3,8 @@
 Legend: B rows, S row length, N completion tokens, D hidden, V vocabulary.
 """
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +12,15 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from vlaa_ray.data.packing import SCORE_CHUNK_TOKENS, Batch
+from vlaa_ray.models.hidden import scored_hidden
+from vlaa_ray.models.loading import banned_token_ids
+
+
+def policy_at(temperature: float) -> "Callable[[Any, Any], Policy]":
+    """(model, processor) to the policy that samples at this temperature."""
+    return lambda model, processor: Policy(
+        model, temperature=temperature, banned_token_ids=banned_token_ids(processor.tokenizer, model.config)
+    )
 
 
 class Policy(nn.Module):
@@ -23,26 +34,19 @@ class Policy(nn.Module):
         super().__init__()
         self.model = model
         self._temperature = temperature
-        self._image_token_id = model.config.image_token_id
-        self.register_buffer("_banned", torch.tensor(banned_token_ids, dtype=torch.long), persistent=False)
+        self.register_buffer("banned", torch.tensor(banned_token_ids, dtype=torch.long), persistent=False)
 
     def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        base = self.model.model
-        embeddings = base.get_input_embeddings()(batch.input_ids)
-        features = torch.cat(base.get_image_features(batch.pixel_values, batch.image_grid_thw).pooler_output)
-        is_image = (batch.input_ids == self._image_token_id)[..., None]
-        embeddings = embeddings.masked_scatter(is_image, features.to(embeddings.dtype))
-        mask = torch.zeros_like(batch.attention_mask, dtype=embeddings.dtype)
-        mask.masked_fill_(~batch.attention_mask, torch.finfo(mask.dtype).min)
-        hidden = base.language_model(
-            inputs_embeds=embeddings, attention_mask=mask, position_ids=batch.position_ids, use_cache=False
-        ).last_hidden_state
-        scored = hidden.flatten(0, 1)[batch.score_index]  # [N, D]
+        scored = scored_hidden(self.model, batch)
         chunks = []
         for number in range(batch.num_score_chunks):
             part = slice(number * SCORE_CHUNK_TOKENS, (number + 1) * SCORE_CHUNK_TOKENS)
             chunks.append(self._score(scored[part], batch.targets[part], batch.num_score_chunks))
         return torch.cat([chunk[0] for chunk in chunks]), torch.cat([chunk[1] for chunk in chunks])
+
+    def save(self, folder: Path, state: dict[str, torch.Tensor]) -> None:
+        """Write the model as transformers and vLLM load it; `state` holds its weights by their Hugging Face names."""
+        self.model.save_pretrained(folder, state_dict=state)
 
     def _score(self, hidden: torch.Tensor, targets: torch.Tensor, num: int) -> tuple[torch.Tensor, torch.Tensor]:
         if torch.is_grad_enabled() and num > 1:  # don't keep the logits of all chunks
@@ -52,7 +56,7 @@ class Policy(nn.Module):
 
     def _logprobs(self, hidden: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         logits = self.model.lm_head(hidden).float() / self._temperature  # [N, V]
-        logits = logits.index_fill(-1, self._banned, float("-inf"))
+        logits = logits.index_fill(-1, self.banned, float("-inf"))
         log_softmax = logits.log_softmax(-1)
         with torch.no_grad():
             entropy = -(log_softmax.exp() * log_softmax.masked_fill(log_softmax == float("-inf"), 0.0)).sum(-1)

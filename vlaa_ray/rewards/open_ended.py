@@ -21,22 +21,25 @@ from vlaa_ray.rewards.verdicts import invalid, scored, wrong
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")
 
 
-def verify_open_ended(answer: str, gold: Any) -> RewardResult:
-    """The F1 of the words of answer and reference, in [0, 1]; order and case don't count."""
-    reference = _reference_words(str(gold))
-    if not reference:
+def verify_open_ended(answer: str, gold: Any, *, reference: str | None = None) -> RewardResult:
+    """The F1 of the words of answer and gold, in [0, 1]; order and case don't count.
+
+    `reference` is the answer that a reward model's score is to beat where that isn't the gold; not looked at here.
+    """
+    wanted = _reference_words(str(gold))
+    if not wanted:
         return invalid(answer, "the reference has no words")
     words = _WORD.findall(unboxed(answer).casefold())
     if not words:
         return wrong(answer, "no words in the answer")
-    unmatched = dict(reference)
+    unmatched = dict(wanted)
     num_common = 0
     for word in words:
         if unmatched.get(word, 0):
             unmatched[word] -= 1
             num_common += 1
     # 2 * common / (a + b) is F1 of precision common/a and recall common/b.
-    value = 2 * num_common / (len(words) + sum(reference.values()))
+    value = 2 * num_common / (len(words) + sum(wanted.values()))
     return scored(value, answer, "" if num_common else "no word in common with the reference")
 
 

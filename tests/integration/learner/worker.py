@@ -67,7 +67,7 @@ class World:
     ) -> list[Group]:
         """Groups of samples drawn at random, with advantages; the same on every rank."""
         data, rng = EmbeddedData("train"), np.random.default_rng(step)
-        allowed = np.setdiff1d(np.arange(len(learner.core.processor.tokenizer)), learner.core.banned)
+        allowed = np.setdiff1d(np.arange(len(learner.core.processor.tokenizer)), learner.core.module.banned.tolist())
         made = []
         for i in range(num):
             prompt = data[step * num + i]
@@ -115,7 +115,7 @@ def stock_logprobs(
         use_cache=False,
         **pixels,
     ).logits[0, len(group.prompt_token_ids) - 1 : -1]
-    logits = (logits.float() / temperature).index_fill(-1, torch.tensor(learner.core.banned), float("-inf"))
+    logits = (logits.float() / temperature).index_fill(-1, learner.core.module.banned, float("-inf"))
     return logits.log_softmax(-1).gather(-1, ids[0, len(group.prompt_token_ids) :, None])[:, 0]
 
 
@@ -157,7 +157,7 @@ def update_and_gradient(
     """A whole update under ZeRO-0, and the gradient that its optimizer saw."""
     seen: dict[str, torch.Tensor] = {}
     hook = learner.core.engine._optimizer.register_step_pre_hook(
-        lambda *_: seen.update(gradients(learner.core._hf_model))
+        lambda *_: seen.update(gradients(learner.core.module.model))
     )
     metrics = learner.update(share)
     hook.remove()
@@ -183,7 +183,7 @@ def gradient(world: World) -> Any:
         }
         learner = world.learner(**options)
         groups = world.groups(learner, 0, text_only=lambda i: i % 4 == 3)
-        model = learner.core._hf_model
+        model = learner.core.module.model
         counts = {
             "grpo": 8 * GROUP_SIZE,
             "dapo": sum(len(r.completion.token_ids) for _, r in samples(groups)),
@@ -245,7 +245,7 @@ def checkpointing(world: World) -> Any:
     for on in (False, True):
         learner = world.learner(learner={"gradient_checkpointing": on})
         _, gradient = update_and_gradient(learner, world.share(learner, world.groups(learner, 0)))
-        layers = [m for m in learner.core._hf_model.modules() if getattr(m, "gradient_checkpointing", False)]
+        layers = [m for m in learner.core.module.model.modules() if getattr(m, "gradient_checkpointing", False)]
         found.append((gradient, len(layers)))
         end(learner)
     return {"distance": distance(found[1][0], found[0][0]), "layers": [one[1] for one in found]}
@@ -301,7 +301,7 @@ def two_updates(world: World) -> Any:
         "version": learner.weight_version,
         "loss": [metrics["policy/loss"], sum(losses) / 2],
         "clip_share": [metrics["policy/clip_share"], clipped / tokens],
-        "distance": relative(learner.core._hf_model, stock, load_model(config.model)),
+        "distance": relative(learner.core.module.model, stock, load_model(config.model)),
     }
     end(learner)
     return result
@@ -328,7 +328,7 @@ def kl(world: World) -> Any:
                 for group, rollout in samples(groups):
                     both = [
                         stock_logprobs(learner, model, group, rollout.completion.token_ids, 1.0)
-                        for model in (learner.core._hf_model, first)
+                        for model in (learner.core.module.model, first)
                     ]
                     differences.append((both[0] - both[1]).double().numpy())
             d = np.concatenate(differences)
@@ -342,19 +342,19 @@ def kl(world: World) -> Any:
     groups = world.groups(learner, 0, 4)
     moved = load_model(learner._config.model)  # what the policy is moved away from: the first one
     with torch.no_grad():
-        for parameter in learner.core._hf_model.parameters():
+        for parameter in learner.core.module.model.parameters():
             parameter.mul_(1.02)
     groups = [replace(g, rollouts=tuple(replace(r, advantage=0.0) for r in g.rollouts)) for g in groups]
     tokens = sum(len(r.completion.token_ids) for _, r in samples(groups))
     for group, rollout in samples(groups):
         policy, reference = (
             stock_logprobs(learner, model, group, rollout.completion.token_ids, 1.0)
-            for model in (learner.core._hf_model, moved)
+            for model in (learner.core.module.model, moved)
         )
         d = policy - reference.detach()
         (0.5 * (torch.exp(-d) - 1 + d).sum() / tokens).backward()
-    expected = gradients(learner.core._hf_model)
-    learner.core._hf_model.zero_grad()
+    expected = gradients(learner.core.module.model)
+    learner.core.module.model.zero_grad()
     _, found = update_and_gradient(learner, world.share(learner, groups))
     results["distance"] = distance(found, expected)
     end(learner)
@@ -421,7 +421,7 @@ def supervised(world: World) -> Any:
             "learner": {"num_threads": 1, "optim": {"learning_rate": 1e-3, "max_grad_norm": NO_CLIP}},
         }
     )
-    learner = SupervisedLearner(config)
+    learner = SupervisedLearner(config, world.folder)
     data = EmbeddedData("train")
     prompts = [
         data[0],
@@ -429,7 +429,7 @@ def supervised(world: World) -> Any:
         data[2],
         replace(data[3], solution="word " * 60),
     ]  # the last is too long
-    model = learner.core._hf_model
+    model = learner.core.module.model
     total, tokens = torch.zeros(()), 0
     for prompt in prompts[:3]:
         completion = learner.core.chat.completion_token_ids(str(prompt.solution))
@@ -461,16 +461,16 @@ def banned(world: World) -> Any:
     groups = world.groups(learner, 0, 2)
     rollout = groups[0].rollouts[0]
     tokens = rollout.completion.token_ids.copy()
-    tokens[-1] = learner.core.banned[0]
+    tokens[-1] = int(learner.core.module.banned[0])
     bad = replace(rollout, completion=replace(rollout.completion, token_ids=tokens))
     groups[0] = replace(groups[0], rollouts=(bad, *groups[0].rollouts[1:]))
-    before = parameters(learner.core._hf_model)
+    before = parameters(learner.core.module.model)
     try:
         learner.update(world.share(learner, groups))
         message = ""
     except LearnerError as error:
         message = str(error)
-    result = {"message": message, "moved": largest(parameters(learner.core._hf_model), before)}
+    result = {"message": message, "moved": largest(parameters(learner.core.module.model), before)}
     end(learner)
     return result
 

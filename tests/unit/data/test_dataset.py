@@ -3,21 +3,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlaa_ray.config import DataSection
-from vlaa_ray.data.dataset import PromptOrder, open_dataset
+from vlaa_ray.data.dataset import SeededOrder, open_dataset
 from vlaa_ray.data.embedded import EmbeddedData
 from vlaa_ray.errors import DataError
 
 
 def test_the_order_is_for_ever():
     # recorded: a checkpoint of today must go on with the same prompts in a later version
-    order = PromptOrder("abcdef", seed=0)
+    order = SeededOrder("abcdef", seed=0)
     assert "".join(order[position] for position in range(12)) == "dcfeab" + "bedacf"
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(1, 40), st.integers(0, 2**32), st.integers(0, 5))
 def test_every_epoch_is_a_permutation_of_its_own(num_prompts, seed, epoch):
-    order = PromptOrder(range(num_prompts), seed)
+    order = SeededOrder(range(num_prompts), seed)
     first = epoch * num_prompts
     asked = [order[position] for position in range(first, first + num_prompts)]
     assert sorted(asked) == list(range(num_prompts))
@@ -26,14 +26,14 @@ def test_every_epoch_is_a_permutation_of_its_own(num_prompts, seed, epoch):
 @settings(deadline=None, max_examples=50)
 @given(st.integers(1, 40), st.integers(0, 2**32), st.lists(st.integers(0, 400), min_size=1))
 def test_a_resumed_order_goes_on_where_it_stopped(num_prompts, seed, positions):
-    uninterrupted = PromptOrder(range(num_prompts), seed)
+    uninterrupted = SeededOrder(range(num_prompts), seed)
     expected = [uninterrupted[position] for position in range(401)]
-    resumed = PromptOrder(range(num_prompts), seed)  # asked from anywhere, in any order
+    resumed = SeededOrder(range(num_prompts), seed)  # asked from anywhere, in any order
     assert [resumed[position] for position in positions] == [expected[position] for position in positions]
 
 
 def test_seeds_and_epochs_differ():
-    orders = [PromptOrder(range(1000), seed) for seed in (0, 1)]
+    orders = [SeededOrder(range(1000), seed) for seed in (0, 1)]
     runs = [[order[position] for position in range(first, first + 1000)] for order in orders for first in (0, 1000)]
     assert all(a != b for i, a in enumerate(runs) for b in runs[:i])
 

@@ -12,10 +12,10 @@ from vlaa_ray.data.chat import ChatFormat
 from vlaa_ray.data.embedded import EmbeddedData
 from vlaa_ray.data.images import load
 from vlaa_ray.data.packing import Row, collate, split_rows
-from vlaa_ray.learner.core import packing_tools
 from vlaa_ray.models import logprobs
 from vlaa_ray.models.loading import banned_token_ids, load_model, load_processor
 from vlaa_ray.models.logprobs import Policy
+from vlaa_ray.models.packing import packing_tools
 
 MODEL = ModelSection(path="builtin:tiny-base", min_pixels=3136, max_pixels=12544)
 LOGPROB_TOLERANCE, GRADIENT_TOLERANCE = 2e-5, 1e-5  # absolute, relative to the largest of the parameter

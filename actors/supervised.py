@@ -1,4 +1,4 @@
-"""Supervised fine-tuning on Ray Train: each worker is one rank of the learner core that GRPO uses."""
+"""Training on written answers (SFT, reward models) on Ray Train: a worker is one rank of the core that GRPO uses."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from vlaa_ray.config import SftConfig
+from vlaa_ray.config import RewardModelConfig, SftConfig, SupervisedConfig
 from vlaa_ray.errors import LearnerError, RunInterrupted, VlaaRayError
 from vlaa_ray.run_folder import RunFolder, run_in_folder
 
 _POLL_S = 1.0
 
 
-def run_sft(config: SftConfig, resume: str = "auto") -> None:
+def run_supervised(config: SupervisedConfig, resume: str = "auto") -> None:
     """Train until `run.num_steps`; the model is `hf/` of the newest checkpoint. Continues a run of this name."""
     run_in_folder(config, resume, functools.partial(_run, config))
 
 
-def _run(config: SftConfig, folder: RunFolder) -> None:
+def _run(config: SupervisedConfig, folder: RunFolder) -> None:
     import ray
     from ray.train import RunConfig as TrainRunConfig
     from ray.train import ScalingConfig
@@ -40,7 +40,7 @@ def _run(config: SftConfig, folder: RunFolder) -> None:
     trainer = TorchTrainer(
         _train_on_rank,
         train_loop_config={
-            "config": config.model_dump(mode="json"),
+            "config": config,
             "folder": str(folder.path.resolve()),
             "resume_from": str(checkpoint.path.resolve()) if checkpoint else None,
         },
@@ -134,30 +134,26 @@ def _train_on_rank(task: dict[str, Any]) -> None:
 
     from vlaa_ray.checkpoints import CheckpointStore
     from vlaa_ray.config import dump_config
-    from vlaa_ray.data.dataset import PromptOrder, open_dataset
-    from vlaa_ray.learner.supervised import SupervisedLearner, starting_model
+    from vlaa_ray.data.dataset import SeededOrder
     from vlaa_ray.metrics import Tracker
 
-    config, folder = SftConfig.model_validate(task["config"]), Path(task["folder"])
+    config, folder = task["config"], Path(task["folder"])
     rank, num_ranks = get_context().get_world_rank(), config.learner.num_ranks
-    if rank == 0:
-        starting_model(config, folder)
-    torch.distributed.barrier()
-    learner = SupervisedLearner(config, starting_model(config, folder))
+    learner = _learner(config, folder)
     first = learner.load(Path(task["resume_from"])) if task["resume_from"] else 0
-    prompts = PromptOrder(open_dataset(config.data.train, config.data, config.data.num_train), config.run.seed)
-    heldout = open_dataset(config.data.heldout, config.data, config.data.num_heldout)
+    training, heldout = learner.datasets()
+    order = SeededOrder(training, config.run.seed)
     store = CheckpointStore(folder / "checkpoints", config.checkpoint.keep, config=dump_config(config))
-    tracker = Tracker(folder, config.tracking, config.run.name, task["config"]) if rank == 0 else None
-    size = config.sft.samples_per_step
+    tracker = Tracker(folder, config.tracking, config.run.name, config.model_dump(mode="json")) if rank == 0 else None
+    size = config.limits.samples_per_step
     for step in range(first, config.run.num_steps):
-        mine = [prompts[position] for position in range(step * size + rank, (step + 1) * size, num_ranks)]
+        mine = [order[position] for position in range(step * size + rank, (step + 1) * size, num_ranks)]
         metrics = learner.update(mine, step)
         done = step + 1
         last = done == config.run.num_steps
         if done % config.eval.every_steps == 0 or last:
             count = min(len(heldout), config.eval.num_prompts or len(heldout))
-            metrics["eval/loss"] = learner.heldout_loss([heldout[i] for i in range(rank, count, num_ranks)])
+            metrics |= learner.evaluate([heldout[i] for i in range(rank, count, num_ranks)])
         if tracker:
             tracker.log(done, metrics)
         if done % config.checkpoint.every_steps == 0 or last:
@@ -171,8 +167,19 @@ def _train_on_rank(task: dict[str, Any]) -> None:
         tracker.close()
 
 
+def _learner(config: SupervisedConfig, folder: Path) -> Any:
+    if isinstance(config, RewardModelConfig):
+        from vlaa_ray.learner.preference import PreferenceLearner
+
+        return PreferenceLearner(config, folder)
+    from vlaa_ray.learner.supervised import SupervisedLearner
+
+    assert isinstance(config, SftConfig)
+    return SupervisedLearner(config, folder)
+
+
 @contextlib.contextmanager
-def _watch(config: SftConfig, folder: RunFolder) -> Any:
+def _watch(config: SupervisedConfig, folder: RunFolder) -> Any:
     """Show the steps that rank 0 writes, wherever it runs."""
     from vlaa_ray.metrics import read_metrics
     from vlaa_ray.progress import Progress

@@ -1,0 +1,107 @@
+"""Reward models: a vision-language model with one number for a head, S(image, question, answer).
+
+The checkpoint is a Hugging Face folder with `value_head.safetensors` beside it (`v_head.summary.weight` and
+`.bias`), the layout that LLaMA-Factory and Skywork-VL-Reward use. The score is read at the last token of the
+chat with the answer as the assistant's turn.
+
+Legend: N completion tokens, D hidden, A answers of the batch.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from vlaa_ray.config import ModelSection
+from vlaa_ray.data.chat import ChatFormat
+from vlaa_ray.data.packing import Batch, Row
+from vlaa_ray.errors import ModelError
+from vlaa_ray.models.hidden import scored_hidden
+from vlaa_ray.models.loading import load_model
+from vlaa_ray.models.paths import local_path
+from vlaa_ray.records import Prompt
+
+HEAD_FILE = "value_head.safetensors"
+_PREFIX = "v_head."
+
+
+class RewardModel(nn.Module):
+    """A Qwen2.5-VL whose forward gives the scores [A] of a batch's completions, in fp32, in the batch's order."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.v_head = nn.ModuleDict({"summary": nn.Linear(model.config.text_config.hidden_size, 1)})
+        nn.init.zeros_(self.v_head["summary"].weight)
+        nn.init.zeros_(self.v_head["summary"].bias)
+        self.v_head.to(next(model.parameters()).dtype)
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        hidden = scored_hidden(self.model, batch)[last_tokens(batch.sequence_ids)]
+        scores: torch.Tensor = self.v_head["summary"](hidden)[:, 0].float()
+        return scores
+
+    def save(self, folder: Path, state: dict[str, torch.Tensor]) -> None:
+        """Write the model and the head; `state` holds the weights of both, the model's by Hugging Face's names."""
+        head = {name: value.contiguous() for name, value in state.items() if name.startswith(_PREFIX)}
+        self.model.save_pretrained(folder, state_dict={name: state[name] for name in state.keys() - head.keys()})
+        if head:
+            save_file(head, Path(folder) / HEAD_FILE)
+
+
+def last_tokens(sequence_ids: torch.Tensor) -> torch.Tensor:
+    """[A]: where each run of equal ids in [N] ends."""
+    if not len(sequence_ids):
+        return sequence_ids
+    ends = torch.ones_like(sequence_ids, dtype=torch.bool)
+    ends[:-1] = sequence_ids[1:] != sequence_ids[:-1]
+    return ends.nonzero()[:, 0]
+
+
+def fresh_reward_model(model: Any, processor: Any) -> RewardModel:
+    """The model with a head that scores 0."""
+    return RewardModel(model)
+
+
+def load_reward_model(section: ModelSection) -> RewardModel:
+    """A trained reward model, ready to score; ModelError if the folder or hub id lacks a head that fits."""
+    folder = Path(local_path(section.path))
+    if not folder.is_dir():
+        from huggingface_hub import snapshot_download
+
+        try:
+            folder = Path(snapshot_download(section.path))
+        except (OSError, ValueError) as error:
+            raise ModelError(f"can't load the reward model: {error}", path=section.path) from error
+    try:
+        head = load_file(folder / HEAD_FILE)
+    except (OSError, SafetensorError) as error:
+        fix = f"a reward model has its head in {HEAD_FILE}; train one with vlaa-ray reward-model"
+        raise ModelError(f"not a reward model: {error}", path=str(folder), fix=fix) from error
+    model = RewardModel(load_model(section, folder))
+    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items() if name.startswith(_PREFIX)}
+    found = {name: tuple(value.shape) for name, value in head.items()}
+    if found != wanted:
+        raise ModelError("the head doesn't fit the model", file=str(folder / HEAD_FILE), got=found, expected=wanted)
+    model.load_state_dict(head, strict=False)
+    model.requires_grad_(False)
+    return model.eval()
+
+
+def answers_row(chat: ChatFormat, prompt: Prompt, answers: tuple[str, ...]) -> Row:
+    """The prompt and some answers to it side by side: a reward model scores them in one pass over the image."""
+    return Row(
+        prompt_token_ids=chat.expanded_token_ids(prompt),
+        images=prompt.images,
+        completions=tuple(_with_target(chat.turn_token_ids(answer)) for answer in answers),
+        sequence_ids=tuple(range(len(answers))),
+    )
+
+
+def _with_target(ids: np.ndarray) -> np.ndarray:
+    """One id more: a row's last token is only a target, never seen."""
+    return np.append(ids, ids[-1])
