@@ -47,8 +47,9 @@ async def _train(config: RunConfig, folder: RunFolder, session: Any) -> None:
     session.listen_for_signals()
     note = session.progress.note
     data = config.data
-    prompts = open_dataset(data.train, data, data.num_train)
-    heldout = open_dataset(data.heldout, data, data.num_heldout)
+    verifier_types = config.rewards.verifier_types()
+    prompts = open_dataset(data.train, data, data.num_train, verifier_types)
+    heldout = open_dataset(data.heldout, data, data.num_heldout, verifier_types)
     reservation = Reservation(plan(config))
     await session.stoppable(reservation.wait(config.deadlines.start_s, note))
     spawn = functools.partial(_spawner, config, folder.log_dir.resolve(), reservation)
@@ -65,6 +66,7 @@ def _spawner(config: RunConfig, log_dir: Path, reservation: Any, role: str) -> C
 
     from actors.environment import role_environment
     from actors.learner_actor import LearnerActor
+    from actors.pools import groups_at_once
     from actors.reward_actor import RewardActor
     from actors.rollout_actor import RolloutActor
 
@@ -72,7 +74,7 @@ def _spawner(config: RunConfig, log_dir: Path, reservation: Any, role: str) -> C
     environment = {
         "learner": role_environment(role, learner.num_threads, learner.cpus_per_rank, learner.gpus_per_rank),
         "rollout": role_environment(role, None, rollout.cpus_per_actor, rollout.gpus_per_actor),
-        "reward": role_environment(role, None, config.rewards.cpus_per_actor, 0),
+        "reward": role_environment(role, None, config.rewards.cpus_per_actor, config.rewards.gpus_per_actor),
     }[role]
 
     def spawn(index: int) -> Any:
@@ -83,6 +85,7 @@ def _spawner(config: RunConfig, log_dir: Path, reservation: Any, role: str) -> C
             return ray.remote(LearnerActor).options(**options).remote(config, index, log_file, prefix)
         if role == "rollout":
             return ray.remote(RolloutActor).options(**options).remote(config, log_file, prefix)
+        options["max_concurrency"] = groups_at_once(config)
         return ray.remote(RewardActor).options(**options).remote(config, log_file, prefix)
 
     return spawn

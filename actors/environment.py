@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 
-def role_environment(role: str, num_threads: int | None, cpus: float, gpus: int) -> dict[str, str]:
+def role_environment(role: str, num_threads: int | None, cpus: float, gpus: float) -> dict[str, str]:
     """Threads (of torch, vLLM and tokenizers), DeepSpeed's accelerator, and where the interpreter's tools are."""
     environment = {
         "OMP_NUM_THREADS": str(num_threads or max(1, int(cpus))),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -172,6 +173,14 @@ class RolloutPool:
             raise lost[actor]
 
 
+def groups_at_once(config: RunConfig) -> int:
+    """Groups that a reward actor is given at once: enough to keep a judge busy, else one and the next."""
+    section = config.rewards.open_ended
+    if section.scorer == "judge" or section.service.url:
+        return 1 + section.service.concurrency // config.rollout.group_size
+    return 2
+
+
 class RewardPool:
     """Implements `RewardRole`."""
 
@@ -179,23 +188,34 @@ class RewardPool:
         rewards, self._deadlines = config.rewards, config.deadlines
         self._pool = Pool(
             *("reward", spawn, rewards.num_actors, rewards.max_restarts, self._deadlines.start_s, note),
-            at_once=2,  # the next group is there when one is done
+            at_once=groups_at_once(config),
         )
-        self._busy_s = 0.0
+        self._parks = rewards.open_ended.park
+        self._busy_s: Counter[str] = Counter()
 
     async def start(self) -> None:
         await self._pool.start()
 
-    async def score(self, prompt: Prompt, completions: Sequence[Completion]) -> list[RewardResult]:
+    async def score(self, prompt: Prompt, completions: Sequence[Completion], progress: float) -> list[RewardResult]:
         results, seconds = await self._pool.call(
-            lambda actor: actor.score.remote(prompt, list(completions)),
+            lambda actor: actor.score.remote(prompt, [completion.text for completion in completions], progress),
             self._deadlines.reward_s,
             f"rewards of prompt {prompt.prompt_id}",
         )
-        self._busy_s += seconds
+        self._busy_s[prompt.verifier_type] += seconds
         return results
 
+    async def park(self) -> None:
+        if self._parks:
+            parked = [replica.actor.park.remote() for replica in self._pool.replicas]
+            await wait_for_all(parked, self._deadlines.reward_s, "reward models to leave the GPU")
+
     async def metrics(self) -> dict[str, float]:
-        busy, self._busy_s = self._busy_s / max(len(self._pool.replicas), 1), 0.0
-        memory = await self._pool.max_rss_bytes()
-        return {"memory/reward_rss_bytes": memory, "reward/restarts": self._pool.restarts, "time/reward_s": busy}
+        busy, self._busy_s = self._busy_s, Counter()
+        size = max(len(self._pool.replicas), 1)
+        return {
+            "memory/reward_rss_bytes": await self._pool.max_rss_bytes(),
+            "reward/restarts": self._pool.restarts,
+            "time/reward_s": sum(busy.values()) / size,
+            **{f"time/reward/{kind}_s": seconds / size for kind, seconds in busy.items()},
+        }

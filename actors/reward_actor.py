@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
+import time
+
 from actors.processes import settle_in, tree_rss_bytes
 from vlaa_ray.config import RunConfig
-from vlaa_ray.records import Completion, Prompt, RewardResult
+from vlaa_ray.records import Prompt, RewardResult
 
 
 class RewardActor:
-    """Scores one group at a time."""
+    """Scores groups, on as many threads as it is given."""
 
     def __init__(self, config: RunConfig, log_file: str, shm_prefix: str) -> None:
         settle_in(log_file, shm_prefix)
-        from vlaa_ray.rewards import Sandbox
+        from vlaa_ray.rewards.mixture import MixedReward
 
-        self._sandbox = Sandbox(config.rewards.timeout_s, config.rewards.memory_limit_bytes)
+        self._rewards = MixedReward(config.rewards)
 
     def start(self) -> None:
         """Returns when the verifiers are ready."""
-        self._sandbox.score_batch([("<answer>1</answer>", "1", "math", {})])
+        prompt = Prompt(prompt_id="start", question="", gold="1", verifier_type="math", source="")
+        self._rewards.score([(prompt, "<answer>1</answer>")])
 
-    def score(self, prompt: Prompt, completions: list[Completion]) -> tuple[list[RewardResult], float]:
-        """(one result a completion, seconds that it took)."""
-        import time
-
+    def score(self, prompt: Prompt, responses: list[str], progress: float) -> tuple[list[RewardResult], float]:
+        """(one result a response, seconds that it took)."""
         start = time.monotonic()
-        items = [
-            (completion.text, prompt.gold, prompt.verifier_type, prompt.verifier_params) for completion in completions
-        ]
-        results = self._sandbox.score_batch(items)
+        results = self._rewards.score([(prompt, response) for response in responses], progress)
         return results, time.monotonic() - start
+
+    def park(self) -> None:
+        self._rewards.park()
 
     def rss_bytes(self) -> int:
         return tree_rss_bytes()

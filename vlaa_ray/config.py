@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vlaa_ray.errors import ConfigError
-from vlaa_ray.records import VERIFIER_TYPES, VerifierType
+from vlaa_ray.records import FORMAT, VERIFIER_TYPE_PATTERN, VERIFIER_TYPES
 
 PAPER_SYSTEM_PROMPT = (
     "You are VL-Thinking🤔, a helpful assistant with excellent reasoning ability. A user asks you a question, "
@@ -75,8 +75,9 @@ class DataSection(Section):
     """Likewise, for evaluation; its images must not be in `train`."""
     image_root: str | None = None
     """Folder that image paths in the files are relative to; nothing outside it is read."""
-    verifier_types: tuple[VerifierType, ...] = VERIFIER_TYPES  # type: ignore[assignment]
-    """Only prompts of these types (the paper's ablation, table 5); one named twice has two turns in built-in data."""
+    verifier_types: tuple[str, ...] | None = None
+    """Only prompts of these types (the paper's ablation, table 5), null for all; one named twice has two turns in
+    built-in data."""
     num_train: int | None = Field(None, ge=1)
     """Use the first so many prompts of `train`; null for all."""
     num_heldout: int | None = Field(None, ge=1)
@@ -106,9 +107,76 @@ class RolloutSection(Section):
     """Times that dead rollout actors may be replaced in a run, all of them together."""
 
 
+class VerifierSection(Section):
+    """One verifier type: ours with other settings, or a user's own function."""
+
+    function: str | None = Field(None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    """`package.module:function`, called as function(answer, gold, **params) in the sandbox; it returns a number in
+    [0, 1], a bool, None where the sample can't be judged, or a RewardResult."""
+    params: dict[str, Any] = {}
+    """For every sample of the type; the sample's own `verifier_params` win."""
+    weights: dict[str, Annotated[float, Field(gt=0, le=1)]] = {}
+    """Reward = sum of weight · value over these verifiers, for example {math: 0.9, format: 0.1}; empty for the type's
+    own, whole (the paper's rule). {iou: 0.5} scales."""
+
+    @model_validator(mode="after")
+    def _at_most_one(self) -> VerifierSection:
+        total = sum(self.weights.values())
+        if total > 1 + 1e-9:
+            raise ValueError(f"the weights add up to {total:g}, and a reward is at most 1")
+        return self
+
+
+class ServiceSection(Section):
+    """An HTTP service that judges, and how patient the run is with it."""
+
+    url: str | None = Field(None, pattern=r"^https?://")
+    """Of an OpenAI-compatible endpoint (judge), for example http://localhost:8000/v1; or of a shared reward model."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """The environment variable that holds the key; none is sent where it is unset."""
+    concurrency: int = Field(32, ge=1)
+    """Requests at once, an actor."""
+    timeout_s: float = Field(30, gt=0)
+    """Of one request."""
+    max_attempts: int = Field(6, ge=1)
+    """Of one sample; only what may go better next time is tried again."""
+    give_up_s: float = Field(60, gt=0)
+    """With no answer at all for so long, the run ends with one error."""
+
+
+class OpenEndedSection(Section):
+    """What free answers are worth."""
+
+    scorer: Literal["words", "reward_model", "xcomposer", "judge", "embedding"] = "words"
+    """words: overlap with the gold. reward_model: a vision-language model with a value head. xcomposer:
+    InternLM-XComposer2.5-Reward. judge: a model behind an OpenAI-compatible endpoint grades. embedding: closeness of
+    meaning to the gold."""
+    model: str | None = None
+    """A folder, hub id or `builtin:tiny-reward`; for a judge the model's name at the endpoint."""
+    beta: float = Field(0.2, gt=0)
+    """Of R = 1 - exp(-beta · (S(answer) - S(reference))), for reward models (the paper doesn't give its value)."""
+    dtype: Literal["fp32", "bf16"] = "fp32"
+    min_pixels: int = Field(3136, ge=784)
+    max_pixels: int = Field(1_003_520, ge=784)
+    max_tokens: int = Field(16_384, ge=1)
+    """Of prompt and answer together; a longer answer is worth 0."""
+    park: bool = False
+    """Hold the reward model on the CPU while the learner works, and on the GPU only to score."""
+    trust_remote_code: bool = False
+    """Run Python code from the checkpoint (xcomposer needs it)."""
+    service: ServiceSection = ServiceSection()
+
+
 class RewardsSection(Section):
     num_actors: int = Field(1, ge=1)
     cpus_per_actor: float = Field(0.5, gt=0)
+    gpus_per_actor: float = Field(0, ge=0)
+    """For a reward model; a share of one may be asked for."""
+    open_ended: OpenEndedSection = OpenEndedSection()
+    extraction: Literal["last", "exactly_one"] = "last"
+    """Of several complete answers the last one counts, or none does (the paper's rule)."""
+    verifiers: dict[Annotated[str, Field(pattern=f"^{VERIFIER_TYPE_PATTERN}$")], VerifierSection] = {}
+    """By verifier type. To switch a type off, leave it out of `data.verifier_types`."""
     timeout_s: float = Field(5.0, gt=0)
     """Wall-clock limit of one verification; the process is killed at the limit."""
     memory_limit_bytes: int = Field(2 << 30, ge=1 << 28)
@@ -116,6 +184,10 @@ class RewardsSection(Section):
     max_invalid_share: float = Field(0.05, ge=0, le=1)
     """A step with a larger share of samples that can't be judged ends the run."""
     max_restarts: int = Field(3, ge=0)
+
+    def verifier_types(self) -> tuple[str, ...]:
+        """All types that prompts may name: ours, and those with a function of the user's."""
+        return (*VERIFIER_TYPES, *(name for name, one in self.verifiers.items() if one.function))
 
 
 class KlSection(Section):
@@ -303,6 +375,18 @@ class RunConfig(Section):
             problems.append(
                 "weight_sync.transport 'nccl' needs rollout.gpus_per_actor and learner.gpus_per_rank of 1 or more"
             )
+        known = set(self.rewards.verifier_types())
+        named = {
+            "data.verifier_types": self.data.verifier_types or (),
+            "rewards.verifiers": self.rewards.verifiers,
+            **{f"rewards.verifiers.{name}.weights": one.weights for name, one in self.rewards.verifiers.items()},
+        }
+        for key, names in named.items():
+            if unknown := sorted(set(names) - known - ({FORMAT} if key.endswith("weights") else set())):
+                problems.append(
+                    f"{key}: unknown verifier types {unknown}; known: {', '.join(sorted(known))}, and your own with "
+                    "rewards.verifiers.NAME.function"
+                )
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -348,6 +432,8 @@ class SftConfig(SupervisedConfig):
 class RewardModelSection(SftSection):
     center_coefficient: float = Field(0.01, ge=0)
     """Weight of the term that keeps scores around 0."""
+    sft_coefficient: float = Field(0.01, ge=0)
+    """Weight of going on to learn the best answer itself, which makes reward models generalise."""
 
 
 class RewardModelConfig(SupervisedConfig):

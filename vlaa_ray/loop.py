@@ -72,6 +72,7 @@ async def train(
             )
             _check_invalid(metrics, config, step)
             run.phase("learn")
+            await roles.rewards.park()
             metrics |= await roles.learner.update(optimizer_steps(groups, config.grpo, config.learner))
             step, position = step + 1, buffer.position
             clock.lap("time/learn_s")
@@ -142,19 +143,20 @@ def _start_buffer(config: RunConfig, order: SeededOrder[Prompt], position: int, 
             temperature=rollout.temperature,
             max_completion_tokens=rollout.max_completion_tokens,
         )
-        return await _sample_and_score(request, position, roles)
+        progress = min(1.0, position / rollout.prompts_per_step / config.run.num_steps)
+        return await _sample_and_score(request, position, roles, progress)
 
     slots = (config.max_staleness + 1) * rollout.prompts_per_step
     return GroupBuffer(make_group, num_slots=slots, position=position)
 
 
-async def _sample_and_score(request: SampleRequest, position: int, roles: Roles) -> Group:
+async def _sample_and_score(request: SampleRequest, position: int, roles: Roles, progress: float) -> Group:
     """The scored group; without rollouts if this prompt can't be sampled."""
     try:
         sampled = await roles.rollouts.sample(request)
     except DataError as error:
         return Group(prompt=request.prompt, position=position, failure=str(error))
-    results = await roles.rewards.score(request.prompt, sampled.completions)
+    results = await roles.rewards.score(request.prompt, sampled.completions, progress)
     return Group(
         prompt=request.prompt,
         position=position,
@@ -192,13 +194,13 @@ async def _evaluate(config: RunConfig, prompts: Sequence[Prompt], roles: Roles, 
             temperature=config.eval.temperature,
             max_completion_tokens=limit,
         )
-        return await _sample_and_score(request, -1, roles)
+        return await _sample_and_score(request, -1, roles, progress=1.0)
 
     chosen = [prompts[index] for index in range(min(len(prompts), config.eval.num_prompts or len(prompts)))]
     groups = await run.stoppable(asyncio.gather(*map(answer, chosen)))
-    rollouts = [(group.prompt.verifier_type, rollout) for group in groups for rollout in group.rollouts]
+    rollouts = [(group.prompt, rollout) for group in groups for rollout in group.rollouts]
     completions: list[Completion] = [rollout.completion for _, rollout in rollouts]
-    metrics = reward_metrics([(kind, rollout.reward) for kind, rollout in rollouts], prefix="eval/reward")
+    metrics = reward_metrics([(prompt, rollout.reward) for prompt, rollout in rollouts], prefix="eval/reward")
     metrics["eval/completion/mean_tokens"] = sum(len(c.token_ids) for c in completions) / max(len(completions), 1)
     return metrics
 

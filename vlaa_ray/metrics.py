@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from vlaa_ray.config import TrackingSection
 from vlaa_ray.errors import VlaaRayError
-from vlaa_ray.records import VERIFIER_TYPES, RewardResult
+from vlaa_ray.records import NO_ANSWER, VERIFIER_TYPE_PATTERN, Prompt, RewardResult, in_order
 from vlaa_ray.trackers import BackgroundSink, TensorBoardSink, WandbSink
 
 LOG = logging.getLogger(__name__)
@@ -37,8 +37,15 @@ class Metric(NamedTuple):
 
 
 def _reward_metrics(prefix: str, of: str) -> tuple[Metric, ...]:
-    metrics = [Metric(f"{prefix}/{{verifier_type}}/parts/{{part}}", "", f"mean of one part of the reward over {of}")]
-    for name, which in ((prefix, of), (f"{prefix}/{{verifier_type}}", f"{of} of one verifier type")):
+    metrics = [
+        Metric(f"{prefix}/{{verifier_type}}/parts/{{part}}", "", f"mean of one part of the reward over {of}"),
+        Metric(f"{prefix}/{{verifier_type}}/no_answer/{{why}}", "share", f"{of} that hold no answer, by the reason"),
+    ]
+    for name, which in (
+        (prefix, of),
+        (f"{prefix}/{{verifier_type}}", f"{of} of one verifier type"),
+        (f"{prefix}/by_source/{{source}}", f"{of} of one data source"),
+    ):
         metrics += [
             Metric(f"{name}/mean", "", f"mean reward of {which} that could be judged"),
             Metric(f"{name}/std", "", f"standard deviation of the reward over {which}"),
@@ -53,7 +60,7 @@ METRICS: tuple[Metric, ...] = (
     *_reward_metrics("reward", "training samples"),
     *_reward_metrics("eval/reward", "held-out samples"),
     Metric("eval/loss", "nats", "mean loss of a held-out answer token (SFT)"),
-    Metric("pairs/accuracy", "share", "pairs whose better answer the reward model scores higher"),
+    Metric("pairs/accuracy", "share", "pairs of answers whose better one the reward model scores higher"),
     Metric("pairs/margin", "", "mean score of the better answers less that of the others"),
     Metric("eval/pairs/accuracy", "share", "the same accuracy, on held-out pairs"),
     Metric("eval/pairs/margin", "", "the same margin, on held-out pairs"),
@@ -63,6 +70,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("groups/failed", "groups", "prompts that could not be sampled, and were dropped"),
     Metric("groups/zero_variance_share", "share", "groups whose rewards are all equal: they teach nothing"),
     Metric("groups/{verifier_type}/zero_variance_share", "share", "the same, of one verifier type"),
+    Metric("groups/by_source/{source}/zero_variance_share", "share", "the same, of one data source"),
     Metric("groups/resampled", "groups", "groups drawn in place of those without variance"),
     Metric("logprob_diff/mean_abs", "nats", "mean |rollout_logprobs - old_logprobs|: engine against learner"),
     Metric("logprob_diff/max_abs", "nats", "largest |rollout_logprobs - old_logprobs|"),
@@ -88,6 +96,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("time/step_s", "s", "the whole step, evaluation and checkpoint counted in"),
     Metric("time/rollout_s", "s", "sampling"),
     Metric("time/reward_s", "s", "scoring, where it was not hidden behind sampling"),
+    Metric("time/reward/{verifier_type}_s", "s", "scoring of one verifier type"),
     Metric("time/learn_s", "s", "the update"),
     Metric("time/weight_sync_s", "s", "new weights to the engines"),
     Metric("time/eval_s", "s", "held-out evaluation"),
@@ -104,7 +113,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("reward/timeouts", "samples", "verifications killed at the time limit"),
 )
 
-_WORDS = {"verifier_type": "|".join(VERIFIER_TYPES), "role": "[a-z][a-z0-9_]*"}
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
+_WORDS = {"verifier_type": VERIFIER_TYPE_PATTERN, "role": "[a-z][a-z0-9_]*"}
 
 
 @cache
@@ -119,20 +129,40 @@ def describe(name: str) -> Metric:
     raise VlaaRayError(f"unknown metric {name!r}", fix=f"{hint}Metric names exist only in vlaa_ray/metrics.py")
 
 
-def reward_metrics(results: Iterable[tuple[str, RewardResult]], prefix: str = "reward") -> dict[str, float]:
-    """Means, deviations, counts and invalid shares, over all and by verifier type; {} for no results.
+def types_in(names: Iterable[str], pattern: str) -> list[str]:
+    """The verifier types that metrics such as `reward/{}/mean` are named for, in the order of tables and curves."""
+    known = re.compile(pattern.format(f"({VERIFIER_TYPE_PATTERN})"))
+    return in_order(match[1] for name in names if (match := known.fullmatch(name)))
+
+
+def reward_metrics(samples: Iterable[tuple[Prompt, RewardResult]], prefix: str = "reward") -> dict[str, float]:
+    """Means, deviations, counts and invalid shares, over all, by verifier type and by source; {} for no samples.
 
     A sample that can't be judged enters `invalid_share` and nothing else. Deviations are of the population.
     """
-    results = list(results)
-    metrics = _summary([result for _, result in results], prefix)
-    for verifier_type in sorted({verifier_type for verifier_type, _ in results}):
-        of_type = [result for kind, result in results if kind == verifier_type]
+    samples = list(samples)
+    metrics = _summary([result for _, result in samples], prefix)
+    for name, sources in by_source(prompt for prompt, _ in samples).items():
+        of_source = [result for prompt, result in samples if prompt.source in sources]
+        metrics |= _summary(of_source, f"{prefix}/by_source/{name}")
+    for verifier_type in sorted({prompt.verifier_type for prompt, _ in samples}):
+        of_type = [result for prompt, result in samples if prompt.verifier_type == verifier_type]
         metrics |= _summary(of_type, f"{prefix}/{verifier_type}")
+        for why, reason in NO_ANSWER.items():
+            if count := sum(result.extracted is None and result.reason == reason for result in of_type):
+                metrics[f"{prefix}/{verifier_type}/no_answer/{why}"] = count / len(of_type)
         parts = [result.parts for result in of_type if result.valid]
         for part in sorted({name for names in parts for name in names}):
             metrics[f"{prefix}/{verifier_type}/parts/{part}"] = statistics.fmean(p[part] for p in parts if part in p)
     return metrics
+
+
+def by_source(prompts: Iterable[Prompt]) -> dict[str, set[str]]:
+    """The sources of the prompts by their names in metrics, which have letters, digits and _ . - only."""
+    found: dict[str, set[str]] = {}
+    for source in sorted({prompt.source for prompt in prompts}):
+        found.setdefault(_NOT_IN_NAMES.sub("_", source) or "none", set()).add(source)
+    return found
 
 
 def _summary(results: list[RewardResult], prefix: str) -> dict[str, float]:

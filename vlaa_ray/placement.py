@@ -105,7 +105,7 @@ def plan(config: AnyConfig) -> Placement:
     if isinstance(config, RunConfig):
         rollout, rewards = config.rollout, config.rewards
         bundles["rollout"] = [_bundle(rollout.cpus_per_actor, rollout.gpus_per_actor)] * rollout.num_actors
-        bundles["reward"] = [_bundle(rewards.cpus_per_actor, 0)] * rewards.num_actors
+        bundles["reward"] = [_bundle(rewards.cpus_per_actor, rewards.gpus_per_actor)] * rewards.num_actors
     return Placement(bundles)
 
 
@@ -233,7 +233,7 @@ def _bucket_bytes(config: RunConfig, model_config: dict[str, Any]) -> int:
     return min(count.total * size, max(config.weight_sync.bucket_bytes, count.largest * size))
 
 
-def _bundle(cpus: float, gpus: int) -> dict[str, float]:
+def _bundle(cpus: float, gpus: float) -> dict[str, float]:
     return {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}
 
 

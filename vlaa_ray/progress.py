@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from vlaa_ray.records import VERIFIER_TYPES
+from vlaa_ray.metrics import types_in
 
 Phase = Literal["start", "rollout", "reward", "learn", "weight sync", "eval", "checkpoint"]
 
@@ -69,7 +69,7 @@ class Progress:
         evaluation = {name: value for name, value in known.items() if name.startswith("eval/")}
         self._eval.update(evaluation)
         self._train.update({name: value for name, value in known.items() if name not in evaluation})
-        for name in _reward_names("reward"):
+        for name in _reward_names(known):
             if name in known:
                 self._history.setdefault(name, deque(maxlen=_HISTORY_STEPS)).append(known[name])
         if not self._console.is_terminal:
@@ -96,7 +96,9 @@ class Progress:
         parts = [f"step {step:>{len(str(self._num_steps))}}/{self._num_steps}"]
         for prefix, label in (("reward", "reward"), ("eval/reward", "held-out reward")):
             if f"{prefix}/mean" in known:
-                types = [f"{kind} {known[f'{prefix}/{kind}/mean']:.2f}" for kind in _types(known, prefix)]
+                types = [
+                    f"{kind} {known[f'{prefix}/{kind}/mean']:.2f}" for kind in types_in(known, f"{prefix}/{{}}/mean")
+                ]
                 parts.append(f"{label} {known[f'{prefix}/mean']:.3f}" + (f" ({', '.join(types)})" if types else ""))
         if "reward/mean" not in known and "policy/loss" in known:
             parts.append(f"loss {known['policy/loss']:.4g}")
@@ -123,7 +125,8 @@ class Progress:
         return grid
 
     def _rewards(self) -> RenderableType:
-        columns = [name for name in _reward_names("reward") if name in self._train or f"eval/{name}" in self._eval]
+        held_out = {name.removeprefix("eval/") for name in self._eval}
+        columns = [name for name in _reward_names({*self._train, *held_out}) if name in {*self._train, *held_out}]
         if not columns:
             return Text("no reward yet", style="dim")
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
@@ -155,12 +158,8 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {seconds:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def _reward_names(prefix: str) -> list[str]:
-    return [f"{prefix}/mean", *(f"{prefix}/{kind}/mean" for kind in VERIFIER_TYPES)]
-
-
-def _types(known: Mapping[str, Any], prefix: str) -> list[str]:
-    return [kind for kind in VERIFIER_TYPES if f"{prefix}/{kind}/mean" in known]
+def _reward_names(known: Iterable[str]) -> list[str]:
+    return ["reward/mean", *(f"reward/{kind}/mean" for kind in types_in(known, "reward/{}/mean"))]
 
 
 def _value(number: float | None) -> str:

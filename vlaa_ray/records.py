@@ -7,17 +7,33 @@ worker that uses them. Legend: C completion tokens, G group size, T prompt token
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
-PaperType = Literal["digit", "mcq", "math", "iou", "open_ended"]
-OtherType = Literal["boxes", "points", "letters", "number", "text", "list", "yes_no", "ocr"]
-VerifierType = PaperType | OtherType
-PAPER_TYPES: tuple[str, ...] = get_args(PaperType)
-VERIFIER_TYPES: tuple[str, ...] = (*PAPER_TYPES, *get_args(OtherType))
-"""In the order of tables and curves: the paper's, then the others."""
+PAPER_TYPES = ("digit", "mcq", "math", "iou", "open_ended")
+OTHER_TYPES = ("boxes", "points", "letters", "number", "text", "list", "yes_no", "ocr")
+VERIFIER_TYPES = (*PAPER_TYPES, *OTHER_TYPES)
+"""In the order of tables and curves: the paper's, then the others. Users add their own in the config."""
+FORMAT = "format"
+"""The verifier of a response's form: it judges no sample alone, but may join another by a weight."""
+VERIFIER_TYPE_PATTERN = r"[a-z][a-z0-9_]*"
+
+
+def in_order(verifier_types: Iterable[str]) -> list[str]:
+    """Each type once: ours in the order of VERIFIER_TYPES, then the users' by name."""
+    order = {name: place for place, name in enumerate(VERIFIER_TYPES)}
+    return sorted(set(verifier_types), key=lambda name: (order.get(name, len(order)), name))
+
+
+NO_ANSWER = {
+    "missing": "no <answer>…</answer>",
+    "unclosed": "an <answer> that is never closed",
+    "several": "more than one <answer>, where exactly one is asked for",
+}
+"""Why nothing could be extracted: the name in metrics, and the reason in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +62,7 @@ class Prompt:
     prompt_id: str
     question: str
     gold: Any
-    verifier_type: VerifierType
+    verifier_type: str
     source: str
     images: tuple[ImageRef, ...] = ()
     verifier_params: dict[str, Any] = field(default_factory=dict)
@@ -56,11 +72,11 @@ class Prompt:
 
 @dataclass(frozen=True, kw_only=True)
 class Preference:
-    """Two answers to a prompt, of which `chosen` is the better: what reward models learn from."""
+    """Some answers to a prompt and how good each is, as numbers that only compare: what reward models learn from."""
 
     prompt: Prompt
-    chosen: str
-    rejected: str
+    answers: tuple[str, ...]
+    worths: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -35,8 +35,14 @@ class RolloutRole(Protocol):
 
 
 class RewardRole(Protocol):
-    async def score(self, prompt: Prompt, completions: Sequence[Completion]) -> list[RewardResult]:
-        """One result a completion; one that can't be judged is invalid, never missing."""
+    async def score(self, prompt: Prompt, completions: Sequence[Completion], progress: float) -> list[RewardResult]:
+        """One result a completion; one that can't be judged is invalid, never missing.
+
+        `progress` is the share of the run's steps that were done when the prompt was asked.
+        """
+
+    async def park(self) -> None:
+        """Give GPU memory back until the next completions come."""
 
     async def metrics(self) -> dict[str, float]:
         """Restarts and memory."""

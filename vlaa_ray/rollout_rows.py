@@ -9,7 +9,7 @@ import numpy as np
 
 from vlaa_ray.data.images import encoded
 from vlaa_ray.learner.plan import group_has_variance
-from vlaa_ray.metrics import reward_metrics
+from vlaa_ray.metrics import by_source, reward_metrics
 from vlaa_ray.records import Group, ImageRef, Prompt, Rollout
 
 SaveImage = Callable[[str, bytes], str]
@@ -69,19 +69,28 @@ def group_metrics(groups: Sequence[Group], *, weight_version: int, updates_per_s
     """Rewards, lengths, zero-variance shares and staleness of the groups that a step took."""
     sampled = [group for group in groups if group.rollouts]
     rollouts = [(group, rollout) for group in sampled for rollout in group.rollouts]
-    metrics = reward_metrics([(group.prompt.verifier_type, rollout.reward) for group, rollout in rollouts])
+    metrics = reward_metrics([(group.prompt, rollout.reward) for group, rollout in rollouts])
     metrics["groups/count"] = len(groups)
     metrics["groups/failed"] = len(groups) - len(sampled)
     if sampled:
         lengths = [len(rollout.completion.token_ids) for _, rollout in rollouts]
         cut = [rollout.completion.finish_reason == "length" for _, rollout in rollouts]
         staleness = [(weight_version - group.weight_version) / updates_per_step for group in sampled]
-        flat = [not group_has_variance(group) for group in sampled]
-        metrics |= {
-            "groups/zero_variance_share": float(np.mean(flat)),
+        metrics |= _zero_variance(sampled) | {
             "completion/mean_tokens": float(np.mean(lengths)),
             "completion/truncated_share": float(np.mean(cut)),
             "staleness/max": max(staleness),
             "staleness/mean": float(np.mean(staleness)),
         }
     return metrics
+
+
+def _zero_variance(groups: Sequence[Group]) -> dict[str, float]:
+    """The share of groups that teach nothing: of all, by verifier type and by source."""
+    flat = [(group.prompt, not group_has_variance(group)) for group in groups]
+    parts = {"groups": flat}
+    for kind in {prompt.verifier_type for prompt, _ in flat}:
+        parts[f"groups/{kind}"] = [one for one in flat if one[0].verifier_type == kind]
+    for name, sources in by_source(prompt for prompt, _ in flat).items():
+        parts[f"groups/by_source/{name}"] = [one for one in flat if one[0].source in sources]
+    return {f"{name}/zero_variance_share": float(np.mean([is_flat for _, is_flat in of])) for name, of in parts.items()}

@@ -93,7 +93,10 @@ class Rewards:
     def __init__(self):
         self.flat, self.invalid = set(), set()
 
-    async def score(self, prompt, completions):
+    async def park(self):
+        pass
+
+    async def score(self, prompt, completions, progress):
         if prompt.prompt_id in self.invalid:
             return [RewardResult(value=None, valid=False, reason="no gold") for _ in completions]
         if prompt.prompt_id in self.flat:

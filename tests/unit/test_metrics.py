@@ -16,8 +16,8 @@ from PIL import Image
 
 from vlaa_ray.config import TrackingSection
 from vlaa_ray.errors import VlaaRayError
-from vlaa_ray.metrics import METRICS, Tracker, describe, read_metrics, reward_metrics, truncate_after
-from vlaa_ray.records import RewardResult
+from vlaa_ray.metrics import METRICS, Tracker, describe, read_metrics, reward_metrics, truncate_after, types_in
+from vlaa_ray.records import NO_ANSWER, Prompt, RewardResult
 from vlaa_ray.trackers import BackgroundSink
 
 NO_TRACKERS = TrackingSection(tensorboard=False, wandb="disabled")
@@ -49,9 +49,7 @@ def test_the_table_names_everything_once_and_says_what_it_is():
     assert all(metric.meaning for metric in METRICS)
 
 
-@pytest.mark.parametrize(
-    "name", ["reward/average", "reward/count_digits/mean", "eval/reward/typo/mean", "x", "reward/mean "]
-)
+@pytest.mark.parametrize("name", ["reward/average", "reward/Digit/mean", "eval/reward/digit/men", "x", "reward/mean "])
 def test_an_unknown_name_is_an_error_and_nothing_is_written(tmp_path, name):
     tracker = make_tracker(tmp_path)
     with pytest.raises(VlaaRayError, match="unknown metric"):
@@ -151,14 +149,16 @@ def test_an_image_is_stored_once_under_its_hash(tmp_path):
     tracker.close()
 
 
-def result(value, **parts):
-    return RewardResult(value=value, valid=value is not None, parts=parts)
+def sample(kind, value, source="photos", reason="", extracted="x", **parts):
+    prompt = Prompt(prompt_id="1", question="?", gold="1", verifier_type=kind, source=source)
+    valid = value is not None
+    return prompt, RewardResult(value=value, valid=valid, reason=reason, extracted=extracted, parts=parts)
 
 
 def test_reward_means_leave_out_what_cannot_be_judged():
     # By hand: iou 0.5 and 1.0 -> mean 0.75, deviation 0.25; digit 0.0 and one invalid -> mean 0; all: 1.5 / 3.
-    results = [("iou", result(0.5, format=1.0)), ("iou", result(1.0, format=0.0)), ("digit", result(0.0))]
-    metrics = reward_metrics([*results, ("digit", result(None)), ("math", result(None))])
+    samples = [sample("iou", 0.5, format=1.0), sample("iou", 1.0, format=0.0), sample("digit", 0.0)]
+    metrics = reward_metrics([*samples, sample("digit", None), sample("math", None)])
     assert metrics["reward/mean"] == 0.5 and metrics["reward/count"] == 3
     assert metrics["reward/invalid_share"] == pytest.approx(2 / 5)
     assert metrics["reward/iou/mean"] == 0.75 and metrics["reward/iou/std"] == 0.25
@@ -169,8 +169,29 @@ def test_reward_means_leave_out_what_cannot_be_judged():
         describe(name)
 
 
+def test_rewards_by_source_and_missing_answers_by_reason():
+    unclosed = {"reason": NO_ANSWER["unclosed"], "extracted": None}
+    samples = [
+        sample("digit", 1.0),
+        sample("digit", 0.0, **unclosed),
+        sample("mcq", 0.5, source="a b/c"),
+        sample("mcq", None, source="a b/c"),
+    ]
+    metrics = reward_metrics(samples)
+    assert metrics["reward/by_source/photos/mean"] == 0.5
+    assert metrics["reward/by_source/a_b_c/mean"] == metrics["reward/by_source/a_b_c/invalid_share"] == 0.5
+    assert metrics["reward/digit/no_answer/unclosed"] == 0.5
+    assert not [name for name in metrics if "no_answer" in name and "digit" not in name]
+    assert all(map(describe, metrics))
+
+
+def test_verifier_types_of_users_come_after_ours():
+    names = ["reward/zebra/mean", "reward/iou/mean", "reward/chart/mean", "reward/digit/mean", "reward/mean"]
+    assert types_in([*names, "reward/by_source/x/mean"], "reward/{}/mean") == ["digit", "iou", "chart", "zebra"]
+
+
 def test_reward_metrics_of_an_evaluation_and_of_nothing():
-    metrics = reward_metrics([("mcq", result(1.0))], prefix="eval/reward")
+    metrics = reward_metrics([sample("mcq", 1.0)], prefix="eval/reward")
     assert metrics["eval/reward/mean"] == 1.0 and metrics["eval/reward/mcq/mean"] == 1.0
     assert all(describe(name) and name.startswith("eval/reward/") for name in metrics)
     assert reward_metrics([]) == {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -11,20 +11,27 @@ from vlaa_ray.config import DataSection
 from vlaa_ray.data.embedded import EmbeddedData
 from vlaa_ray.data.readers import read_vlaa_thinking
 from vlaa_ray.errors import DataError
-from vlaa_ray.records import Prompt
+from vlaa_ray.records import PAPER_TYPES, VERIFIER_TYPES, Prompt
 
 BUILTIN = "builtin:"
 Item = TypeVar("Item")
 
 
-def open_dataset(source: str, data: DataSection, limit: int | None) -> Sequence[Prompt]:
-    """The first `limit` prompts of a source of the config: `builtin:SPLIT` or a file."""
+def open_dataset(
+    source: str, data: DataSection, limit: int | None, verifier_types: Collection[str] = VERIFIER_TYPES
+) -> Sequence[Prompt]:
+    """The first `limit` prompts of a source of the config, `builtin:SPLIT` or a file; others than `verifier_types`
+    are errors.
+    """
     prompts: Sequence[Prompt]
     if source.startswith(BUILTIN):
-        prompts = EmbeddedData(source.removeprefix(BUILTIN), data.verifier_types)  # type: ignore[arg-type]
+        prompts = EmbeddedData(
+            source.removeprefix(BUILTIN), PAPER_TYPES if data.verifier_types is None else data.verifier_types
+        )
     else:
-        everything = read_vlaa_thinking(source, data.image_root)
-        prompts = [prompt for prompt in everything if prompt.verifier_type in data.verifier_types]
+        everything = read_vlaa_thinking(source, data.image_root, verifier_types)
+        wanted = verifier_types if data.verifier_types is None else data.verifier_types
+        prompts = [prompt for prompt in everything if prompt.verifier_type in wanted]
     if not prompts:
         raise DataError("no prompt is left", file=source, fix="look at data.verifier_types and at the file")
     return first(prompts, limit)

@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from vlaa_ray.errors import DataError
-from vlaa_ray.records import PAPER_TYPES, ImageRef, Prompt, VerifierType
+from vlaa_ray.records import PAPER_TYPES, ImageRef, Prompt
 
 Split = Literal["train", "heldout"]
 NUM_PROMPTS: dict[Split, int] = {"train": 20_000, "heldout": 1_000}
@@ -41,7 +41,7 @@ PLACES = tuple(f"{vertical} {horizontal}" for vertical in _VERTICAL for horizont
 class EmbeddedData(Sequence[Prompt]):
     """The prompts of one split, made when asked for; the verifier types take turns, one named twice has two."""
 
-    def __init__(self, split: Split, verifier_types: Sequence[VerifierType] = PAPER_TYPES) -> None:  # type: ignore[assignment]
+    def __init__(self, split: Split, verifier_types: Sequence[str] = PAPER_TYPES) -> None:
         if split not in NUM_PROMPTS:
             raise DataError(f"no built-in split {split!r}", fix=f"use one of {sorted(NUM_PROMPTS)}")
         self.split: Split = split
@@ -59,7 +59,7 @@ class EmbeddedData(Sequence[Prompt]):
         return _make(self.split, kind, number)
 
 
-def _make(split: Split, kind: VerifierType, number: int) -> Prompt:
+def _make(split: Split, kind: str, number: int) -> Prompt:
     rng = np.random.default_rng([list(NUM_PROMPTS).index(split), PAPER_TYPES.index(kind), number])
     makers = _MAKERS[kind]
     source, maker = makers[number % len(makers)]
@@ -77,7 +77,7 @@ def _make(split: Split, kind: VerifierType, number: int) -> Prompt:
     )
 
 
-def _verifier_params(kind: VerifierType, task: _Task) -> dict[str, str]:
+def _verifier_params(kind: str, task: _Task) -> dict[str, str]:
     if kind == "iou":
         return {"frame": "unit"}
     return {"reference": task.coarse} if kind == "open_ended" and task.coarse else {}
@@ -300,7 +300,7 @@ def _describe_shape(split: Split, rng: np.random.Generator) -> _Task:
 # --- shared --------------------------------------------------------------------------------------------------
 
 _Maker = Callable[[Split, np.random.Generator], _Task]
-_MAKERS: dict[VerifierType, tuple[tuple[str, _Maker], ...]] = {
+_MAKERS: dict[str, tuple[tuple[str, _Maker], ...]] = {
     "digit": (("digits", _count_digits), ("digits", _read_digit)),
     "mcq": (("easy-vqa", _choose_colour), ("easy-vqa", _choose_shape)),
     "math": (("digits", _fraction), ("digits", _sum)),

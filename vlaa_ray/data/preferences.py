@@ -1,9 +1,10 @@
-"""Pairs of answers, the better one first, that reward models learn from.
+"""Answers and which of them are better, that reward models learn from.
 
-    open_preferences("builtin:train", data, None)[0] -> Preference(prompt=…, chosen="a red circle", rejected=…)
+    open_preferences("builtin:train", data, None)[0]
+    -> Preference(prompt=…, answers=("a red circle at the top left", "a circle", …), worths=(3.0, 1.0, …))
 
-The built-in pairs describe the built-in pictures: right against corrupted, detailed against coarse, and anything
-true against what a policy might try instead of looking.
+The built-in answers describe the built-in pictures: rightly, coarsely, wrongly in one thing or more, and as a policy
+might that tries to please without looking.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from vlaa_ray.data.embedded import COLOURS, PLACES, SHAPES, EmbeddedData
 from vlaa_ray.data.readers import read_preferences
 from vlaa_ray.records import Preference, Prompt
 
-_PAIRS_A_PICTURE = 16
+_TURNS = 16  # so often each picture comes, with other answers
+_NUM_SWAPPED, _NUM_DRAWN = 3, 2
 _SHAPE = re.compile(rf"a ({'|'.join(COLOURS)}) ({'|'.join(SHAPES)}) at the ({'|'.join(PLACES)})")
 _FALSE, _JUNK = -4.0, -12.0
 _Candidate = tuple[str, float]
@@ -27,23 +29,23 @@ _Candidate = tuple[str, float]
 
 
 def open_preferences(source: str, data: DataSection, limit: int | None) -> Sequence[Preference]:
-    """The first `limit` pairs of a source of the config: `builtin:SPLIT` or a file."""
-    pairs: Sequence[Preference]
+    """The first `limit` items of a source of the config: `builtin:SPLIT`, or a file of `chosen` and `rejected`."""
+    found: Sequence[Preference]
     if source.startswith(BUILTIN):
-        pairs = BuiltinPreferences(EmbeddedData(source.removeprefix(BUILTIN), ["open_ended"]))  # type: ignore[arg-type]
+        found = BuiltinPreferences(EmbeddedData(source.removeprefix(BUILTIN), ["open_ended"]))
     else:
-        pairs = read_preferences(source, data.image_root)
-    return first(pairs, limit)
+        found = read_preferences(source, data.image_root)
+    return first(found, limit)
 
 
 class BuiltinPreferences(Sequence[Preference]):
-    """Pairs on every built-in picture that is to be described, made when asked for."""
+    """Answers to every built-in picture that is to be described, made when asked for."""
 
     def __init__(self, prompts: Sequence[Prompt]) -> None:
         self._prompts = prompts
 
     def __len__(self) -> int:
-        return len(self._prompts) * _PAIRS_A_PICTURE
+        return len(self._prompts) * _TURNS
 
     def __getitem__(self, index: int) -> Preference:  # type: ignore[override]
         if not 0 <= index < len(self):
@@ -51,11 +53,28 @@ class BuiltinPreferences(Sequence[Preference]):
         turn, number = divmod(index, len(self._prompts))
         prompt = self._prompts[number]
         rng = np.random.default_rng([number, turn])
-        one, other = _candidate(prompt, rng), _candidate(prompt, rng)
-        while one[1] == other[1]:
-            other = _candidate(prompt, rng)
-        (better, _), (worse, _) = (one, other) if one[1] > other[1] else (other, one)
-        return Preference(prompt=prompt, chosen=better, rejected=worse)
+        candidates = [(str(prompt.gold), 3.0), (prompt.verifier_params["reference"], 1.0)]
+        candidates += [_swapped(prompt, rng) for _ in range(_NUM_SWAPPED)]
+        candidates += [_candidate(prompt, rng) for _ in range(_NUM_DRAWN)]
+        answers, worths = zip(*dict(candidates).items(), strict=True)
+        return Preference(prompt=prompt, answers=answers, worths=worths)
+
+
+def _swapped(prompt: Prompt, rng: np.random.Generator) -> _Candidate:
+    """One thing is false, which only the picture tells: these comparisons teach the model to look."""
+    facts = _SHAPE.fullmatch(str(prompt.gold))
+    if facts is None:
+        digits = re.findall(r"\d", str(prompt.gold))
+        place = int(rng.integers(len(digits)))
+        digits[place] = _other("0123456789", digits[place], rng)
+        return _digits_text(digits), _FALSE
+    wrong = int(rng.integers(len(_KINDS)))
+    told = [kind == 1 or kind == wrong or rng.random() < 0.75 for kind in range(len(_KINDS))]
+    described = [
+        (_other(values, fact, rng) if kind == wrong else fact) if told[kind] else None
+        for kind, (values, fact) in enumerate(zip(_KINDS, facts.groups(), strict=True))
+    ]
+    return _shape_text(described), _FALSE + sum(told) - 1
 
 
 def _candidate(prompt: Prompt, rng: np.random.Generator) -> _Candidate:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from vlaa_ray.data.images import reference
 from vlaa_ray.errors import DataError
-from vlaa_ray.records import VERIFIER_TYPES, Preference, Prompt, VerifierType
+from vlaa_ray.records import VERIFIER_TYPES, Preference, Prompt
 
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
-_TYPE_OF_SOURCE: dict[str, VerifierType] = {
+_TYPE_OF_SOURCE: dict[str, str] = {
     "clevr_math": "digit",
     "geoqa170k": "mcq",
     "arxivqa": "mcq",
@@ -27,14 +27,17 @@ _TYPE_OF_SOURCE: dict[str, VerifierType] = {
 """The paper's reward of each source (figure 4), for files without `verifier_type`; a folder names the source."""
 
 
-def read_vlaa_thinking(file: str | Path, image_root: str | Path | None) -> list[Prompt]:
+def read_vlaa_thinking(
+    file: str | Path, image_root: str | Path | None, verifier_types: Collection[str] = VERIFIER_TYPES
+) -> list[Prompt]:
     """The file's records; golds keep their type. DataError names file and row.
 
     Images are looked up below `image_root` (default: `images` in the file's folder); none outside is read.
     """
     file = Path(file)
     root = Path(image_root) if image_root else file.parent / "images"
-    return [_prompt(row, number, file, root.resolve()) for number, row in enumerate(json_rows(file), start=1)]
+    rows = enumerate(json_rows(file), start=1)
+    return [_prompt(row, number, file, root.resolve(), verifier_types) for number, row in rows]
 
 
 def read_preferences(file: str | Path, image_root: str | Path | None) -> list[Preference]:
@@ -47,7 +50,7 @@ def read_preferences(file: str | Path, image_root: str | Path | None) -> list[Pr
         if not (isinstance(chosen, str) and isinstance(rejected, str)):
             raise DataError("a pair needs two texts", file=str(file), row=number, expected="chosen, rejected")
         prompt = _prompt({"verifier_type": "open_ended", **row, "gt": chosen}, number, file, root)
-        pairs.append(Preference(prompt=prompt, chosen=chosen, rejected=rejected))
+        pairs.append(Preference(prompt=prompt, answers=(chosen, rejected), worths=(1.0, 0.0)))
     return pairs
 
 
@@ -74,7 +77,9 @@ def _parsed(line: str, file: Path, number: int) -> Any:
         raise DataError(f"neither a JSON array nor JSON Lines: {error}", file=str(file), row=number) from error
 
 
-def _prompt(row: dict[str, Any], number: int, file: Path, root: Path) -> Prompt:
+def _prompt(
+    row: dict[str, Any], number: int, file: Path, root: Path, verifier_types: Collection[str] = VERIFIER_TYPES
+) -> Prompt:
     missing = [key for key in ("image", "question") if key not in row]
     if missing or ("gt" not in row and "answer" not in row):
         raise DataError(
@@ -91,10 +96,9 @@ def _prompt(row: dict[str, Any], number: int, file: Path, root: Path) -> Prompt:
     if "\0" in name or not path.resolve().is_relative_to(root):
         raise DataError("the image lies outside the image root", file=str(file), row=number, got=row["image"])
     kind = row.get("verifier_type") or _TYPE_OF_SOURCE.get(source)
-    if kind not in VERIFIER_TYPES:
-        raise DataError(
-            "no verifier for this record", file=str(file), row=number, got=kind or source, expected=list(VERIFIER_TYPES)
-        )
+    if kind not in verifier_types:
+        facts = {"file": str(file), "row": number, "got": kind or source}
+        raise DataError("no verifier for this record", **facts, expected=list(verifier_types))
     solution = next(
         (value for key in ("answer", "ds_answer") if isinstance(value := row.get(key), str) and "<answer>" in value),
         None,

@@ -1,8 +1,8 @@
-"""Reward models from pairs of answers, with the learner core that GRPO uses: a row holds both answers of a pair."""
+"""Reward models from compared answers, with the learner core that GRPO uses: a row holds a prompt's answers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -14,7 +14,7 @@ from vlaa_ray.data.preferences import open_preferences
 from vlaa_ray.errors import DataError
 from vlaa_ray.learner.core import LearnerCore
 from vlaa_ray.learner.schedule import learning_rate
-from vlaa_ray.models.reward_model import answers_row, fresh_reward_model
+from vlaa_ray.models.reward_model import MAX_ANSWERS, answers_row, fresh_reward_model, last_tokens
 from vlaa_ray.records import Preference
 
 
@@ -26,54 +26,62 @@ class PreferenceLearner:
         self.core = LearnerCore(config.model, config.learner, fresh_reward_model)
 
     def datasets(self) -> tuple[Sequence[Preference], Sequence[Preference]]:
-        """The pairs to train on, and the held-out ones."""
+        """What to train on, and what is held out."""
         data = self._config.data
         return (
             open_preferences(data.train, data, data.num_train),
             open_preferences(data.heldout, data, data.num_heldout),
         )
 
-    def row(self, pair: Preference) -> Row | None:
-        """The prompt with both answers, the better one first; None if one of them is too long."""
-        row = answers_row(self.core.chat, pair.prompt, (pair.chosen, pair.rejected))
+    def row(self, preference: Preference, number: int) -> Row | None:
+        """The prompt with its answers, the best one first; None if one of them is too long."""
+        answers = [preference.answers[place] for place in _order(preference)]
+        row = answers_row(self.core.chat, preference.prompt, answers, number)
         limits = self._config.reward_model
         too_long = any(len(answer) > limits.max_completion_tokens for answer in row.completions)
         return None if too_long or len(row.prompt_token_ids) > limits.max_prompt_tokens else row
 
-    def update(self, pairs: Sequence[Preference], step: int) -> dict[str, float]:
-        """One optimizer step on this rank's share of the step's pairs: mean loss per pair, over all ranks."""
-        rows = [row for row in map(self.row, pairs) if row is not None]
+    def update(self, preferences: Sequence[Preference], step: int) -> dict[str, float]:
+        """One optimizer step on this rank's share of the step: mean loss per prompt, over all ranks."""
+        rows = self._rows(preferences)
         total = float(self.core.engine.reduce_sum(torch.tensor([len(rows)], dtype=torch.float64))[0])
         if not total:
-            raise DataError("every pair of the step is too long", fix="raise reward_model.max_completion_tokens")
-        sums = torch.zeros(3, dtype=torch.float64)
+            raise DataError("every answer of the step is too long", fix="raise reward_model.max_completion_tokens")
+        loss_sum = torch.zeros(1, dtype=torch.float64)
+        counts = _Counts()
+        section = self._config.reward_model
 
-        def loss(scores: torch.Tensor, batch: Batch) -> torch.Tensor:
-            value = preference_loss(scores, self._config.reward_model.center_coefficient) / total
-            sums.add_(torch.stack([value.detach().double().cpu(), *_agreement(scores)]))
+        def loss(outputs: tuple[torch.Tensor, torch.Tensor], batch: Batch) -> torch.Tensor:
+            scores, logprobs = outputs
+            parts = _by_prompt(scores, batch, preferences)
+            counts.add(parts)
+            compared = sum((preference_loss(*part, section.center_coefficient) for part in parts), scores.sum() * 0)
+            said = -logprobs.sum() / max(len(logprobs), 1) * len(parts)  # of a prompt: the mean over tokens
+            value = (compared + section.sft_coefficient * said) / total
+            loss_sum.add_(value.item())
             return value
 
         self.core.accumulate(rows, loss)
         optim, run = self._config.learner.optim, self._config.run
         rate = learning_rate(step, run.num_steps, optim.learning_rate, optim.min_learning_rate, optim.warmup_share)
         norm = self.core.step(rate)
-        mean_loss, right, margin = self.core.engine.reduce_sum(sums).tolist()
         return {
-            "policy/loss": mean_loss,
+            "policy/loss": self.core.engine.reduce_sum(loss_sum).item(),
             "policy/grad_norm": norm,
             "learning_rate": rate,
-            "pairs/accuracy": right / total,
-            "pairs/margin": margin / total,
+            **counts.metrics(self.core.engine.reduce_sum, "pairs"),
         }
 
-    def evaluate(self, pairs: Sequence[Preference]) -> dict[str, float]:
-        """Accuracy and margin on held-out pairs, over all ranks."""
-        sums = torch.zeros(3, dtype=torch.float64)
-        rows = [row for row in map(self.row, pairs) if row is not None]
-        for scores, _ in self.core.evaluate(rows):
-            sums += torch.stack([torch.tensor(len(scores) / 2, dtype=torch.float64), *_agreement(scores)])
-        count, right, margin = self.core.engine.reduce_sum(sums).tolist()
-        return {"eval/pairs/accuracy": right / max(count, 1), "eval/pairs/margin": margin / max(count, 1)}
+    def evaluate(self, preferences: Sequence[Preference]) -> dict[str, float]:
+        """Accuracy and margin on held-out answers, over all ranks."""
+        counts = _Counts()
+        for (scores, _), batch in self.core.evaluate(self._rows(preferences)):
+            counts.add(_by_prompt(scores, batch, preferences))
+        return counts.metrics(self.core.engine.reduce_sum, "eval/pairs")
+
+    def _rows(self, preferences: Sequence[Preference]) -> list[Row]:
+        rows = (self.row(preference, number) for number, preference in enumerate(preferences))
+        return [row for row in rows if row is not None]
 
     def save(self, folder: Path, step: int) -> None:
         """Write what `load` needs, and `hf/`; a collective."""
@@ -84,17 +92,55 @@ class PreferenceLearner:
         return int(self.core.load(folder)["step"])
 
 
-def preference_loss(scores: torch.Tensor, center_coefficient: float) -> torch.Tensor:
-    """Sum over pairs of -log sigmoid(chosen - rejected) + c · (chosen + rejected)²; `scores` [2P] alternate.
+def preference_loss(scores: torch.Tensor, worths: torch.Tensor, center_coefficient: float) -> torch.Tensor:
+    """Mean over pairs of -log sigmoid(better - worse) + c · (better + worse)²; `scores` and `worths` are [A].
 
-    Bradley and Terry's model as in InstructGPT (arXiv 2203.02155, equation 1); the second term keeps scores
-    around 0 (arXiv 2312.09244, section 3), and is TRL's `center_rewards_coefficient`.
+    Bradley and Terry's model over all pairs of a prompt's answers that differ in worth, as in InstructGPT (arXiv
+    2203.02155, equation 1); the second term keeps scores around 0 (arXiv 2312.09244, section 3; TRL's
+    `center_rewards_coefficient`).
     """
-    chosen, rejected = scores[0::2], scores[1::2]
-    return (center_coefficient * (chosen + rejected).square() - logsigmoid(chosen - rejected)).sum()
+    better, worse = _pairs(worths)
+    margins, sums = scores[better] - scores[worse], scores[better] + scores[worse]
+    return (center_coefficient * sums.square() - logsigmoid(margins)).sum() / max(len(margins), 1)
 
 
-def _agreement(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(pairs with the better answer ahead, sum of the margins)."""
-    margins = (scores[0::2] - scores[1::2]).detach().double().cpu()
-    return (margins > 0).sum().double(), margins.sum()
+def _pairs(worths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Indices of the better and the worse answer of each pair."""
+    better, worse = (worths[:, None] > worths[None, :]).nonzero(as_tuple=True)
+    return better, worse
+
+
+def _by_prompt(
+    scores: torch.Tensor, batch: Batch, preferences: Sequence[Preference]
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """(scores [A], worths [A]) of each prompt of a batch, whose scores come in the order of its sequence ids."""
+    ids = batch.sequence_ids[last_tokens(batch.sequence_ids)].tolist()
+    parts = []
+    for number in dict.fromkeys(one // MAX_ANSWERS for one in ids):
+        places = [place for place, one in enumerate(ids) if one // MAX_ANSWERS == number]
+        order = _order(preferences[number])
+        worths = [preferences[number].worths[order[ids[place] % MAX_ANSWERS]] for place in places]
+        parts.append((scores[places], torch.tensor(worths, device=scores.device)))
+    return parts
+
+
+def _order(preference: Preference) -> list[int]:
+    """The places of the answers from the best to the worst."""
+    return sorted(range(len(preference.answers)), key=lambda place: -preference.worths[place])
+
+
+class _Counts:
+    """Pairs, those that the scores put in the right order, and the sum of their margins."""
+
+    def __init__(self) -> None:
+        self._values = torch.zeros(3, dtype=torch.float64)
+
+    def add(self, parts: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
+        for scores, worths in parts:
+            better, worse = _pairs(worths)
+            margins = (scores[better] - scores[worse]).detach().double().cpu()
+            self._values += torch.stack([torch.tensor(len(margins)).double(), (margins > 0).sum(), margins.sum()])
+
+    def metrics(self, total: Callable[[torch.Tensor], torch.Tensor], prefix: str) -> dict[str, float]:
+        count, right, margin = total(self._values).tolist()
+        return {f"{prefix}/accuracy": right / max(count, 1), f"{prefix}/margin": margin / max(count, 1)}

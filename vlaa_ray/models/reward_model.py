@@ -7,6 +7,7 @@ chat with the answer as the assistant's turn.
 Legend: N completion tokens, D hidden, A answers of the batch.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,17 @@ from vlaa_ray.models.paths import local_path
 from vlaa_ray.records import Prompt
 
 HEAD_FILE = "value_head.safetensors"
+MAX_ANSWERS = 1000
+"""Of one prompt. Sequence ids are 1000 · the prompt's number + the answer's."""
 _PREFIX = "v_head."
 
 
 class RewardModel(nn.Module):
-    """A Qwen2.5-VL whose forward gives the scores [A] of a batch's completions, in fp32, in the batch's order."""
+    """A Qwen2.5-VL whose forward gives the scores [A] of a batch's answers, in fp32, in the batch's order.
+
+    In training it also gives the logprobs [M] of the tokens of each prompt's first answer, the best one: to go on
+    learning to say it keeps the hidden states general (arXiv 2406.10216).
+    """
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -40,10 +47,14 @@ class RewardModel(nn.Module):
         nn.init.zeros_(self.v_head["summary"].bias)
         self.v_head.to(next(model.parameters()).dtype)
 
-    def forward(self, batch: Batch) -> torch.Tensor:
-        hidden = scored_hidden(self.model, batch)[last_tokens(batch.sequence_ids)]
-        scores: torch.Tensor = self.v_head["summary"](hidden)[:, 0].float()
-        return scores
+    def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        hidden = scored_hidden(self.model, batch)
+        scores = self.v_head["summary"](hidden[last_tokens(batch.sequence_ids)])[:, 0].float()
+        if not self.training:
+            return scores, scores.new_zeros(0)
+        best = batch.sequence_ids % MAX_ANSWERS == 0
+        logprobs = self.model.lm_head(hidden[best]).float().log_softmax(-1)
+        return scores, logprobs.gather(-1, batch.targets[best][:, None])[:, 0]
 
     def save(self, folder: Path, state: dict[str, torch.Tensor]) -> None:
         """Write the model and the head; `state` holds the weights of both, the model's by Hugging Face's names."""
@@ -68,15 +79,8 @@ def fresh_reward_model(model: Any, processor: Any) -> RewardModel:
 
 
 def load_reward_model(section: ModelSection) -> RewardModel:
-    """A trained reward model, ready to score; ModelError if the folder or hub id lacks a head that fits."""
-    folder = Path(local_path(section.path))
-    if not folder.is_dir():
-        from huggingface_hub import snapshot_download
-
-        try:
-            folder = Path(snapshot_download(section.path))
-        except (OSError, ValueError) as error:
-            raise ModelError(f"can't load the reward model: {error}", path=section.path) from error
+    """A trained reward model, ready to score; ModelError if `section.path`, a folder, lacks a head that fits."""
+    folder = checkpoint_folder(section.path)
     try:
         head = load_file(folder / HEAD_FILE)
     except (OSError, SafetensorError) as error:
@@ -92,13 +96,26 @@ def load_reward_model(section: ModelSection) -> RewardModel:
     return model.eval()
 
 
-def answers_row(chat: ChatFormat, prompt: Prompt, answers: tuple[str, ...]) -> Row:
-    """The prompt and some answers to it side by side: a reward model scores them in one pass over the image."""
+def checkpoint_folder(path: str) -> Path:
+    """Where the files of a `builtin:` model, a folder or a hub id are; downloaded if need be."""
+    folder = Path(local_path(path))
+    if folder.is_dir():
+        return folder
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(path))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"can't load the reward model: {error}", path=path) from error
+
+
+def answers_row(chat: ChatFormat, prompt: Prompt, answers: Sequence[str], number: int = 0) -> Row:
+    """The batch's prompt `number` and answers to it side by side, to be scored in one pass over the image."""
     return Row(
         prompt_token_ids=chat.expanded_token_ids(prompt),
         images=prompt.images,
         completions=tuple(_with_target(chat.turn_token_ids(answer)) for answer in answers),
-        sequence_ids=tuple(range(len(answers))),
+        sequence_ids=tuple(number * MAX_ANSWERS + place for place in range(len(answers))),
     )
 
 

@@ -10,10 +10,10 @@ import html
 import io
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from vlaa_ray.records import VERIFIER_TYPES
+from vlaa_ray.metrics import types_in
 from vlaa_ray.report.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -44,12 +44,16 @@ Points = list[tuple[int, float]]
 
 @dataclass(frozen=True)
 class Chart:
-    """One chart: its curves are (label, metric name); a label of "" is drawn in ink, the others in colours."""
+    """One chart: its curves are (label, metric name); a label of "" is drawn in ink, the others in colours.
+
+    `by_type` is a metric name with {} for the verifier type: one more curve for each type that a run has.
+    """
 
     key: str
     title: str
     unit: str
-    curves: tuple[tuple[str, str], ...]
+    curves: tuple[tuple[str, str], ...] = ()
+    by_type: str = ""
     log: bool = False
     markers: bool = False
     smooth: bool = False
@@ -57,18 +61,15 @@ class Chart:
     note: str = ""
 
 
-def _types(pattern: str) -> tuple[tuple[str, str], ...]:
-    return tuple((kind, pattern.format(kind)) for kind in VERIFIER_TYPES)
-
-
 CHARTS = (
     Chart("reward", "Reward in training", "reward", (("", "reward/mean"),), smooth=True),
-    Chart("types", "Reward in training by verifier type", "reward", _types("reward/{}/mean"), smooth=True),
+    Chart("types", "Reward in training by verifier type", "reward", by_type="reward/{}/mean", smooth=True),
     Chart(
         "eval",
         "Held-out reward",
         "reward",
-        (("mean", "eval/reward/mean"), *_types("eval/reward/{}/mean")),
+        (("mean", "eval/reward/mean"),),
+        by_type="eval/reward/{}/mean",
         markers=True,
         note="Step 0 is the base model.",
     ),
@@ -78,7 +79,8 @@ CHARTS = (
         "length",
         "Completion length",
         "tokens",
-        (("mean", "completion/mean_tokens"), *_types("completion/{}/mean_tokens")),
+        (("mean", "completion/mean_tokens"),),
+        by_type="completion/{}/mean_tokens",
         smooth=True,
     ),
     Chart(
@@ -118,9 +120,17 @@ def charts_of(run: RunFolder) -> tuple[list[Chart], list[str]]:
     names = run.names()
     roles = [re.fullmatch(r"memory/(\w+)_rss_bytes", name) for name in names]
     memory = tuple((role[1], role[0]) for role in roles if role)
-    charts = (*CHARTS, Chart("memory", "Resident memory by role", "GiB", memory, scale=2.0**-30))
+    by_role = Chart("memory", "Resident memory by role", "GiB", memory, scale=2.0**-30)
+    charts = [*(_with_types(chart, names) for chart in CHARTS), by_role]
     drawn = [chart for chart in charts if any(name in names for _, name in chart.curves)]
     return drawn, [chart.title for chart in charts if chart not in drawn]
+
+
+def _with_types(chart: Chart, names: list[str]) -> Chart:
+    if not chart.by_type:
+        return chart
+    curves = [(kind, chart.by_type.format(kind)) for kind in types_in(names, chart.by_type)]
+    return replace(chart, curves=(*chart.curves, *curves))
 
 
 def chart_svg(run: RunFolder, chart: Chart) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlaa_ray.records import VERIFIER_TYPES
+from vlaa_ray.metrics import types_in
 from vlaa_ray.report.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def headline(run: RunFolder) -> Headline:
     present = {name for row in (base, last) for name, value in row.items() if value is not None}
     lines = [
         _compare(kind or "mean", f"eval/reward/{kind}/".replace("//", "/"), base, last)
-        for kind in ("", *VERIFIER_TYPES)
+        for kind in ("", *types_in(present, "eval/reward/{}/mean"))
     ]
     benchmarks = sorted(name for name in present if name.startswith("eval/") and name.count("/") == 1)
     lines += [Comparison(name.removeprefix("eval/"), base.get(name), last.get(name)) for name in benchmarks]

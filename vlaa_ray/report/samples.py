@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 from PIL import Image
 
-from vlaa_ray.records import VERIFIER_TYPES
+from vlaa_ray.records import in_order
 from vlaa_ray.report.folder import Row, RunFolder
 from vlaa_ray.rewards.grounding import read_boxes
 
@@ -87,7 +87,7 @@ def samples_of(run: RunFolder) -> dict[str, tuple[Period, ...]]:
     """Early and late samples by verifier type; one period where the run has rollouts of one step only; {} for none."""
     early, late = run.rollouts(late=False), run.rollouts(late=True)
     found = {}
-    for kind in VERIFIER_TYPES:
+    for kind in in_order(str(row.get("verifier_type")) for row in [*early, *late]):
         periods = [_period(run, title, kind, rows) for title, rows in (("Early", early), ("Late", late))]
         kept = [period for period in periods if period is not None]
         if len(kept) == 2 and kept[0].samples[0].step == kept[1].samples[0].step:

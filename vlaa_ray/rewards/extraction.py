@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from vlaa_ray.records import NO_ANSWER
+
 MAX_CHARS = 20_000
 """As much of a text as a verifier reads."""
 OPEN, CLOSE = "<answer>", "</answer>"
@@ -32,6 +34,14 @@ def extract_answer(response: str, rule: ExtractionRule = "last") -> str | None:
         if close >= 0:
             return response[start + len(OPEN) : close].strip()
         end = start
+
+
+def why_no_answer(response: str) -> str:
+    """The reason, of those in NO_ANSWER, where `extract_answer` gave None."""
+    if OPEN not in response:
+        return NO_ANSWER["missing"]
+    closed = response.find(CLOSE, response.find(OPEN)) >= 0
+    return NO_ANSWER["several" if closed else "unclosed"]
 
 
 def last_boxed(text: str) -> str | None:

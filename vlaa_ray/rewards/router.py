@@ -2,22 +2,25 @@
 
     plan("<answer>3</answer>", 3, "digit", {}) -> RewardResult(value=1.0, …)
 
-All but math are pure, take microseconds and are judged at once. For math the plan is a `MathTask`, which the
-sandbox takes to a process that can be killed.
+Our own but math are pure, take microseconds and are judged at once. For math, and for functions of users, the plan
+is a `Task`, which the sandbox takes to a process that can be killed.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from vlaa_ray.errors import RewardError
-from vlaa_ray.records import RewardResult
+from vlaa_ray.records import FORMAT, RewardResult
 from vlaa_ray.rewards.boxes import verify_boxes
 from vlaa_ray.rewards.choice import verify_choice
 from vlaa_ray.rewards.digit import verify_digit
-from vlaa_ray.rewards.extraction import MAX_CHARS, extract_answer
+from vlaa_ray.rewards.extraction import MAX_CHARS, extract_answer, why_no_answer
+from vlaa_ray.rewards.form import verify_format
 from vlaa_ray.rewards.grounding import verify_box
 from vlaa_ray.rewards.letters import verify_letters
 from vlaa_ray.rewards.number import verify_number
@@ -31,40 +34,70 @@ Verifier = Callable[..., RewardResult]
 
 MAX_DEPTH = 50
 MAX_DIGITS = 1_000
-NO_ANSWER = "no complete <answer>…</answer>"
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
-class MathTask(NamedTuple):
-    """A verification that needs the sandbox; `answer` is None where nothing could be extracted."""
+class Task(NamedTuple):
+    """A verification for the sandbox. `gold` and `params` are JSON; `answer` is None where none could be extracted."""
 
+    function: str
+    """`math`, or the import path of a user's function."""
     answer: str | None
     gold: str
+    params: str = "{}"
 
 
-def plan(response: str, gold: Any, verifier_type: str, params: Mapping[str, Any]) -> RewardResult | MathTask:
-    """The verdict, or the task for the sandbox. RewardError for an unknown type or parameter, never for a text."""
+def plan(
+    response: str, gold: Any, verifier_type: str, params: Mapping[str, Any], functions: Mapping[str, str] = _NONE
+) -> RewardResult | Task:
+    """The verdict, or the task for the sandbox; `functions` are the users' types and their import paths.
+
+    RewardError for an unknown type or parameter, never for a text.
+    """
     verifier_params = dict(params)
     rule = verifier_params.pop("extraction", "last")
-    if verifier_type not in _PARAMETERS or not verifier_params.keys() <= _PARAMETERS[verifier_type]:
-        raise _unknown(verifier_type, verifier_params)
     if rule not in ("last", "exactly_one"):
         raise RewardError(f"unknown extraction rule {rule!r}", fix="use 'last' or 'exactly_one'")
+    if verifier_type == FORMAT:
+        return verify_format(response)
+    if verifier_type in functions:
+        return _plan_function(functions[verifier_type], extract_answer(response, rule), gold, verifier_params)
+    if verifier_type not in _PARAMETERS or not verifier_params.keys() <= _PARAMETERS[verifier_type]:
+        raise _unknown(verifier_type, verifier_params, functions)
     answer = extract_answer(response, rule)
     if verifier_type == "math":
         return _plan_math(answer, gold)
     verdict = VERIFIERS[verifier_type](answer or "", gold, **verifier_params)
-    # The gold is judged first: a sample without an answer is worth 0 only if it could have been worth more.
-    return wrong(None, NO_ANSWER) if answer is None and verdict.valid else verdict
+    return without_answer(verdict, response) if answer is None else verdict
 
 
-def _plan_math(answer: str | None, gold: Any) -> RewardResult | MathTask:
+def takes(verifier_type: str, parameter: str) -> bool:
+    """Whether one of our verifiers has a parameter of this name."""
+    return parameter in _PARAMETERS.get(verifier_type, ())
+
+
+def without_answer(verdict: RewardResult, response: str) -> RewardResult:
+    """The verdict on a response that nothing could be extracted from; a sample that can't be judged stays so."""
+    return wrong(None, why_no_answer(response)) if verdict.valid else verdict
+
+
+def _plan_function(function: str, answer: str | None, gold: Any, params: Mapping[str, Any]) -> RewardResult | Task:
+    if answer is not None and len(answer) > MAX_CHARS:
+        return wrong(answer, f"answer of {len(answer)} characters is over the limit of {MAX_CHARS}")
+    try:
+        return Task(function, answer, json.dumps(gold), json.dumps(params, sort_keys=True))
+    except (TypeError, ValueError) as error:
+        return invalid(answer, f"gold or parameters are not JSON: {error}")
+
+
+def _plan_math(answer: str | None, gold: Any) -> RewardResult | Task:
     if isinstance(gold, bool) or not isinstance(gold, str | int | float) or not str(gold).strip():
         return invalid(answer, f"gold is neither text nor a number: {str(gold)[:80]!r}")
     for side, text in (("gold", str(gold)), ("answer", answer or "")):
         excess = _excess(text)
         if excess:
             return invalid(answer, f"{side} {excess}")
-    return MathTask(answer, str(gold))
+    return Task("math", answer, json.dumps(str(gold)))
 
 
 def _excess(text: str) -> str:
@@ -82,9 +115,9 @@ def _excess(text: str) -> str:
     return f"has a number of {longest} digits, over the limit of {MAX_DIGITS}" if longest > MAX_DIGITS else ""
 
 
-def _unknown(verifier_type: str, params: Mapping[str, Any]) -> RewardError:
+def _unknown(verifier_type: str, params: Mapping[str, Any], functions: Mapping[str, str]) -> RewardError:
     if verifier_type not in _PARAMETERS:
-        known = ", ".join(_PARAMETERS)
+        known = ", ".join([*_PARAMETERS, *functions])
         return RewardError("unknown verifier type", verifier_type=verifier_type, fix=f"use one of {known}")
     names = sorted(params.keys() - _PARAMETERS[verifier_type])
     known = ", ".join(sorted(_PARAMETERS[verifier_type] | {"extraction"}))

@@ -19,7 +19,7 @@ from typing import Any
 
 from vlaa_ray.errors import RewardError
 from vlaa_ray.records import RewardResult
-from vlaa_ray.rewards.router import NO_ANSWER, MathTask, plan
+from vlaa_ray.rewards.router import Task, plan, without_answer
 from vlaa_ray.rewards.template import Template, Worker
 from vlaa_ray.rewards.verdicts import invalid
 
@@ -35,7 +35,8 @@ class Sandbox:
     """Scores batches of samples; may be used from any thread, one batch at a time.
 
     `timeout_s` and `memory_limit_bytes` bound one verification, `num_workers` is how many run side by side
-    (and up to 8 more while some are slow). RewardError if the processes can't be started.
+    (and up to 8 more while some are slow). `functions` are verifier types of users and where their functions are,
+    as in {"chart": "my_rewards:chart"}. RewardError if a function can't be imported or no process started.
     """
 
     def __init__(
@@ -44,16 +45,18 @@ class Sandbox:
         memory_limit_bytes: int = 1 << 30,
         num_workers: int = 1,
         *,
+        functions: Mapping[str, str] | None = None,
         patience_s: float = 0.2,
     ) -> None:
         self.timeout_s = timeout_s
         self.memory_limit_bytes = memory_limit_bytes
         self.num_workers = num_workers
+        self.functions = dict(functions or {})
         self.patience_s = patience_s
         self._lock = threading.Lock()
         self._closed = False
-        self._cache: dict[MathTask, RewardResult] = {}
-        self._template = Template(timeout_s, memory_limit_bytes)
+        self._cache: dict[Task, RewardResult] = {}
+        self._template = Template(timeout_s, memory_limit_bytes, sorted(set(self.functions.values())))
         self._idle = [self._template.fork() for _ in range(num_workers)]
 
     def __enter__(self) -> Sandbox:
@@ -67,9 +70,9 @@ class Sandbox:
 
         RewardError for an unknown verifier type or parameter, and where no process can be started.
         """
-        plans = [plan(*item) for item in items]
-        tasks = dict.fromkeys(task for task in plans if isinstance(task, MathTask))
-        verdicts: dict[MathTask, RewardResult] = {}
+        plans = [plan(*item, self.functions) for item in items]
+        tasks = dict.fromkeys(task for task in plans if isinstance(task, Task))
+        verdicts: dict[Task, RewardResult] = {}
         if tasks:
             with self._lock:
                 if self._closed:
@@ -77,7 +80,10 @@ class Sandbox:
                 verdicts = {task: self._cache[task] for task in tasks if task in self._cache}
                 verdicts |= _Round(self, self._template, self._idle, [t for t in tasks if t not in verdicts]).run()
                 self._remember(verdicts)
-        return [verdicts[planned] if isinstance(planned, MathTask) else planned for planned in plans]
+        return [
+            _final(verdicts[planned], response) if isinstance(planned, Task) else planned
+            for planned, (response, *_) in zip(plans, items, strict=True)
+        ]
 
     def worker_pids(self) -> list[int]:
         """The pids of the template and of the idle workers."""
@@ -93,7 +99,7 @@ class Sandbox:
                 self._idle.clear()
                 self._template.stop()
 
-    def _remember(self, verdicts: Mapping[MathTask, RewardResult]) -> None:
+    def _remember(self, verdicts: Mapping[Task, RewardResult]) -> None:
         # The answers of a group repeat, and with them the verdicts. A timeout may be the machine's fault: not kept.
         if len(self._cache) > _CACHE_ENTRIES:
             self._cache.clear()
@@ -102,20 +108,24 @@ class Sandbox:
                 self._cache[task] = result
 
 
+def _final(verdict: RewardResult, response: str) -> RewardResult:
+    return without_answer(verdict, response) if verdict.extracted is None else verdict
+
+
 class _Round:
     """One batch on its way through the workers: what is quick first, then what is slow side by side."""
 
-    def __init__(self, sandbox: Sandbox, template: Template, idle: list[Worker], tasks: list[MathTask]) -> None:
+    def __init__(self, sandbox: Sandbox, template: Template, idle: list[Worker], tasks: list[Task]) -> None:
         self.sandbox = sandbox
         self.template = template
         self.idle = idle
         self.patience_s = sandbox.patience_s
         self.pending = deque(tasks)
-        self.busy: dict[Worker, tuple[MathTask, float]] = {}
-        self.paused: dict[Worker, tuple[MathTask, float]] = {}
-        self.verdicts: dict[MathTask, RewardResult] = {}
+        self.busy: dict[Worker, tuple[Task, float]] = {}
+        self.paused: dict[Worker, tuple[Task, float]] = {}
+        self.verdicts: dict[Task, RewardResult] = {}
 
-    def run(self) -> dict[MathTask, RewardResult]:
+    def run(self) -> dict[Task, RewardResult]:
         """All verdicts; afterwards the pool has its size again and no worker of the batch is left running."""
         try:
             while self.pending or self.paused:
@@ -162,11 +172,11 @@ class _Round:
         now = time.monotonic()
         return [worker for worker in self.busy if ends[worker] <= now]
 
-    def _hand_out(self, task: MathTask) -> None:
+    def _hand_out(self, task: Task) -> None:
         # An idle worker may have died; a newly forked one that can't be reached is a fault of the machine.
         for _ in range(len(self.idle) + 3):
             worker = self.idle.pop() if self.idle else self.template.fork()
-            if worker.send({"answer": task.answer, "gold": task.gold}):
+            if worker.send(task):
                 self.busy[worker] = (task, time.monotonic())
                 return
             worker.end()
@@ -180,10 +190,7 @@ class _Round:
             self.verdicts[task] = invalid(task.answer, f"verification failed: {reply['fault']}")
             return
         self.idle.append(worker)
-        reason = NO_ANSWER if task.answer is None and reply["valid"] else reply["reason"]
-        self.verdicts[task] = RewardResult(
-            value=reply["value"], valid=reply["valid"], extracted=task.answer, reason=reason
-        )
+        self.verdicts[task] = RewardResult(extracted=task.answer, **reply)
 
     def _restore_pool(self) -> None:
         """Ends stand-ins and worn-out workers, and fills the pool up; the longer in use, the warmer."""

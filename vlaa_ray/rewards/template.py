@@ -12,12 +12,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vlaa_ray.errors import RewardError
+from vlaa_ray.rewards.router import Task
 
 _START_DEADLINE_S = 120.0
 _FORK_DEADLINE_S = 10.0
@@ -32,11 +34,11 @@ class Worker:
     connection: socket.socket
     num_tasks: int = 0
 
-    def send(self, request: dict[str, Any]) -> bool:
-        """Whether the request went out; False if the worker is dead."""
+    def send(self, task: Task) -> bool:
+        """Whether the task went out; False if the worker is dead."""
         self.num_tasks += 1
         try:
-            self.connection.sendall(json.dumps(request).encode() + b"\n")
+            self.connection.sendall(json.dumps(task).encode() + b"\n")
         except OSError:
             return False
         return True
@@ -74,11 +76,12 @@ class Worker:
 
 
 class Template:
-    """A process with Math-Verify loaded that forks workers; started again where it has died."""
+    """A process with Math-Verify and the users' functions loaded that forks workers; started again if it has died."""
 
-    def __init__(self, timeout_s: float, memory_limit_bytes: int) -> None:
+    def __init__(self, timeout_s: float, memory_limit_bytes: int, functions: Sequence[str] = ()) -> None:
         self._timeout_s = timeout_s
         self._memory_limit_bytes = memory_limit_bytes
+        self._functions = functions
         self._process, self._control = self._start()
 
     @property
@@ -112,7 +115,7 @@ class Template:
 
     def _start(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
         ours, theirs = socket.socketpair()
-        arguments = [str(theirs.fileno()), str(self._timeout_s), str(self._memory_limit_bytes)]
+        arguments = [str(theirs.fileno()), str(self._timeout_s), str(self._memory_limit_bytes), *self._functions]
         with theirs, tempfile.TemporaryFile() as errors:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "vlaa_ray.rewards.worker", *arguments],
@@ -125,23 +128,30 @@ class Template:
             )
             theirs.close()
             ours.settimeout(_START_DEADLINE_S)
+            reply = b""
             with suppress(OSError):
-                if ours.recv(32) == b"ready\n":
-                    ours.settimeout(_FORK_DEADLINE_S)
-                    return process, ours
+                reply = ours.recv(4096)
+            if reply == b"ready\n":
+                ours.settimeout(_FORK_DEADLINE_S)
+                return process, ours
             process.kill()
             process.wait(timeout=_STOP_DEADLINE_S)
             ours.close()
             errors.seek(0)
             message = errors.read()[-2000:].decode(errors="replace").strip()
+        if reply:
+            fix = "name it as package.module:function; its folder must be on the Python path, or be the current one"
+            raise RewardError(f"a verifier can't be loaded: {reply.decode(errors='replace')}", fix=fix)
         raise RewardError("the sandbox's process did not start", exit_status=process.returncode, stderr=message)
 
 
 def _environment() -> dict[str, str]:
-    """What a worker sees: the same modules, and nothing else of the parent's environment (no keys, no tokens)."""
+    """What a worker sees: the same modules and those of the current folder, and nothing else of the parent's
+    environment (no keys, no tokens).
+    """
     root = str(Path(__file__).resolve().parents[2])
     return {
-        "PYTHONPATH": os.pathsep.join([root, *(path for path in sys.path if path and path != root)]),
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys([root, *(path or os.getcwd() for path in sys.path), os.getcwd()])),
         "PATH": os.defpath,
         "LANG": "C.UTF-8",
         "PYTHONHASHSEED": "0",

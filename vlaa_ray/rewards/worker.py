@@ -1,12 +1,12 @@
-"""The process behind the sandbox: loads Math-Verify once, then forks workers that may be killed at any time.
+"""The process behind the sandbox: loads all verifiers once, then forks workers that may be killed at any time.
 
-    python -m vlaa_ray.rewards.worker CONTROL_FD TIMEOUT_S MEMORY_LIMIT_BYTES
+    python -m vlaa_ray.rewards.worker CONTROL_FD TIMEOUT_S MEMORY_LIMIT_BYTES [FUNCTION …]
 
 Protocol. Over the control socket the sandbox sends one byte with a socket attached; the answer is the pid of
-a new worker that serves this socket: one JSON line in, {"answer", "gold"}, one out, {"value", "valid",
-"reason"} or {"fault"}. When the sandbox is gone, the control socket ends, and the template takes its whole
-process group with it, whatever the workers are doing. Should the template die first, each verification still
-has an alarm on its CPU time, which the kernel delivers even to a process that is deep in a computation.
+a new worker that serves this socket: one JSON line in, [function, answer, gold, parameters], one out, {"value",
+"valid", "reason", "parts"} or {"fault"}. When the sandbox is gone, the control socket ends, and the template takes
+its whole process group with it, whatever the workers are doing. Should the template die first, each verification
+still has an alarm on its CPU time, which the kernel delivers even to a process that is deep in a computation.
 """
 
 from __future__ import annotations
@@ -18,10 +18,14 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from types import TracebackType
 
-from vlaa_ray.rewards.harden import forbid_evaluation
+from vlaa_ray.errors import RewardError
+from vlaa_ray.rewards.functions import load_function
+from vlaa_ray.rewards.harden import confine, forbid_evaluation
 from vlaa_ray.rewards.math import judge_math
+from vlaa_ray.rewards.router import Verifier
 
 _ALARM_GRACE_S = 1.0
 # Loads what sympy and the grammar load on first use, so that workers are born warm.
@@ -46,6 +50,12 @@ def main() -> None:
     """Serves until the control socket ends."""
     control = socket.socket(fileno=int(sys.argv[1]))
     timeout_s, memory_limit_bytes = float(sys.argv[2]), int(sys.argv[3])
+    verifiers: dict[str, Verifier] = {"math": judge_math}
+    try:
+        verifiers |= {path: load_function(path) for path in sys.argv[4:]}
+    except RewardError as error:
+        control.sendall(error.message.encode())
+        raise
     forbid_evaluation()
     for gold, answer in _WARM_UP:
         judge_math(answer, gold)
@@ -63,13 +73,15 @@ def main() -> None:
         pid = os.fork()
         if pid == 0:
             control.close()
-            _serve(socket.socket(fileno=descriptors[0]), timeout_s, memory_limit_bytes)
+            _serve(socket.socket(fileno=descriptors[0]), verifiers, timeout_s, memory_limit_bytes)
             return
         os.close(descriptors[0])
         control.sendall(f"{pid}\n".encode())
 
 
-def _serve(connection: socket.socket, timeout_s: float, memory_limit_bytes: int) -> None:
+def _serve(
+    connection: socket.socket, verifiers: Mapping[str, Verifier], timeout_s: float, memory_limit_bytes: int
+) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_limit_bytes, memory_limit_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
@@ -78,12 +90,13 @@ def _serve(connection: socket.socket, timeout_s: float, memory_limit_bytes: int)
         connection.sendall(json.dumps({"fault": f"{kind.__name__}: {str(error)[:200]}"}).encode() + b"\n")
 
     sys.excepthook = last_words
+    confine()
     for line in connection.makefile("r", encoding="utf-8"):
-        request = json.loads(line)
+        function, answer, gold, params = json.loads(line)
         signal.setitimer(signal.ITIMER_PROF, timeout_s + _ALARM_GRACE_S)
-        result = judge_math(request["answer"], request["gold"])
+        result = verifiers[function](answer, json.loads(gold), **json.loads(params))
         signal.setitimer(signal.ITIMER_PROF, 0)
-        reply = {"value": result.value, "valid": result.valid, "reason": result.reason}
+        reply = {"value": result.value, "valid": result.valid, "reason": result.reason, "parts": result.parts}
         connection.sendall(json.dumps(reply).encode() + b"\n")
 
 

@@ -1,4 +1,4 @@
-"""Built-in pairs put the truer answer first; files of pairs are read, and refused by row."""
+"""Built-in answers are ranked by what is true in them; files of pairs are read, and refused by row."""
 
 import json
 import re
@@ -17,20 +17,23 @@ def is_true(gold: str, answer: str) -> bool:
     return re.fullmatch(f"a ({colour} )?{shape}({at_place})?", answer) is not None
 
 
-def test_the_better_answer_comes_first() -> None:
-    pairs = open_preferences("builtin:train", DataSection(), None)
-    shapes = [pair for index in range(2000) if (pair := pairs[index]).prompt.gold.startswith("a ")]
-    whole = [pair for pair in shapes if pair.chosen == pair.prompt.gold]
-    assert len(whole) > 200
-    assert all(pair.rejected != pair.prompt.gold for pair in shapes)
-    true = [pair for pair in shapes if is_true(pair.prompt.gold, pair.rejected)]
-    assert len(true) > 50
-    for pair in true:  # what beats a true answer is a longer true one
-        assert is_true(pair.prompt.gold, pair.chosen)
-        assert len(pair.chosen) > len(pair.rejected)
+def test_true_answers_are_worth_more_than_false_ones_and_more_the_more_they_say() -> None:
+    preferences = open_preferences("builtin:train", DataSection(), None)
+    shapes = [one for index in range(500) if (one := preferences[index]).prompt.gold.startswith("a ")]
+    num_false = 0
+    for one in shapes:
+        worths = dict(zip(one.answers, one.worths, strict=True))
+        true = sorted((answer for answer in worths if is_true(one.prompt.gold, answer)), key=len)
+        assert one.prompt.gold in true and one.prompt.verifier_params["reference"] in true
+        assert worths[one.prompt.gold] == max(worths.values())
+        assert worths[true[0]] < worths[true[-1]]
+        false = [worth for answer, worth in worths.items() if answer not in true]
+        assert all(worth < worths[true[0]] for worth in false)
+        num_false += len(false)
+    assert num_false > 2 * len(shapes)
 
 
-def test_pairs_are_a_pure_function_of_their_index_and_splits_differ() -> None:
+def test_answers_are_a_pure_function_of_their_index_and_splits_differ() -> None:
     train, heldout = (open_preferences(f"builtin:{split}", DataSection(), 10) for split in ("train", "heldout"))
     assert [train[i] for i in range(10)] == [train[i] for i in range(10)]
     assert len(train) == 10
@@ -45,7 +48,7 @@ def test_a_file_of_pairs(tmp_path) -> None:
     file = tmp_path / "pairs.jsonl"
     file.write_text(json.dumps(row) + "\n")
     (pair,) = open_preferences(str(file), DataSection(), None)
-    assert (pair.prompt.question, pair.chosen, pair.rejected) == ("What is it?", "a cat", "a dog")
+    assert (pair.prompt.question, pair.answers, pair.worths) == ("What is it?", ("a cat", "a dog"), (1.0, 0.0))
     file.write_text(json.dumps(row) + "\n" + json.dumps(row | {"rejected": None}) + "\n")
     with pytest.raises(DataError, match="two texts") as caught:
         open_preferences(str(file), DataSection(), None)

@@ -35,10 +35,9 @@ def world():
 def test_answers_in_one_row_score_as_each_alone_in_the_stock_model(world) -> None:
     model, processor, chat = world
     prompts = [EmbeddedData("heldout", ["open_ended"])[index] for index in (0, 1)]
-    batch = collate(
-        [answers_row(chat, prompt, ANSWERS) for prompt in prompts], packing_tools(model.model, processor, chat)
-    )
-    scores = model(batch).reshape(2, 3)
+    rows = [answers_row(chat, prompt, ANSWERS, number) for number, prompt in enumerate(prompts)]
+    batch = collate(rows, packing_tools(model.model, processor, chat))
+    scores = model(batch)[0].reshape(2, 3)
     for row, prompt in zip(scores, prompts, strict=True):
         for score, answer in zip(row, ANSWERS, strict=True):
             messages = [

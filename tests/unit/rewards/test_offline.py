@@ -50,7 +50,7 @@ def test_the_table_counts_and_names_the_reasons(tmp_path, sandbox):
     console.print(score_table(score_file(written(tmp_path, *ROWS), sandbox)))
     lines = {" ".join(line.split()) for line in console.export_text().replace("│", " ").splitlines()}
     # of four counts one is right: mean 1/4, deviation sqrt(3)/4
-    assert "digit clevr 4 0.250 0.433 0.0% 25.0% 2 × … is not …; 1 × no complete <answer>…</answer>" in lines
+    assert "digit clevr 4 0.250 0.433 0.0% 25.0% 2 × … is not …; 1 × no <answer>…</answer>" in lines
     assert "iou 1 0.500 0.000 0.0% 0.0%" in lines
     assert any(line.startswith("math 2 1.000 0.000 50.0% 0.0% 1 × gold is neither") for line in lines), lines
 

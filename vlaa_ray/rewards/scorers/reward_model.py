@@ -1,0 +1,85 @@
+"""A reward model in this process: a vision-language model with a value head."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from vlaa_ray.config import ModelSection, OpenEndedSection
+from vlaa_ray.data.chat import ChatFormat
+from vlaa_ray.data.packing import collate, micro_batches, split_rows
+from vlaa_ray.errors import DataError, RewardError
+from vlaa_ray.models.loading import load_processor
+from vlaa_ray.models.packing import packing_tools
+from vlaa_ray.models.reward_model import answers_row, checkpoint_folder, load_reward_model
+from vlaa_ray.records import Prompt
+
+
+class LocalRewardModel:
+    """Implements `ScoreModel`. All answers to a prompt are scored in one pass over its image."""
+
+    def __init__(self, section: OpenEndedSection) -> None:
+        if section.model is None:
+            raise RewardError("no reward model is named", fix="set rewards.open_ended.model")
+        model = ModelSection(
+            path=str(checkpoint_folder(section.model)),
+            dtype=section.dtype,
+            system_prompt=None,
+            min_pixels=section.min_pixels,
+            max_pixels=section.max_pixels,
+        )
+        self._model = load_reward_model(model)
+        processor = load_processor(model)
+        self._chat = ChatFormat(processor, self._model.model.config, None)
+        self._tools = packing_tools(self._model.model, processor, self._chat)
+        self._max_tokens = section.max_tokens
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._parks = section.park
+        self._lock = threading.Lock()
+        if not self._parks:
+            self._model.to(self._device)
+
+    @torch.no_grad()
+    def scores(self, prompt: Prompt, answers: Sequence[str]) -> list[float | str]:
+        """S of each answer, or in words why it has none: it is too long, holds control tokens, or isn't finite."""
+        found: dict[int, float | str] = {}
+        readable = {}
+        for number, answer in enumerate(answers):
+            try:
+                row = answers_row(self._chat, prompt, (answer,))
+            except DataError as error:
+                found[number] = error.message
+                continue
+            if row.num_tokens > self._max_tokens:
+                found[number] = f"prompt and answer have {row.num_tokens} tokens, over the limit of {self._max_tokens}"
+            else:
+                readable[number] = answer
+        found |= self._scored(prompt, readable)
+        return [found[number] for number in range(len(answers))]
+
+    def _scored(self, prompt: Prompt, answers: dict[int, str]) -> dict[int, float | str]:
+        if not answers:
+            return {}
+        row = answers_row(self._chat, prompt, list(answers.values()))
+        values: list[float] = []
+        with self._lock:
+            self._model.to(self._device)
+            for rows in micro_batches(split_rows([row], self._max_tokens), self._max_tokens):
+                values += self._run(rows)
+        numbers = [value if math.isfinite(value) else "the score is not finite" for value in values]
+        return dict(zip(answers, numbers, strict=True))
+
+    def _run(self, rows: list[Any]) -> list[float]:
+        values: list[float] = self._model(collate(rows, self._tools).to(self._device))[0].tolist()
+        return values
+
+    def park(self) -> None:
+        """Move the weights to the CPU, where `park` is set."""
+        if self._parks and self._device.type == "cuda":
+            with self._lock:
+                self._model.to("cpu")
+                torch.cuda.empty_cache()
