@@ -74,6 +74,25 @@ def reward_model(config: ConfigFile, overrides: Overrides = None, resume: Resume
     _train_supervised(load_config(config, overrides or [], RewardModelConfig), resume)
 
 
+@app.command("reward-server")
+def reward_server(
+    model: Annotated[str, typer.Option(metavar="MODEL", help="A folder, a hub id or builtin:tiny-reward.")],
+    replicas: Annotated[int, typer.Option(min=1)] = 1,
+    port: Annotated[int, typer.Option()] = 8400,
+    gpus: Annotated[float, typer.Option(help="Of each replica.")] = 0,
+    address: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Of a Ray cluster.")] = None,
+    max_pixels: Annotated[int, typer.Option(help="Larger pictures are reduced.")] = 1_003_520,
+) -> None:
+    """Serve a reward model for several runs, with Ray Serve: POST /score."""
+    from vlaa_ray.config import OpenEndedSection
+
+    section = OpenEndedSection(scorer="reward_model", model=model, max_pixels=max_pixels)
+    _require_own_actors()
+    from actors.reward_server import serve_reward_model
+
+    serve_reward_model(section, num_replicas=replicas, port=port, address=address, gpus=gpus)
+
+
 @app.command("config")
 def show_config(file: Annotated[Path, typer.Argument(metavar="FILE")], overrides: Overrides = None) -> None:
     """Print a file's resolved config, with every default."""

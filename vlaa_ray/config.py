@@ -166,6 +166,20 @@ class OpenEndedSection(Section):
     """Run Python code from the checkpoint (xcomposer needs it)."""
     service: ServiceSection = ServiceSection()
 
+    @model_validator(mode="after")
+    def _complete(self) -> OpenEndedSection:
+        problems = []
+        remote = self.scorer == "reward_model" and self.service.url
+        if self.scorer in ("reward_model", "xcomposer", "judge") and not self.model and not remote:
+            problems.append(f"scorer {self.scorer!r} needs a model")
+        if self.scorer == "judge" and not self.service.url:
+            problems.append("scorer 'judge' needs service.url")
+        if self.scorer == "xcomposer" and not self.trust_remote_code:
+            problems.append("scorer 'xcomposer' runs code from the checkpoint: set trust_remote_code if you trust it")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
 
 class RewardsSection(Section):
     num_actors: int = Field(1, ge=1)
@@ -374,6 +388,13 @@ class RunConfig(Section):
         if self.weight_sync.transport == "nccl" and not (rollout.gpus_per_actor and learner.gpus_per_rank):
             problems.append(
                 "weight_sync.transport 'nccl' needs rollout.gpus_per_actor and learner.gpus_per_rank of 1 or more"
+            )
+        open_ended = self.rewards.open_ended
+        longest_s = open_ended.service.give_up_s + open_ended.service.timeout_s
+        if (open_ended.scorer == "judge" or open_ended.service.url) and longest_s > self.deadlines.reward_s:
+            problems.append(
+                f"rewards.open_ended.service may take give_up_s + timeout_s = {longest_s:g} s, which is longer than "
+                f"deadlines.reward_s ({self.deadlines.reward_s:g})"
             )
         known = set(self.rewards.verifier_types())
         named = {

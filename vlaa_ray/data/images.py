@@ -33,6 +33,13 @@ def reference(path: Path, name: str | None = None) -> ImageRef:
     return ImageRef(sha256=hashlib.sha256(data).hexdigest(), width_px=width, height_px=height, path=str(path))
 
 
+def reference_of(data: bytes) -> ImageRef:
+    """The reference of encoded bytes, which it holds; DataError if they are no image that we read."""
+    with _open(data, None) as image:
+        width, height = image.size[::-1] if _lies_on_its_side(image, data) else image.size
+    return ImageRef.from_bytes(data, width_px=width, height_px=height)
+
+
 def load(ref: ImageRef) -> Image.Image:
     """The picture in RGB, upright; DataError if the bytes are not those that the reference names."""
     data = encoded(ref)
@@ -53,6 +60,12 @@ def encoded(ref: ImageRef) -> bytes:
         return Path(str(ref.path)).read_bytes()
     except OSError as error:
         raise DataError(f"can't read the image: {error.strerror}", file=ref.path) from error
+
+
+def mime_type(data: bytes) -> str:
+    """Of encoded bytes: image/png, image/jpeg …; DataError if they are no image that we read."""
+    with _open(data, None) as image:
+        return str(Image.MIME[str(image.format)])
 
 
 def _open(data: bytes, name: str | None) -> Image.Image:

@@ -23,7 +23,7 @@ class ScoreModel(Protocol):
     """A reward model S: unbounded numbers that only compare with each other."""
 
     def scores(self, prompt: Prompt, answers: Sequence[str]) -> list[float | str]:
-        """S of each answer, or in words why it has none."""
+        """S of each answer, or in words what is wrong with it; Unanswered where nothing could be scored now."""
 
     def park(self) -> None:
         """As a Scorer's."""
@@ -43,10 +43,11 @@ def make_scorer(section: OpenEndedSection) -> Scorer | None:
         return EmbeddingScorer(section)
     from vlaa_ray.rewards.scorers.relative import RelativeScorer
 
-    return RelativeScorer(_score_model(section), section.beta)
+    return RelativeScorer(score_model(section), section.beta)
 
 
-def _score_model(section: OpenEndedSection) -> ScoreModel:
+def score_model(section: OpenEndedSection) -> ScoreModel:
+    """The configured reward model, loaded, or the client of its server."""
     if section.scorer == "xcomposer":
         from vlaa_ray.rewards.scorers.xcomposer import XComposerReward
 

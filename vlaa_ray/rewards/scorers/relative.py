@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from vlaa_ray.records import Prompt, RewardResult
 from vlaa_ray.rewards.open_ended import relative_reward
 from vlaa_ray.rewards.scorers import ScoreModel
+from vlaa_ray.rewards.scorers.service import Unanswered
 from vlaa_ray.rewards.verdicts import invalid, wrong
 
 _CACHE_ENTRIES = 65_536
@@ -30,7 +32,10 @@ class RelativeScorer:
         key = (*(image.sha256 for image in prompt.images), prompt.question, reference)
         known = self._references.get(key)
         asked = [*dict.fromkeys(answers)] if known is not None else [*dict.fromkeys([reference, *answers])]
-        scores = dict(zip(asked, self._model.scores(prompt, asked), strict=True)) if asked else {}
+        try:
+            scores = dict(zip(asked, self._model.scores(prompt, asked), strict=True))
+        except Unanswered as error:
+            return [invalid(answer, f"the reward model gave no score: {error}") for answer in answers]
         if known is None:
             known = scores[reference]
             if len(self._references) >= _CACHE_ENTRIES:
@@ -46,6 +51,8 @@ class RelativeScorer:
             return invalid(answer, f"the reference has no score: {reference}")
         if isinstance(score, str):
             return wrong(answer, score)
+        if not (math.isfinite(score) and math.isfinite(reference)):
+            return invalid(answer, f"a score that is not finite: {score}, and {reference} of the reference")
         return RewardResult(
             value=relative_reward(score, reference, self._beta),
             valid=True,

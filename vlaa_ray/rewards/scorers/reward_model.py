@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -45,9 +44,9 @@ class LocalRewardModel:
 
     @torch.no_grad()
     def scores(self, prompt: Prompt, answers: Sequence[str]) -> list[float | str]:
-        """S of each answer, or in words why it has none: it is too long, holds control tokens, or isn't finite."""
+        """S of each answer, or in words why it has none: it is too long, or holds control tokens."""
         found: dict[int, float | str] = {}
-        readable = {}
+        readable: dict[int, str] = {}
         for number, answer in enumerate(answers):
             try:
                 row = answers_row(self._chat, prompt, (answer,))
@@ -65,13 +64,12 @@ class LocalRewardModel:
         if not answers:
             return {}
         row = answers_row(self._chat, prompt, list(answers.values()))
-        values: list[float] = []
+        values: list[float | str] = []
         with self._lock:
             self._model.to(self._device)
             for rows in micro_batches(split_rows([row], self._max_tokens), self._max_tokens):
                 values += self._run(rows)
-        numbers = [value if math.isfinite(value) else "the score is not finite" for value in values]
-        return dict(zip(answers, numbers, strict=True))
+        return dict(zip(answers, values, strict=True))
 
     def _run(self, rows: list[Any]) -> list[float]:
         values: list[float] = self._model(collate(rows, self._tools).to(self._device))[0].tolist()
