@@ -17,7 +17,7 @@ import vlaa_ray
 from vlaa_ray.errors import ConfigError, VlaaRayError
 
 if TYPE_CHECKING:
-    from vlaa_ray.config import AnyConfig, RunConfig, SupervisedConfig
+    from vlaa_ray.config import AnyConfig, RewardsSection, RunConfig, SupervisedConfig
 
 app = typer.Typer(
     name="vlaa-ray",
@@ -35,6 +35,9 @@ Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help
 Resume = Annotated[
     str,
     typer.Option(metavar="auto|never|DIR", help="Continue the run of this name, start only, or continue from DIR."),
+]
+RewardsOf = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Score as this run would: its verifiers and scorer.")
 ]
 
 
@@ -113,17 +116,18 @@ def report(run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="For 
 def score(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON Lines: response, gold, verifier_type.")],
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every row with its verdict.")] = None,
+    config: RewardsOf = None,
 ) -> None:
     """Score a file of responses, or a run's rollouts, and print the table."""
     import json
 
     from rich.console import Console
 
+    from vlaa_ray.rewards.mixture import MixedReward
     from vlaa_ray.rewards.offline import score_file, score_table
-    from vlaa_ray.rewards.sandbox import Sandbox
 
-    with Sandbox() as sandbox:
-        rows = score_file(file, sandbox)
+    with MixedReward(_rewards(config)) as rewards:
+        rows = score_file(file, rewards)
     if out:
         out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     Console().print(score_table(rows))
@@ -134,18 +138,20 @@ def probe(
     source: Annotated[str, typer.Argument(metavar="DATA", help="builtin:heldout, or a file of prompts.")],
     image_root: Annotated[str | None, typer.Option(metavar="DIR", help="Of the file's images.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many prompts.")] = 500,
+    config: RewardsOf = None,
 ) -> None:
     """Show what answers that don't look would earn on some data; then exit 1 if any beats an honest wrong answer."""
     from rich.console import Console
 
     from vlaa_ray.config import DataSection
     from vlaa_ray.data.dataset import open_dataset
+    from vlaa_ray.rewards.mixture import MixedReward
     from vlaa_ray.rewards.probes import probe_prompts, probe_table
-    from vlaa_ray.rewards.sandbox import Sandbox
 
-    prompts = open_dataset(source, DataSection(image_root=image_root), limit)
-    with Sandbox() as sandbox:
-        outcomes = probe_prompts(prompts, sandbox)
+    section = _rewards(config)
+    prompts = open_dataset(source, DataSection(image_root=image_root), limit, section.verifier_types())
+    with MixedReward(section) as rewards:
+        outcomes = probe_prompts(prompts, rewards)
     Console().print(probe_table(outcomes))
     if any(outcome.holes for outcome in outcomes):
         raise typer.Exit(1)
@@ -202,6 +208,12 @@ def main(args: list[str] | None = None) -> int:
         _complain(type(error).__name__, str(error), "This is a bug: please report it, with the traceback above.")
         return 1
     return 0
+
+
+def _rewards(config: Path | None) -> RewardsSection:
+    from vlaa_ray.config import RewardsSection, RunConfig, load_config
+
+    return load_config(config, kind=RunConfig).rewards if config else RewardsSection()
 
 
 def _train_supervised(config: SupervisedConfig, resume: str) -> None:

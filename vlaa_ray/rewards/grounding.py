@@ -87,16 +87,18 @@ def iou(a: Box, b: Box) -> float:
     """Area of the intersection over area of the union, in [0, 1]; 1 only for equal boxes. Needs boxes with an area."""
     if a == b:
         return 1.0
-    # Scaled to the smallest box around both, so that neither tiny nor huge coordinates under- or overflow.
-    width = max(a.x2, b.x2) - min(a.x1, b.x1)
-    height = max(a.y2, b.y2) - min(a.y1, b.y1)
-    overlap_x = (min(a.x2, b.x2) - max(a.x1, b.x1)) / width
-    overlap_y = (min(a.y2, b.y2) - max(a.y1, b.y1)) / height
-    if overlap_x <= 0 or overlap_y <= 0:
+    ax1, ay1, ax2, ay2 = a
+    bx1, by1, bx2, by2 = b
+    if ax2 <= bx1 or bx2 <= ax1 or ay2 <= by1 or by2 <= ay1:
         return 0.0
+    # Scaled to the smallest box around both, so that neither tiny nor huge coordinates under- or overflow.
+    width = (ax2 if ax2 > bx2 else bx2) - (ax1 if ax1 < bx1 else bx1)
+    height = (ay2 if ay2 > by2 else by2) - (ay1 if ay1 < by1 else by1)
+    overlap_x = ((ax2 if ax2 < bx2 else bx2) - (ax1 if ax1 > bx1 else bx1)) / width
+    overlap_y = ((ay2 if ay2 < by2 else by2) - (ay1 if ay1 > by1 else by1)) / height
     intersection = overlap_x * overlap_y
-    area_a = (a.x2 - a.x1) / width * ((a.y2 - a.y1) / height)
-    area_b = (b.x2 - b.x1) / width * ((b.y2 - b.y1) / height)
+    area_a = (ax2 - ax1) / width * ((ay2 - ay1) / height)
+    area_b = (bx2 - bx1) / width * ((by2 - by1) / height)
     # Boxes that differ by less than a float can show must not count as equal.
     return min(intersection / (area_a + area_b - intersection), _BELOW_ONE)
 
@@ -123,6 +125,9 @@ def _read_gold_text(text: str) -> tuple[Box, ...]:
 def _read_text(text: str) -> list[Box]:
     text = " ".join(text.split())
     found = _FOUR.findall(text) or _CORNERS.findall(text)
+    if len(found) == 1:  # the usual case, which is to be quick
+        x1, y1, x2, y2 = found[0]
+        return [Box(float(x1), float(y1), float(x2), float(y2))]
     if not found:
         bare = _BARE.fullmatch(text)
         found = [bare.groups()] if bare else []
@@ -158,15 +163,16 @@ def _size(frame: Frame | None, image_size: Size | None, input_size: Size | None)
 def box_fault(box: Box, size: Size) -> str:
     """What is wrong with a box of a frame of this size; empty if nothing is."""
     x1, y1, x2, y2 = box
-    if not -_MAX_COORDINATE <= min(box) <= max(box) <= _MAX_COORDINATE or x1 + y1 + x2 + y2 != x1 + y1 + x2 + y2:
+    largest = _MAX_COORDINATE
+    if not (abs(x1) <= largest and abs(y1) <= largest and abs(x2) <= largest and abs(y2) <= largest):
         return "a coordinate is not finite"
     if x2 <= x1 or y2 <= y1:
         return "the box is reversed or empty"
     if size is _ANY_SIZE:
         return ""
     width, height = size
-    margin = _EDGE_TOLERANCE * max(width, height)
-    inside = min(x1, y1) >= -margin and x2 <= width + margin and y2 <= height + margin
+    margin = _EDGE_TOLERANCE * (width if width > height else height)
+    inside = x1 >= -margin and y1 >= -margin and x2 <= width + margin and y2 <= height + margin
     return "" if inside else "the box reaches outside the image"
 
 

@@ -1,10 +1,10 @@
 """Responses in a file, scored without a run: what each verifier says, and why, in a table.
 
-    rows = score_file("rollouts/step_000016.jsonl", sandbox)
+    rows = score_file("rollouts/step_000016.jsonl", rewards)
     Console().print(score_table(rows))
 
 A row is an object with `response` (or `completion`, as in a run's rollouts), `gold` and `verifier_type`, and, if
-it has them, `verifier_params` and `source`.
+it has them, `verifier_params`, `source`, `question` and `images`, which reward models and judges look at.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ import re
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vlaa_ray.data.images import reference
 from vlaa_ray.data.readers import json_rows
 from vlaa_ray.errors import DataError, RewardError
-from vlaa_ray.rewards.sandbox import Item, Sandbox
+from vlaa_ray.records import ImageRef, Prompt
+from vlaa_ray.rewards.mixture import MixedReward, Response
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,15 +32,15 @@ _NUMBERS = re.compile(r"\d+(?:\.\d+)?|'[^']*'|\"[^\"]*\"|\[[^\]]*\]")
 _MAX_REASONS = 3
 
 
-def score_file(file: str | Path, sandbox: Sandbox) -> list[dict[str, Any]]:
+def score_file(file: str | Path, rewards: MixedReward) -> list[dict[str, Any]]:
     """The rows of a JSON (Lines) file with `reward`, `valid`, `extracted`, `reason`; DataError names file and row."""
     file = Path(file)
     rows: list[dict[str, Any]] = []
     numbered = enumerate(json_rows(file), start=1)
     while batch := list(islice(numbered, _BATCH)):
-        items = [_item(row, file, number) for number, row in batch]
+        responses = [_response(row, file, number) for number, row in batch]
         try:
-            results = sandbox.score_batch(items)
+            results = rewards.score(responses)
         except RewardError as error:
             last = batch[-1][0]
             raise DataError(
@@ -83,9 +86,30 @@ def _reasons(rows: Sequence[dict[str, Any]]) -> str:
     return "; ".join(f"{count} × {reason}" for reason, count in found.most_common(_MAX_REASONS))
 
 
-def _item(row: dict[str, Any], file: Path, number: int) -> Item:
+def _response(row: dict[str, Any], file: Path, number: int) -> Response:
     response = row.get("response", row.get("completion"))
     if not isinstance(response, str) or "gold" not in row or not isinstance(row.get("verifier_type"), str):
         expected = "response (or completion), gold and verifier_type"
         raise DataError("a row lacks a field", file=str(file), row=number, expected=expected, got=sorted(row))
-    return response, row["gold"], row["verifier_type"], row.get("verifier_params") or {}
+    prompt = Prompt(
+        prompt_id=f"{row.get('prompt_id', '')}:{number}",
+        question=str(row.get("question", "")),
+        gold=row["gold"],
+        verifier_type=row["verifier_type"],
+        source=str(row.get("source") or ""),
+        images=tuple(_image(file, one) for one in row.get("images") or ()),
+        verifier_params=row.get("verifier_params") or {},
+    )
+    return prompt, response
+
+
+def _image(file: Path, image: Any) -> ImageRef:
+    """A path, or a rollout's {"path": …}: relative to the file's folder, or to the run folder that it lies in."""
+    name = str(image["path"] if isinstance(image, dict) else image)
+    beside = file.parent / name
+    return _reference(beside if beside.exists() else file.parent.parent / name)
+
+
+@lru_cache(maxsize=1024)
+def _reference(path: Path) -> ImageRef:
+    return reference(path)

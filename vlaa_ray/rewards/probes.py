@@ -1,6 +1,6 @@
 """Answers that try to be paid without looking: what they earn, beside an honest wrong answer of the same kind.
 
-    outcomes = probe_prompts(prompts, sandbox)
+    outcomes = probe_prompts(prompts, rewards)
     Console().print(probe_table(outcomes))
 
 The honest wrong answer is the gold of another prompt of the same verifier type and source. A probe that earns more
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vlaa_ray.records import Prompt
-from vlaa_ray.rewards.sandbox import Item, Sandbox
+from vlaa_ray.rewards.mixture import MixedReward
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -79,22 +79,22 @@ class Outcome:
         return [name for name, value in self.probes.items() if value > least + _TOLERANCE]
 
 
-def probe_prompts(prompts: Sequence[Prompt], sandbox: Sandbox) -> list[Outcome]:
+def probe_prompts(prompts: Sequence[Prompt], rewards: MixedReward) -> list[Outcome]:
     """What every probe earns on the prompts, by verifier type; prompts whose gold can't be judged are left out."""
     by_type: dict[str, list[Prompt]] = defaultdict(list)
     for prompt in prompts:  # the built-in ones are made as they are asked for
         by_type[prompt.verifier_type].append(prompt)
-    return [_outcome(kind, by_type[kind], sandbox) for kind in sorted(by_type)]
+    return [_outcome(kind, by_type[kind], rewards) for kind in sorted(by_type)]
 
 
-def _outcome(kind: str, prompts: list[Prompt], sandbox: Sandbox) -> Outcome:
+def _outcome(kind: str, prompts: list[Prompt], rewards: MixedReward) -> Outcome:
     tried = PROBES | (BOX_PROBES if kind in _BOX_TYPES else {})
-    probes = {name: _mean(prompts, [respond(one) for one in prompts], sandbox) for name, respond in tried.items()}
+    probes = {name: _mean(prompts, [respond(one) for one in prompts], rewards) for name, respond in tried.items()}
     (gold, _), *_ = Counter(_text(one.gold) for one in prompts).most_common(1)
-    commonest = _mean(prompts, [_tagged(gold)] * len(prompts), sandbox)
+    commonest = _mean(prompts, [_tagged(gold)] * len(prompts), rewards)
     pairs = [(one, other) for one, other in zip(prompts, _others(prompts), strict=True) if other is not None]
     honest = (
-        _mean([one for one, _ in pairs], [_tagged(_text(other.gold)) for _, other in pairs], sandbox) if pairs else None
+        _mean([one for one, _ in pairs], [_tagged(_text(other.gold)) for _, other in pairs], rewards) if pairs else None
     )
     return Outcome(kind, len(prompts), honest, commonest, probes)
 
@@ -113,12 +113,9 @@ def _text(gold: Any) -> str:
     return gold if isinstance(gold, str) else json.dumps(gold, default=str)
 
 
-def _mean(prompts: list[Prompt], responses: list[str], sandbox: Sandbox) -> float:
-    items: list[Item] = [
-        (response, one.gold, one.verifier_type, one.verifier_params)
-        for one, response in zip(prompts, responses, strict=True)
-    ]
-    values: list[Any] = [result.value for result in sandbox.score_batch(items) if result.valid]
+def _mean(prompts: list[Prompt], responses: list[str], rewards: MixedReward) -> float:
+    results = rewards.score(list(zip(prompts, responses, strict=True)))
+    values: list[Any] = [result.value for result in results if result.valid]
     return statistics.fmean(values) if values else 0.0
 
 

@@ -6,8 +6,9 @@ import pytest
 from rich.console import Console
 
 from vlaa_ray.cli import main
+from vlaa_ray.config import RewardsSection
 from vlaa_ray.errors import DataError
-from vlaa_ray.rewards import Sandbox
+from vlaa_ray.rewards.mixture import MixedReward
 from vlaa_ray.rewards.offline import score_file, score_table
 
 ROWS = [
@@ -27,9 +28,9 @@ ROWS = [
 
 
 @pytest.fixture(scope="module")
-def sandbox():
-    with Sandbox() as sandbox:
-        yield sandbox
+def rewards():
+    with MixedReward(RewardsSection()) as rewards:
+        yield rewards
 
 
 def written(folder, *rows):
@@ -38,16 +39,16 @@ def written(folder, *rows):
     return file
 
 
-def test_every_row_gets_its_verdict(tmp_path, sandbox):
-    rows = score_file(written(tmp_path, *ROWS), sandbox)
+def test_every_row_gets_its_verdict(tmp_path, rewards):
+    rows = score_file(written(tmp_path, *ROWS), rewards)
     assert [row["reward"] for row in rows] == [1.0, 0.0, 0.0, 0.0, 1.0, None, 0.5]
     assert [row["valid"] for row in rows] == [True] * 5 + [False, True]
     assert rows[0]["gold"] == 3 and rows[3]["extracted"] is None
 
 
-def test_the_table_counts_and_names_the_reasons(tmp_path, sandbox):
+def test_the_table_counts_and_names_the_reasons(tmp_path, rewards):
     console = Console(width=200, record=True)
-    console.print(score_table(score_file(written(tmp_path, *ROWS), sandbox)))
+    console.print(score_table(score_file(written(tmp_path, *ROWS), rewards)))
     lines = {" ".join(line.split()) for line in console.export_text().replace("│", " ").splitlines()}
     # of four counts one is right: mean 1/4, deviation sqrt(3)/4
     assert "digit clevr 4 0.250 0.433 0.0% 25.0% 2 × … is not …; 1 × no <answer>…</answer>" in lines
@@ -66,9 +67,9 @@ def test_the_table_counts_and_names_the_reasons(tmp_path, sandbox):
         ({"response": "3", "gold": 3, "verifier_type": "iou", "verifier_params": {"box": 1}}, "unknown verifier param"),
     ],
 )
-def test_a_bad_row_is_named(tmp_path, sandbox, row, message):
+def test_a_bad_row_is_named(tmp_path, rewards, row, message):
     with pytest.raises(DataError, match=message) as caught:
-        score_file(written(tmp_path, ROWS[0], row), sandbox)
+        score_file(written(tmp_path, ROWS[0], row), rewards)
     assert "responses.jsonl" in caught.value.facts["file"] and "2" in str(caught.value.facts)
 
 
