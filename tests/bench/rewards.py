@@ -16,7 +16,7 @@ from common import show
 from vlaa_ray.rewards import Sandbox
 
 MIX = {"digit": 2_000, "mcq": 7_499, "math": 6_696, "iou": 4_000}  # arXiv 2504.11468, figure 4
-TENTH = 10  # of the mix is enough to time: bare Math-Verify takes about 50 ms a sample
+MATH_SHARE = 0.1  # is enough to time: bare Math-Verify takes about 50 ms a sample
 LIMIT_US = 20
 NUM_WORKERS = 2
 Item = tuple[str, object, str, dict]
@@ -76,7 +76,8 @@ def main() -> int:
     logging.disable(logging.WARNING)  # Math-Verify's, of its disabled timeouts
     rng = random.Random(0)
     makers = {"digit": digit, "mcq": mcq, "math": math, "iou": iou}
-    sets = {kind: [makers[kind](rng, number) for number in range(count // TENTH)] for kind, count in MIX.items()}
+    counts = MIX | {"math": round(MIX["math"] * MATH_SHARE)}
+    sets = {kind: [makers[kind](rng, number) for number in range(count)] for kind, count in counts.items()}
     everything = [item for items in sets.values() for item in items]
     rng.shuffle(everything)
     bare_math_verify(sets["math"][:10])
