@@ -74,5 +74,6 @@ def serve_reward_model(
     serve.start(http_options={"host": "0.0.0.0", "port": port})
     deployment = serve.deployment(num_replicas=num_replicas, ray_actor_options=options)(RewardServer)
     serve.run(deployment.bind(section), name=_APP, route_prefix="/score")
+    print(f"Serving at http://localhost:{port}/score", flush=True)  # noqa: T201 - for the person who started it
     while wait:
         time.sleep(3600)

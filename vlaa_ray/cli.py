@@ -84,12 +84,13 @@ def reward_server(
     port: Annotated[int, typer.Option()] = 8400,
     gpus: Annotated[float, typer.Option(help="Of each replica.")] = 0,
     address: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Of a Ray cluster.")] = None,
+    min_pixels: Annotated[int, typer.Option(help="Smaller pictures are enlarged.")] = 3136,
     max_pixels: Annotated[int, typer.Option(help="Larger pictures are reduced.")] = 1_003_520,
 ) -> None:
     """Serve a reward model for several runs, with Ray Serve: POST /score."""
     from vlaa_ray.config import OpenEndedSection
 
-    section = OpenEndedSection(scorer="reward_model", model=model, max_pixels=max_pixels)
+    section = OpenEndedSection(scorer="reward_model", model=model, min_pixels=min_pixels, max_pixels=max_pixels)
     _require_own_actors()
     from actors.reward_server import serve_reward_model
 

@@ -30,7 +30,9 @@ def load_processor(model: ModelSection, path: str | Path | None = None) -> Any:
 def load_model(model: ModelSection, path: str | Path | None = None) -> Any:
     """The model for training, in the config's dtype, with the vision tower frozen where the config says so."""
     from transformers import AutoModelForImageTextToText
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     try:
         loaded = AutoModelForImageTextToText.from_pretrained(
             str(path or local_path(model.path)), dtype=DTYPES[model.dtype], attn_implementation=model.attention

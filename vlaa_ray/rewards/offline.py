@@ -58,7 +58,7 @@ def score_table(rows: Sequence[dict[str, Any]]) -> Table:
 
     table = Table(title="Rewards", title_justify="left")
     for name in ("verifier type", "source"):
-        table.add_column(name)
+        table.add_column(name, no_wrap=True)
     for name in ("responses", "mean", "std", "invalid", "no answer"):
         table.add_column(name, justify="right")
     table.add_column("why less than 1")
