@@ -26,7 +26,7 @@ class WeightSync:
     def __init__(self, config: RunConfig) -> None:
         self._deadline_s = config.deadlines.weight_sync_s + GRACE_S
         self._over_nccl = config.weight_sync.transport == "nccl"
-        self._ranks_per_engine = max(1, config.rollout.gpus_per_actor)
+        self._ranks_per_engine = config.rollout.tensor_parallel_size
         self._nodes: dict[Any, str] = {}  # of engines whose manifest was compared
         self._group: list[Any] = []  # engines that are in the learner's NCCL group, in the order of their ranks
 

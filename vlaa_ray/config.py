@@ -88,8 +88,9 @@ class RolloutSection(Section):
     num_actors: int = Field(1, ge=1)
     """vLLM engines, one an actor."""
     cpus_per_actor: float = Field(1, gt=0)
-    gpus_per_actor: int = Field(0, ge=0)
-    """More than one: tensor parallelism inside the engine. 0 runs vLLM on the CPU."""
+    gpus_per_actor: float = Field(0, ge=0)
+    """More than one: tensor parallelism inside the engine. 0 runs vLLM on the CPU. A share of one leaves the rest of
+    the GPU to a reward actor (`rewards.gpus_per_actor`); `gpu_memory_share` must leave it memory, too."""
     prompts_per_step: int = Field(64, ge=1)
     group_size: int = Field(8, ge=2)
     """Samples a prompt (the paper's G is 4)."""
@@ -105,6 +106,16 @@ class RolloutSection(Section):
     gpu_memory_share: float = Field(0.85, gt=0, lt=1)
     max_restarts: int = Field(3, ge=0)
     """Times that dead rollout actors may be replaced in a run, all of them together."""
+
+    @property
+    def tensor_parallel_size(self) -> int:
+        return max(1, int(self.gpus_per_actor))
+
+    @model_validator(mode="after")
+    def _whole_gpus(self) -> RolloutSection:
+        if self.gpus_per_actor > 1 and self.gpus_per_actor % 1:
+            raise ValueError(f"gpus_per_actor ({self.gpus_per_actor:g}) must be a whole number, or a share of one")
+        return self
 
 
 class VerifierSection(Section):

@@ -138,7 +138,7 @@ def _kv_fact(config: RunConfig, dimensions: dict[str, Any], gpu_bytes: int) -> s
     rollout = config.rollout
     rows = [row for row in memory_estimate(config, dimensions) if row.role == "rollout"]
     free = rollout.gpu_memory_share * gpu_bytes - sum(row.num_bytes for row in rows)
-    tokens = int(free * rollout.gpus_per_actor / kv_bytes_per_token(dimensions, config.model.dtype))
+    tokens = int(free * rollout.tensor_parallel_size / kv_bytes_per_token(dimensions, config.model.dtype))
     length = rollout.max_prompt_tokens + rollout.max_completion_tokens
     return f"{max(0, tokens):,} tokens an engine, {max(0, tokens) // length:,} sequences of full length at once"
 

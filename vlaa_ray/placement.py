@@ -10,6 +10,7 @@ activations are an upper bound for the largest micro-batch, process bases were m
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ class Placement:
 
     @property
     def total_gpus(self) -> int:
-        return int(self._total("GPU"))
+        return math.ceil(round(self._total("GPU"), 6))  # shares of one add up with an error
 
     def _total(self, resource: str) -> float:
         return sum(bundle.get(resource, 0.0) for bundles in self.bundles.values() for bundle in bundles)
@@ -156,8 +157,9 @@ def memory_estimate(config: AnyConfig, model_config: dict[str, Any]) -> list[Mem
         return rows
     weights = count_parameters(model_config).total * _BYTES[config.model.dtype]
     rollout, gpus = config.rollout, config.rollout.gpus_per_actor
+    split = rollout.tensor_parallel_size
     rows += [
-        MemoryRow("rollout", "weights", weights // max(1, gpus), f"split over {gpus} GPUs" if gpus > 1 else ""),
+        MemoryRow("rollout", "weights", weights // split, f"split over {split} GPUs" if split > 1 else ""),
         MemoryRow("rollout", "weight sync", _bucket_bytes(config, model_config), "one bucket"),
         MemoryRow("rollout", "process", int(_GPU_BASE if gpus else _CPU_BASE["rollout"])),
     ]

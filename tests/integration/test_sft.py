@@ -1,4 +1,4 @@
-"""The recipe of the built-in model, shortened, on two ranks of Ray Train."""
+"""The recipes of the built-in models, shortened, on two ranks of Ray Train."""
 
 import json
 import shutil
@@ -11,15 +11,33 @@ from quickstart import ROOT
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 
-def sft(folder):
-    overrides = [f"run.dir={folder}", "run.num_steps=4", "sft.samples_per_step=8", "learner.num_ranks=2"]
+def train(command, config, folder, *more):
+    overrides = [f"run.dir={folder}", "run.num_steps=4", "learner.num_ranks=2", *more]
     overrides += ["learner.num_threads=1", "learner.zero_stage=1", "checkpoint.every_steps=2"]
     overrides += ["eval.every_steps=2", "eval.num_prompts=8", "tracking.wandb=disabled"]
-    command = [sys.executable, "-m", "vlaa_ray", "sft", "--config", str(ROOT / "configs/tiny_base_sft.yaml")]
+    command = [sys.executable, "-m", "vlaa_ray", command, "--config", str(ROOT / "configs" / config)]
     result = subprocess.run([*command, *overrides], cwd=ROOT, capture_output=True, text=True, timeout=400)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
-    lines = (folder / "tiny-base/metrics.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
+    (file,) = folder.glob("*/metrics.jsonl")
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def sft(folder):
+    return train("sft", "tiny_base_sft.yaml", folder, "sft.samples_per_step=8")
+
+
+def test_a_reward_model_is_trained_and_can_be_scored_with(tmp_path):
+    from vlaa_ray.config import OpenEndedSection
+    from vlaa_ray.data.embedded import EmbeddedData
+    from vlaa_ray.rewards.scorers import make_scorer
+
+    rows = train("reward-model", "tiny_reward_model.yaml", tmp_path, "reward_model.samples_per_step=8")
+    assert rows[3]["policy/loss"] < rows[0]["policy/loss"]
+    assert 0 <= rows[3]["eval/pairs/accuracy"] <= 1
+    folder = tmp_path / "tiny-reward/checkpoints/step_000004/hf"
+    scorer = make_scorer(OpenEndedSection(scorer="reward_model", model=str(folder), max_pixels=12544))
+    prompt = EmbeddedData("heldout", ["open_ended"])[0]
+    assert all(result.valid and result.parts for result in scorer.score(prompt, [prompt.gold, "a circle"]))
 
 
 def test_a_supervised_run_makes_a_model_and_a_resumed_one_takes_the_same_steps(tmp_path):

@@ -48,7 +48,7 @@ def engine_arguments(
     if rollout.gpus_per_actor:
         return shared | {
             "distributed_executor_backend": "mp",  # inside a Ray actor vLLM would ask Ray for more actors
-            "tensor_parallel_size": rollout.gpus_per_actor,
+            "tensor_parallel_size": rollout.tensor_parallel_size,
             "gpu_memory_utilization": rollout.gpu_memory_share,
         }
     return shared | {
