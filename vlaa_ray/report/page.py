@@ -12,6 +12,7 @@ from typing import Any
 
 from vlaa_ray import __version__
 from vlaa_ray.progress import duration
+from vlaa_ray.report.breakdown import breakdown
 from vlaa_ray.report.curves import chart_svg, charts_of, figure_svg
 from vlaa_ray.report.folder import RunFolder
 from vlaa_ray.report.headline import difference, headline, number, verdict
@@ -48,6 +49,7 @@ def write_report(run_dir: Path) -> Path:
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters |= {"number": number, "difference": difference, "verdict": verdict, "duration": duration}
+    environment.filters["percent"] = lambda share: "" if share is None else f"{share:.1%}"
     html = environment.get_template("page.html.jinja").render(**_content(run))
     path = run.path / "report.html"
     temporary = path.with_name(f".report.html.{os.getpid()}")
@@ -67,6 +69,7 @@ def _content(run: RunFolder) -> dict[str, Any]:
         "state": _state(run),
         "remarks": run.remarks,
         "headline": headline(run),
+        "breakdown": breakdown(run),
         "charts": [(chart, _safe(chart_svg(run, chart))) for chart in charts],
         "charts_missing": missing,
         "shares": shares,

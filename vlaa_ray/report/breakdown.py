@@ -1,0 +1,75 @@
+"""The rewards of a run's last steps by verifier type and by data source: what the means hide."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from dataclasses import dataclass
+
+from vlaa_ray.metrics import types_in
+from vlaa_ray.records import NO_ANSWER
+from vlaa_ray.report.folder import RunFolder
+
+_LAST_STEPS = 10
+_SOURCE = re.compile(r"reward/by_source/([^/]+)/count")
+
+
+@dataclass(frozen=True)
+class Line:
+    """Means over the last steps; None where nothing was logged. Shares are of samples, or of groups (flat)."""
+
+    name: str
+    mean: float | None
+    std: float | None
+    invalid: float | None
+    no_answer: float | None
+    why: str
+    flat: float | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """Lines by verifier type and by source; `steps` says which steps they are of, in words."""
+
+    types: tuple[Line, ...]
+    sources: tuple[Line, ...]
+    steps: str
+
+
+def breakdown(run: RunFolder) -> Breakdown:
+    """The last steps that trained; no lines where none did."""
+    rows = [row for row in run.metrics if "reward/count" in row][-_LAST_STEPS:]
+    names = {name for row in rows for name in row}
+    sources = sorted(match[1] for name in names if (match := _SOURCE.fullmatch(name)))
+    first, last = (int(rows[0]["step"]), int(rows[-1]["step"])) if rows else (0, 0)
+    return Breakdown(
+        types=tuple(_line(rows, kind, kind) for kind in types_in(names, "reward/{}/count")),
+        sources=tuple(_line(rows, source, f"by_source/{source}") for source in sources),
+        steps=f"step {last}" if first == last else f"steps {first} to {last}",
+    )
+
+
+def _line(rows: list[dict[str, float]], name: str, key: str) -> Line:
+    present = [row for row in rows if f"reward/{key}/count" in row]
+    why = {
+        reason: share
+        for slug, reason in NO_ANSWER.items()
+        # a step without such answers logs no share: that is a share of 0
+        if (share := statistics.fmean(row.get(f"reward/{key}/no_answer/{slug}", 0.0) for row in present))
+    }
+    return Line(
+        name=name,
+        mean=_mean(rows, f"reward/{key}/mean"),
+        std=_mean(rows, f"reward/{key}/std"),
+        invalid=_mean(rows, f"reward/{key}/invalid_share"),
+        no_answer=None if key.startswith("by_source/") else sum(why.values()),
+        why="; ".join(f"{share:.1%} {reason}" for reason, share in why.items()),
+        flat=_mean(rows, f"groups/{key}/zero_variance_share"),
+        seconds=_mean(rows, f"time/reward/{key}_s"),
+    )
+
+
+def _mean(rows: list[dict[str, float]], name: str) -> float | None:
+    values = [row[name] for row in rows if name in row]
+    return statistics.fmean(values) if values else None
