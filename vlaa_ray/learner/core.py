@@ -21,6 +21,7 @@ from vlaa_ray.data.chat import ChatFormat
 from vlaa_ray.data.packing import Batch, Row, collate, micro_batches, num_score_chunks, split_rows
 from vlaa_ray.errors import CheckpointError
 from vlaa_ray.learner.deepspeed import DeepSpeedEngine
+from vlaa_ray.learner.schedule import learning_rate
 from vlaa_ray.models.loading import load_model, load_processor
 from vlaa_ray.models.packing import packing_tools
 from vlaa_ray.weight_sync.manifest import Manifest
@@ -73,9 +74,11 @@ class LearnerCore:
                 found[int(sequence_id)] = values[ids == sequence_id]
         return found
 
-    def step(self, learning_rate: float) -> float:
-        """One optimizer step; the gradient's norm before clipping."""
-        return self.engine.step(learning_rate)
+    def step(self, number: int, total: int) -> dict[str, float]:
+        """The optimizer step `number` of `total`: its learning rate, and the gradient's norm before clipping."""
+        optim = self._learner.optim
+        rate = learning_rate(number, total, optim.learning_rate, optim.min_learning_rate, optim.warmup_share)
+        return {"policy/grad_norm": self.engine.step(rate), "learning_rate": rate}
 
     def weights(self) -> Iterator[tuple[str, torch.Tensor]]:
         """(name, tensor) of the whole model by its Hugging Face names, tied ones under both, as in `manifest`."""

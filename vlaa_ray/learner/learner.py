@@ -17,7 +17,6 @@ from vlaa_ray.grpo.kl import AdaptiveKl
 from vlaa_ray.grpo.loss import LossResult, grpo_loss, token_weights, truncated_importance_weights
 from vlaa_ray.learner.core import LearnerCore, Loss
 from vlaa_ray.learner.plan import OptimizerStep
-from vlaa_ray.learner.schedule import learning_rate
 from vlaa_ray.models.loading import load_model
 from vlaa_ray.models.logprobs import policy_at
 from vlaa_ray.records import Group
@@ -55,18 +54,18 @@ class Learner:
         ref_logprobs = self.core.logprobs(flat, self._reference) if self._reference else None
         # with one optimizer step, the policy is its own old policy: no forward pass of its own
         old_logprobs = self.core.logprobs(flat) if len(steps) > 1 else None
-        norms, rate = [], 0.0
+        total = self._config.run.num_steps * self._config.learner.updates_per_step
+        applied: list[dict[str, float]] = []
         first = 0
         for step in steps:
             mine = [row for part in rows[first : first + len(step.groups)] for row in part]
             first += len(step.groups)
             self.core.accumulate(mine, self._loss(step, sequences, old_logprobs, ref_logprobs, sums))
             self._check(sums)
-            rate = self._learning_rate()
-            norms.append(self.core.step(rate))
+            applied.append(self.core.step(self.weight_version, total))
             self.weight_version += 1
         metrics = sums.metrics(self.core.engine.reduce_sum, self.core.engine.reduce_max, len(steps))
-        metrics |= {"policy/grad_norm": float(np.mean(norms)), "learning_rate": rate}
+        metrics |= applied[-1] | {"policy/grad_norm": float(np.mean([one["policy/grad_norm"] for one in applied]))}
         if self._reference:
             metrics["policy/kl_coefficient"] = self._kl.coefficient
             self._kl = self._kl.updated(metrics["policy/kl"], sum(step.num_sequences for step in steps))
@@ -83,13 +82,6 @@ class Learner:
         state: dict[str, Any] = self.core.load(folder)
         self.weight_version = state["weight_version"]
         self._kl = AdaptiveKl(**state["kl"])
-
-    def _learning_rate(self) -> float:
-        config = self._config
-        optim, total = config.learner.optim, config.run.num_steps * config.learner.updates_per_step
-        return learning_rate(
-            self.weight_version, total, optim.learning_rate, optim.min_learning_rate, optim.warmup_share
-        )
 
     def _loss(
         self,

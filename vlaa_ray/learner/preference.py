@@ -13,7 +13,6 @@ from vlaa_ray.data.packing import Batch, Row
 from vlaa_ray.data.preferences import open_preferences
 from vlaa_ray.errors import DataError
 from vlaa_ray.learner.core import LearnerCore
-from vlaa_ray.learner.schedule import learning_rate
 from vlaa_ray.models.reward_model import MAX_ANSWERS, answers_row, fresh_reward_model, last_tokens
 from vlaa_ray.records import Preference
 
@@ -62,13 +61,9 @@ class PreferenceLearner:
             return value
 
         self.core.accumulate(rows, loss)
-        optim, run = self._config.learner.optim, self._config.run
-        rate = learning_rate(step, run.num_steps, optim.learning_rate, optim.min_learning_rate, optim.warmup_share)
-        norm = self.core.step(rate)
         return {
+            **self.core.step(step, self._config.run.num_steps),
             "policy/loss": self.core.engine.reduce_sum(loss_sum).item(),
-            "policy/grad_norm": norm,
-            "learning_rate": rate,
             **counts.metrics(self.core.engine.reduce_sum, "pairs"),
         }
 

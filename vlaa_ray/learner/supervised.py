@@ -14,7 +14,6 @@ from vlaa_ray.data.packing import Batch, Row
 from vlaa_ray.errors import DataError
 from vlaa_ray.grpo.loss import sft_loss
 from vlaa_ray.learner.core import LearnerCore
-from vlaa_ray.learner.schedule import learning_rate
 from vlaa_ray.models.logprobs import policy_at
 from vlaa_ray.models.tiny import make_tiny_model
 from vlaa_ray.records import Prompt
@@ -76,15 +75,12 @@ class SupervisedLearner:
             return value
 
         self.core.accumulate(rows, loss)
-        optim, run = self._config.learner.optim, self._config.run
-        rate = learning_rate(step, run.num_steps, optim.learning_rate, optim.min_learning_rate, optim.warmup_share)
-        norm = self.core.step(rate)
+        applied = self.core.step(step, self._config.run.num_steps)
         mean_loss, entropy = self.core.engine.reduce_sum(sums).tolist()
         return {
             "policy/loss": mean_loss,
             "policy/entropy": entropy,
-            "policy/grad_norm": norm,
-            "learning_rate": rate,
+            **applied,
             "completion/mean_tokens": total_tokens / self._config.sft.samples_per_step,
         }
 

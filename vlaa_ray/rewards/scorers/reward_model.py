@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
@@ -16,6 +14,7 @@ from vlaa_ray.models.loading import load_processor
 from vlaa_ray.models.packing import packing_tools
 from vlaa_ray.models.reward_model import answers_row, checkpoint_folder, load_reward_model
 from vlaa_ray.records import Prompt
+from vlaa_ray.rewards.scorers.parking import Parking
 
 
 class LocalRewardModel:
@@ -31,16 +30,12 @@ class LocalRewardModel:
             min_pixels=section.min_pixels,
             max_pixels=section.max_pixels,
         )
-        self._model = load_reward_model(model)
+        loaded = load_reward_model(model)
         processor = load_processor(model)
-        self._chat = ChatFormat(processor, self._model.model.config, None)
-        self._tools = packing_tools(self._model.model, processor, self._chat)
+        self._chat = ChatFormat(processor, loaded.model.config, None)
+        self._tools = packing_tools(loaded.model, processor, self._chat)
         self._max_tokens = section.max_tokens
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._parks = section.park
-        self._lock = threading.Lock()
-        if not self._parks:
-            self._model.to(self._device)
+        self._parking = Parking(loaded, section.park)
 
     @torch.no_grad()
     def scores(self, prompt: Prompt, answers: Sequence[str]) -> list[float | str]:
@@ -65,19 +60,11 @@ class LocalRewardModel:
             return {}
         row = answers_row(self._chat, prompt, list(answers.values()))
         values: list[float | str] = []
-        with self._lock:
-            self._model.to(self._device)
+        with self._parking.awake() as model:
             for rows in micro_batches(split_rows([row], self._max_tokens), self._max_tokens):
-                values += self._run(rows)
+                values += model(collate(rows, self._tools).to(self._parking.device))[0].tolist()
         return dict(zip(answers, values, strict=True))
-
-    def _run(self, rows: list[Any]) -> list[float]:
-        values: list[float] = self._model(collate(rows, self._tools).to(self._device))[0].tolist()
-        return values
 
     def park(self) -> None:
         """Move the weights to the CPU, where `park` is set."""
-        if self._parks and self._device.type == "cuda":
-            with self._lock:
-                self._model.to("cpu")
-                torch.cuda.empty_cache()
+        self._parking.park()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -14,6 +12,7 @@ from vlaa_ray.config import OpenEndedSection
 from vlaa_ray.data.images import encoded, mime_type
 from vlaa_ray.errors import ModelError, RewardError
 from vlaa_ray.records import Prompt
+from vlaa_ray.rewards.scorers.parking import Parking
 
 _HD_NUM = 9
 """Tiles of a picture, as in the model's card."""
@@ -31,30 +30,22 @@ class XComposerReward:
         if not section.trust_remote_code or section.model is None:
             fix = "set rewards.open_ended.trust_remote_code and model, if you trust the checkpoint"
             raise RewardError("this reward model runs Python code from its checkpoint", fix=fix)
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        on_gpu = self._device.type == "cuda"
+        dtype = torch.float16 if torch.cuda.is_available() else torch.float32
         try:
             tokenizer = AutoTokenizer.from_pretrained(section.model, trust_remote_code=True)
-            model = AutoModel.from_pretrained(
-                section.model, dtype=torch.float16 if on_gpu else torch.float32, trust_remote_code=True
-            )
+            model = AutoModel.from_pretrained(section.model, dtype=dtype, trust_remote_code=True)
         except (OSError, ValueError, ImportError, AttributeError) as error:
             fix = "its code is written for an older transformers: serve it in an environment of its own"
             raise ModelError(f"can't load the reward model: {error}", path=section.model, fix=fix) from error
         if not hasattr(model, "get_scores"):
             raise ModelError("the checkpoint's code has no get_scores", path=section.model)
         model.tokenizer = tokenizer
-        self._model: Any = model.eval()
-        self._parks = section.park
-        self._lock = threading.Lock()
-        if not self._parks:
-            self._model.to(self._device)
+        self._parking = Parking(model.eval(), section.park)
 
     @torch.no_grad()
     def scores(self, prompt: Prompt, answers: Sequence[str]) -> list[float | str]:
         """S of each answer."""
-        with self._lock, tempfile.TemporaryDirectory() as folder:
-            self._model.to(self._device)
+        with self._parking.awake() as model, tempfile.TemporaryDirectory() as folder:
             files = []
             for number, image in enumerate(prompt.images, start=1):
                 data = encoded(image)
@@ -68,13 +59,11 @@ class XComposerReward:
             chats = [
                 [{"role": "user", "content": question}, {"role": "assistant", "content": answer}] for answer in answers
             ]
-            with torch.autocast(self._device.type, torch.float16, enabled=self._device.type == "cuda"):
-                values = self._model.get_scores(chats, [files] * len(chats), hd_num=_HD_NUM)
+            device = self._parking.device.type
+            with torch.autocast(device, torch.float16, enabled=device == "cuda"):
+                values = model.get_scores(chats, [files] * len(chats), hd_num=_HD_NUM)
         return [float(value) for value in values]
 
     def park(self) -> None:
         """Move the weights to the CPU, where `park` is set."""
-        if self._parks and self._device.type == "cuda":
-            with self._lock:
-                self._model.to("cpu")
-                torch.cuda.empty_cache()
+        self._parking.park()
