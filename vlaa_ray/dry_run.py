@@ -8,13 +8,14 @@ A check that fails (`failed`) ends the command with PlacementError.
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlaa_ray.config import RunConfig
-from vlaa_ray.errors import ModelError, PlacementError
+from vlaa_ray.errors import ConfigError, ModelError, PlacementError, VlaaRayError
 from vlaa_ray.learner.schedule import learning_rate
 from vlaa_ray.placement import (
     GIB,
@@ -71,6 +72,7 @@ def examine(config: RunConfig, *, gpu_bytes: int = GPU_BYTES) -> DryRun:
         model,
         _data_check("data.train", config.data.train),
         _data_check("data.heldout", config.data.heldout),
+        *_reward_checks(config),
         *_memory_checks(config, memory, gpu_bytes),
         _run_folder_check(config),
     ]
@@ -151,6 +153,33 @@ def _data_check(name: str, source: str) -> Check:
     return Check(name, None, f"{source} is not on this machine; the run needs it at its start")
 
 
+def _reward_checks(config: RunConfig) -> list[Check]:
+    """Where the users' verifiers and the scorer of open answers come from."""
+    checks = []
+    for name, verifier in config.rewards.verifiers.items():
+        if verifier.function:
+            module = verifier.function.partition(":")[0]
+            here = _can_import(module)
+            found = f"{module} is {'here' if here else 'not on the Python path, nor in the current folder'}"
+            checks.append(Check(f"rewards.verifiers.{name}", here, found))
+    section = config.rewards.open_ended
+    where = section.service.url or section.model
+    if section.scorer != "words" and where:
+        here = True if where.startswith("builtin:") or Path(where).is_dir() else None
+        found = f"{section.scorer}: {where} is {'here' if here else 'needed at the start of the run'}"
+        checks.append(Check("rewards.open_ended", here, found))
+    return checks
+
+
+def _can_import(module: str) -> bool:
+    if (Path.cwd() / f"{module.replace('.', '/')}.py").is_file():
+        return True
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ImportError:
+        return False
+
+
 def _memory_checks(config: RunConfig, memory: list[MemoryRow], gpu_bytes: int) -> list[Check]:
     """Whether every process with a GPU fits the memory of one."""
     on_gpu = {"learner": config.learner.gpus_per_rank, "rollout": config.rollout.gpus_per_actor}
@@ -172,13 +201,16 @@ def _run_folder_check(config: RunConfig) -> Check:
     return Check("run folder", True, f"{path}: {state.get('state')} at step {state.get('step')}; see --resume")
 
 
-def failed(report: DryRun) -> PlacementError | None:
+def failed(report: DryRun) -> VlaaRayError | None:
     """The error to end with, if a check fails."""
-    names = [f"{check.name}: {check.found}" for check in report.checks if check.ok is False]
+    names = {check.name: f"{check.name}: {check.found}" for check in report.checks if check.ok is False}
     if not names:
         return None
+    missing = [text for name, text in names.items() if name.startswith("rewards.")]
+    if missing:
+        return ConfigError("the run could not start: " + "; ".join(missing), fix="start it from the folder of the file")
     fix = "use more ranks or a higher learner.zero_stage, fewer learner.micro_batch_tokens, or gradient_checkpointing"
-    return PlacementError("the run would not fit: " + "; ".join(names), fix=fix)
+    return PlacementError("the run would not fit: " + "; ".join(names.values()), fix=fix)
 
 
 def _role_table(placement: Placement) -> Table:

@@ -113,6 +113,13 @@ def test_a_dry_run_needs_no_gpu_and_says_what_would_run(capsys, monkeypatch, tmp
     assert "PlacementError: the run would not fit" in captured.err and "Placement" in captured.out
 
 
+def test_a_dry_run_names_a_verifier_that_is_not_there(capsys) -> None:
+    quickstart = str(Path(__file__).parents[2] / "configs/quickstart.yaml")
+    override = "rewards.verifiers.chart.function=nowhere_at_all:f"
+    assert main(["train", "--config", quickstart, "--dry-run", override]) == 2
+    assert "rewards.verifiers.chart: nowhere_at_all is not on the Python path" in capsys.readouterr().err
+
+
 def test_config_problems_are_one_message_and_code_two(config: str, capsys) -> None:
     assert main(["train", "--config", config, "run.num_step=3", "rollout.group_size=[bold]"]) == 2
     captured = capsys.readouterr()
