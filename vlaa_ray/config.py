@@ -70,7 +70,8 @@ class ModelSection(Section):
 
 class DataSection(Section):
     train: str = "builtin:train"
-    """`builtin:train`, or a JSON or JSON Lines file in the layout of VLAA-Thinking-GRPO."""
+    """`builtin:train`; or a JSON, JSON Lines or parquet file, or a folder that `datasets` saved, in the layout of
+    VLAA-Thinking, verl, EasyR1, VLM-R1, LLaVA-CoT, MMK12, ViRL39K, MM-Eureka, Vero or R1-V."""
     heldout: str = "builtin:heldout"
     """Likewise, for evaluation; its images must not be in `train`."""
     image_root: str | None = None
@@ -78,6 +79,8 @@ class DataSection(Section):
     verifier_types: tuple[str, ...] | None = None
     """Only prompts of these types (the paper's ablation, table 5), null for all; one named twice has two turns in
     built-in data."""
+    verifier_type: str | None = Field(None, pattern=f"^{VERIFIER_TYPE_PATTERN}$")
+    """Of records that don't name one; null for what their format's documentation says."""
     num_train: int | None = Field(None, ge=1)
     """Use the first so many prompts of `train`; null for all."""
     num_heldout: int | None = Field(None, ge=1)

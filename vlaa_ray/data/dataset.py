@@ -9,7 +9,7 @@ import numpy as np
 
 from vlaa_ray.config import DataSection
 from vlaa_ray.data.embedded import EmbeddedData
-from vlaa_ray.data.readers import read_vlaa_thinking
+from vlaa_ray.data.readers import read_prompts
 from vlaa_ray.errors import DataError
 from vlaa_ray.records import PAPER_TYPES, VERIFIER_TYPES, Prompt
 
@@ -29,7 +29,7 @@ def open_dataset(
             source.removeprefix(BUILTIN), PAPER_TYPES if data.verifier_types is None else data.verifier_types
         )
     else:
-        everything = read_vlaa_thinking(source, data.image_root, verifier_types)
+        everything = read_prompts(source, data.image_root, verifier_types, data.verifier_type)
         wanted = verifier_types if data.verifier_types is None else data.verifier_types
         prompts = [prompt for prompt in everything if prompt.verifier_type in wanted]
     if not prompts:

@@ -1,57 +1,84 @@
-"""Readers of record files into prompts. Here: VLAA-Thinking's GRPO and SFT files, a JSON array or JSON Lines."""
+"""Record files into prompts: JSON arrays, JSON Lines, parquet and saved datasets, in any of the known formats."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
-import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from vlaa_ray.data.images import reference
+from vlaa_ray.data.formats import FORMATS, Draft, read_record
+from vlaa_ray.data.images import reference, reference_of
 from vlaa_ray.errors import DataError
-from vlaa_ray.records import VERIFIER_TYPES, Preference, Prompt
+from vlaa_ray.records import VERIFIER_TYPES, ImageRef, Preference, Prompt
 
-_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
-_TYPE_OF_SOURCE: dict[str, str] = {
-    "clevr_math": "digit",
-    "geoqa170k": "mcq",
-    "arxivqa": "mcq",
-    "synthesis": "math",
-    "docvqa": "open_ended",
-    "vizwiz": "open_ended",
-    "allava_laion": "open_ended",
-    "coco": "iou",
-    "vg": "iou",
-}
-"""The paper's reward of each source (figure 4), for files without `verifier_type`; a folder names the source."""
+_SIZED_FRAMES = ("original_px",)
 
 
-def read_vlaa_thinking(
-    file: str | Path, image_root: str | Path | None, verifier_types: Collection[str] = VERIFIER_TYPES
+def read_prompts(
+    file: str | Path,
+    image_root: str | Path | None,
+    verifier_types: Collection[str] = VERIFIER_TYPES,
+    verifier_type: str | None = None,
 ) -> list[Prompt]:
-    """The file's records; golds keep their type. DataError names file and row.
+    """The file's records, whatever their format; golds keep their type. DataError names file and row.
 
-    Images are looked up below `image_root` (default: `images` in the file's folder); none outside is read.
+    Image paths are looked up below `image_root` (default: `images` in the file's folder, or that folder); none outside
+    is read, and none is fetched from a network. `verifier_type` is for records that don't name one.
     """
     file = Path(file)
-    root = Path(image_root) if image_root else file.parent / "images"
-    rows = enumerate(json_rows(file), start=1)
-    return [_prompt(row, number, file, root.resolve(), verifier_types) for number, row in rows]
+    root = _root(file, image_root)
+    rows = enumerate(rows_of(file), start=1)
+    return [_prompt(row, number, file, root, verifier_types, verifier_type) for number, row in rows]
 
 
 def read_preferences(file: str | Path, image_root: str | Path | None) -> list[Preference]:
     """The pairs of a file with `image`, `question`, `chosen` and `rejected`; DataError names file and row."""
     file = Path(file)
-    root = (Path(image_root) if image_root else file.parent / "images").resolve()
+    root = _root(file, image_root)
     pairs = []
-    for number, row in enumerate(json_rows(file), start=1):
+    for number, row in enumerate(rows_of(file), start=1):
         chosen, rejected = row.get("chosen"), row.get("rejected")
         if not (isinstance(chosen, str) and isinstance(rejected, str)):
             raise DataError("a pair needs two texts", file=str(file), row=number, expected="chosen, rejected")
         prompt = _prompt({"verifier_type": "open_ended", **row, "gt": chosen}, number, file, root)
         pairs.append(Preference(prompt=prompt, answers=(chosen, rejected), worths=(1.0, 0.0)))
     return pairs
+
+
+def rows_of(file: Path) -> Iterator[dict[str, Any]]:
+    """The records of a JSON, JSON Lines or parquet file, or of a folder that `datasets` saved; DataError names it."""
+    if file.is_dir():
+        return _saved_rows(file)
+    return _parquet_rows(file) if file.suffix == ".parquet" else json_rows(file)
+
+
+def _parquet_rows(file: Path) -> Iterator[dict[str, Any]]:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(file) as opened:
+            for batch in opened.iter_batches(batch_size=256):
+                yield from batch.to_pylist()
+    except (OSError, pyarrow.ArrowException) as error:
+        raise DataError(f"can't read the data: {error}", file=str(file)) from error
+
+
+def _saved_rows(folder: Path) -> Iterator[dict[str, Any]]:
+    from datasets import Dataset, load_from_disk
+
+    try:
+        saved = load_from_disk(str(folder))
+    except (OSError, ValueError) as error:
+        raise DataError(f"not a folder of a saved dataset: {error}", file=str(folder)) from error
+    if not isinstance(saved, Dataset):
+        splits = ", ".join(str(folder / name) for name in saved)
+        raise DataError("the folder holds several splits", file=str(folder), fix=f"name one of {splits}")
+    for table in saved.with_format("arrow").iter(256):  # as stored: images stay encoded
+        yield from table.to_pylist()
 
 
 def json_rows(file: Path) -> Iterator[dict[str, Any]]:
@@ -77,54 +104,77 @@ def _parsed(line: str, file: Path, number: int) -> Any:
         raise DataError(f"neither a JSON array nor JSON Lines: {error}", file=str(file), row=number) from error
 
 
+def _root(file: Path, image_root: str | Path | None) -> Path:
+    beside = file.parent / "images"
+    return Path(image_root or (beside if beside.is_dir() else file.parent)).resolve()
+
+
 def _prompt(
-    row: dict[str, Any], number: int, file: Path, root: Path, verifier_types: Collection[str] = VERIFIER_TYPES
+    row: dict[str, Any],
+    number: int,
+    file: Path,
+    root: Path,
+    verifier_types: Collection[str] = VERIFIER_TYPES,
+    verifier_type: str | None = None,
 ) -> Prompt:
-    missing = [key for key in ("image", "question") if key not in row]
-    if missing or ("gt" not in row and "answer" not in row):
-        raise DataError(
-            "a record lacks a field",
-            file=str(file),
-            row=number,
-            expected="image, question, gt or answer",
-            got=sorted(row),
-        )
-    name = str(row["image"]).lstrip("/").removeprefix("images/")
-    source = next((part for part in name.split("/") if part in _TYPE_OF_SOURCE), name.split("/")[0])
-    name = name.removeprefix(f"{root.name}/")
-    path = root / name
-    if "\0" in name or not path.resolve().is_relative_to(root):
-        raise DataError("the image lies outside the image root", file=str(file), row=number, got=row["image"])
-    kind = row.get("verifier_type") or _TYPE_OF_SOURCE.get(source)
-    if kind not in verifier_types:
-        facts = {"file": str(file), "row": number, "got": kind or source}
-        raise DataError("no verifier for this record", **facts, expected=list(verifier_types))
-    solution = next(
-        (value for key in ("answer", "ds_answer") if isinstance(value := row.get(key), str) and "<answer>" in value),
-        None,
-    )
+    draft = _draft(row, number, file, verifier_type)
+    kind = draft.verifier_type
+    if kind is None or kind not in verifier_types:
+        facts = {"file": str(file), "row": number, "got": kind or draft.source}
+        fix = "name it in the record's verifier_type, or for all of them in data.verifier_type"
+        raise DataError("no verifier for this record", **facts, expected=list(verifier_types), fix=fix)
+    images = tuple(_image(image, root, file, number) for image in draft.images)
+    params = dict(draft.verifier_params)
+    if params.get("frame") in _SIZED_FRAMES and images:
+        params.setdefault("image_size", [images[0].width_px, images[0].height_px])
     return Prompt(
-        prompt_id=str(row.get("id", f"{file.name}:{number}")),
-        question=str(row["question"]),
-        gold=_gold(row),
+        prompt_id=draft.record_id or f"{file.name}:{number}",
+        question=draft.question,
+        gold=draft.gold,
         verifier_type=kind,
-        source=source,
-        images=(reference(path, name),),
-        verifier_params=_verifier_params(row, kind),
-        solution=solution,
+        source=draft.source,
+        images=images,
+        verifier_params=params,
+        solution=draft.solution,
     )
 
 
-def _verifier_params(row: dict[str, Any], kind: str) -> dict[str, Any]:
-    """The record's own `verifier_params`; without them, the paper's boxes are in the unit frame."""
-    params = row.get("verifier_params")
-    return dict(params) if isinstance(params, dict) else {"frame": "unit"} if kind == "iou" else {}
+def _draft(row: dict[str, Any], number: int, file: Path, verifier_type: str | None) -> Draft:
+    try:
+        draft = read_record(row, verifier_type)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise DataError(f"a damaged record: {error}", file=str(file), row=number) from error
+    if draft is None:
+        known = ", ".join(layout.name for layout in FORMATS)
+        expected = f"image, question, and gt or answer; or the keys of {known}"
+        raise DataError("a record lacks a field", file=str(file), row=number, expected=expected, got=sorted(row))
+    return draft
 
 
-def _gold(row: dict[str, Any]) -> Any:
-    """`gt` as it is; without one, what `answer` holds between its last answer tags, or all of it."""
-    if "gt" in row:
-        return row["gt"]
-    answer = row["answer"]
-    tagged = _ANSWER.findall(answer) if isinstance(answer, str) else []
-    return tagged[-1].strip() if tagged else answer
+def _image(image: Any, root: Path, file: Path, number: int) -> ImageRef:
+    """The reference of whatever a record has for an image: a path, bytes, base64, or a mapping with one of them."""
+    if isinstance(image, Mapping):
+        image = image.get("bytes") or image.get("path") or image.get("image")
+    try:
+        if isinstance(image, bytes):
+            return reference_of(image)
+        if isinstance(image, str) and image.startswith("data:"):
+            return reference_of(base64.b64decode(image.partition(",")[2], validate=True))
+        if isinstance(image, str) and "://" not in image.removeprefix("file://"):
+            return _file_below(image.removeprefix("file://"), root)
+        raise DataError("not an image that is read from here", expected="a path, bytes or base64")
+    except binascii.Error as error:
+        raise DataError(f"an image is not base64: {error}", file=str(file), row=number) from error
+    except DataError as error:
+        facts = {"file": str(file), **error.facts, "data": str(file), "row": number}
+        raise DataError(error.message, fix=error.fix, **facts, got=str(image)[:200]) from error
+
+
+def _file_below(name: str, root: Path) -> ImageRef:
+    relative = name.lstrip("/").removeprefix(f"{root.name}/")
+    if Path(name).is_relative_to(root):
+        relative = str(Path(name).relative_to(root))
+    path = root / relative
+    if "\0" in relative or not path.resolve().is_relative_to(root):
+        raise DataError("the image lies outside the image root")
+    return reference(path, relative)

@@ -5,7 +5,7 @@ from PIL import Image
 
 from vlaa_ray.config import DataSection
 from vlaa_ray.data.dataset import open_dataset
-from vlaa_ray.data.readers import read_vlaa_thinking
+from vlaa_ray.data.readers import read_prompts
 from vlaa_ray.errors import DataError
 
 CLEVR = {"id": "c1", "image": "clevr_math/CLEVR_train_027977.png", "question": "How many cubes?", "gt": 3}
@@ -40,7 +40,7 @@ def written(folder, rows, *, lines=False):
 
 @pytest.mark.parametrize("lines", [False, True])
 def test_array_and_json_lines_give_the_same_prompts(folder, lines):
-    clevr, allava, coco = read_vlaa_thinking(written(folder, ROWS, lines=lines), None)
+    clevr, allava, coco = read_prompts(written(folder, ROWS, lines=lines), None)
     assert (clevr.prompt_id, clevr.question, clevr.verifier_type, clevr.source) == (
         "c1",
         "How many cubes?",
@@ -58,19 +58,19 @@ def test_array_and_json_lines_give_the_same_prompts(folder, lines):
 
 def test_line_ends_of_unicode_inside_strings_end_no_line(folder):
     rows = [CLEVR | {"question": "one\u2028two\x85three"}, CLEVR]
-    first, _ = read_vlaa_thinking(written(folder, rows, lines=True), None)
+    first, _ = read_prompts(written(folder, rows, lines=True), None)
     assert first.question == "one\u2028two\x85three"
 
 
 def test_the_verifier_type_of_the_record_wins(folder):
-    (prompt,) = read_vlaa_thinking(written(folder, [CLEVR | {"verifier_type": "math", "gt": "3"}]), None)
+    (prompt,) = read_prompts(written(folder, [CLEVR | {"verifier_type": "math", "gt": "3"}]), None)
     assert (prompt.verifier_type, prompt.gold) == ("math", "3")
 
 
 def test_without_gt_the_gold_is_what_the_answer_says(folder):
     said = "<think>Is it <answer>1</answer>? No.</think>\n<answer> B </answer>"
     rows = [{"image": CLEVR["image"], "question": "?", "answer": answer} for answer in (said, "B", 4)]
-    prompts = read_vlaa_thinking(written(folder, rows), None)
+    prompts = read_prompts(written(folder, rows), None)
     assert [prompt.gold for prompt in prompts] == ["B", "B", 4]
     assert [prompt.solution for prompt in prompts] == [said, None, None]
     assert prompts[1].prompt_id == "data.json:2"
@@ -80,8 +80,8 @@ def test_image_root_may_lie_elsewhere_and_be_part_of_the_path(folder):
     file = written(folder, [CLEVR, COCO])
     elsewhere = folder / "elsewhere"
     (folder / "images").rename(elsewhere)
-    assert len(read_vlaa_thinking(file, elsewhere)) == 2
-    (prompt,) = read_vlaa_thinking(written(folder, [COCO]), elsewhere / "coco")
+    assert len(read_prompts(file, elsewhere)) == 2
+    (prompt,) = read_prompts(written(folder, [COCO]), elsewhere / "coco")
     assert prompt.images[0].path == str(elsewhere / "coco/train2017/1.png") and prompt.verifier_type == "iou"
 
 
@@ -90,12 +90,12 @@ def test_nothing_outside_the_image_root_is_read(folder, name):
     Image.new("RGB", (4, 4)).save(folder / "secret.png")
     (folder / "images/coco/link").symlink_to(folder)
     with pytest.raises(DataError, match=r"outside the image root.*row=2") as caught:
-        read_vlaa_thinking(written(folder, [CLEVR, CLEVR | {"image": name}]), None)
+        read_prompts(written(folder, [CLEVR, CLEVR | {"image": name, "verifier_type": "digit"}]), None)
     assert caught.value.facts["got"] == name
 
 
 def test_an_absolute_path_is_taken_as_relative(folder):
-    (prompt,) = read_vlaa_thinking(written(folder, [CLEVR | {"image": "//" + CLEVR["image"]}]), None)
+    (prompt,) = read_prompts(written(folder, [CLEVR | {"image": "//" + CLEVR["image"]}]), None)
     assert prompt.images[0].path == str(folder / "images" / CLEVR["image"])
 
 
@@ -116,17 +116,17 @@ def test_a_bad_record_is_named(folder, change, message):
     row.pop(change.get("drop"), None)
     file = written(folder, [CLEVR, row])
     if message is None:
-        assert read_vlaa_thinking(file, None)[1].question == "None"
+        assert read_prompts(file, None)[1].question == "None"
         return
     with pytest.raises(DataError, match=message):
-        read_vlaa_thinking(file, None)
+        read_prompts(file, None)
 
 
 @pytest.mark.parametrize("row", ["text", 5, ["list"], None])
 @pytest.mark.parametrize("lines", [False, True])
 def test_a_record_that_is_no_object_is_named(folder, row, lines):
     with pytest.raises(DataError, match=r"must be a JSON object.*row=2"):
-        read_vlaa_thinking(written(folder, [CLEVR, row], lines=lines), None)
+        read_prompts(written(folder, [CLEVR, row], lines=lines), None)
 
 
 @pytest.mark.parametrize(
@@ -136,14 +136,14 @@ def test_what_is_not_json_is_a_data_error(folder, text):
     file = folder / "bad.json"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=r"neither a JSON array nor JSON Lines.*bad\.json"):
-        read_vlaa_thinking(file, None)
+        read_prompts(file, None)
 
 
 def test_files_that_cant_be_read(folder):
     (folder / "latin.json").write_bytes(b'["\xe9"]')
     for name in ("none.json", "latin.json"):
         with pytest.raises(DataError, match=rf"can't read the data.*{name}"):
-            read_vlaa_thinking(folder / name, None)
+            read_prompts(folder / name, None)
 
 
 def test_open_dataset_filters_by_type_and_limits(folder):
@@ -159,6 +159,6 @@ def test_a_record_names_its_verifier_and_its_parameters(folder):
     params = {"frame": "original_px", "image_size": [40, 30], "radius": 0.1}
     point = COCO | {"gt": [20, 15], "verifier_type": "points", "verifier_params": params}
     counted = CLEVR | {"verifier_params": {"partial_credit": True}}
-    points, digit = read_vlaa_thinking(written(folder, [point, counted]), None)
+    points, digit = read_prompts(written(folder, [point, counted]), None)
     assert (points.verifier_type, points.gold, points.verifier_params) == ("points", [20, 15], params)
     assert (digit.verifier_type, digit.verifier_params) == ("digit", {"partial_credit": True})

@@ -1,0 +1,196 @@
+"""Small records of every format, after its documented schema: read as they are, golds of their own type."""
+
+import base64
+import io
+import json
+
+import pytest
+from PIL import Image
+
+from vlaa_ray.config import DataSection
+from vlaa_ray.data.dataset import open_dataset
+from vlaa_ray.data.formats import FORMATS, read_record
+from vlaa_ray.data.images import load
+from vlaa_ray.data.readers import read_prompts
+from vlaa_ray.errors import DataError
+
+
+def png(color: str = "red") -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (40, 30), color).save(file, "PNG")
+    return file.getvalue()
+
+
+PNG = png()
+USER = {"role": "user", "content": "<image>How many?"}
+ROWS = {
+    "vlaa-thinking": {"id": "v", "image": "coco/a.png", "question": "Where?", "gt": "[0.1, 0.2, 0.7, 0.5]"},
+    "verl": {
+        "data_source": "hiyouga/geometry3k",
+        "prompt": [{"role": "system", "content": "Think."}, USER],
+        "images": [{"bytes": PNG, "path": None}],
+        "ability": "math",
+        "reward_model": {"style": "rule", "ground_truth": "2 \\sqrt{3}"},
+        "extra_info": {"split": "train", "index": 0},
+    },
+    "easyr1": {"problem": "<image>Find x.", "answer": "4.5", "images": ["coco/a.png"]},
+    "vlm-r1": {
+        "id": 1,
+        "image": "coco/a.png",
+        "conversations": [{"from": "human", "value": "<image>Find the cat."}, {"from": "gpt", "value": [1, 2, 30, 20]}],
+    },
+    "vlm-r1 evaluation": {"image": "coco/a.png", "problem": "Find the cat.", "solution": [1, 2, 30, 20]},
+    "llava-cot": {
+        "id": "l",
+        "image": "coco/a.png",
+        "conversations": [
+            {"from": "human", "value": "What colour?"},
+            {
+                "from": "gpt",
+                "value": "<SUMMARY> I look. </SUMMARY>\n\n<CAPTION> Red. </CAPTION>\n\n<REASONING> So red. "
+                "</REASONING>\n\n<CONCLUSION> red </CONCLUSION>",
+            },
+        ],
+    },
+    "mmk12": {"id": "m", "question": "<image>?", "answer": "$$6$$", "image": {"bytes": PNG, "path": "1.png"}},
+    "virl39k": {
+        "question": "<image>?",
+        "answer": "\\boxed{60}",
+        "PassRate_32BTrained": -1.0,
+        "category": "Geometry",
+        "source": "Processed",
+        "qid": "q-1",
+        "image": ["images/coco/a.png"],
+    },
+    "mm-eureka": {
+        "id": "e",
+        "message": json.dumps(
+            [
+                {
+                    "role": "user",
+                    "content": [{"type": "image", "image": "coco/a.png"}, {"type": "text", "text": "Find x."}],
+                }
+            ]
+        ),
+        "answer": "$\\boxed{60}$",
+    },
+    "vero": {
+        "prompt": [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "How long?"}]}],
+        "images": ["data:image/png;base64," + base64.b64encode(PNG).decode()],
+        "reward_type": "numeric",
+        "data_source": "charts",
+        "answer": "12",
+        "extra_info": {"tolerance": 0.05},
+    },
+    "r1-v": {"image": {"bytes": PNG}, "problem": "How many?", "solution": "<answer> 3 </answer>"},
+    "r1-v evaluation": {"image_path": "coco/a.png", "question": "How many?", "ground_truth": 3},
+}
+EXPECTED = {
+    "vlaa-thinking": ("iou", "[0.1, 0.2, 0.7, 0.5]", "coco", {"frame": "unit"}),
+    "verl": ("math", "2 \\sqrt{3}", "hiyouga/geometry3k", {}),
+    "easyr1": ("math", "4.5", "easyr1", {}),
+    "vlm-r1": ("iou", [1, 2, 30, 20], "vlm-r1", {"frame": "original_px", "image_size": [40, 30]}),
+    "vlm-r1 evaluation": ("iou", [1, 2, 30, 20], "vlm-r1", {"frame": "original_px", "image_size": [40, 30]}),
+    "llava-cot": ("open_ended", "red", "coco", {}),
+    "mmk12": ("math", "$$6$$", "mmk12", {}),
+    "virl39k": ("math", "\\boxed{60}", "Processed", {}),
+    "mm-eureka": ("math", "$\\boxed{60}$", "mm-eureka", {}),
+    "vero": ("number", "12", "charts", {"rel_tol": 0.05}),
+    "r1-v": ("math", "3", "r1-v", {}),
+    "r1-v evaluation": ("math", 3, "r1-v", {}),
+}
+
+
+def written(folder, row) -> str:
+    """The row as the format's publishers ship it: parquet where it holds bytes, else JSON Lines."""
+    (folder / "images/coco").mkdir(parents=True, exist_ok=True)
+    (folder / "images/coco/a.png").write_bytes(PNG)
+    try:
+        text = json.dumps(row)
+    except TypeError:
+        from datasets import Dataset
+
+        Dataset.from_list([row]).to_parquet(str(folder / "data.parquet"))
+        return str(folder / "data.parquet")
+    (folder / "data.jsonl").write_text(text + "\n")
+    return str(folder / "data.jsonl")
+
+
+def test_every_format_has_a_record_here() -> None:
+    assert {layout.name for layout in FORMATS} == set(ROWS) == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_record_is_read_as_it_is(tmp_path, name) -> None:
+    assert read_record(ROWS[name]).format == name
+    (prompt,) = open_dataset(written(tmp_path, ROWS[name]), DataSection(), None)
+    assert (prompt.verifier_type, prompt.gold, prompt.source, prompt.verifier_params) == EXPECTED[name]
+    assert type(prompt.gold) is type(EXPECTED[name][1])
+    assert prompt.question and len(prompt.images) == 1
+    assert load(prompt.images[0]).size == (40, 30)
+
+
+def test_llava_cot_can_be_learned_from() -> None:
+    draft = read_record(ROWS["llava-cot"])
+    assert draft.solution == "<think>I look.\nRed.\nSo red.</think><answer>red</answer>"
+
+
+@pytest.mark.parametrize(
+    ("value", "method", "kind"),
+    [
+        ('```json\n[{"bbox_2d": [1, 2, 3, 4], "label": "cat"}]\n```', None, "boxes"),
+        ("<answer> B </answer>", "mcq", "mcq"),
+        ("yes", "yes_no", "yes_no"),
+        ("a cat", None, "text"),
+        (7, None, "text"),
+    ],
+)
+def test_vlm_r1s_other_golds(value, method, kind) -> None:
+    row = ROWS["vlm-r1"] | {"conversations": [ROWS["vlm-r1"]["conversations"][0], {"from": "gpt", "value": value}]}
+    draft = read_record(row | ({"accu_reward_method": method} if method else {}))
+    assert draft.verifier_type == kind
+    assert draft.gold == ("B" if kind == "mcq" else value)
+
+
+def test_the_records_own_verifier_wins_over_the_configs_and_that_over_the_formats(tmp_path) -> None:
+    file = written(tmp_path, ROWS["easyr1"])
+    (prompt,) = open_dataset(file, DataSection(verifier_type="number"), None)
+    assert prompt.verifier_type == "number"
+    file = written(tmp_path, ROWS["easyr1"] | {"verifier_type": "text", "verifier_params": {}})
+    (prompt,) = open_dataset(file, DataSection(verifier_type="number"), None)
+    assert prompt.verifier_type == "text"
+
+
+def test_several_images_and_saved_datasets(tmp_path) -> None:
+    from datasets import Dataset, Features, Sequence, Value
+    from datasets import Image as ImageFeature
+
+    two = [{"bytes": png("red"), "path": None}, {"bytes": png("blue"), "path": None}]
+    features = Features({"problem": Value("string"), "answer": Value("string"), "images": Sequence(ImageFeature())})
+    rows = {"problem": ["<image><image>Alike?"], "answer": ["no"], "images": [two]}
+    Dataset.from_dict(rows, features=features).save_to_disk(str(tmp_path / "saved"))
+    (prompt,) = read_prompts(tmp_path / "saved", None, verifier_type="yes_no")
+    assert [load(image).getpixel((0, 0)) for image in prompt.images] == [(255, 0, 0), (0, 0, 255)]
+    with pytest.raises(DataError, match="not a folder of a saved dataset"):
+        read_prompts(tmp_path, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("verl", {"reward_model": {"style": "rule"}}, r"damaged record: reward_model has no ground_truth.*row=1"),
+        ("verl", {"prompt": []}, r"damaged record: the prompt has no user message"),
+        ("mm-eureka", {"message": "{"}, r"damaged record"),
+        ("vlm-r1", {"conversations": [{"from": "human", "value": "?"}]}, r"lacks a human or a gpt turn"),
+        ("vlm-r1", {"conversations": 3}, r"damaged record"),
+        ("vero", {"reward_type": "poetry"}, r"no verifier for this record"),
+        ("vero", {"images": ["data:image/png;base64,!!"]}, r"not base64.*row=1"),
+        ("easyr1", {"images": ["https://example.com/a.png"]}, r"not an image that is read from here.*row=1"),
+        ("easyr1", {"images": ["file:///etc/passwd"]}, r"can't read the image.*row=1"),
+        ("easyr1", {"images": [None]}, r"not an image that is read from here"),
+        ("r1-v", {"image": {"bytes": b"no picture"}}, r"not an image of a known format.*row=1"),
+    ],
+)
+def test_a_damaged_record_is_named(tmp_path, name, change, message) -> None:
+    with pytest.raises(DataError, match=message):
+        read_prompts(written(tmp_path, ROWS[name] | change), None)

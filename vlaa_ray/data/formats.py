@@ -1,0 +1,301 @@
+"""Records as they are in the wild, each format's row to one draft; nothing is converted on disk.
+
+    draft = read_record({"problem": "<image>How many?", "answer": "3", "images": ["a.png"]})
+    draft.format == "easyr1"
+
+A format is recognised by its keys. Golds keep their type. Where a record doesn't say which verifier it wants, its
+format's documentation does; `verifier_type` is None where neither does.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+Row = Mapping[str, Any]
+_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+_SECTION = re.compile(r"<(SUMMARY|CAPTION|REASONING|CONCLUSION)>(.*?)</\1>", re.DOTALL)
+_DETECTION = re.compile(r"```json.*?bbox", re.DOTALL)
+_SOURCES = {
+    "clevr_math": "digit",
+    "geoqa170k": "mcq",
+    "arxivqa": "mcq",
+    "synthesis": "math",
+    "docvqa": "open_ended",
+    "vizwiz": "open_ended",
+    "allava_laion": "open_ended",
+    "coco": "iou",
+    "vg": "iou",
+}
+"""The paper's reward of each of its sources (arXiv 2504.11468, figure 4); the image's folder names the source."""
+_VERO_TYPES = {
+    "string": "text",
+    "mcq": "mcq",
+    "number_list": "list",
+    "numeric": "number",
+    "list": "list",
+    "counting": "digit",
+    "grounding": "boxes",
+    "clicking": "points",
+    "math": "math",
+    "instruction": "open_ended",
+    "llm_judge": "open_ended",
+}
+_VLM_R1_METHODS = {"mcq": "mcq", "yes_no": "yes_no", "math": "math", "llm": "open_ended", "detection": "boxes"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A record before its images are looked up; `images` are as the record has them."""
+
+    format: str
+    question: str
+    gold: Any
+    images: tuple[Any, ...]
+    source: str
+    verifier_type: str | None = None
+    verifier_params: dict[str, Any] = field(default_factory=dict)
+    solution: str | None = None
+    record_id: str | None = None
+
+
+class Format(NamedTuple):
+    """A record layout: the keys that it is known by, and what makes a draft of a row."""
+
+    name: str
+    known_by: Callable[[Row], bool]
+    read: Callable[[Row], dict[str, Any]]
+
+
+def read_record(row: Row, verifier_type: str | None = None) -> Draft | None:
+    """The draft of a row in any of FORMATS; None where its keys are no format's, ValueError where it is damaged.
+
+    `verifier_type` is for rows that don't name one; without it they get their format's.
+    """
+    for layout in FORMATS:
+        if layout.known_by(row):
+            values = layout.read(row)
+            params = row.get("verifier_params")
+            if named := row.get("verifier_type") or verifier_type:
+                values["verifier_type"] = named
+            if isinstance(params, Mapping):
+                values["verifier_params"] = dict(params)
+            identity = next((row[key] for key in ("id", "qid", "prompt_id") if row.get(key) is not None), None)
+            return Draft(format=layout.name, record_id=None if identity is None else str(identity), **values)
+    return None
+
+
+def _has(*keys: str) -> Callable[[Row], bool]:
+    return lambda row: all(key in row for key in keys)
+
+
+def _vlaa_thinking(row: Row) -> dict[str, Any]:
+    name = str(row["image"]).lstrip("/").removeprefix("images/")
+    source = next((part for part in name.split("/") if part in _SOURCES), name.split("/")[0])
+    kind = row.get("verifier_type") or _SOURCES.get(source)
+    texts = (row.get("answer"), row.get("ds_answer"))
+    solution = next((text for text in texts if isinstance(text, str) and "<answer>" in text), None)
+    gold = row["gt"] if "gt" in row else _untagged(row["answer"])
+    return {
+        "question": str(row["question"]),
+        "gold": gold,
+        "images": (name,),
+        "source": source,
+        "verifier_type": kind,
+        "verifier_params": {"frame": "unit"} if kind == "iou" else {},
+        "solution": solution,
+    }
+
+
+def _verl(row: Row) -> dict[str, Any]:
+    judged = row["reward_model"]
+    if not isinstance(judged, Mapping) or "ground_truth" not in judged:
+        raise ValueError("reward_model has no ground_truth")
+    return {
+        "question": _last_user_text(row["prompt"]),
+        "gold": judged["ground_truth"],
+        "images": _images(row),
+        "source": str(row.get("data_source") or "verl"),
+        "verifier_type": "math",
+    }
+
+
+def _vero(row: Row) -> dict[str, Any]:
+    extra = row.get("extra_info")
+    tolerance = extra.get("tolerance") if isinstance(extra, Mapping) else None
+    kind = _VERO_TYPES.get(str(row["reward_type"]))
+    params = {"rel_tol": tolerance} if kind == "number" and isinstance(tolerance, int | float) else {}
+    return {
+        "question": _last_user_text(row["prompt"]),
+        "gold": row["answer"],
+        "images": _images(row),
+        "source": str(row.get("data_source") or "vero"),
+        "verifier_type": kind,
+        "verifier_params": params,
+    }
+
+
+def _easyr1(row: Row) -> dict[str, Any]:
+    return {
+        "question": str(row["problem"]),
+        "gold": row["answer"],
+        "images": _images(row),
+        "source": str(row.get("source") or row.get("data_source") or "easyr1"),
+        "verifier_type": "math",
+    }
+
+
+def _vlm_r1(row: Row) -> dict[str, Any]:
+    """Referring expressions: golds are boxes in pixels of the original; detection: labelled boxes, or None."""
+    question, said = _turns(row["conversations"])
+    gold = _untagged(said) if isinstance(said, str) else said
+    return {"question": question, "images": _images(row), "source": "vlm-r1", **_grounded(gold, row)}
+
+
+def _vlm_r1_evaluation(row: Row) -> dict[str, Any]:
+    gold = row["solution"]
+    return {"question": str(row["problem"]), "images": _images(row), "source": "vlm-r1", **_grounded(gold, row)}
+
+
+def _llava_cot(row: Row) -> dict[str, Any]:
+    question, said = _turns(row["conversations"])
+    sections = dict(_SECTION.findall(str(said)))
+    if "CONCLUSION" not in sections:
+        raise ValueError("the answer has no <CONCLUSION>")
+    conclusion = sections.pop("CONCLUSION").strip()
+    thought = "\n".join(text.strip() for text in sections.values())
+    return {
+        "question": question,
+        "gold": conclusion,
+        "images": _images(row),
+        "source": str(row.get("image") or "llava-cot").split("/")[0],
+        "verifier_type": "open_ended",
+        "solution": f"<think>{thought}</think><answer>{conclusion}</answer>",
+    }
+
+
+def _mmk12(row: Row) -> dict[str, Any]:
+    return {
+        "question": str(row["question"]),
+        "gold": row["answer"],
+        "images": _images(row),
+        "source": "mmk12",
+        "verifier_type": "mcq" if "subject" in row else "math",  # only its test set has subjects, and four options
+    }
+
+
+def _virl39k(row: Row) -> dict[str, Any]:
+    return {
+        "question": str(row["question"]),
+        "gold": row["answer"],
+        "images": _images(row),
+        "source": str(row.get("source") or "virl39k"),
+        "verifier_type": "math",
+    }
+
+
+def _mm_eureka(row: Row) -> dict[str, Any]:
+    messages = json.loads(row["message"]) if isinstance(row["message"], str) else row["message"]
+    parts = [part for message in messages for part in _parts(message.get("content"))]
+    return {
+        "question": _last_user_text(messages),
+        "gold": row["answer"],
+        "images": tuple(part["image"] for part in parts if part.get("type") == "image" and "image" in part),
+        "source": "mm-eureka",
+        "verifier_type": "math",
+    }
+
+
+def _r1v(row: Row) -> dict[str, Any]:
+    return {
+        "question": str(row["problem"]),
+        "gold": _untagged(row["solution"]),
+        "images": _images(row),
+        "source": "r1-v",
+        "verifier_type": "math",
+    }
+
+
+def _r1v_evaluation(row: Row) -> dict[str, Any]:
+    return {
+        "question": str(row["question"]),
+        "gold": row["ground_truth"],
+        "images": (row["image_path"],),
+        "source": "r1-v",
+        "verifier_type": "math",
+    }
+
+
+def _grounded(gold: Any, row: Row) -> dict[str, Any]:
+    """Gold and verifier of a VLM-R1 record."""
+    pixels = {"frame": "original_px"}
+    if isinstance(gold, list) and len(gold) == 4 and all(isinstance(edge, int | float) for edge in gold):
+        return {"gold": gold, "verifier_type": "iou", "verifier_params": pixels}
+    if isinstance(gold, list) or (isinstance(gold, str) and _DETECTION.search(gold)):
+        return {"gold": gold, "verifier_type": "boxes", "verifier_params": pixels}
+    kind = _VLM_R1_METHODS.get(str(row.get("accu_reward_method")), "text")
+    return {"gold": gold, "verifier_type": kind, "verifier_params": pixels if kind == "boxes" else {}}
+
+
+def _untagged(answer: Any) -> Any:
+    """What a text holds between its last answer tags, or all of it; anything else as it is."""
+    tagged = _ANSWER.findall(answer) if isinstance(answer, str) else []
+    return tagged[-1].strip() if tagged else answer
+
+
+def _images(row: Row) -> tuple[Any, ...]:
+    value = row.get("images")
+    if value is None:
+        value = row.get("image")
+    if value is None:
+        return ()
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _turns(conversations: Any) -> tuple[str, Any]:
+    """(first question, first answer) of a conversation in LLaVA's layout."""
+    said = {str(turn.get("from")): turn.get("value") for turn in reversed(conversations) if isinstance(turn, Mapping)}
+    if "human" not in said or "gpt" not in said:
+        raise ValueError("the conversation lacks a human or a gpt turn")
+    return str(said["human"]), said["gpt"]
+
+
+def _last_user_text(messages: Any) -> str:
+    users = [message for message in messages if isinstance(message, Mapping) and message.get("role") == "user"]
+    if not users:
+        raise ValueError("the prompt has no user message")
+    return "\n".join(part["text"] for part in _parts(users[-1].get("content")) if isinstance(part.get("text"), str))
+
+
+def _parts(content: Any) -> list[Mapping[str, Any]]:
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    return [part for part in content or () if isinstance(part, Mapping)]
+
+
+def _is_vlaa_thinking(row: Row) -> bool:
+    return "image" in row and "question" in row and ("gt" in row or "answer" in row)
+
+
+def _is_r1v(row: Row) -> bool:
+    return "problem" in row and isinstance(row.get("solution"), str) and "<answer>" in row["solution"]
+
+
+FORMATS = (
+    Format("vero", _has("reward_type", "prompt", "answer"), _vero),
+    Format("verl", _has("reward_model", "prompt"), _verl),
+    Format("mm-eureka", _has("message", "answer"), _mm_eureka),
+    Format("llava-cot", lambda row: "conversations" in row and "<CONCLUSION>" in str(row["conversations"]), _llava_cot),
+    Format("vlm-r1", _has("conversations"), _vlm_r1),
+    Format("r1-v", _is_r1v, _r1v),
+    Format("r1-v evaluation", _has("image_path", "question", "ground_truth"), _r1v_evaluation),
+    Format("vlm-r1 evaluation", _has("problem", "solution", "image"), _vlm_r1_evaluation),
+    Format("easyr1", _has("problem", "answer"), _easyr1),
+    Format("virl39k", _has("question", "answer", "qid"), _virl39k),
+    Format("mmk12", lambda row: _has("question", "answer")(row) and isinstance(row.get("image"), Mapping), _mmk12),
+    Format("vlaa-thinking", _is_vlaa_thinking, _vlaa_thinking),
+)
+"""In the order in which they are tried: the more particular ones first."""
