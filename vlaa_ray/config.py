@@ -68,11 +68,28 @@ class ModelSection(Section):
         return self
 
 
+class SourceSection(Section):
+    """One of several data sources that are mixed."""
+
+    path: str
+    """As `data.train` takes it."""
+    weight: float = Field(1.0, gt=0)
+    """Times that its prompts come in an epoch: 2 for twice each, 0.5 for every other one."""
+    max_per_source: int | None = Field(None, ge=1)
+    """At most so many prompts of each source that its records name."""
+    image_root: str | None = None
+    verifier_type: str | None = Field(None, pattern=f"^{VERIFIER_TYPE_PATTERN}$")
+
+
+Source = str | tuple[SourceSection, ...]
+
+
 class DataSection(Section):
-    train: str = "builtin:train"
+    train: Source = "builtin:train"
     """`builtin:train`; or a JSON, JSON Lines or parquet file, or a folder that `datasets` saved, in the layout of
-    VLAA-Thinking, verl, EasyR1, VLM-R1, LLaVA-CoT, MMK12, ViRL39K, MM-Eureka, Vero or R1-V."""
-    heldout: str = "builtin:heldout"
+    VLAA-Thinking, verl, EasyR1, VLM-R1, LLaVA-CoT, MMK12, ViRL39K, MM-Eureka, Vero or R1-V; or a list of such, as
+    {path, weight, max_per_source, image_root, verifier_type}."""
+    heldout: Source = "builtin:heldout"
     """Likewise, for evaluation; its images must not be in `train`."""
     image_root: str | None = None
     """Folder that image paths in the files are relative to; nothing outside it is read."""
@@ -483,6 +500,8 @@ class RewardModelConfig(SupervisedConfig):
 
     @model_validator(mode="after")
     def _whole_pairs(self) -> RewardModelConfig:
+        if not (isinstance(self.data.train, str) and isinstance(self.data.heldout, str)):
+            raise ValueError("data.train and data.heldout of a reward model are one file each")
         limits = self.reward_model
         row = limits.max_prompt_tokens + 2 * limits.max_completion_tokens
         if self.learner.micro_batch_tokens < row:
@@ -534,7 +553,17 @@ def config_kind(values: Any) -> type[RunConfig | SftConfig | RewardModelConfig]:
 
 def dump_config(config: Section) -> str:
     """The resolved config as YAML; reloading it gives an equal config."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return yaml.dump(config.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Escapes the line end U+0085, which PyYAML would write as it is and read back as a space."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style='"' if "\x85" in text else None)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
 
 
 def _apply(values: dict[str, Any], override: str) -> None:

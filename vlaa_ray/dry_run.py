@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlaa_ray.config import RunConfig
+from vlaa_ray.config import RunConfig, Source
 from vlaa_ray.errors import ConfigError, ModelError, PlacementError, VlaaRayError
 from vlaa_ray.learner.schedule import learning_rate
 from vlaa_ray.placement import (
@@ -70,8 +70,8 @@ def examine(config: RunConfig, *, gpu_bytes: int = GPU_BYTES) -> DryRun:
     checks = [
         Check("config", True, "all keys known, all rules across sections hold"),
         model,
-        _data_check("data.train", config.data.train),
-        _data_check("data.heldout", config.data.heldout),
+        *_data_checks("data.train", config.data.train),
+        *_data_checks("data.heldout", config.data.heldout),
         *_reward_checks(config),
         *_memory_checks(config, memory, gpu_bytes),
         _run_folder_check(config),
@@ -145,10 +145,16 @@ def _kv_fact(config: RunConfig, dimensions: dict[str, Any], gpu_bytes: int) -> s
     return f"{max(0, tokens):,} tokens an engine, {max(0, tokens) // length:,} sequences of full length at once"
 
 
+def _data_checks(name: str, source: Source) -> list[Check]:
+    if isinstance(source, str):
+        return [_data_check(name, source)]
+    return [_data_check(f"{name}[{index}]", one.path) for index, one in enumerate(source)]
+
+
 def _data_check(name: str, source: str) -> Check:
     if source.startswith("builtin:"):
         return Check(name, True, f"{source} needs no files")
-    if Path(source).is_file():
+    if Path(source).exists():
         return Check(name, True, f"{source} is here")
     return Check(name, None, f"{source} is not on this machine; the run needs it at its start")
 

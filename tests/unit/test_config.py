@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -137,6 +137,7 @@ def reload(config: RunConfig | SftConfig, folder: Path) -> RunConfig | SftConfig
 
 
 @settings(max_examples=60, deadline=None)
+@example(name="x", seed=0, prompt="a\x85b", temperature=1.0, learning_rate=1.0, preset=None, kl={}, types=[])
 @given(
     name=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True),
     seed=st.integers(),

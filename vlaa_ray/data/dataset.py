@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
 
-from vlaa_ray.config import DataSection
+from vlaa_ray.config import DataSection, Source, SourceSection
 from vlaa_ray.data.embedded import EmbeddedData
 from vlaa_ray.data.readers import read_prompts
 from vlaa_ray.errors import DataError
@@ -18,23 +19,64 @@ Item = TypeVar("Item")
 
 
 def open_dataset(
-    source: str, data: DataSection, limit: int | None, verifier_types: Collection[str] = VERIFIER_TYPES
+    source: Source, data: DataSection, limit: int | None, verifier_types: Collection[str] = VERIFIER_TYPES
 ) -> Sequence[Prompt]:
-    """The first `limit` prompts of a source of the config, `builtin:SPLIT` or a file; others than `verifier_types`
-    are errors.
+    """The first `limit` prompts of what the config names: `builtin:SPLIT`, a file, or several that are mixed.
+
+    A prompt of another type than `verifier_types` is an error.
     """
+    if not isinstance(source, str):
+        parts = [_open(one, data.verifier_types, verifier_types) for one in source]
+        return first(Mixture(parts, [one.weight for one in source]), limit)
+    only = SourceSection(path=source, image_root=data.image_root, verifier_type=data.verifier_type)
+    return first(_open(only, data.verifier_types, verifier_types), limit)
+
+
+def _open(source: SourceSection, wanted: Sequence[str] | None, known: Collection[str]) -> Sequence[Prompt]:
     prompts: Sequence[Prompt]
-    if source.startswith(BUILTIN):
-        prompts = EmbeddedData(
-            source.removeprefix(BUILTIN), PAPER_TYPES if data.verifier_types is None else data.verifier_types
-        )
+    if source.path.startswith(BUILTIN):
+        prompts = EmbeddedData(source.path.removeprefix(BUILTIN), PAPER_TYPES if wanted is None else wanted)
     else:
-        everything = read_prompts(source, data.image_root, verifier_types, data.verifier_type)
-        wanted = verifier_types if data.verifier_types is None else data.verifier_types
-        prompts = [prompt for prompt in everything if prompt.verifier_type in wanted]
+        everything = read_prompts(source.path, source.image_root, known, source.verifier_type)
+        prompts = [prompt for prompt in everything if wanted is None or prompt.verifier_type in wanted]
     if not prompts:
-        raise DataError("no prompt is left", file=source, fix="look at data.verifier_types and at the file")
-    return first(prompts, limit)
+        raise DataError("no prompt is left", file=source.path, fix="look at data.verifier_types and at the file")
+    return _capped(prompts, source.max_per_source) if source.max_per_source else prompts
+
+
+def _capped(prompts: Sequence[Prompt], limit: int) -> Sequence[Prompt]:
+    """At most `limit` prompts of each source, the first ones."""
+    seen: Counter[str] = Counter()
+    kept = []
+    for prompt in prompts:
+        seen[prompt.source] += 1
+        if seen[prompt.source] <= limit:
+            kept.append(prompt)
+    return kept
+
+
+class Mixture(Sequence[Item]):
+    """Parts one after another, each as often as its weight says: 2 for twice, 0.5 for every other item."""
+
+    def __init__(self, parts: Sequence[Sequence[Item]], weights: Sequence[float]) -> None:
+        self._parts = parts
+        counts = [max(1, round(len(part) * weight)) for part, weight in zip(parts, weights, strict=True)]
+        # evenly over the part: the first of two halves would leave out whole sources
+        self._places = [
+            np.arange(count) * len(part) // count if count < len(part) else np.arange(count) % len(part)
+            for part, count in zip(parts, counts, strict=True)
+        ]
+        self._ends = np.cumsum(counts)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, index: int) -> Item:  # type: ignore[override]
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        part = int(np.searchsorted(self._ends, index, side="right"))
+        start = int(self._ends[part - 1]) if part else 0
+        return self._parts[part][int(self._places[part][index - start])]
 
 
 def first(items: Sequence[Item], limit: int | None) -> Sequence[Item]:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vlaa_ray.config import DataSection
+from vlaa_ray.config import DataSection, Source
 from vlaa_ray.data.dataset import BUILTIN, first
 from vlaa_ray.data.embedded import COLOURS, PLACES, SHAPES, EmbeddedData
 from vlaa_ray.data.readers import read_preferences
@@ -28,8 +28,9 @@ _Candidate = tuple[str, float]
 """An answer and its worth: true facts count 1 each, false ones -4."""
 
 
-def open_preferences(source: str, data: DataSection, limit: int | None) -> Sequence[Preference]:
+def open_preferences(source: Source, data: DataSection, limit: int | None) -> Sequence[Preference]:
     """The first `limit` items of a source of the config: `builtin:SPLIT`, or a file of `chosen` and `rejected`."""
+    assert isinstance(source, str)  # the config sees to it
     found: Sequence[Preference]
     if source.startswith(BUILTIN):
         found = BuiltinPreferences(EmbeddedData(source.removeprefix(BUILTIN), ["open_ended"]))

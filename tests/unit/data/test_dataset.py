@@ -1,9 +1,12 @@
+import json
+from collections import Counter
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlaa_ray.config import DataSection
-from vlaa_ray.data.dataset import SeededOrder, open_dataset
+from vlaa_ray.data.dataset import Mixture, SeededOrder, open_dataset
 from vlaa_ray.data.embedded import EmbeddedData
 from vlaa_ray.errors import DataError
 
@@ -50,3 +53,39 @@ def test_the_built_in_data_with_limits_and_types():
         open_dataset("builtin:test", DataSection(), None)
     with pytest.raises(DataError, match="no prompt is left"):
         open_dataset("builtin:train", DataSection(verifier_types=()), None)
+
+
+def test_a_mixture_takes_each_part_as_often_as_its_weight_says():
+    mixture = Mixture(["abcd", "xy", "ij"], [0.5, 2, 1])
+    assert len(mixture) == 2 + 4 + 2
+    assert [mixture[index] for index in range(len(mixture))] == ["a", "c", "x", "y", "x", "y", "i", "j"]
+    for index in (-1, 8):
+        with pytest.raises(IndexError):
+            mixture[index]
+
+
+@given(st.lists(st.tuples(st.integers(1, 30), st.floats(0.1, 3)), min_size=1, max_size=5))
+def test_every_item_of_a_mixture_comes_as_often_as_any_other_of_its_part_but_for_one(parts):
+    mixture = Mixture(
+        [[(number, place) for place in range(size)] for number, (size, _) in enumerate(parts)],
+        [weight for _, weight in parts],
+    )
+    seen = Counter(mixture)
+    for number, (size, weight) in enumerate(parts):
+        times = [seen[number, place] for place in range(size)]
+        assert max(times) - min(times) <= 1
+        assert sum(times) == max(1, round(size * weight))
+
+
+def test_files_and_built_in_data_are_mixed_by_the_config(tmp_path):
+    rows = [{"problem": "?", "answer": str(number), "source": "ab"[number % 2]} for number in range(10)]
+    (tmp_path / "data.json").write_text(json.dumps(rows))
+    train = (
+        {"path": str(tmp_path / "data.json"), "weight": 2, "max_per_source": 3, "verifier_type": "number"},
+        {"path": "builtin:train", "weight": 0.001},
+    )
+    data = DataSection.model_validate({"train": train})
+    prompts = list(open_dataset(data.train, data, None))
+    assert [prompt.gold for prompt in prompts[:12]] == list("012345") * 2
+    assert {prompt.verifier_type for prompt in prompts[:12]} == {"number"}
+    assert len(prompts) == 12 + 20 and len({prompt.prompt_id for prompt in prompts[12:]}) == 20
