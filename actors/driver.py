@@ -50,6 +50,7 @@ async def _train(config: RunConfig, folder: RunFolder, session: Any) -> None:
     verifier_types = config.rewards.verifier_types()
     prompts = open_dataset(data.train, data, data.num_train, verifier_types)
     heldout = open_dataset(data.heldout, data, data.num_heldout, verifier_types)
+    session.use_data(prompts)
     reservation = Reservation(plan(config))
     await session.stoppable(reservation.wait(config.deadlines.start_s, note))
     spawn = functools.partial(_spawner, config, folder.log_dir.resolve(), reservation)

@@ -9,13 +9,12 @@ from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rich.markup import escape
-
 from vlaa_ray.config import RunConfig
+from vlaa_ray.data.dataset import fingerprint
 from vlaa_ray.errors import CheckpointError, RunInterrupted
 from vlaa_ray.metrics import Tracker, truncate_after
 from vlaa_ray.progress import Phase, Progress
-from vlaa_ray.records import Group
+from vlaa_ray.records import Group, Prompt
 from vlaa_ray.rollout_rows import rollout_rows
 from vlaa_ray.run_folder import RunFolder
 
@@ -37,6 +36,7 @@ class Session:
         truncate_after(folder.path, checkpoint.step if checkpoint else -1)
         self._tracker = Tracker(folder.path, config.tracking, config.run.name, config.model_dump(mode="json"))
         self._stop: asyncio.Future[int] | None = None
+        self._data: dict[str, Any] = {}
 
     def __enter__(self) -> Session:
         self._log_handler = logging.FileHandler(self._folder.log_dir / "driver.log")
@@ -62,13 +62,24 @@ class Session:
         for number in _STOP_SIGNALS:
             loop.add_signal_handler(number, self._ask_to_stop, number)
 
+    def use_data(self, prompts: Sequence[Prompt]) -> None:
+        """Say what the run trains on; raises an alarm if that isn't what the resumed checkpoint was made with."""
+        self._data = fingerprint(prompts)
+        before = (self.resume_state or {}).get("data")
+        if before and before != self._data:
+            self.alarm(
+                f"the training data has changed since the checkpoint: {before.get('num_prompts')} prompts then, "
+                f"{self._data['num_prompts']} now, and not the same ones; the run goes on, but not with the prompts "
+                "that it would have had"
+            )
+
     def phase(self, name: Phase) -> None:
         self.progress.phase(name)
 
     def log(self, step: int, metrics: dict[str, float], groups: Sequence[Group]) -> None:
         for group in groups:
             if group.failure:
-                self.progress.note(f"[yellow]dropped prompt {group.prompt.prompt_id}[/]: {group.failure}")
+                self.progress.note(f"dropped prompt {group.prompt.prompt_id}: {group.failure}")
         limit = self._config.tracking.rollouts_per_step
         if groups and limit:
             self._tracker.log_rollouts(step, rollout_rows(groups, step, limit, self._tracker.save_image))
@@ -78,7 +89,7 @@ class Session:
 
     def alarm(self, message: str) -> None:
         LOG.error(message)
-        self.progress.note(f"[red]{escape(message)}[/]")
+        self.progress.note(message)
 
     def begin_checkpoint(self, step: int) -> Path:
         return self._folder.checkpoints.begin(step)
@@ -91,7 +102,7 @@ class Session:
                 folder=str(partial),
                 fix="put run.dir on a file system that all nodes share",
             )
-        self._folder.checkpoints.commit(step, state)
+        self._folder.checkpoints.commit(step, state | {"data": self._data})
 
     async def stoppable(self, waiting: Awaitable[Result]) -> Result:
         """See `loop.Run`."""

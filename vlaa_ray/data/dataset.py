@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Collection, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from vlaa_ray.errors import DataError
 from vlaa_ray.records import PAPER_TYPES, VERIFIER_TYPES, Prompt
 
 BUILTIN = "builtin:"
+_FINGERPRINT_PROMPTS = 64
 Item = TypeVar("Item")
 
 
@@ -77,6 +79,16 @@ class Mixture(Sequence[Item]):
         part = int(np.searchsorted(self._ends, index, side="right"))
         start = int(self._ends[part - 1]) if part else 0
         return self._parts[part][int(self._places[part][index - start])]
+
+
+def fingerprint(prompts: Sequence[Prompt]) -> dict[str, Any]:
+    """The number of prompts, and a hash of some of them spread over all: enough to tell a changed data set."""
+    digest = hashlib.sha256()
+    for index in np.linspace(0, len(prompts) - 1, _FINGERPRINT_PROMPTS).astype(int):
+        one = prompts[int(index)]
+        told = [one.prompt_id, one.question, str(one.gold), one.verifier_type, *(image.sha256 for image in one.images)]
+        digest.update("\0".join(told).encode("utf-8", "surrogatepass"))
+    return {"num_prompts": len(prompts), "sha256": digest.hexdigest()}
 
 
 def first(items: Sequence[Item], limit: int | None) -> Sequence[Item]:

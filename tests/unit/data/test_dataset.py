@@ -1,12 +1,13 @@
 import json
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlaa_ray.config import DataSection
-from vlaa_ray.data.dataset import Mixture, SeededOrder, open_dataset
+from vlaa_ray.data.dataset import Mixture, SeededOrder, fingerprint, open_dataset
 from vlaa_ray.data.embedded import EmbeddedData
 from vlaa_ray.errors import DataError
 
@@ -89,3 +90,11 @@ def test_files_and_built_in_data_are_mixed_by_the_config(tmp_path):
     assert [prompt.gold for prompt in prompts[:12]] == list("012345") * 2
     assert {prompt.verifier_type for prompt in prompts[:12]} == {"number"}
     assert len(prompts) == 12 + 20 and len({prompt.prompt_id for prompt in prompts[12:]}) == 20
+
+
+def test_a_changed_data_set_has_another_fingerprint():
+    data = [EmbeddedData("train")[index] for index in range(100)]
+    before = fingerprint(data)
+    assert before == fingerprint(list(data)) and before["num_prompts"] == 100
+    for changed in (data[:-1], [*data[:-1], replace(data[-1], gold="other")], data[::-1]):
+        assert fingerprint(changed) != before
