@@ -36,6 +36,8 @@ Resume = Annotated[
     str,
     typer.Option(metavar="auto|never|DIR", help="Continue the run of this name, start only, or continue from DIR."),
 ]
+data_app = typer.Typer(help="Look at data before it is trained on.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
 RewardsOf = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="Score as this run would: its verifiers and scorer.")
 ]
@@ -158,6 +160,32 @@ def probe(
         raise typer.Exit(1)
 
 
+@data_app.command("check")
+def check(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Files, or folders that datasets saved.")],
+    image_root: Annotated[str | None, typer.Option(metavar="DIR", help="Of the files' images.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Of the run that is to use it.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all of it as JSON.")] = None,
+) -> None:
+    """Name every defect with its file and row; then exit 1 if a run would not be safe."""
+    from rich.console import Console
+
+    from vlaa_ray.config import RewardsSection, RunConfig, load_config
+    from vlaa_ray.data.check import check_data, report_table
+    from vlaa_ray.rewards.mixture import MixedReward
+
+    run = load_config(config, kind=RunConfig) if config else None
+    with MixedReward(run.rewards if run else RewardsSection()) as rewards:
+        found = check_data(paths, image_root, rewards, run)
+    if report:
+        report.write_text(found.as_json() + "\n", encoding="utf-8")
+    Console().print(report_table(found))
+    if found.defects:
+        raise typer.Exit(1)
+
+
 @app.command()
 def submit(
     args: Annotated[list[str], typer.Argument(metavar="-- COMMAND", help="What to run there.")],
@@ -169,6 +197,7 @@ def submit(
 ) -> None:
     """Run a command on a Ray cluster: submit -- train --config FILE."""
     commands = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
+    commands += [str(group.name) for group in app.registered_groups]
     if args[0] not in commands:
         raise ConfigError(f"unknown command {args[0]!r}", fix=f"one of {', '.join(commands)}, after --")
     _require_own_actors()

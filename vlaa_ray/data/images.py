@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vlaa_ray.errors import DataError
 from vlaa_ray.records import ImageRef
@@ -74,7 +74,8 @@ def _open(data: bytes, name: str | None) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except _DAMAGE as error:
-        raise DataError(f"not an image of a known format: {error}", file=name, formats=_FORMATS) from error
+        why = "" if isinstance(error, UnidentifiedImageError) else f": {error}"  # whose text is an object's address
+        raise DataError(f"not an image of a known format{why}", file=name, formats=_FORMATS) from error
     if image.width * image.height > MAX_IMAGE_PIXELS:
         raise DataError("the image has too many pixels", file=name, got=image.size, limit_px=MAX_IMAGE_PIXELS)
     return image

@@ -28,10 +28,30 @@ def read_prompts(
     Image paths are looked up below `image_root` (default: `images` in the file's folder, or that folder); none outside
     is read, and none is fetched from a network. `verifier_type` is for records that don't name one.
     """
+    prompts = []
+    for _, prompt in iterate_prompts(file, image_root, verifier_types, verifier_type):
+        if isinstance(prompt, DataError):
+            raise prompt
+        prompts.append(prompt)
+    return prompts
+
+
+def iterate_prompts(
+    file: str | Path,
+    image_root: str | Path | None,
+    verifier_types: Collection[str] = VERIFIER_TYPES,
+    verifier_type: str | None = None,
+) -> Iterator[tuple[int, Prompt | DataError]]:
+    """(row, its prompt or what is wrong with it), as in `read_prompts`; DataError where the file can't be read on."""
     file = Path(file)
     root = _root(file, image_root)
-    rows = enumerate(rows_of(file), start=1)
-    return [_prompt(row, number, file, root, verifier_types, verifier_type) for number, row in rows]
+    for number, row in enumerate(rows_of(file), start=1):
+        try:
+            yield number, _prompt(row, number, file, root, verifier_types, verifier_type)
+        except DataError as error:
+            if row.get("id") is not None:
+                error.facts["id"] = str(row["id"])
+            yield number, error
 
 
 def read_preferences(file: str | Path, image_root: str | Path | None) -> list[Preference]:
@@ -166,8 +186,8 @@ def _image(image: Any, root: Path, file: Path, number: int) -> ImageRef:
     except binascii.Error as error:
         raise DataError(f"an image is not base64: {error}", file=str(file), row=number) from error
     except DataError as error:
-        facts = {"file": str(file), **error.facts, "data": str(file), "row": number}
-        raise DataError(error.message, fix=error.fix, **facts, got=str(image)[:200]) from error
+        facts = {"got": str(image)[:200], "file": str(file), **error.facts, "data": str(file), "row": number}
+        raise DataError(error.message, fix=error.fix, **facts) from error
 
 
 def _file_below(name: str, root: Path) -> ImageRef:

@@ -26,6 +26,7 @@ class MixedReward:
     """Scores batches of responses; RewardError if the config's verifiers or scorer can't be loaded."""
 
     def __init__(self, rewards: RewardsSection, num_workers: int = 1) -> None:
+        self.verifier_types = rewards.verifier_types()
         self._verifiers = rewards.verifiers
         self._extraction = rewards.extraction
         self._scorer: Scorer | None = make_scorer(rewards.open_ended)
@@ -55,6 +56,10 @@ class MixedReward:
             weights = self._weights(prompt)
             mixed.append(weighted(weights, {name: results[number, name] for name in weights}))
         return mixed
+
+    def is_ruled(self, prompt: Prompt) -> bool:
+        """Whether rules alone judge the prompt, no scorer."""
+        return not any(self._is_scored(name) for name in self._weights(prompt))
 
     def park(self) -> None:
         """Give the scorer's GPU memory back until the next samples come."""

@@ -18,6 +18,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
+
 from vlaa_ray.data.images import reference
 from vlaa_ray.data.readers import json_rows
 from vlaa_ray.errors import DataError, RewardError
@@ -68,8 +70,8 @@ def score_table(rows: Sequence[dict[str, Any]]) -> Table:
     for (kind, source), mine in sorted(groups.items()):
         values = [row["reward"] for row in mine if row["valid"]]
         table.add_row(
-            kind,
-            source,
+            escape(kind),
+            escape(source),
             str(len(mine)),
             f"{statistics.fmean(values):.3f}" if values else "–",
             f"{statistics.pstdev(values):.3f}" if values else "–",
@@ -83,7 +85,7 @@ def score_table(rows: Sequence[dict[str, Any]]) -> Table:
 def _reasons(rows: Sequence[dict[str, Any]]) -> str:
     """The commonest ones, with what differs between rows left out."""
     found = Counter(_NUMBERS.sub("…", row["reason"]) for row in rows if row["reason"])
-    return "; ".join(f"{count} × {reason}" for reason, count in found.most_common(_MAX_REASONS))
+    return escape("; ".join(f"{count} × {reason}" for reason, count in found.most_common(_MAX_REASONS)))
 
 
 def _response(row: dict[str, Any], file: Path, number: int) -> Response:
