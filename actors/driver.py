@@ -42,15 +42,17 @@ async def _train(config: RunConfig, folder: RunFolder, session: Any) -> None:
     from vlaa_ray.data.dataset import open_dataset
     from vlaa_ray.loop import train
     from vlaa_ray.placement import plan
+    from vlaa_ray.records import Defect
     from vlaa_ray.roles import Roles
 
     session.listen_for_signals()
     note = session.progress.note
     data = config.data
     verifier_types = config.rewards.verifier_types()
-    prompts = open_dataset(data.train, data, data.num_train, verifier_types)
-    heldout = open_dataset(data.heldout, data, data.num_heldout, verifier_types)
-    session.use_data(prompts)
+    quarantine: list[Defect] = []
+    prompts = open_dataset(data.train, data, data.num_train, verifier_types, quarantine)
+    heldout = open_dataset(data.heldout, data, data.num_heldout, verifier_types, quarantine)
+    session.use_data(prompts, quarantine)
     reservation = Reservation(plan(config))
     await session.stoppable(reservation.wait(config.deadlines.start_s, note))
     spawn = functools.partial(_spawner, config, folder.log_dir.resolve(), reservation)

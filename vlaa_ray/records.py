@@ -70,6 +70,16 @@ class Prompt:
     """A worked answer (`<think>…</think><answer>…</answer>`), where the data has one: what SFT trains on."""
 
 
+@dataclass(frozen=True)
+class Defect:
+    """Why a record must not be trained on; `id` is the record's own, or its file and row."""
+
+    id: str
+    file: str
+    row: int
+    reason: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Preference:
     """Some answers to a prompt and how good each is, as numbers that only compare: what reward models learn from."""

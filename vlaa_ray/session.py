@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import signal
 from collections.abc import Awaitable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +16,7 @@ from vlaa_ray.data.dataset import fingerprint
 from vlaa_ray.errors import CheckpointError, RunInterrupted
 from vlaa_ray.metrics import Tracker, truncate_after
 from vlaa_ray.progress import Phase, Progress
-from vlaa_ray.records import Group, Prompt
+from vlaa_ray.records import Defect, Group, Prompt
 from vlaa_ray.rollout_rows import rollout_rows
 from vlaa_ray.run_folder import RunFolder
 
@@ -62,8 +64,19 @@ class Session:
         for number in _STOP_SIGNALS:
             loop.add_signal_handler(number, self._ask_to_stop, number)
 
-    def use_data(self, prompts: Sequence[Prompt]) -> None:
-        """Say what the run trains on; raises an alarm if that isn't what the resumed checkpoint was made with."""
+    def use_data(self, prompts: Sequence[Prompt], quarantine: Sequence[Defect] = ()) -> None:
+        """Say what the run trains on, and what is left out of it (`quarantine.jsonl`).
+
+        Raises an alarm if that isn't what the resumed checkpoint was made with.
+        """
+        lines = "".join(json.dumps(asdict(defect), ensure_ascii=False) + "\n" for defect in quarantine)
+        (self._folder.path / "quarantine.jsonl").write_text(lines, encoding="utf-8", errors="backslashreplace")
+        if quarantine:
+            one = quarantine[0]
+            self.progress.note(
+                f"{len(quarantine)} records can't be used and are left out, the first in row {one.row} of {one.file}: "
+                f"{one.reason}; quarantine.jsonl has them all"
+            )
         self._data = fingerprint(prompts)
         before = (self.resume_state or {}).get("data")
         if before and before != self._data:

@@ -18,9 +18,9 @@ import numpy as np
 from vlaa_ray.config import RunConfig
 from vlaa_ray.data.chat import ChatFormat
 from vlaa_ray.data.images import load
-from vlaa_ray.data.readers import iterate_prompts
+from vlaa_ray.data.readers import defect_of, iterate_prompts, told
 from vlaa_ray.errors import DataError
-from vlaa_ray.records import Prompt
+from vlaa_ray.records import Defect, Prompt
 from vlaa_ray.rewards.mixture import MixedReward
 
 if TYPE_CHECKING:
@@ -31,16 +31,6 @@ _BATCH = 256
 _MARK = "<image>"
 _SHOWN = 20
 _LEAST_PX = 4
-
-
-@dataclass(frozen=True)
-class Defect:
-    """Why a record must not be trained on; `id` is the record's own, or its file and row."""
-
-    id: str
-    file: str
-    row: int
-    reason: str
 
 
 @dataclass
@@ -84,7 +74,7 @@ class _Checker:
         for number, read in rows:
             self._num_rows += 1
             if isinstance(read, DataError):
-                self._add(str(read.facts.get("id", f"{file.name}:{number}")), file, number, _told(read))
+                self._report.defects.append(defect_of(read, file, number))
                 continue
             reasons = [*self._repeats(read, file, number), *self._unfit(read, file)]
             for reason in reasons:
@@ -135,7 +125,7 @@ class _Checker:
                 self._hashes.setdefault(_difference_hash(load(image)), set()).add(image.sha256)
                 self._sizes.append((image.width_px, image.height_px))
             except DataError as error:
-                yield _told(error)
+                yield told(error)
                 return
             if min(image.width_px, image.height_px) < _LEAST_PX:
                 yield f"an image of {image.width_px} x {image.height_px} pixels shows nothing"
@@ -143,7 +133,7 @@ class _Checker:
             try:
                 tokens = len(self._chat.expanded_token_ids(prompt))
             except DataError as error:
-                yield _told(error)
+                yield told(error)
                 return
             self._tokens.append(tokens)
             limit = self._config.rollout.max_prompt_tokens
@@ -174,11 +164,6 @@ def _chat(config: RunConfig) -> ChatFormat:
 
     model_config = AutoConfig.from_pretrained(local_path(config.model.path))
     return ChatFormat(load_processor(config.model), model_config, config.model.system_prompt)
-
-
-def _told(error: DataError) -> str:
-    got = f" ({error.facts['got']})" if error.facts.get("got") not in (None, "") else ""
-    return f"{error.message}{got}"
 
 
 def _tagged(answer: str) -> str:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from vlaa_ray.config import DataSection, Source, SourceSection
 from vlaa_ray.data.embedded import EmbeddedData
-from vlaa_ray.data.readers import read_prompts
+from vlaa_ray.data.readers import defect_of, iterate_prompts
 from vlaa_ray.errors import DataError
-from vlaa_ray.records import PAPER_TYPES, VERIFIER_TYPES, Prompt
+from vlaa_ray.records import PAPER_TYPES, VERIFIER_TYPES, Defect, Prompt
 
 BUILTIN = "builtin:"
 _FINGERPRINT_PROMPTS = 64
@@ -21,26 +22,43 @@ Item = TypeVar("Item")
 
 
 def open_dataset(
-    source: Source, data: DataSection, limit: int | None, verifier_types: Collection[str] = VERIFIER_TYPES
+    source: Source,
+    data: DataSection,
+    limit: int | None,
+    verifier_types: Collection[str] = VERIFIER_TYPES,
+    quarantine: list[Defect] | None = None,
 ) -> Sequence[Prompt]:
     """The first `limit` prompts of what the config names: `builtin:SPLIT`, a file, or several that are mixed.
 
-    A prompt of another type than `verifier_types` is an error.
+    A record that can't be read, or wants another verifier than `verifier_types`, is left out and added to
+    `quarantine`; more than `data.max_bad_share` of them in a file are a DataError.
     """
+    defects = [] if quarantine is None else quarantine
     if not isinstance(source, str):
-        parts = [_open(one, data.verifier_types, verifier_types) for one in source]
+        parts = [_open(one, data, verifier_types, defects) for one in source]
         return first(Mixture(parts, [one.weight for one in source]), limit)
     only = SourceSection(path=source, image_root=data.image_root, verifier_type=data.verifier_type)
-    return first(_open(only, data.verifier_types, verifier_types), limit)
+    return first(_open(only, data, verifier_types, defects), limit)
 
 
-def _open(source: SourceSection, wanted: Sequence[str] | None, known: Collection[str]) -> Sequence[Prompt]:
+def _open(
+    source: SourceSection, data: DataSection, known: Collection[str], quarantine: list[Defect]
+) -> Sequence[Prompt]:
     prompts: Sequence[Prompt]
+    wanted = data.verifier_types
     if source.path.startswith(BUILTIN):
         prompts = EmbeddedData(source.path.removeprefix(BUILTIN), PAPER_TYPES if wanted is None else wanted)
     else:
-        everything = read_prompts(source.path, source.image_root, known, source.verifier_type)
-        prompts = [prompt for prompt in everything if wanted is None or prompt.verifier_type in wanted]
+        rows = list(iterate_prompts(source.path, source.image_root, known, source.verifier_type))
+        bad = [(number, read) for number, read in rows if isinstance(read, DataError)]
+        if bad and len(bad) > data.max_bad_share * len(rows):
+            _, error = bad[0]
+            facts = error.facts | {"bad": len(bad), "records": len(rows), "most": data.max_bad_share}
+            fix = error.fix or "vlaa-ray data check names them all; data.max_bad_share is how many may be left out"
+            raise DataError(error.message, fix=fix, **facts)
+        quarantine += [defect_of(error, Path(source.path), number) for number, error in bad]
+        read = [one for _, one in rows if isinstance(one, Prompt)]
+        prompts = [prompt for prompt in read if wanted is None or prompt.verifier_type in wanted]
     if not prompts:
         raise DataError("no prompt is left", file=source.path, fix="look at data.verifier_types and at the file")
     return _capped(prompts, source.max_per_source) if source.max_per_source else prompts

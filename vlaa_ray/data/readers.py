@@ -12,7 +12,7 @@ from typing import Any
 from vlaa_ray.data.formats import FORMATS, Draft, read_record
 from vlaa_ray.data.images import reference, reference_of
 from vlaa_ray.errors import DataError
-from vlaa_ray.records import VERIFIER_TYPES, ImageRef, Preference, Prompt
+from vlaa_ray.records import VERIFIER_TYPES, Defect, ImageRef, Preference, Prompt
 
 _SIZED_FRAMES = ("original_px",)
 
@@ -52,6 +52,17 @@ def iterate_prompts(
             if row.get("id") is not None:
                 error.facts["id"] = str(row["id"])
             yield number, error
+
+
+def defect_of(error: DataError, file: Path, row: int) -> Defect:
+    """What `iterate_prompts` gave for a row that can't be read."""
+    return Defect(str(error.facts.get("id", f"{file.name}:{row}")), str(file), row, told(error))
+
+
+def told(error: DataError) -> str:
+    """The error in one line: what is wrong, and with which value."""
+    got = error.facts.get("got")
+    return error.message if got in (None, "") else f"{error.message} ({got})"
 
 
 def read_preferences(file: str | Path, image_root: str | Path | None) -> list[Preference]:

@@ -98,3 +98,17 @@ def test_a_changed_data_set_has_another_fingerprint():
     assert before == fingerprint(list(data)) and before["num_prompts"] == 100
     for changed in (data[:-1], [*data[:-1], replace(data[-1], gold="other")], data[::-1]):
         assert fingerprint(changed) != before
+
+
+def test_a_few_bad_records_are_left_out_and_listed_and_many_end_the_run(tmp_path):
+    rows = [{"problem": "?", "answer": str(number)} for number in range(20)]
+    rows[4] = {"problem": "?"}
+    (tmp_path / "data.json").write_text(json.dumps(rows))
+    quarantine = []
+    data = DataSection(train=str(tmp_path / "data.json"))
+    prompts = open_dataset(data.train, data, None, quarantine=quarantine)
+    assert len(prompts) == 19
+    assert [(one.row, one.id) for one in quarantine] == [(5, "data.json:5")]
+    strict = data.model_copy(update={"max_bad_share": 0.01})
+    with pytest.raises(DataError, match=r"lacks a field.*row=5.*bad=1.*records=20"):
+        open_dataset(data.train, strict, None)
