@@ -20,7 +20,7 @@ LIMIT_S = 1.5
 HOSTILE = [
     (r"\boxed{9^{9^{9}}}", "timeout"),
     ("$9^{9^{9^9}}$", "timeout"),
-    (r"\sum_{n=1}^{1000000000} \frac{1}{n^2+n+1}", "timeout"),
+    (r"\sum_{n=1}^{1000000000} \sin(n^2)", "timeout"),
     ("(10^{9})!", "timeout"),
     ("{" * 2000 + "1" + "}" * 2000, "nested 2000 deep"),
     ("7" * 200_000, "200000 characters"),
