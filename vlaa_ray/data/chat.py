@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -72,9 +73,14 @@ class ChatFormat:
     def turn_token_ids(self, text: str) -> np.ndarray:
         """[C] int32: an answer with all that the template puts behind it; DataError as for prompts."""
         self._refuse_control_tokens(text, "the answer")
+        ids = self.tokenizer(text + self._turn_end, add_special_tokens=False)["input_ids"]
+        return np.asarray(ids, dtype=np.int32)
+
+    @cached_property
+    def _turn_end(self) -> str:
+        """What the template puts behind an answer."""
         messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _MARK}]
-        turn_end = self._processor.apply_chat_template(messages, tokenize=False).partition(_MARK)[2]
-        return np.asarray(self.tokenizer(text + turn_end, add_special_tokens=False)["input_ids"], dtype=np.int32)
+        return str(self._processor.apply_chat_template(messages, tokenize=False).partition(_MARK)[2])
 
     def _refuse_control_tokens(self, text: str, what: str, **facts: str) -> None:
         for token in self._control:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from vlaa_ray.data.packing import Batch, Row
 from vlaa_ray.data.preferences import open_preferences
 from vlaa_ray.errors import DataError
 from vlaa_ray.learner.core import LearnerCore
-from vlaa_ray.models.reward_model import MAX_ANSWERS, answers_row, fresh_reward_model, last_tokens
+from vlaa_ray.models.reward_model import MAX_ANSWERS, RewardModel, answers_row, last_tokens
 from vlaa_ray.records import Preference
 
 
@@ -22,7 +23,7 @@ class PreferenceLearner:
 
     def __init__(self, config: RewardModelConfig, folder: Path) -> None:
         self._config = config
-        self.core = LearnerCore(config.model, config.learner, fresh_reward_model)
+        self.core = LearnerCore(config.model, config.learner, lambda model, _: RewardModel(model))
 
     def datasets(self) -> tuple[Sequence[Preference], Sequence[Preference]]:
         """What to train on, and what is held out."""
@@ -33,15 +34,15 @@ class PreferenceLearner:
         )
 
     def row(self, preference: Preference, number: int) -> Row | None:
-        """The prompt with its answers, the best one first; None if one of them is too long."""
-        answers = [preference.answers[place] for place in _order(preference)]
-        row = answers_row(self.core.chat, preference.prompt, answers, number)
+        """The prompt with its answers; None if one of them is too long."""
+        row = answers_row(self.core.chat, preference.prompt, preference.answers, number)
         limits = self._config.reward_model
         too_long = any(len(answer) > limits.max_completion_tokens for answer in row.completions)
         return None if too_long or len(row.prompt_token_ids) > limits.max_prompt_tokens else row
 
     def update(self, preferences: Sequence[Preference], step: int) -> dict[str, float]:
         """One optimizer step on this rank's share of the step: mean loss per prompt, over all ranks."""
+        preferences = [_best_first(one) for one in preferences]
         rows = self._rows(preferences)
         total = float(self.core.engine.reduce_sum(torch.tensor([len(rows)], dtype=torch.float64))[0])
         if not total:
@@ -70,6 +71,7 @@ class PreferenceLearner:
     def evaluate(self, preferences: Sequence[Preference]) -> dict[str, float]:
         """Accuracy and margin on held-out answers, over all ranks."""
         counts = _Counts()
+        preferences = [_best_first(one) for one in preferences]
         for (scores, _), batch in self.core.evaluate(self._rows(preferences)):
             counts.add(_by_prompt(scores, batch, preferences))
         return counts.metrics(self.core.engine.reduce_sum, "eval/pairs")
@@ -113,15 +115,16 @@ def _by_prompt(
     parts = []
     for number in dict.fromkeys(one // MAX_ANSWERS for one in ids):
         places = [place for place, one in enumerate(ids) if one // MAX_ANSWERS == number]
-        order = _order(preferences[number])
-        worths = [preferences[number].worths[order[ids[place] % MAX_ANSWERS]] for place in places]
+        worths = [preferences[number].worths[ids[place] % MAX_ANSWERS] for place in places]
         parts.append((scores[places], torch.tensor(worths, device=scores.device)))
     return parts
 
 
-def _order(preference: Preference) -> list[int]:
-    """The places of the answers from the best to the worst."""
-    return sorted(range(len(preference.answers)), key=lambda place: -preference.worths[place])
+def _best_first(preference: Preference) -> Preference:
+    """The same answers from the best to the worst: the model goes on learning to say the first."""
+    ranked = sorted(zip(preference.answers, preference.worths, strict=True), key=lambda one: -one[1])
+    answers, worths = zip(*ranked, strict=True)
+    return replace(preference, answers=answers, worths=worths)
 
 
 class _Counts:

@@ -73,14 +73,9 @@ def last_tokens(sequence_ids: torch.Tensor) -> torch.Tensor:
     return ends.nonzero()[:, 0]
 
 
-def fresh_reward_model(model: Any, processor: Any) -> RewardModel:
-    """The model with a head that scores 0."""
-    return RewardModel(model)
-
-
 def load_reward_model(section: ModelSection) -> RewardModel:
     """A trained reward model, ready to score; ModelError if `section.path`, a folder, lacks a head that fits."""
-    folder = checkpoint_folder(section.path)
+    folder = Path(section.path)
     try:
         head = load_file(folder / HEAD_FILE)
     except (OSError, SafetensorError) as error:
@@ -111,10 +106,15 @@ def checkpoint_folder(path: str) -> Path:
 
 def answers_row(chat: ChatFormat, prompt: Prompt, answers: Sequence[str], number: int = 0) -> Row:
     """The batch's prompt `number` and answers to it side by side, to be scored in one pass over the image."""
+    return row_of(prompt, chat.expanded_token_ids(prompt), [chat.turn_token_ids(answer) for answer in answers], number)
+
+
+def row_of(prompt: Prompt, prompt_ids: np.ndarray, answers: Sequence[np.ndarray], number: int = 0) -> Row:
+    """As `answers_row`, of token ids."""
     return Row(
-        prompt_token_ids=chat.expanded_token_ids(prompt),
+        prompt_token_ids=prompt_ids,
         images=prompt.images,
-        completions=tuple(_with_target(chat.turn_token_ids(answer)) for answer in answers),
+        completions=tuple(_with_target(ids) for ids in answers),
         sequence_ids=tuple(number * MAX_ANSWERS + place for place in range(len(answers))),
     )
 

@@ -53,11 +53,8 @@ def verify_points(
     points = _read_points(unboxed(answer[:MAX_CHARS]))
     if not 0 < len(points) <= _MAX_POINTS:
         return wrong(answer, f"{len(points)} points in the answer, expected {len(targets)}")
-    worth = np.zeros((len(targets), len(points)))
-    for row, target in enumerate(targets):
-        for column, point in enumerate(points):
-            worth[row, column] = _worth(_scaled(target, gold_size), _scaled(point, size), radius)
-    total = best_total(worth)
+    wanted, given = [_scaled(one, gold_size) for one in targets], [_scaled(one, size) for one in points]
+    total = best_total(np.array([[_worth(target, point, radius) for point in given] for target in wanted]))
     value = min(1.0, total / max(len(targets), len(points)))
     return scored(value, answer, "" if value == 1.0 else f"{len(points)} points for {len(targets)}, {total:.3f} in all")
 

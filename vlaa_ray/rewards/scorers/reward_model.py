@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from vlaa_ray.config import ModelSection, OpenEndedSection
 from vlaa_ray.data.chat import ChatFormat
-from vlaa_ray.data.packing import collate, micro_batches, split_rows
-from vlaa_ray.errors import DataError, RewardError
+from vlaa_ray.data.packing import Row, collate, micro_batches, split_rows
+from vlaa_ray.errors import DataError
 from vlaa_ray.models.loading import load_processor
 from vlaa_ray.models.packing import packing_tools
-from vlaa_ray.models.reward_model import answers_row, checkpoint_folder, load_reward_model
+from vlaa_ray.models.reward_model import checkpoint_folder, last_tokens, load_reward_model, row_of
 from vlaa_ray.records import Prompt
 from vlaa_ray.rewards.scorers.parking import Parking
 
@@ -21,8 +22,7 @@ class LocalRewardModel:
     """Implements `ScoreModel`. All answers to a prompt are scored in one pass over its image."""
 
     def __init__(self, section: OpenEndedSection) -> None:
-        if section.model is None:
-            raise RewardError("no reward model is named", fix="set rewards.open_ended.model")
+        assert section.model  # the config sees to it
         model = ModelSection(
             path=str(checkpoint_folder(section.model)),
             dtype=section.dtype,
@@ -40,30 +40,38 @@ class LocalRewardModel:
     @torch.no_grad()
     def scores(self, prompt: Prompt, answers: Sequence[str]) -> list[float | str]:
         """S of each answer, or in words why it has none: it is too long, or holds control tokens."""
+        try:
+            prompt_ids = self._chat.expanded_token_ids(prompt)
+        except DataError as error:
+            return [error.message] * len(answers)
         found: dict[int, float | str] = {}
-        readable: dict[int, str] = {}
+        readable: dict[int, np.ndarray] = {}
         for number, answer in enumerate(answers):
             try:
-                row = answers_row(self._chat, prompt, (answer,))
+                ids = self._chat.turn_token_ids(answer)
             except DataError as error:
                 found[number] = error.message
                 continue
-            if row.num_tokens > self._max_tokens:
-                found[number] = f"prompt and answer have {row.num_tokens} tokens, over the limit of {self._max_tokens}"
+            if (num_tokens := len(prompt_ids) + len(ids)) > self._max_tokens:
+                found[number] = f"prompt and answer have {num_tokens} tokens, over the limit of {self._max_tokens}"
             else:
-                readable[number] = answer
-        found |= self._scored(prompt, readable)
+                readable[number] = ids
+        if readable:
+            row = row_of(prompt, prompt_ids, list(readable.values()))
+            scores = self._run(row)
+            found |= {number: scores[place] for place, number in enumerate(readable)}
         return [found[number] for number in range(len(answers))]
 
-    def _scored(self, prompt: Prompt, answers: dict[int, str]) -> dict[int, float | str]:
-        if not answers:
-            return {}
-        row = answers_row(self._chat, prompt, list(answers.values()))
-        values: list[float | str] = []
+    def _run(self, row: Row) -> dict[int, float]:
+        """S by the answers' places; a row that is too long comes in parts, and those by their lengths."""
+        scores: dict[int, float] = {}
         with self._parking.awake() as model:
             for rows in micro_batches(split_rows([row], self._max_tokens), self._max_tokens):
-                values += model(collate(rows, self._tools).to(self._parking.device))[0].tolist()
-        return dict(zip(answers, values, strict=True))
+                batch = collate(rows, self._tools)
+                places = batch.sequence_ids[last_tokens(batch.sequence_ids)].tolist()
+                values = model(batch.to(self._parking.device))[0].tolist()
+                scores |= dict(zip(places, values, strict=True))
+        return scores
 
     def park(self) -> None:
         """Move the weights to the CPU, where `park` is set."""

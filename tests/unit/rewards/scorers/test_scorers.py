@@ -146,3 +146,19 @@ def test_embeddings_are_close_in_meaning(prompt) -> None:
 def test_an_incomplete_scorer_is_a_config_error(section, words) -> None:
     with pytest.raises(ValueError, match=words):
         OpenEndedSection.model_validate(section)
+
+
+def test_answers_that_need_several_passes_keep_their_scores() -> None:
+    from vlaa_ray.data.embedded import EmbeddedData
+    from vlaa_ray.rewards.scorers import score_model
+
+    prompt = EmbeddedData("heldout", ["open_ended"])[0]
+    answers = ["a red circle at the top left", "a circle", prompt.gold, "digits"]
+    whole, parts = (
+        score_model(
+            OpenEndedSection(scorer="reward_model", model="builtin:tiny-reward", max_pixels=12544, max_tokens=limit)
+        ).scores(prompt, answers)
+        for limit in (4096, 45)
+    )
+    assert parts == pytest.approx(whole, abs=1e-4)
+    assert len({round(score, 3) for score in whole}) == 4
