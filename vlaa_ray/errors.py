@@ -8,6 +8,7 @@
     ├── RolloutError           sampling failed
     │   └── RolloutFleetExhausted   no rollout actor is left, and none may be restarted
     ├── RewardError            scoring failed (never: a wrong answer)
+    ├── TeacherError           a model that data is made with can't be asked: refused, gone, or over the budget
     ├── LearnerError           an update failed; a learner rank died
     ├── WeightSyncError        new weights did not arrive complete in an engine
     ├── CheckpointError        a checkpoint is missing, incomplete or altered
@@ -76,6 +77,10 @@ class RolloutFleetExhausted(RolloutError):
 
 class RewardError(VlaaRayError):
     """Scoring failed; never raised for a wrong answer."""
+
+
+class TeacherError(VlaaRayError):
+    """A model that data is made with can't be asked: it refuses, is gone, or the budget is used up."""
 
 
 class LearnerError(VlaaRayError):

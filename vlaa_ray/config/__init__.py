@@ -6,6 +6,19 @@ Unknown keys are errors that name the nearest key; all problems are reported in 
 resolved tree is written to the run folder and reloads equal. Suffixes are units; `num_` counts.
 """
 
+from vlaa_ray.config.curation import (
+    PAPER_CUES,
+    SCRIPTED,
+    BudgetSection,
+    CurationConfig,
+    CurationSourceSection,
+    PerplexitySection,
+    RewriteSection,
+    SplitSection,
+    StepSection,
+    StepsSection,
+    TeacherSection,
+)
 from vlaa_ray.config.files import config_kind, dump_config, load_config
 from vlaa_ray.config.grpo import GRPO_PRESETS, GrpoSection, KlSection
 from vlaa_ray.config.rewards import OpenEndedSection, RewardsSection, ServiceSection, VerifierSection
@@ -26,6 +39,7 @@ from vlaa_ray.config.sections import (
     EvalSection,
     LearnerSection,
     ModelSection,
+    NamedSection,
     OptimSection,
     RaySection,
     RolloutSection,
@@ -39,9 +53,14 @@ from vlaa_ray.config.sections import (
 
 __all__ = [
     "GRPO_PRESETS",
+    "PAPER_CUES",
     "PAPER_SYSTEM_PROMPT",
+    "SCRIPTED",
     "AnyConfig",
+    "BudgetSection",
     "CheckpointSection",
+    "CurationConfig",
+    "CurationSourceSection",
     "DataSection",
     "DeadlinesSection",
     "EvalSection",
@@ -49,12 +68,15 @@ __all__ = [
     "KlSection",
     "LearnerSection",
     "ModelSection",
+    "NamedSection",
     "OpenEndedSection",
     "OptimSection",
+    "PerplexitySection",
     "RaySection",
     "RewardModelConfig",
     "RewardModelSection",
     "RewardsSection",
+    "RewriteSection",
     "RolloutSection",
     "RunConfig",
     "RunSection",
@@ -64,7 +86,11 @@ __all__ = [
     "SftSection",
     "Source",
     "SourceSection",
+    "SplitSection",
+    "StepSection",
+    "StepsSection",
     "SupervisedConfig",
+    "TeacherSection",
     "TrackingSection",
     "VerifierSection",
     "WeightSyncSection",

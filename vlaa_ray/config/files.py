@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from vlaa_ray.config.curation import CurationConfig
 from vlaa_ray.config.runs import RewardModelConfig, RunConfig, SftConfig
 from vlaa_ray.config.sections import Section
 from vlaa_ray.errors import ConfigError
@@ -42,9 +43,11 @@ def load_config(
         raise ConfigError(f"{error.error_count()} problem(s) in the config:\n{problems}\n", file=str(path)) from None
 
 
-def config_kind(values: Any) -> type[RunConfig | SftConfig | RewardModelConfig]:
-    """What kind of run the values of a config file describe: a section `sft` or `reward_model` says so."""
+def config_kind(values: Any) -> type[RunConfig | SftConfig | RewardModelConfig | CurationConfig]:
+    """What kind of run the values of a config file describe: a section `sft`, `reward_model` or `steps` says so."""
     sections = values if isinstance(values, dict) else {}
+    if "steps" in sections:
+        return CurationConfig
     if "reward_model" in sections:
         return RewardModelConfig
     return SftConfig if "sft" in sections else RunConfig

@@ -31,14 +31,15 @@ class VerifierSection(Section):
 
 
 class ServiceSection(Section):
-    """An HTTP service that judges, and how patient the run is with it."""
+    """An HTTP service, and how patient the run is with it."""
 
     url: str | None = Field(None, pattern=r"^https?://")
-    """Of an OpenAI-compatible endpoint (judge), for example http://localhost:8000/v1; or of a shared reward model."""
+    """Of an OpenAI-compatible endpoint, for example http://localhost:8000/v1; or of a shared reward model."""
     api_key_env: str = "OPENAI_API_KEY"
     """The environment variable that holds the key; none is sent where it is unset."""
     concurrency: int = Field(32, ge=1)
-    """Requests at once, an actor."""
+    """Requests at once, an actor; fewer while the service says that it is overloaded."""
+    requests_per_minute: int | None = Field(None, ge=1)
     timeout_s: float = Field(30, gt=0)
     """Of one request."""
     max_attempts: int = Field(6, ge=1)

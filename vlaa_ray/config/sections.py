@@ -24,15 +24,18 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
 
 
-class RunSection(Section):
+class NamedSection(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Names the run folder, `dir`/`name`."""
-    num_steps: int = Field(ge=1)
-    """Training steps of the whole run, the resumed ones counted in."""
     seed: int = 0
-    """Seeds the prompt order, every sample and the initial state of the optimizer's randomness."""
+    """Seeds every choice that is left to chance."""
     dir: str = "runs"
     """Where run folders are made."""
+
+
+class RunSection(NamedSection):
+    num_steps: int = Field(ge=1)
+    """Training steps of the whole run, the resumed ones counted in."""
 
 
 class ModelSection(Section):

@@ -17,10 +17,11 @@ from typing import Any
 
 from vlaa_ray.config import OpenEndedSection
 from vlaa_ray.data.images import encoded, mime_type
+from vlaa_ray.errors import RewardError
 from vlaa_ray.records import Prompt, RewardResult
 from vlaa_ray.rewards.extraction import MAX_CHARS
-from vlaa_ray.rewards.scorers.service import Service, Unanswered
 from vlaa_ray.rewards.verdicts import invalid, scored, wrong
+from vlaa_ray.service import Service, Unanswered
 
 _TOP = 10
 _MAX_REPLY_TOKENS = 512
@@ -52,7 +53,7 @@ class Judge:
     def __init__(self, section: OpenEndedSection) -> None:
         assert section.model  # the config sees to it
         self._model = section.model
-        self._service = Service(section.service, "the judge")
+        self._service = Service(section.service, "the judge", "rewards.open_ended.service", RewardError)
         self._attempts = section.service.max_attempts
         self._threads = ThreadPoolExecutor(section.service.concurrency, thread_name_prefix="judge")
         self._known: OrderedDict[tuple[str, ...], RewardResult] = OrderedDict()

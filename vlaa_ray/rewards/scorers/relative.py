@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from vlaa_ray.records import Prompt, RewardResult
 from vlaa_ray.rewards.open_ended import relative_reward
 from vlaa_ray.rewards.scorers import ScoreModel
-from vlaa_ray.rewards.scorers.service import Unanswered
 from vlaa_ray.rewards.verdicts import invalid, wrong
+from vlaa_ray.service import Unanswered
 
 _CACHE_ENTRIES = 65_536
 

@@ -12,14 +12,14 @@ from vlaa_ray.config import OpenEndedSection
 from vlaa_ray.data.images import encoded
 from vlaa_ray.errors import RewardError
 from vlaa_ray.records import Prompt
-from vlaa_ray.rewards.scorers.service import Service
+from vlaa_ray.service import Service
 
 
 class RemoteRewardModel:
     """Implements `ScoreModel`."""
 
     def __init__(self, section: OpenEndedSection) -> None:
-        self._service = Service(section.service, "the reward model's server")
+        self._service = Service(section.service, "the reward model's server", "rewards.open_ended.service", RewardError)
 
     def scores(self, prompt: Prompt, answers: Sequence[str]) -> list[float | str]:
         """S of each answer, or in words why it has none; Unanswered where the server can't score this prompt."""

@@ -10,7 +10,7 @@ from vlaa_ray.config import OpenEndedSection
 from vlaa_ray.errors import RewardError
 from vlaa_ray.rewards.scorers import make_scorer
 from vlaa_ray.rewards.scorers.relative import RelativeScorer
-from vlaa_ray.rewards.scorers.service import Unanswered
+from vlaa_ray.service import Unanswered
 
 
 class Lengths:

@@ -9,12 +9,12 @@ import pytest
 
 from vlaa_ray.config import ServiceSection
 from vlaa_ray.errors import RewardError
-from vlaa_ray.rewards.scorers.service import Service, Unanswered
+from vlaa_ray.service import Service, Unanswered
 
 
 def service(url: str, **changes) -> Service:
     settings = {"url": url, "timeout_s": 0.5, "give_up_s": 3.0, "concurrency": 8} | changes
-    return Service(ServiceSection.model_validate(settings), "the judge")
+    return Service(ServiceSection.model_validate(settings), "the judge", "judge", RewardError)
 
 
 def test_a_tenth_of_errors_and_a_tenth_of_stalls_lose_nothing(endpoint) -> None:

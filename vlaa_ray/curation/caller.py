@@ -1,0 +1,207 @@
+"""Asks the teachers: never twice the same, never over the budget, and never without writing down what came back.
+
+    caller = Caller(config, store, urls)
+    caller.ask(Call(step="verify", prompt="…")) -> Reply(text="Yes")
+
+Threads call `ask` side by side. The key of a call is a hash of everything that shapes the reply: model, text, picture,
+sampling and the number of the attempt; not the address, so that a model may move.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from vlaa_ray.config import CurationConfig, StepSection, TeacherSection
+from vlaa_ray.curation.sample import STEPS
+from vlaa_ray.curation.steps import Call, Reply
+from vlaa_ray.curation.store import CallStore, Spent, Usage
+from vlaa_ray.data.images import mime_type
+from vlaa_ray.errors import DataError, TeacherError
+from vlaa_ray.service import Refused, Service, Unanswered
+
+_CHARS_PER_TOKEN = 3.5  # of English; only for estimates
+_PIXELS_PER_TOKEN = 28 * 28
+_MILLION = 1e6
+
+
+class Caller:
+    """May be used from many threads. `stop` keeps it from new calls; those on their way are still recorded."""
+
+    def __init__(self, config: CurationConfig, images: Path, store: CallStore, urls: Mapping[str, str]) -> None:
+        self._config = config
+        self._images = images
+        self._store = store
+        self._services = {
+            name: Service(
+                section.model_copy(update={"url": urls[name]}),
+                f"the teacher {name!r}",
+                f"teachers.{name}",
+                TeacherError,
+            )
+            for name, section in config.teachers.items()
+        }
+        self._lock = threading.Lock()
+        self._on_their_way: dict[str, Future[Reply]] = {}
+        self._reserved = Spent()
+        self._stopped: TeacherError | None = None
+        self.spent = store.spent()
+        self.recalled = dict.fromkeys(STEPS, 0)
+        """Replies by step that were known already."""
+
+    def ask(self, call: Call) -> Reply:
+        """The reply; what two ask at once is asked once. TeacherError if the service or the budget is at its end."""
+        key = self.key(call)
+        with self._lock:
+            waiting = self._on_their_way.get(key)
+            if waiting is None:
+                mine = self._on_their_way[key] = Future()
+        if waiting is not None:
+            reply = waiting.result()
+            self._count_recalled(call.step)
+            return reply
+        try:
+            reply = self._recall_or_make(call, key)
+        except BaseException as error:
+            mine.set_exception(error)
+            raise
+        else:
+            mine.set_result(reply)
+        finally:
+            with self._lock:
+                del self._on_their_way[key]
+        return reply
+
+    def stop(self, why: TeacherError) -> None:
+        """From now on every call that isn't on its way ends with this error."""
+        with self._lock:
+            self._stopped = self._stopped or why
+
+    def key(self, call: Call) -> str:
+        """The hash of everything that shapes the reply."""
+        section = self._step(call)
+        asked = [self._teacher(call).model, call.prompt, call.image_sha256, section.sampling(), call.attempt]
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
+
+    def _recall_or_make(self, call: Call, key: str) -> Reply:
+        if (known := self._store.get(key)) is not None:
+            self._count_recalled(call.step)
+            return known
+        estimate = estimated_usage(call, self._step(call), self._teacher(call))
+        self._reserve(estimate)
+        try:
+            reply, usage = self._make(call)
+            self._store.put(key, call.step, reply, usage)
+            with self._lock:
+                self.spent.setdefault(call.step, Spent()).add(usage)
+            return reply
+        except Unanswered as error:  # not recorded: another attempt at the run asks again
+            return Reply(refused=str(error))
+        finally:
+            self._release(estimate)
+
+    def _make(self, call: Call) -> tuple[Reply, Usage]:
+        section, teacher = self._step(call), self._teacher(call)
+        service = self._services[section.teacher]
+        body = {"model": teacher.model, "messages": [self._message(call)], **section.sampling()}
+        started = time.monotonic()
+        try:
+            reply, usage = service.post("chat/completions", body, read=lambda answer: _read(answer, call, teacher))
+        except Refused as error:  # this request will never be served, so its refusal is as good as a reply
+            return Reply(refused=str(error)), Usage(seconds=time.monotonic() - started)
+        return reply, Usage(usage.input_tokens, usage.output_tokens, usage.cost, time.monotonic() - started)
+
+    def _message(self, call: Call) -> dict[str, Any]:
+        if call.image is None:
+            return {"role": "user", "content": call.prompt}
+        path = self._images / call.image
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"can't read the image: {error.strerror}", file=str(path)) from error
+        url = f"data:{mime_type(data)};base64,{base64.b64encode(data).decode()}"
+        picture = {"type": "image_url", "image_url": {"url": url}}
+        return {"role": "user", "content": [picture, {"type": "text", "text": call.prompt}]}
+
+    def _step(self, call: Call) -> StepSection:
+        section: StepSection = getattr(self._config.steps, call.step)
+        return section
+
+    def _teacher(self, call: Call) -> TeacherSection:
+        return self._config.teachers[self._step(call).teacher]
+
+    def _count_recalled(self, step: str) -> None:
+        with self._lock:
+            self.recalled[step] += 1
+
+    def _reserve(self, estimate: Usage) -> None:
+        """Room in the budget for a call at its dearest; TeacherError where there is none."""
+        budget = self._config.budget
+        with self._lock:
+            if self._stopped:
+                raise self._stopped
+            self._reserved.add(estimate)
+            total = [*self.spent.values(), self._reserved]
+            reached = {
+                "cost": sum(one.cost for one in total),
+                "tokens": sum(one.input_tokens + one.output_tokens for one in total),
+                "calls": sum(one.calls for one in total),
+            }
+            for name, amount in reached.items():
+                limit = getattr(budget, name)
+                if limit is not None and amount > limit:
+                    fix = f"raise budget.{name}; the same command goes on where it was"
+                    facts = {"limit": limit, "spent": {step: one.calls for step, one in self.spent.items()}}
+                    self._stopped = TeacherError(f"the budget of {name} is used up", fix=fix, **facts)
+                    self._give_back(estimate)
+                    raise self._stopped
+
+    def _release(self, estimate: Usage) -> None:
+        with self._lock:
+            self._give_back(estimate)
+
+    def _give_back(self, estimate: Usage) -> None:
+        self._reserved.calls -= 1
+        self._reserved.input_tokens -= estimate.input_tokens
+        self._reserved.output_tokens -= estimate.output_tokens
+        self._reserved.cost -= estimate.cost
+
+
+def estimated_usage(call: Call, step: StepSection, teacher: TeacherSection) -> Usage:
+    """What a call takes at most, as far as that can be told before: `max_tokens` come back."""
+    input_tokens = round(len(call.prompt) / _CHARS_PER_TOKEN) + (1024 if call.image else 0)
+    return _priced(input_tokens, step.max_tokens, teacher)
+
+
+def _read(answer: Any, call: Call, teacher: TeacherSection) -> tuple[Reply, Usage]:
+    """Reply and usage of a chat completion; ValueError if it is none."""
+    try:
+        choice = answer["choices"][0]
+        message = choice["message"]
+        text, thought = message.get("content"), message.get("reasoning_content") or message.get("reasoning")
+        refusal, finish = message.get("refusal"), str(choice.get("finish_reason") or "stop")
+        usage = answer.get("usage") or {}
+        counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a chat completion: {type(error).__name__}: {error}") from error
+    if not isinstance(text, str | None) or not isinstance(thought, str | None):
+        raise ValueError("not a chat completion: its content is no text")
+    refused = f"refused: {refusal}" if refusal else "refused by a content filter" if finish == "content_filter" else ""
+    guesses = [len(call.prompt), len(text or "") + len(thought or "")]
+    tokens = [
+        count if isinstance(count, int) and count >= 0 else round(guess / _CHARS_PER_TOKEN)
+        for count, guess in zip(counts, guesses, strict=True)
+    ]
+    return Reply(text=text or "", thought=thought, finish_reason=finish, refused=refused), _priced(*tokens, teacher)
+
+
+def _priced(input_tokens: int, output_tokens: int, teacher: TeacherSection) -> Usage:
+    cost = (input_tokens * teacher.input_price + output_tokens * teacher.output_price) / _MILLION
+    return Usage(input_tokens, output_tokens, cost)

@@ -1,0 +1,78 @@
+"""Step 6: samples whose reasoning doubts itself are for RL, the others for SFT; both capped by source.
+
+has_cue("Hmm, let me check again.", PAPER_CUES, "substring") is True
+
+The paper's rule is a plain substring of the lower-cased text (arXiv 2504.11468, appendix A.2), so "against" and
+"checkered" count, too; `word` asks for whole words.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from vlaa_ray.config import SplitSection
+from vlaa_ray.curation.sample import Sample
+
+Fate = Literal["sft", "rl", "spare"]
+CueMatch = Literal["substring", "word"]
+
+
+def has_cue(text: str, cues: Sequence[str], match: CueMatch) -> bool:
+    """Whether the text holds one of the cues, in any case of letters."""
+    lowered = text.lower()
+    if match == "substring":
+        return any(cue.lower() in lowered for cue in cues)
+    return any(re.search(rf"(?<!\w){re.escape(cue.lower())}(?!\w)", lowered) for cue in cues)
+
+
+def destination(sample: Sample, split: SplitSection, rl_only: frozenset[str]) -> Literal["sft", "rl"]:
+    """Where a verified sample belongs, before any cap."""
+    if sample.source in rl_only or has_cue(sample.solution, split.cues, split.match):
+        return "rl"
+    return "sft"
+
+
+class Capped:
+    """At most so many samples of each source and set, whichever come: a seeded choice that needs no second look.
+
+    Memory grows with the caps, never with what passes by.
+    """
+
+    def __init__(self, split: SplitSection, seed: int) -> None:
+        self._split = split
+        self._seed = seed
+        self._kept: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+
+    def offer(self, sample: Sample, to: Literal["sft", "rl"]) -> None:
+        """Take it in, and let go of the one with the lowest draw if its source has too many."""
+        limit = self._split.limit(to, sample.source)
+        kept = self._kept[to, sample.source]
+        if limit is None:
+            return
+        heapq.heappush(kept, (self._draw(sample), sample.index))
+        if len(kept) > limit:
+            heapq.heappop(kept)
+
+    def kept(self, to: Literal["sft", "rl"], source: str) -> frozenset[int] | None:
+        """The indices of the samples that stay; None for all."""
+        if self._split.limit(to, source) is None:
+            return None
+        return frozenset(index for _, index in self._kept[to, source])
+
+    def _draw(self, sample: Sample) -> int:
+        digest = hashlib.sha256(f"{self._seed}\0{sample.sample_id}\0{sample.index}".encode()).digest()
+        return int.from_bytes(digest[:8], "big")
+
+
+def reasons(samples: Iterable[Sample]) -> dict[str, dict[str, int]]:
+    """How many were dropped, by step and reason."""
+    counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for sample in samples:
+        if sample.dropped_at:
+            counts[sample.dropped_at][sample.reason] += 1
+    return {step: dict(found) for step, found in counts.items()}

@@ -1,0 +1,187 @@
+"""Steps 2 to 5 for one sample: caption, distil, rewrite, verify. Pure: what the teachers say comes in through `ask`.
+
+    sample = await Steps(config).run(sample, ask)
+    sample.dropped_at == "" and sample.solution.startswith("<think>")
+
+Source: arXiv 2504.11468, section 2 and appendix A. The reasoning teacher never sees the picture: it has the caption and
+speaks as if it saw, which the rewriting repairs where it forgot.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from vlaa_ray.config import CurationConfig, StepSection
+from vlaa_ray.curation.answers import final_answer, num_words, read_reasoning, solution_of
+from vlaa_ray.curation.sample import STEPS, Sample
+from vlaa_ray.curation.templates import Template, load_template
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """What a teacher is asked: a text, and the picture where the step shows it. `attempt` counts unusable replies."""
+
+    step: str
+    prompt: str
+    image: str | None = None
+    image_sha256: str | None = None
+    attempt: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What came back: `thought` is thinking that the service sent apart; `refused` says why there is no text."""
+
+    text: str = ""
+    thought: str | None = None
+    finish_reason: str = "stop"
+    refused: str = ""
+
+
+Ask = Callable[[Call], Awaitable[Reply]]
+
+
+class Unusable(Exception):
+    """The reply isn't what the step asked for; another one may be."""
+
+
+class Step(Protocol):
+    """One question to a teacher."""
+
+    name: str
+
+    def call(self, sample: Sample) -> Call | None:
+        """What to ask; None where the sample needs no call."""
+        ...
+
+    def take(self, sample: Sample, reply: Reply) -> Sample:
+        """The sample with what was replied, or dropped; Unusable if the reply has the wrong form."""
+        ...
+
+
+class Steps:
+    """The steps as the config wants them; ConfigError if a template can't be used."""
+
+    def __init__(self, config: CurationConfig) -> None:
+        kinds: dict[str, type[_Step]] = {"caption": Caption, "distill": Distill, "rewrite": Rewrite, "verify": Verify}
+        self._steps: list[Step] = [kinds[name](getattr(config.steps, name)) for name in STEPS]
+        self._max_replies = config.steps.max_replies
+
+    async def run(self, sample: Sample, ask: Ask) -> Sample:
+        """The sample after the last step, or as it was dropped. One that comes with a solution needs none of them."""
+        for step in self._steps if not sample.solution and not sample.dropped_at else ():
+            sample = await self._taught(step, sample, ask)
+            if sample.dropped_at:
+                break
+        return sample
+
+    async def _taught(self, step: Step, sample: Sample, ask: Ask) -> Sample:
+        call = step.call(sample)
+        if call is None:
+            return sample
+        why = ""
+        for attempt in range(self._max_replies):
+            reply = await ask(Call(**{**vars(call), "attempt": attempt}))
+            if reply.refused:
+                return sample.drop(step.name, "the teacher gave no reply", reply.refused)
+            try:
+                if reply.finish_reason == "length":
+                    raise Unusable(f"cut at steps.{step.name}.max_tokens")
+                return step.take(sample, reply)
+            except Unusable as error:
+                why = str(error)
+        return sample.drop(step.name, f"no usable reply in {self._max_replies}", why)
+
+
+class _Step:
+    name = ""
+
+    def __init__(self, section: StepSection) -> None:
+        self.section = section
+        self.template: Template = load_template(self.name, section.template)
+
+
+class Caption(_Step):
+    """Step 2: the picture in words. A source's own caption stands in for a call."""
+
+    name = "caption"
+
+    def call(self, sample: Sample) -> Call | None:
+        if sample.caption:
+            return None
+        prompt = self.template.filled(question=sample.question, side_information=_side(sample))
+        return Call(step=self.name, prompt=prompt, image=sample.image, image_sha256=sample.image_sha256)
+
+    def take(self, sample: Sample, reply: Reply) -> Sample:
+        if not reply.text.strip():
+            raise Unusable("an empty caption")
+        return sample.with_(caption=reply.text.strip())
+
+
+class Distill(_Step):
+    """Step 3: thinking and an answer, from the words alone."""
+
+    name = "distill"
+
+    def call(self, sample: Sample) -> Call:
+        question = sample.question.replace("<image>", "").strip()
+        side = _side(sample)
+        return Call(
+            step=self.name,
+            prompt=self.template.filled(caption=sample.caption, question=question, side_information=side),
+        )
+
+    def take(self, sample: Sample, reply: Reply) -> Sample:
+        reasoning = read_reasoning(reply.text, reply.thought)
+        if isinstance(reasoning, str):
+            raise Unusable(reasoning)
+        return sample.with_(distilled=reasoning.text)
+
+
+class Rewrite(_Step):
+    """Step 4: the picture takes the caption's place in the text. Whoever changed more than that is dropped."""
+
+    name = "rewrite"
+
+    def call(self, sample: Sample) -> Call:
+        return Call(step=self.name, prompt=self.template.filled(input=sample.distilled))
+
+    def take(self, sample: Sample, reply: Reply) -> Sample:
+        gap = abs(num_words(reply.text) - num_words(sample.distilled))
+        limit = self.section.max_length_gap_words
+        if limit is not None and gap > limit:
+            return sample.drop(self.name, f"over {limit} words longer or shorter", f"{gap} words")
+        reasoning = read_reasoning(reply.text)
+        if isinstance(reasoning, str):
+            raise Unusable(reasoning)
+        return sample.with_(rewritten=reasoning.text, solution=solution_of(reasoning, sample.verifier_type))
+
+
+class Verify(_Step):
+    """Step 5: does the answer agree with the gold? Only a Yes stays."""
+
+    name = "verify"
+
+    def call(self, sample: Sample) -> Call:
+        reasoning = read_reasoning(sample.rewritten)
+        assert not isinstance(reasoning, str)  # the step before has read it
+        gold = sample.gold if isinstance(sample.gold, str) else json.dumps(sample.gold, ensure_ascii=False)
+        answer = final_answer(reasoning.answer, sample.verifier_type)
+        question = sample.question.replace("<image>", "").strip()
+        return Call(step=self.name, prompt=self.template.filled(gold=gold, answer=answer, question=question))
+
+    def take(self, sample: Sample, reply: Reply) -> Sample:
+        word = reply.text.strip().strip(".!\"'*").lower()
+        if word not in ("yes", "no"):
+            raise Unusable(f"neither Yes nor No: {reply.text.strip()[:60]!r}")
+        if word == "no":
+            return sample.with_(verdict="No").drop(self.name, "the answer differs from the gold")
+        return sample.with_(verdict="Yes")
+
+
+def _side(sample: Sample) -> str:
+    """What the source tells beside the picture, under a heading of its own; nothing if it tells nothing."""
+    return f"Known about the picture:\n```\n{sample.side_information}\n```" if sample.side_information else ""
