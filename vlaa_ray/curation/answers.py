@@ -1,7 +1,7 @@
-"""What a reasoning teacher's text holds: its thinking, its final answer, and golds made clean.
+r"""What a reasoning teacher's text holds: its thinking, its final answer, and golds made clean.
 
-read_reasoning("<think>Two and two.</think>So it is \\boxed{4}.") == Reasoning("Two and two.", "So it is \\boxed{4}.")
-final_answer("So it is \\boxed{4}.", "digit") == "4"
+read_reasoning("<think>Two and two.</think>So it is \boxed{4}.") == Reasoning("Two and two.", "So it is \boxed{4}.")
+final_answer("So it is \boxed{4}.", "digit") == "4"
 """
 
 from __future__ import annotations
