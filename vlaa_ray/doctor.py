@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from vlaa_ray.config import AnyConfig, RunConfig
+from vlaa_ray.config import RunConfig, TrainingConfig
 from vlaa_ray.errors import ModelError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Finding:
     fix: str = ""
 
 
-def diagnose(config: AnyConfig | None = None) -> list[Finding]:
+def diagnose(config: TrainingConfig | None = None) -> list[Finding]:
     """All findings, broken ones too; never raises for what it finds."""
     findings = [
         *check_versions(),
@@ -142,7 +142,7 @@ def check_headers() -> Finding:
     return Finding("Python headers", header.is_file(), str(header) if header.is_file() else "missing", str(header), fix)
 
 
-def check_shared_memory(config: AnyConfig | None = None, folder: str = "/dev/shm") -> Finding:
+def check_shared_memory(config: TrainingConfig | None = None, folder: str = "/dev/shm") -> Finding:
     """Ray's object store and the weights on their way to the engine live in /dev/shm; containers often have 64 MB."""
     wanted = 1 * GIB
     if config is not None and config.ray.address == "local":
@@ -157,7 +157,7 @@ def check_shared_memory(config: AnyConfig | None = None, folder: str = "/dev/shm
     return Finding(folder, usage.free >= wanted, found, f"{_gib(wanted)} free", fix)
 
 
-def check_disks(config: AnyConfig | None = None) -> list[Finding]:
+def check_disks(config: TrainingConfig | None = None) -> list[Finding]:
     """Room for Ray's session (it stops above 95% full), and for checkpoints in the working folder."""
     temporary = shutil.disk_usage(tempfile.gettempdir())
     share = 1 - temporary.free / temporary.total
@@ -193,7 +193,7 @@ def check_limits() -> list[Finding]:
     ]
 
 
-def check_cpus(config: AnyConfig | None = None) -> Finding:
+def check_cpus(config: TrainingConfig | None = None) -> Finding:
     """CPUs that this process may use; with fewer than planned the roles of a local run take turns on them."""
     count = len(os.sched_getaffinity(0))
     wanted = 2.0
@@ -204,7 +204,7 @@ def check_cpus(config: AnyConfig | None = None) -> Finding:
     return Finding("CPUs", True if count >= wanted else None, str(count), f"{wanted:g}", "none needed; it runs slower")
 
 
-def check_gpus(config: AnyConfig | None = None) -> Finding:
+def check_gpus(config: TrainingConfig | None = None) -> Finding:
     """GPUs of this machine, as the driver reports them, against what a local run asks for."""
     from vlaa_ray.placement import plan
 
@@ -237,7 +237,7 @@ def check_ray_auth() -> Finding:
     return Finding("Ray authentication", True, found, "token")
 
 
-def check_memory(config: AnyConfig) -> Finding:
+def check_memory(config: TrainingConfig) -> Finding:
     """RAM of all processes of the run and the object store, by the estimates of `placement`."""
     from vlaa_ray.dry_run import by_role
     from vlaa_ray.placement import memory_estimate, model_dimensions, plan
@@ -330,7 +330,7 @@ def _nvidia_gpus() -> list[str]:
     return done.stdout.split("\n")[:-1] if done.returncode == 0 else []
 
 
-def _checkpoint_bytes(config: AnyConfig | None) -> int:
+def _checkpoint_bytes(config: TrainingConfig | None) -> int:
     """Disk for the checkpoints that are kept and the one being written: weights twice, optimizer states once."""
     if config is None:
         return 5 * GIB

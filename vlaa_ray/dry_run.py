@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from vlaa_ray.config import RunConfig, Source
 from vlaa_ray.errors import ConfigError, ModelError, PlacementError, VlaaRayError
 from vlaa_ray.learner.schedule import learning_rate
+from vlaa_ray.locked_folder import read_run, run_path
 from vlaa_ray.placement import (
     GIB,
     MemoryRow,
@@ -27,7 +28,6 @@ from vlaa_ray.placement import (
     model_dimensions,
     plan,
 )
-from vlaa_ray.run_folder import read_run, run_path
 
 if TYPE_CHECKING:
     from rich.console import Console

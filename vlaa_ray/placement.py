@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vlaa_ray.config import AnyConfig, RewardModelConfig, RunConfig
+from vlaa_ray.config import RewardModelConfig, RunConfig, TrainingConfig
 from vlaa_ray.errors import ModelError
 from vlaa_ray.models.paths import local_path
 
@@ -99,7 +99,7 @@ class ParameterCount:
         return self.vision + self.merger + self.text
 
 
-def plan(config: AnyConfig) -> Placement:
+def plan(config: TrainingConfig) -> Placement:
     """The bundles of every role of the run."""
     learner = config.learner
     bundles = {"learner": [_bundle(learner.cpus_per_rank, learner.gpus_per_rank)] * learner.num_ranks}
@@ -146,7 +146,7 @@ def count_parameters(model_config: dict[str, Any]) -> ParameterCount:
     )
 
 
-def memory_estimate(config: AnyConfig, model_config: dict[str, Any]) -> list[MemoryRow]:
+def memory_estimate(config: TrainingConfig, model_config: dict[str, Any]) -> list[MemoryRow]:
     """Bytes of every item in one process of each role; sum the rows of a role for its peak.
 
     GPU engines take `rollout.gpu_memory_share` of their GPU whatever the model: `kv_bytes_per_token` tells what
@@ -175,7 +175,7 @@ def kv_bytes_per_token(model_config: dict[str, Any], dtype: str) -> int:
     return int(2 * text["num_hidden_layers"] * text["num_key_value_heads"] * head * _BYTES[dtype])
 
 
-def _learner_rows(config: AnyConfig, model_config: dict[str, Any]) -> list[MemoryRow]:
+def _learner_rows(config: TrainingConfig, model_config: dict[str, Any]) -> list[MemoryRow]:
     """ZeRO 1 shares out the optimizer states over the ranks, 2 the gradients too, 3 also the weights."""
     learner, size = config.learner, _BYTES[config.model.dtype]
     count, stage = count_parameters(model_config), learner.zero_stage
@@ -202,7 +202,7 @@ def _learner_rows(config: AnyConfig, model_config: dict[str, Any]) -> list[Memor
     return rows
 
 
-def _activation_bytes(config: AnyConfig, model_config: dict[str, Any]) -> int:
+def _activation_bytes(config: TrainingConfig, model_config: dict[str, Any]) -> int:
     """What backward needs of the largest micro-batch: tokens, image patches, the mask and one chunk of logits."""
     text, vision = _text(model_config), model_config["vision_config"]
     size, tokens = _BYTES[config.model.dtype], config.learner.micro_batch_tokens

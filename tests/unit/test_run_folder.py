@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from vlaa_ray import run_folder
+from vlaa_ray import locked_folder
 from vlaa_ray.checkpoints import CheckpointStore
 from vlaa_ray.config import RunConfig, SftConfig, load_config
 from vlaa_ray.errors import CheckpointError, ConfigError, LearnerError, RunInterrupted
-from vlaa_ray.run_folder import RunFolder, config_changes, read_run
+from vlaa_ray.locked_folder import read_run
+from vlaa_ray.run_folder import RunFolder, config_changes
 
 HOLDS_THE_FOLDER = """
 import sys, time
@@ -235,7 +236,7 @@ def test_a_full_disk_does_not_end_the_run(tmp_path: Path, monkeypatch, caplog) -
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_folder, "write_durable", full)
+        patch.setattr(locked_folder, "write_durable", full)
         folder.update(3)
         assert "No space left" in caplog.text
     folder.update(4)

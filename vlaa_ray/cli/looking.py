@@ -89,9 +89,15 @@ def doctor(
     """Say what would break a run here; then exit 2."""
     from rich.console import Console
 
+    from vlaa_ray.config import CurationConfig
     from vlaa_ray.doctor import diagnose, is_broken, table
 
-    findings = diagnose(_load(config, []) if config else None)
+    loaded = _load(config, []) if config else None
+    if isinstance(loaded, CurationConfig):
+        raise ConfigError(
+            "a curation needs nothing that doctor looks at", file=str(config), fix="data curate --dry-run"
+        )
+    findings = diagnose(loaded)
     Console().print(table(findings))
     if is_broken(findings):
         raise typer.Exit(2)

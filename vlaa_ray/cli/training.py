@@ -69,6 +69,6 @@ def _plan(config: RunConfig) -> None:
 
 
 def _show_results(config: RunConfig) -> None:
-    from vlaa_ray.run_folder import run_path
+    from vlaa_ray.locked_folder import run_path
 
     print_report(run_path(config))

@@ -23,13 +23,13 @@ from vlaa_ray.config.files import config_kind, dump_config, load_config
 from vlaa_ray.config.grpo import GRPO_PRESETS, GrpoSection, KlSection
 from vlaa_ray.config.rewards import OpenEndedSection, RewardsSection, ServiceSection, VerifierSection
 from vlaa_ray.config.runs import (
-    AnyConfig,
     RewardModelConfig,
     RewardModelSection,
     RunConfig,
     SftConfig,
     SftSection,
     SupervisedConfig,
+    TrainingConfig,
 )
 from vlaa_ray.config.sections import (
     PAPER_SYSTEM_PROMPT,
@@ -50,6 +50,8 @@ from vlaa_ray.config.sections import (
     TrackingSection,
     WeightSyncSection,
 )
+
+AnyConfig = TrainingConfig | CurationConfig
 
 __all__ = [
     "GRPO_PRESETS",
@@ -92,6 +94,7 @@ __all__ = [
     "SupervisedConfig",
     "TeacherSection",
     "TrackingSection",
+    "TrainingConfig",
     "VerifierSection",
     "WeightSyncSection",
     "config_kind",

@@ -159,4 +159,4 @@ class RewardModelConfig(SupervisedConfig):
         return self
 
 
-AnyConfig = RunConfig | SupervisedConfig
+TrainingConfig = RunConfig | SupervisedConfig
