@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import signal
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 from vlaa_ray.config import RewardModelConfig, SftConfig, SupervisedConfig
-from vlaa_ray.errors import LearnerError, RunInterrupted, VlaaRayError
+from vlaa_ray.errors import LearnerError, VlaaRayError
 from vlaa_ray.run_folder import RunFolder, run_in_folder
 
 _POLL_S = 1.0
@@ -32,6 +30,7 @@ def _run(config: SupervisedConfig, folder: RunFolder) -> None:
 
     from actors.environment import role_environment
     from actors.placement import start_ray
+    from actors.signals import signals_as_errors
     from vlaa_ray.metrics import truncate_after
     from vlaa_ray.placement import plan
 
@@ -63,7 +62,7 @@ def _run(config: SupervisedConfig, folder: RunFolder) -> None:
     with _watch(config, folder):
         try:
             start_ray(config, plan(config))
-            with _signals_as_errors():
+            with signals_as_errors("the same command continues from the last checkpoint"):
                 _fit(trainer)
         finally:
             ray.shutdown()
@@ -102,23 +101,6 @@ def _cause(error: Any) -> VlaaRayError:
     first = next((repr(failure).splitlines()[0] for _, failure in sorted(failures.items())), str(error).splitlines()[0])
     fix = "look at logs/ in the run folder; the same command continues from the last checkpoint"
     return LearnerError(f"training failed: {first}", ranks=sorted(failures), fix=fix)
-
-
-@contextlib.contextmanager
-def _signals_as_errors() -> Iterator[None]:
-    """SIGINT and SIGTERM raise RunInterrupted; what was trained since the last checkpoint is trained again."""
-
-    def stop(number: int, frame: Any) -> None:
-        name = signal.Signals(number).name
-        fix = "the same command continues from the last checkpoint"
-        raise RunInterrupted(f"stopped by {name}", fix=fix, signal=number)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _train_on_rank(task: dict[str, Any]) -> None:

@@ -79,7 +79,7 @@ class LockedFolder:
         interrupted = isinstance(error, RunInterrupted | KeyboardInterrupt)
         self._end("interrupted" if interrupted else "failed", _describe(error))
 
-    def _refuse_other_kind(self, config: AnyConfig) -> None:
+    def refuse_other_kind(self, config: AnyConfig) -> None:
         stored = load_yaml(self.path / CONFIG)
         if stored and (kind := config_kind(stored)) is not type(config):
             message = f"the folder holds a run of vlaa-ray {kind.command}"

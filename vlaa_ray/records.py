@@ -68,6 +68,8 @@ class Prompt:
     verifier_params: dict[str, Any] = field(default_factory=dict)
     solution: str | None = None
     """A worked answer (`<think>…</think><answer>…</answer>`), where the data has one: what SFT trains on."""
+    meta: dict[str, Any] = field(default_factory=dict)
+    """Other fields of the record, those that its reader was asked to keep."""
 
 
 @dataclass(frozen=True)

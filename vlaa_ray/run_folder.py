@@ -8,9 +8,7 @@
 
     runs/NAME/  config.yaml  run.json  metrics.jsonl  rollouts/  checkpoints/  logs/  report.html
 
-`run.json` holds state (running, finished, failed, interrupted), command, pid, host, started, ended, step,
-resumed_from_step, versions, and the one typed error that ended the run. "running" without a live process that
-holds the lock means that the run was killed.
+`run.json` holds step and resumed_from_step beside what every `LockedFolder` says.
 """
 
 from __future__ import annotations
@@ -89,7 +87,7 @@ class RunFolder(LockedFolder):
 
     def _start(self, config: TrainingConfig, resume: Resume, command: str | None) -> None:
         before = read_run(self.path)
-        self._refuse_other_kind(config)
+        self.refuse_other_kind(config)
         self.finished = resume == "auto" and _nothing_left(before, config.run.num_steps)
         if self.finished:
             self._warn_of_changes(config, self.path / CONFIG)

@@ -60,6 +60,7 @@ class Service:
         self._slots = Slots(section.concurrency)
         self._requests, self._tokens = Pace(section.requests_per_minute), Pace(tokens_per_minute)
         self._circuit = _Circuit(what, section, error)
+        self._stopped = threading.Event()
         self._client = httpx.Client(
             base_url=section.url,
             timeout=section.timeout_s,
@@ -75,25 +76,33 @@ class Service:
         Unanswered if this request can't be served, Refused if it never will be; the service's own error if it is down
         for good. `tokens` is what the request may take of `tokens_per_minute`.
         """
-        attempt, started = 0, time.monotonic()
+        attempt, failed, started = 0, "", time.monotonic()
         while True:
             self._requests.wait()
             self._tokens.wait(tokens)
             with self._slots.one():
                 self._circuit.wait()
+                if self._stopped.is_set():
+                    raise Unanswered("stopped before it was asked")
                 try:
                     reply = self._ask(path, body, read)
                     self._circuit.succeeded()
                     self._slots.succeeded()
                     return reply
                 except _TryAgain as failure:
-                    self._circuit.failed(failure.said)
+                    failed = failure.said
+                    self._circuit.failed(failed)
                     attempt += 1
                     # while nobody is answered, the service is what fails, not this request
                     if attempt >= self._section.max_attempts and self._circuit.succeeded_since(started):
-                        raise Unanswered(f"no answer after {attempt} attempts: {failure.said}") from None
+                        raise Unanswered(f"no answer after {attempt} attempts: {failed}") from None
                     pause_s = max(failure.after_s, random.uniform(0, min(_MAX_WAIT_S, _FIRST_WAIT_S * 2**attempt)))
-            time.sleep(min(pause_s, self._circuit.patience_s()))
+            if self._stopped.wait(min(pause_s, self._circuit.patience_s())):
+                raise Unanswered(f"stopped after {attempt} attempts: {failed}")
+
+    def stop(self) -> None:
+        """Requests on their way still get their replies; those without one aren't tried again."""
+        self._stopped.set()
 
     def _ask(self, path: str, body: dict[str, Any], read: Callable[[Any], Any]) -> Any:
         try:

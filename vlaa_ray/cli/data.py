@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from vlaa_ray.cli.common import ConfigFile, Overrides, require_own_actors
+
 app = typer.Typer(help="Look at data before it is trained on.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -34,3 +36,22 @@ def check(
     Console().print(report_table(found))
     if found.defects:
         raise typer.Exit(1)
+
+
+@app.command("curate")
+def curate(config: ConfigFile, overrides: Overrides = None) -> None:
+    """Turn questions about pictures into an SFT set and a harder RL set, by the six steps of VLAA-Thinking."""
+    from rich.console import Console
+
+    from vlaa_ray.config import CurationConfig, load_config
+
+    loaded = load_config(config, overrides or [], CurationConfig)
+    require_own_actors()
+    from actors.curation import run_curation
+    from vlaa_ray.curation.counts import sources_table
+    from vlaa_ray.curation.progress import flow_table
+
+    outputs = run_curation(loaded)
+    console = Console()
+    console.print(flow_table(outputs.counts, outputs.calls))
+    console.print(sources_table(outputs.counts))

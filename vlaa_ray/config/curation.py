@@ -93,14 +93,22 @@ class StepsSection(Section):
     """Times that a teacher is asked for a usable reply before the sample is dropped."""
 
 
+Caps = int | dict[str, int] | None
+
+
 class SplitSection(Section):
     cues: tuple[str, ...] = PAPER_CUES
     """Reasoning that holds one of them is for RL, the rest for SFT."""
     match: Literal["substring", "word"] = "substring"
     """The paper's plain substrings ("against" holds "again"), or whole words."""
-    max_sft_per_source: int | dict[str, int] | None = None
+    max_sft_per_source: Caps = None
     """At most so many samples of each source, a seeded choice; or by source, where the others have no limit."""
-    max_rl_per_source: int | dict[str, int] | None = None
+    max_rl_per_source: Caps = None
+
+    def limit(self, to: Literal["sft", "rl"], source: str) -> int | None:
+        """How many samples of a source the set takes; None for all."""
+        caps = self.max_sft_per_source if to == "sft" else self.max_rl_per_source
+        return caps.get(source) if isinstance(caps, dict) else caps
 
 
 class PerplexitySection(Section):
@@ -134,6 +142,8 @@ class CurationConfig(Section):
     command: ClassVar[str] = "data curate"
     run: NamedSection
     sources: tuple[CurationSourceSection, ...] = Field(min_length=1)
+    unique_images: bool = True
+    """A picture is used once, with the first question about it (the paper's sampling)."""
     teachers: dict[str, TeacherSection]
     steps: StepsSection
     split: SplitSection = SplitSection()

@@ -14,7 +14,7 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,13 @@ from vlaa_ray.service import Refused, Service, Unanswered
 _CHARS_PER_TOKEN = 3.5  # of English; only for estimates
 _PIXELS_PER_TOKEN = 28 * 28
 _MILLION = 1e6
+_LOOK_AGAIN_S = 1.0
+_MEASURES: dict[str, Callable[[Spent], float]] = {
+    "cost": lambda one: one.cost,
+    "tokens": lambda one: one.input_tokens + one.output_tokens,
+    "calls": lambda one: one.calls,
+}
+"""What each limit of the budget is a limit of."""
 
 
 class Caller:
@@ -49,6 +56,7 @@ class Caller:
             for name, section in config.teachers.items()
         }
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._on_their_way: dict[str, Future[Reply]] = {}
         self._reserved = Spent()
         self._stopped: TeacherError | None = None
@@ -81,8 +89,17 @@ class Caller:
 
     def stop(self, why: TeacherError) -> None:
         """From now on every call that isn't on its way ends with this error."""
-        with self._lock:
+        with self._changed:
             self._stopped = self._stopped or why
+            self._changed.notify_all()
+        for service in self._services.values():
+            service.stop()
+
+    def drain(self, deadline_s: float) -> None:
+        """Returns when no call is on its way any more, or after the deadline."""
+        end = time.monotonic() + deadline_s
+        with self._changed:
+            self._changed.wait_for(lambda: not self._reserved.calls, end - time.monotonic())
 
     def key(self, call: Call) -> str:
         """The hash of everything that shapes the reply."""
@@ -97,7 +114,7 @@ class Caller:
         estimate = estimated_usage(call, self._step(call), self._teacher(call))
         self._reserve(estimate)
         try:
-            reply, usage = self._make(call)
+            reply, usage = self._make(call, estimate)
             self._store.put(key, call.step, reply, usage)
             with self._lock:
                 self.spent.setdefault(call.step, Spent()).add(usage)
@@ -107,13 +124,18 @@ class Caller:
         finally:
             self._release(estimate)
 
-    def _make(self, call: Call) -> tuple[Reply, Usage]:
+    def _make(self, call: Call, estimate: Usage) -> tuple[Reply, Usage]:
         section, teacher = self._step(call), self._teacher(call)
         service = self._services[section.teacher]
         body = {"model": teacher.model, "messages": [self._message(call)], **section.sampling()}
         started = time.monotonic()
         try:
-            reply, usage = service.post("chat/completions", body, read=lambda answer: _read(answer, call, teacher))
+            reply, usage = service.post(
+                "chat/completions",
+                body,
+                read=lambda answer: _read(answer, call, teacher),
+                tokens=estimate.input_tokens + estimate.output_tokens,
+            )
         except Refused as error:  # this request will never be served, so its refusal is as good as a reply
             return Reply(refused=str(error)), Usage(seconds=time.monotonic() - started)
         return reply, Usage(usage.input_tokens, usage.output_tokens, usage.cost, time.monotonic() - started)
@@ -134,6 +156,11 @@ class Caller:
         section: StepSection = getattr(self._config.steps, call.step)
         return section
 
+    def in_flight(self) -> int:
+        """Calls that are on their way."""
+        with self._lock:
+            return self._reserved.calls
+
     def _teacher(self, call: Call) -> TeacherSection:
         return self._config.teachers[self._step(call).teacher]
 
@@ -142,36 +169,37 @@ class Caller:
             self.recalled[step] += 1
 
     def _reserve(self, estimate: Usage) -> None:
-        """Room in the budget for a call at its dearest; TeacherError where there is none."""
-        budget = self._config.budget
-        with self._lock:
-            if self._stopped:
-                raise self._stopped
-            self._reserved.add(estimate)
-            total = [*self.spent.values(), self._reserved]
-            reached = {
-                "cost": sum(one.cost for one in total),
-                "tokens": sum(one.input_tokens + one.output_tokens for one in total),
-                "calls": sum(one.calls for one in total),
-            }
-            for name, amount in reached.items():
-                limit = getattr(budget, name)
-                if limit is not None and amount > limit:
-                    fix = f"raise budget.{name}; the same command goes on where it was"
-                    facts = {"limit": limit, "spent": {step: one.calls for step, one in self.spent.items()}}
-                    self._stopped = TeacherError(f"the budget of {name} is used up", fix=fix, **facts)
-                    self._give_back(estimate)
+        """Room in the budget for a call at its dearest, as soon as there is; TeacherError where there is none left."""
+        with self._changed:
+            while True:
+                if self._stopped:
                     raise self._stopped
+                short = self._short_of(estimate)
+                if short is None:
+                    break
+                if not self._reserved.calls:
+                    fix = f"raise budget.{short}; the same command goes on where it was"
+                    spent = {step: one.calls for step, one in self.spent.items()}
+                    self._stopped = TeacherError(f"the budget of {short} is used up", fix=fix, calls=spent)
+                    raise self._stopped
+                self._changed.wait(_LOOK_AGAIN_S)  # others on their way may take less than they might have
+            self._reserved.add(estimate)
+
+    def _short_of(self, estimate: Usage) -> str | None:
+        """What of the budget would not be enough."""
+        for name, measure in _MEASURES.items():
+            limit = getattr(self._config.budget, name)
+            spent = sum(measure(one) for one in (*self.spent.values(), self._reserved))
+            one_call = Spent()
+            one_call.add(estimate)
+            if limit is not None and spent + measure(one_call) > limit:
+                return name
+        return None
 
     def _release(self, estimate: Usage) -> None:
-        with self._lock:
-            self._give_back(estimate)
-
-    def _give_back(self, estimate: Usage) -> None:
-        self._reserved.calls -= 1
-        self._reserved.input_tokens -= estimate.input_tokens
-        self._reserved.output_tokens -= estimate.output_tokens
-        self._reserved.cost -= estimate.cost
+        with self._changed:
+            self._reserved.add(estimate, -1)
+            self._changed.notify_all()
 
 
 def estimated_usage(call: Call, step: StepSection, teacher: TeacherSection) -> Usage:

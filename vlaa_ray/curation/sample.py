@@ -15,13 +15,15 @@ STEPS = ("caption", "distill", "rewrite", "verify")
 class Sample:
     """A picture, a question and its gold; texts are empty until their step has made them.
 
-    `image` is relative to the run's `images/`. A sample that left the pipeline says at which `dropped_at` step, why in
-    a few words that many share (`reason`), and what was special about it (`detail`).
+    `use` is the source's: "distill", "as_is" or "rl_only". `image` is relative to the run's `images/`. A sample that
+    left the pipeline says at which `dropped_at` step, why in a few words that many share (`reason`), and what was
+    special about it (`detail`).
     """
 
     index: int
     sample_id: str
     source: str
+    use: str
     image: str
     image_sha256: str
     image_px: tuple[int, int]

@@ -30,9 +30,9 @@ def has_cue(text: str, cues: Sequence[str], match: CueMatch) -> bool:
     return any(re.search(rf"(?<!\w){re.escape(cue.lower())}(?!\w)", lowered) for cue in cues)
 
 
-def destination(sample: Sample, split: SplitSection, rl_only: frozenset[str]) -> Literal["sft", "rl"]:
+def destination(sample: Sample, split: SplitSection) -> Literal["sft", "rl"]:
     """Where a verified sample belongs, before any cap."""
-    if sample.source in rl_only or has_cue(sample.solution, split.cues, split.match):
+    if sample.use == "rl_only" or has_cue(sample.solution, split.cues, split.match):
         return "rl"
     return "sft"
 

@@ -71,8 +71,8 @@ class Steps:
         self._max_replies = config.steps.max_replies
 
     async def run(self, sample: Sample, ask: Ask) -> Sample:
-        """The sample after the last step, or as it was dropped. One that comes with a solution needs none of them."""
-        for step in self._steps if not sample.solution and not sample.dropped_at else ():
+        """The sample after the last step, or as it was dropped. One that isn't to be distilled needs none of them."""
+        for step in self._steps if sample.use == "distill" and not sample.dropped_at else ():
             sample = await self._taught(step, sample, ask)
             if sample.dropped_at:
                 break

@@ -50,12 +50,13 @@ class Spent:
     cost: float = 0.0
     seconds: float = 0.0
 
-    def add(self, usage: Usage) -> None:
-        self.calls += 1
-        self.input_tokens += usage.input_tokens
-        self.output_tokens += usage.output_tokens
-        self.cost += usage.cost
-        self.seconds += usage.seconds
+    def add(self, usage: Usage, times: int = 1) -> None:
+        """Count a call; -1 times takes it back."""
+        self.calls += times
+        self.input_tokens += times * usage.input_tokens
+        self.output_tokens += times * usage.output_tokens
+        self.cost += times * usage.cost
+        self.seconds += times * usage.seconds
 
 
 class CallStore:

@@ -41,6 +41,7 @@ def iterate_prompts(
     image_root: str | Path | None,
     verifier_types: Collection[str] = VERIFIER_TYPES,
     verifier_type: str | None = None,
+    keep: Collection[str] = (),
 ) -> Iterator[tuple[int, Prompt | DataError]]:
     """(row, its prompt or what is wrong with it), as in `read_prompts`; DataError where the file can't be read on."""
     file = Path(file)

@@ -1,0 +1,148 @@
+"""The data pipeline on Ray Data: blocks of samples stream through the steps, many at once, in their order.
+
+The steps themselves are in `vlaa_ray.curation`; replies of teachers come from one process that records them
+(`vlaa_ray.curation.process`). Only block offsets and finished samples travel; pictures are read where they are sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from vlaa_ray.config import SCRIPTED, CurationConfig
+from vlaa_ray.curation.metadata import BLOCK, Collected, collect, read_block
+from vlaa_ray.curation.outputs import Outputs
+from vlaa_ray.curation.process import CallerClient, CallerProcess
+from vlaa_ray.curation.progress import CurationProgress
+from vlaa_ray.curation.sample import Sample
+from vlaa_ray.curation.steps import Steps
+from vlaa_ray.errors import LearnerError, VlaaRayError
+from vlaa_ray.locked_folder import LockedFolder, run_path
+
+_SHOW_EVERY_S = 1.0
+_MOST_BLOCKS = 32
+_ROOM = 2  # blocks for every block's worth of calls that may be on their way: some samples wait to try again
+
+
+def run_curation(config: CurationConfig) -> Outputs:
+    """Make the sets in the run's folder; what was made before is used again. Ends with one typed cause if it fails."""
+    from actors.signals import signals_as_errors
+
+    folder = LockedFolder(run_path(config))
+    try:
+        Steps(config)  # templates are looked at before anything starts
+        folder.refuse_other_kind(config)
+        folder.begin(config)
+        with signals_as_errors("the same command goes on where it was"):
+            outputs = _run(config, folder.path)
+    except BaseException as error:
+        folder.fail(error)
+        raise
+    folder.finish()
+    return outputs
+
+
+def _run(config: CurationConfig, folder: Path) -> Outputs:
+    collected = collect(config, folder)
+    outputs = Outputs(config, folder)
+    with contextlib.ExitStack() as stack:
+        urls = {name: stack.enter_context(_served(config, name)) for name in config.teachers}
+        caller = CallerProcess(config, folder, urls)
+        stack.callback(caller.close)
+        progress = stack.enter_context(CurationProgress(collected.num_samples))
+        shown_at = 0.0
+        for sample in _curated(config, collected, caller.address):
+            outputs.take(sample)
+            if time.monotonic() - shown_at > _SHOW_EVERY_S:
+                progress.show(outputs.counts, caller.state())
+                shown_at = time.monotonic()
+        outputs.calls = caller.state()
+        progress.show(outputs.counts, outputs.calls)
+    outputs.write()
+    return outputs
+
+
+def _curated(config: CurationConfig, collected: Collected, address: str) -> Iterator[Sample]:
+    """The samples after the last step, in their order, as they are done."""
+    import ray
+    from ray.data import ActorPoolStrategy, DataContext
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    from actors.placement import start_ray
+    from vlaa_ray.placement import Placement
+
+    in_flight = sum(teacher.concurrency for teacher in config.teachers.values())
+    num_blocks = min(_MOST_BLOCKS, 1 + _ROOM * in_flight // BLOCK)
+    try:
+        start_ray(config, Placement({"curation": [{"CPU": 1.0}]}))
+        context = DataContext.get_current()
+        context.execution_options.preserve_order = True
+        context.enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
+        offsets = [{"offset": offset} for offset in collected.offsets]
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        done = ray.data.from_items(offsets, override_num_blocks=len(offsets)).map_batches(
+            CuratedBlocks,
+            fn_constructor_args=(config, str(collected.file), address),
+            batch_size=1,
+            compute=ActorPoolStrategy(
+                size=1, max_tasks_in_flight_per_actor=num_blocks, max_concurrent_calls_per_actor=num_blocks
+            ),
+            num_cpus=1,
+            scheduling_strategy=here,  # where the caller's socket is
+        )
+        for batch in done.iter_batches(batch_size=None, prefetch_batches=1, batch_format="numpy"):
+            for line in batch["sample"]:
+                yield Sample.from_json(line)
+    except ray.exceptions.RayError as error:
+        raise _cause(error) from error
+    finally:
+        ray.shutdown()
+
+
+class CuratedBlocks:
+    """A worker of the pool: blocks of samples through all steps, the samples of a block side by side."""
+
+    def __init__(self, config: CurationConfig, file: str, address: str) -> None:
+        self._file = Path(file)
+        self._steps = Steps(config)
+        self._client = CallerClient(address)
+
+    async def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        samples = [sample for offset in batch["offset"] for sample in read_block(self._file, int(offset))]
+        done = await asyncio.gather(*(self._steps.run(sample, self._client.ask) for sample in samples))
+        return {"sample": [sample.to_json() for sample in done]}
+
+
+@contextlib.contextmanager
+def _served(config: CurationConfig, name: str) -> Iterator[str]:
+    """The address of a teacher, which is started here if it has none."""
+    teacher = config.teachers[name]
+    if teacher.url == SCRIPTED:
+        from vlaa_ray.curation.scripted import ScriptedTeacher
+
+        scripted = ScriptedTeacher()
+        try:
+            yield scripted.url
+        finally:
+            scripted.close()
+    elif teacher.url:
+        yield teacher.url
+    else:
+        raise NotImplementedError
+
+
+def _cause(error: BaseException) -> VlaaRayError:
+    """The typed error that a worker raised, under all that Ray has put round it."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, VlaaRayError):
+            return seen
+        seen = getattr(seen, "cause", None) or seen.__cause__
+    first = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+    return LearnerError(f"the pipeline failed: {first}")

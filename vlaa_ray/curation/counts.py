@@ -1,0 +1,102 @@
+"""How many samples went into each step, came out of it, and were dropped why; and what became of each source.
+
+Table 1 of the paper (arXiv 2504.11468) has the same columns: original, pipeline, SFT, RL.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from vlaa_ray.curation.sample import STEPS, Sample
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+METADATA, SPLIT = "metadata", "split"
+Set = Literal["sft", "rl"]
+
+
+@dataclass
+class Flow:
+    """Samples through one step."""
+
+    entered: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def left(self) -> int:
+        """Those that went on."""
+        return self.entered - self.dropped.total()
+
+
+@dataclass
+class Fates:
+    """What became of a source: `original` have a picture of their own, `pipeline` passed every step."""
+
+    original: int = 0
+    pipeline: int = 0
+    sft: int = 0
+    rl: int = 0
+
+
+@dataclass
+class Counts:
+    """Filled by `passed`, `chose` and `spared`."""
+
+    steps: dict[str, Flow] = field(default_factory=lambda: {name: Flow() for name in (METADATA, *STEPS, SPLIT)})
+    sources: dict[str, Fates] = field(default_factory=dict)
+    done: int = 0
+
+    def passed(self, sample: Sample) -> None:
+        """A sample that is through with steps 1 to 5, or was dropped at one of them."""
+        self.done += 1
+        for name in (METADATA, *(STEPS if sample.use == "distill" else ())):
+            self.steps[name].entered += 1
+            if sample.dropped_at == name:
+                self.steps[name].dropped[sample.reason] += 1
+                break
+        if sample.dropped_at != METADATA:
+            self._of(sample).original += 1
+        if not sample.dropped_at:
+            self.steps[SPLIT].entered += 1
+            self._of(sample).pipeline += 1
+
+    def chose(self, sample: Sample, to: Set) -> None:
+        """A sample that is in one of the sets."""
+        fates = self._of(sample)
+        if to == "sft":
+            fates.sft += 1
+        else:
+            fates.rl += 1
+
+    def spared(self, sample: Sample) -> None:
+        """A sample that its source has too many of."""
+        self.steps[SPLIT].dropped[sample.reason] += 1
+
+    def _of(self, sample: Sample) -> Fates:
+        return self.sources.setdefault(sample.source, Fates())
+
+
+def sources_table(counts: Counts) -> Table:
+    """The paper's Table 1 for this run."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title="Samples", title_justify="left", show_footer=True)
+    rows = sorted(counts.sources.items())
+    table.add_column("source", footer="total")
+    for name in ("original", "pipeline", "sft", "rl"):
+        total = sum(getattr(fates, name) for _, fates in rows)
+        title = name.upper() if name in ("sft", "rl") else name
+        table.add_column(title, justify="right", footer=f"{total:,}")
+    for source, fates in rows:
+        numbers = (fates.original, fates.pipeline, fates.sft, fates.rl)
+        table.add_row(escape(source), *(f"{number:,}" for number in numbers))
+    return table
+
+
+def reasons_of(flow: Flow, most: int = 3) -> str:
+    """Why samples were dropped, the commonest reasons first."""
+    return "; ".join(f"{count:,} × {reason}" for reason, count in flow.dropped.most_common(most))

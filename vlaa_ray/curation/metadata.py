@@ -1,0 +1,164 @@
+"""Step 1: records into samples, each picture once, its file beside the others in the run's `images/`.
+
+The samples lie in `samples.jsonl`; a block of them is read from its offset, so nothing of them stays in memory but
+hashes of the pictures.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from vlaa_ray.config import CurationConfig, CurationSourceSection
+from vlaa_ray.curation.answers import clean_gold
+from vlaa_ray.curation.sample import Sample
+from vlaa_ray.data.dataset import BUILTIN
+from vlaa_ray.data.embedded import EmbeddedData
+from vlaa_ray.data.images import mime_type
+from vlaa_ray.data.readers import iterate_prompts, told
+from vlaa_ray.errors import DataError
+from vlaa_ray.records import VERIFIER_TYPES, ImageRef, Prompt
+
+BLOCK = 32
+"""Samples that go through the steps side by side: one item of the data stream."""
+_UNSAFE = re.compile(r"[^\w.-]+")
+_SUFFIX = re.compile(r"\.[a-z0-9]{1,5}")
+
+
+@dataclass(frozen=True)
+class Collected:
+    """The samples' file, and the offset of each block in it."""
+
+    file: Path
+    offsets: tuple[int, ...]
+    num_samples: int
+
+
+def collect(config: CurationConfig, folder: Path) -> Collected:
+    """Write `samples.jsonl` and the pictures into the folder; DataError where a source can't be read on.
+
+    A record that can't be used, or shows a picture for the second time, is a sample that is dropped at `metadata`.
+    """
+    file, offsets, index = folder / "samples.jsonl", [], 0
+    images = _Images(folder / "images", config.unique_images)
+    with file.open("wb") as out:
+        for section in config.sources:
+            for found in islice(_records(section), section.max_samples):
+                if index % BLOCK == 0:
+                    offsets.append(out.tell())
+                out.write(_sample(found, index, section, images).to_json().encode() + b"\n")
+                index += 1
+    if not index:
+        raise DataError("the sources hold no record", fix="look at sources")
+    return Collected(file, tuple(offsets), index)
+
+
+def read_block(file: Path, offset: int) -> list[Sample]:
+    """The block of samples that begins at the offset."""
+    with file.open("rb") as opened:
+        opened.seek(offset)
+        return [Sample.from_json(line.decode()) for line in islice(opened, BLOCK)]
+
+
+def _records(section: CurationSourceSection) -> Iterator[tuple[str, Prompt | DataError]]:
+    """(name for those that can't be read, record)."""
+    if section.path.startswith(BUILTIN):
+        for prompt in EmbeddedData(section.path.removeprefix(BUILTIN)):  # type: ignore[arg-type]
+            yield prompt.prompt_id, prompt
+        return
+    keep = (*section.side_information, *filter(None, [section.caption_field]))
+    found = iterate_prompts(section.path, section.image_root, VERIFIER_TYPES, section.verifier_type, keep)
+    for row, read in found:
+        yield f"{Path(section.path).name}:{row}", read
+
+
+def _sample(
+    found: tuple[str, Prompt | DataError], index: int, section: CurationSourceSection, images: _Images
+) -> Sample:
+    name, prompt = found
+    if isinstance(prompt, DataError):
+        return _blank(name, index, section).drop("metadata", "the record can't be read", told(prompt))
+    source = section.name or prompt.source
+    gold = clean_gold(prompt.gold, prompt.verifier_type)
+    sample = _blank(prompt.prompt_id, index, section).with_(
+        source=source,
+        question=prompt.question,
+        gold=gold,
+        verifier_type=prompt.verifier_type,
+        verifier_params=prompt.verifier_params,
+        side_information=_told(prompt.meta, section.side_information),
+        caption=_told(prompt.meta, filter(None, [section.caption_field])),
+        solution=(prompt.solution or "") if section.use == "as_is" else "",
+    )
+    if len(prompt.images) != 1:
+        return sample.drop("metadata", "not one picture", f"{len(prompt.images)} pictures")
+    if section.use == "as_is" and not sample.solution:
+        return sample.drop("metadata", "no worked answer to take as it is")
+    (image,) = prompt.images
+    sample = sample.with_(image_px=(image.width_px, image.height_px), image_sha256=image.sha256)
+    try:
+        name = images.take(image, source)
+    except DataError as error:
+        return sample.drop("metadata", "the picture can't be read", told(error))
+    return sample.with_(image=name) if name else sample.drop("metadata", "its picture was taken before")
+
+
+def _blank(identity: str, index: int, section: CurationSourceSection) -> Sample:
+    return Sample(
+        index=index, sample_id=identity, source=section.name or "", use=section.use, image="", image_sha256="",
+        image_px=(0, 0), question="", gold=None, verifier_type="",
+    )  # fmt: skip
+
+
+def _told(meta: dict[str, Any], fields: Any) -> str:
+    values = [meta.get(name) for name in fields]
+    return "\n".join(str(value).strip() for value in values if value not in (None, ""))
+
+
+class _Images:
+    """The pictures that were taken, as files named by their content."""
+
+    def __init__(self, folder: Path, unique: bool) -> None:
+        self._folder = folder
+        self._unique = unique
+        self._taken: set[bytes] = set()
+
+    def take(self, image: ImageRef, source: str) -> str | None:
+        """The path below the folder; None if the picture was taken before. A file is linked where that can be done."""
+        digest = bytes.fromhex(image.sha256)[:16]
+        if self._unique and digest in self._taken:
+            return None
+        self._taken.add(digest)
+        name = f"{_UNSAFE.sub('_', source).strip('.') or 'unnamed'}/{image.sha256[:32]}{_suffix(image)}"
+        target = self._folder / name
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _place(image, target)
+        return name
+
+
+def _place(image: ImageRef, target: Path) -> None:
+    partial = target.with_name(f".{target.name}")
+    partial.unlink(missing_ok=True)
+    if image.data is not None:
+        partial.write_bytes(image.data)
+    else:
+        original = Path(str(image.path)).resolve()
+        try:
+            os.link(original, partial)
+        except OSError:  # on another disk
+            shutil.copyfile(original, partial)
+    partial.replace(target)
+
+
+def _suffix(image: ImageRef) -> str:
+    if image.data is not None:
+        return "." + mime_type(image.data).removeprefix("image/")
+    suffix = Path(str(image.path)).suffix.lower()
+    return suffix if _SUFFIX.fullmatch(suffix) else ""

@@ -1,0 +1,175 @@
+"""What a curation leaves in its folder: two sets, as VLAA-Thinking's JSON and as parquet, and why others are in none.
+
+    sft.json  sft.parquet    what `vlaa-ray sft` trains on: `answer` is <think>…</think><answer>…</answer>
+    rl.json   rl.parquet     what `vlaa-ray train` trains on
+    dropped.jsonl            every other record, with the step, the reason and the detail
+
+Pictures are relative to `images/` beside them, where the readers look.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from vlaa_ray.config import CurationConfig
+from vlaa_ray.curation.counts import SPLIT, Counts, Set
+from vlaa_ray.curation.sample import Sample
+from vlaa_ray.curation.split import Capped, destination
+
+SETS: tuple[Set, Set] = ("sft", "rl")
+_KEPT = "kept.jsonl"
+_ROWS = 1024
+
+
+class Outputs:
+    """Takes samples as they come, then writes the sets. Memory grows with the caps, not with the samples."""
+
+    def __init__(self, config: CurationConfig, folder: Path) -> None:
+        self.counts = Counts()
+        self.calls: dict[str, Any] = {"spent": {}, "recalled": {}, "in_flight": 0}
+        self._split = config.split
+        self._folder = folder
+        self._capped = Capped(config.split, config.run.seed)
+        self._kept = (folder / _KEPT).open("w", encoding="ascii")
+        self._dropped = (folder / "dropped.jsonl").open("w", encoding="utf-8", errors="backslashreplace")
+
+    def take(self, sample: Sample) -> None:
+        """A sample that is through with the steps, or was dropped."""
+        self.counts.passed(sample)
+        if sample.dropped_at:
+            self._drop(sample)
+            return
+        self._kept.write(sample.to_json() + "\n")
+        self._capped.offer(sample, destination(sample, self._split))
+
+    def write(self) -> None:
+        """The sets, in the order of the sources' records."""
+        self._kept.close()
+        with ExitStack() as stack:
+            writers = {name: stack.enter_context(SetWriter(self._folder / name)) for name in SETS}
+            for sample in kept_samples(self._folder):
+                to = destination(sample, self._split)
+                chosen = self._capped.kept(to, sample.source)
+                if chosen is None or sample.index in chosen:
+                    writers[to].add(sample)
+                    self.counts.chose(sample, to)
+                else:
+                    spare = sample.drop(SPLIT, f"over the limit of its source for {to.upper()}")
+                    self.counts.spared(spare)
+                    self._drop(spare)
+        self._dropped.close()
+        (self._folder / _KEPT).unlink()
+
+    def _drop(self, sample: Sample) -> None:
+        row = {
+            "id": sample.sample_id,
+            "source": sample.source,
+            "step": sample.dropped_at,
+            "reason": sample.reason,
+            "detail": sample.detail,
+            "image": sample.image,
+            "question": sample.question,
+            "gt": sample.gold,
+            "caption": sample.caption,
+            "ds_answer": sample.rewritten or sample.distilled,
+        }
+        self._dropped.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def kept_samples(folder: Path) -> Iterator[Sample]:
+    """The samples that passed every step."""
+    with (folder / _KEPT).open(encoding="ascii") as lines:
+        for line in lines:
+            yield Sample.from_json(line)
+
+
+def record_of(sample: Sample) -> dict[str, Any]:
+    """The sample with the keys of the published data (facts: `gt` keeps its type, `answer` is the worked answer)."""
+    return {
+        "id": sample.sample_id,
+        "image": sample.image,
+        "question": sample.question,
+        "gt": sample.gold,
+        "verifier_type": sample.verifier_type,
+        "verifier_params": sample.verifier_params,
+        "answer": sample.solution,
+        "ds_answer": sample.rewritten or sample.solution,
+        "caption": sample.caption,
+        "meta": {"source": sample.source, "side_information": sample.side_information},
+    }
+
+
+class SetWriter:
+    """`NAME.json` (an array) and `NAME.parquet`, written beside and renamed when they are whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._json = path.with_suffix(".json")
+        self._parquet = path.with_suffix(".parquet")
+        self._rows: list[dict[str, Any]] = []
+        self._first = True
+
+    def __enter__(self) -> SetWriter:
+        from pyarrow import parquet
+
+        self._text = _partial(self._json).open("w", encoding="utf-8", errors="backslashreplace")
+        self._table = parquet.ParquetWriter(_partial(self._parquet), _schema())
+        self._text.write("[")
+        return self
+
+    def add(self, sample: Sample) -> None:
+        """One more record."""
+        record = record_of(sample)
+        self._text.write(("\n" if self._first else ",\n") + json.dumps(record, ensure_ascii=False))
+        self._first = False
+        self._rows.append(record)
+        if len(self._rows) == _ROWS:
+            self._flush()
+
+    def __exit__(self, kind: Any, error: Any, at: Any) -> None:
+        self._text.write("\n]\n")
+        self._text.close()
+        self._flush()
+        self._table.close()
+        if error is None:
+            for path in (self._json, self._parquet):
+                _partial(path).replace(path)
+
+    def _flush(self) -> None:
+        import pyarrow
+
+        rows = [
+            {**row, **{name: _as_text(row[name]) for name in ("gt", "verifier_params", "meta")}} for row in self._rows
+        ]
+        self._table.write_table(pyarrow.Table.from_pylist(rows, schema=_schema()))
+        self._rows = []
+
+
+def _schema() -> Any:
+    """All text: a column has one type, and golds have many."""
+    import pyarrow
+
+    names = (
+        "id",
+        "image",
+        "question",
+        "gt",
+        "verifier_type",
+        "verifier_params",
+        "answer",
+        "ds_answer",
+        "caption",
+        "meta",
+    )
+    return pyarrow.schema([(name, pyarrow.string()) for name in names])
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")

@@ -1,0 +1,102 @@
+"""Step by step what a curation has done so far: a table on a terminal that is renewed, else a line now and then."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from vlaa_ray.curation.counts import Counts, reasons_of
+from vlaa_ray.curation.sample import STEPS
+from vlaa_ray.progress import duration
+
+_LINE_EVERY_S = 10.0
+_WINDOW_S = 60.0
+
+
+class CurationProgress:
+    """Shows `counts` and the state of the calls (`CallerProcess.state`). A context manager."""
+
+    def __init__(
+        self, num_samples: int, console: Console | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._num_samples = num_samples
+        self._console = console or Console()
+        self._clock = clock
+        self._start = self._last_line = clock()
+        self._history: list[tuple[float, int]] = [(self._start, 0)]
+        self._live: Live | None = None
+
+    def __enter__(self) -> CurationProgress:
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, refresh_per_second=4)
+            self._live.__enter__()
+        return self
+
+    def __exit__(self, kind: Any, error: Any, at: Any) -> None:
+        if self._live:
+            self._live.__exit__(kind, error, at)
+
+    def note(self, text: str) -> None:
+        """One line that stays."""
+        self._console.print(Text(text), soft_wrap=True, highlight=False)
+
+    def show(self, counts: Counts, calls: dict[str, Any]) -> None:
+        """Renew what is shown."""
+        now = self._clock()
+        self._history.append((now, counts.done))
+        self._history = [one for one in self._history if now - one[0] <= _WINDOW_S] or self._history[-1:]
+        if self._live:
+            table = flow_table(counts, calls)
+            table.title = self._headline(counts, calls)
+            self._live.update(table)
+        elif now - self._last_line >= _LINE_EVERY_S:
+            self._last_line = now
+            self.note(self._headline(counts, calls))
+
+    def left_s(self, done: int) -> float | None:
+        """Seconds to the end at the pace of the last minute."""
+        (start, before), (now, _) = self._history[0], self._history[-1]
+        return (self._num_samples - done) * (now - start) / (done - before) if done > before else None
+
+    def _headline(self, counts: Counts, calls: dict[str, Any]) -> str:
+        spent = calls["spent"].values()
+        made, cost = sum(one["calls"] for one in spent), sum(one["cost"] for one in spent)
+        dropped = sum(flow.dropped.total() for flow in counts.steps.values())
+        parts = [f"{counts.done:,}/{self._num_samples:,} samples", f"{dropped:,} dropped", f"{made:,} calls"]
+        parts += [f"cost {cost:.2f}"] if cost else []
+        parts += [f"{calls['in_flight']} on their way"]
+        left = self.left_s(counts.done)
+        return " · ".join(parts + ([f"{duration(left)} left"] if left else []))
+
+
+def flow_table(counts: Counts, calls: dict[str, Any]) -> Table:
+    """In, out and dropped by step, with calls, tokens and cost of those that ask a teacher."""
+    table = Table(title="Steps", title_justify="left")
+    table.add_column("step", no_wrap=True)
+    for name in ("in", "out", "dropped", "calls", "recalled", "tokens", "cost"):
+        table.add_column(name, justify="right")
+    table.add_column("why dropped")
+    for name, flow in counts.steps.items():
+        spent = calls["spent"].get(name, {})
+        tokens = spent.get("input_tokens", 0) + spent.get("output_tokens", 0)
+        asked = [
+            f"{spent.get('calls', 0):,}",
+            f"{calls['recalled'].get(name, 0):,}",
+            f"{tokens:,}",
+            f"{spent.get('cost', 0):.2f}",
+        ]
+        table.add_row(
+            name,
+            f"{flow.entered:,}",
+            f"{flow.left:,}",
+            f"{flow.dropped.total():,}",
+            *(asked if name in STEPS else [""] * len(asked)),
+            Text(reasons_of(flow)),
+        )
+    return table
