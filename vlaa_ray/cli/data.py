@@ -48,10 +48,11 @@ def curate(config: ConfigFile, overrides: Overrides = None) -> None:
     loaded = load_config(config, overrides or [], CurationConfig)
     require_own_actors()
     from actors.curation import run_curation
-    from vlaa_ray.curation.counts import sources_table
+    from vlaa_ray.curation.counts import reasons_table, sources_table
     from vlaa_ray.curation.progress import flow_table
 
     outputs = run_curation(loaded)
     console = Console()
     console.print(flow_table(outputs.counts, outputs.calls))
+    console.print(reasons_table(outputs.counts))
     console.print(sources_table(outputs.counts))

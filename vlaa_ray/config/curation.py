@@ -79,13 +79,18 @@ class StepSection(Section):
         return {name: value for name, value in chosen.items() if value is not None} | self.extra
 
 
+class CaptionSection(StepSection):
+    min_words: int = Field(5, ge=1)
+    """A shorter caption can't be used."""
+
+
 class RewriteSection(StepSection):
     max_length_gap_words: int | None = Field(15, ge=0)
     """A rewritten text that is longer or shorter by more words is dropped (the paper's rule); null for no limit."""
 
 
 class StepsSection(Section):
-    caption: StepSection
+    caption: CaptionSection
     distill: StepSection
     rewrite: RewriteSection
     verify: StepSection

@@ -97,6 +97,16 @@ def sources_table(counts: Counts) -> Table:
     return table
 
 
-def reasons_of(flow: Flow, most: int = 3) -> str:
-    """Why samples were dropped, the commonest reasons first."""
-    return "; ".join(f"{count:,} × {reason}" for reason, count in flow.dropped.most_common(most))
+def reasons_table(counts: Counts) -> Table:
+    """Why samples were dropped, by step, the commonest reasons first."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title="Dropped", title_justify="left")
+    for name in ("step", "reason"):
+        table.add_column(name)
+    table.add_column("samples", justify="right")
+    for step, flow in counts.steps.items():
+        for reason, count in flow.dropped.most_common():
+            table.add_row(step, escape(reason), f"{count:,}")
+    return table

@@ -11,12 +11,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from vlaa_ray.curation.counts import Counts, reasons_of
+from vlaa_ray.curation.counts import Counts
 from vlaa_ray.curation.sample import STEPS
 from vlaa_ray.progress import duration
 
 _LINE_EVERY_S = 10.0
-_WINDOW_S = 60.0
+_WINDOW_S, _LEAST_S = 60.0, 5.0
 
 
 class CurationProgress:
@@ -28,8 +28,8 @@ class CurationProgress:
         self._num_samples = num_samples
         self._console = console or Console()
         self._clock = clock
-        self._start = self._last_line = clock()
-        self._history: list[tuple[float, int]] = [(self._start, 0)]
+        self._last_line = clock()
+        self._history: list[tuple[float, int]] = []
         self._live: Live | None = None
 
     def __enter__(self) -> CurationProgress:
@@ -50,7 +50,7 @@ class CurationProgress:
         """Renew what is shown."""
         now = self._clock()
         self._history.append((now, counts.done))
-        self._history = [one for one in self._history if now - one[0] <= _WINDOW_S] or self._history[-1:]
+        self._history = [one for one in self._history if now - one[0] <= _WINDOW_S]
         if self._live:
             table = flow_table(counts, calls)
             table.title = self._headline(counts, calls)
@@ -60,9 +60,10 @@ class CurationProgress:
             self.note(self._headline(counts, calls))
 
     def left_s(self, done: int) -> float | None:
-        """Seconds to the end at the pace of the last minute."""
+        """Seconds to the end at the pace of the last minute; None while that isn't known."""
         (start, before), (now, _) = self._history[0], self._history[-1]
-        return (self._num_samples - done) * (now - start) / (done - before) if done > before else None
+        known = now - start >= _LEAST_S and done > before
+        return (self._num_samples - done) * (now - start) / (done - before) if known else None
 
     def _headline(self, counts: Counts, calls: dict[str, Any]) -> str:
         spent = calls["spent"].values()
@@ -76,12 +77,14 @@ class CurationProgress:
 
 
 def flow_table(counts: Counts, calls: dict[str, Any]) -> Table:
-    """In, out and dropped by step, with calls, tokens and cost of those that ask a teacher."""
+    """In, out and dropped by step, with calls, tokens and cost of those that ask a teacher.
+
+    "recalled" are calls of this run whose replies were known already.
+    """
     table = Table(title="Steps", title_justify="left")
     table.add_column("step", no_wrap=True)
     for name in ("in", "out", "dropped", "calls", "recalled", "tokens", "cost"):
         table.add_column(name, justify="right")
-    table.add_column("why dropped")
     for name, flow in counts.steps.items():
         spent = calls["spent"].get(name, {})
         tokens = spent.get("input_tokens", 0) + spent.get("output_tokens", 0)
@@ -97,6 +100,5 @@ def flow_table(counts: Counts, calls: dict[str, Any]) -> Table:
             f"{flow.left:,}",
             f"{flow.dropped.total():,}",
             *(asked if name in STEPS else [""] * len(asked)),
-            Text(reasons_of(flow)),
         )
     return table

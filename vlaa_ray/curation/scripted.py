@@ -57,28 +57,28 @@ class ScriptedTeacher:
         self._server.shutdown()
         self._server.server_close()
 
-    def answer(self, body: bytes) -> tuple[int, bytes]:
-        """(status, body) of a request for a chat completion, faults included."""
+    def answer(self, body: bytes) -> tuple[int, bytes, bool]:
+        """(status, body, whether it is a real one) in reply to a request for a chat completion."""
         time.sleep(self._latency_s)
         fault = self._fault()
         if fault == "error":
-            return 500, b'{"error": {"message": "out of order"}}'
+            return 500, b'{"error": {"message": "out of order"}}', False
         if fault == "stall":
             time.sleep(self._stall_s)
-            return 504, b'{"error": {"message": "too late"}}'
+            return 504, b'{"error": {"message": "too late"}}', False
         if fault == "garbage":
             with self._lock:
-                return 200, self._chance.choice(_GARBAGE).encode()
+                return 200, self._chance.choice(_GARBAGE).encode(), False
         try:
             request = json.loads(body)
             text, picture = _content(request["messages"][-1]["content"])
             reply = reply_to(text) if picture is None else caption_of(picture, _seed(body))
         except (ValueError, LookupError, TypeError, UnidentifiedImageError) as error:
-            return 400, json.dumps({"error": {"message": f"not a request for a completion: {error}"}}).encode()
-        return 200, json.dumps(_completion(request.get("model"), text, reply)).encode()
+            return 400, json.dumps({"error": {"message": f"not a request for a completion: {error}"}}).encode(), False
+        return 200, json.dumps(_completion(request.get("model"), text, reply)).encode(), True
 
     def served(self, body: bytes) -> None:
-        """Note that the whole reply to a request went out."""
+        """Note that the real reply to a request went out."""
         if self._log:
             with self._lock:
                 self._log.write(hashlib.sha256(body).hexdigest() + "\n")
@@ -103,8 +103,8 @@ def _server(teacher: ScriptedTeacher, port: int) -> ThreadingHTTPServer:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            status, reply = teacher.answer(body)
-            if self._send(status, reply) and status == 200:
+            status, reply, real = teacher.answer(body)
+            if self._send(status, reply) and real:
                 teacher.served(body)
 
         def _send(self, status: int, data: bytes) -> bool:
@@ -160,7 +160,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=float, default=0.0, help="share of the requests")
     parser.add_argument("--stall-s", type=float, default=30.0)
     parser.add_argument("--latency-s", type=float, default=0.0)
-    parser.add_argument("--log", type=Path, help="a line for each reply that went out: the sha256 of its request")
+    parser.add_argument("--log", type=Path, help="a line for each real reply that went out: the sha256 of its request")
     teacher = ScriptedTeacher(**vars(parser.parse_args()))
     print(f"http server at {teacher.url}", flush=True)  # noqa: T201 - for whoever started it
     threading.Event().wait()

@@ -12,11 +12,11 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
-from vlaa_ray.config import CurationConfig, StepSection
+from vlaa_ray.config import CaptionSection, CurationConfig, RewriteSection, StepSection
 from vlaa_ray.curation.answers import final_answer, num_words, read_reasoning, solution_of
-from vlaa_ray.curation.sample import STEPS, Sample
+from vlaa_ray.curation.sample import Sample
 from vlaa_ray.curation.templates import Template, load_template
 
 
@@ -66,9 +66,14 @@ class Steps:
     """The steps as the config wants them; ConfigError if a template can't be used."""
 
     def __init__(self, config: CurationConfig) -> None:
-        kinds: dict[str, type[_Step]] = {"caption": Caption, "distill": Distill, "rewrite": Rewrite, "verify": Verify}
-        self._steps: list[Step] = [kinds[name](getattr(config.steps, name)) for name in STEPS]
-        self._max_replies = config.steps.max_replies
+        steps = config.steps
+        self._steps: tuple[Step, ...] = (
+            Caption(steps.caption),
+            Distill(steps.distill),
+            Rewrite(steps.rewrite),
+            Verify(steps.verify),
+        )
+        self._max_replies = steps.max_replies
 
     async def run(self, sample: Sample, ask: Ask) -> Sample:
         """The sample after the last step, or as it was dropped. One that isn't to be distilled needs none of them."""
@@ -96,15 +101,18 @@ class Steps:
         return sample.drop(step.name, f"no usable reply in {self._max_replies}", why)
 
 
-class _Step:
+Section = TypeVar("Section", bound=StepSection)
+
+
+class _Step(Generic[Section]):
     name = ""
 
-    def __init__(self, section: StepSection) -> None:
+    def __init__(self, section: Section) -> None:
         self.section = section
         self.template: Template = load_template(self.name, section.template)
 
 
-class Caption(_Step):
+class Caption(_Step[CaptionSection]):
     """Step 2: the picture in words. A source's own caption stands in for a call."""
 
     name = "caption"
@@ -116,12 +124,12 @@ class Caption(_Step):
         return Call(step=self.name, prompt=prompt, image=sample.image, image_sha256=sample.image_sha256)
 
     def take(self, sample: Sample, reply: Reply) -> Sample:
-        if not reply.text.strip():
-            raise Unusable("an empty caption")
+        if num_words(reply.text) < self.section.min_words:
+            raise Unusable(f"a caption of {num_words(reply.text)} words: {reply.text.strip()[:60]!r}")
         return sample.with_(caption=reply.text.strip())
 
 
-class Distill(_Step):
+class Distill(_Step[StepSection]):
     """Step 3: thinking and an answer, from the words alone."""
 
     name = "distill"
@@ -141,7 +149,7 @@ class Distill(_Step):
         return sample.with_(distilled=reasoning.text)
 
 
-class Rewrite(_Step):
+class Rewrite(_Step[RewriteSection]):
     """Step 4: the picture takes the caption's place in the text. Whoever changed more than that is dropped."""
 
     name = "rewrite"
@@ -150,17 +158,17 @@ class Rewrite(_Step):
         return Call(step=self.name, prompt=self.template.filled(input=sample.distilled))
 
     def take(self, sample: Sample, reply: Reply) -> Sample:
+        reasoning = read_reasoning(reply.text)
+        if isinstance(reasoning, str):
+            raise Unusable(reasoning)
         gap = abs(num_words(reply.text) - num_words(sample.distilled))
         limit = self.section.max_length_gap_words
         if limit is not None and gap > limit:
             return sample.drop(self.name, f"over {limit} words longer or shorter", f"{gap} words")
-        reasoning = read_reasoning(reply.text)
-        if isinstance(reasoning, str):
-            raise Unusable(reasoning)
         return sample.with_(rewritten=reasoning.text, solution=solution_of(reasoning, sample.verifier_type))
 
 
-class Verify(_Step):
+class Verify(_Step[StepSection]):
     """Step 5: does the answer agree with the gold? Only a Yes stays."""
 
     name = "verify"
