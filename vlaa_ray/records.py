@@ -7,6 +7,7 @@ worker that uses them. Legend: C completion tokens, G group size, T prompt token
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -68,6 +69,11 @@ class Prompt:
     verifier_params: dict[str, Any] = field(default_factory=dict)
     solution: str | None = None
     """A worked answer (`<think>…</think><answer>…</answer>`), where the data has one: what SFT trains on."""
+
+    @property
+    def gold_text(self) -> str:
+        """The gold as somebody would answer it: a text as it is, anything else as JSON."""
+        return self.gold if isinstance(self.gold, str) else json.dumps(self.gold, ensure_ascii=False, default=str)
 
 
 @dataclass(frozen=True)
