@@ -17,6 +17,7 @@ import numpy as np
 
 from vlaa_ray.config import RunConfig
 from vlaa_ray.data.chat import ChatFormat
+from vlaa_ray.data.files import record_files
 from vlaa_ray.data.images import load
 from vlaa_ray.data.readers import defect_of, iterate_prompts, told
 from vlaa_ray.errors import DataError
@@ -44,12 +45,17 @@ class Report:
         return json.dumps({"defects": [asdict(one) for one in self.defects], "statistics": self.statistics}, indent=1)
 
 
-def check_data(files: Sequence[Path], image_root: str | None, rewards: MixedReward, config: RunConfig | None) -> Report:
-    """All defects of the files, in their order. With a config also those that only its model or limits make."""
+def check_data(
+    paths: Sequence[str | Path], image_root: str | None, rewards: MixedReward, config: RunConfig | None
+) -> Report:
+    """All defects of what the paths name, as `data.train` takes them, in their order.
+
+    With a config also those that only its model or limits make.
+    """
     checker = _Checker(rewards, config)
-    for file in files:
-        root = image_root or (config.data.image_root if config else None)
-        kind = config.data.verifier_type if config else None
+    root = image_root or (config.data.image_root if config else None)
+    kind = config.data.verifier_type if config else None
+    for file in (file for path in paths for file in record_files(path)):
         checker.check(file, iterate_prompts(file, root, rewards.verifier_types, kind))
     return checker.report()
 
