@@ -7,6 +7,7 @@ worker that uses them. Legend: C completion tokens, G group size, T prompt token
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -70,6 +71,11 @@ class Prompt:
     """A worked answer (`<think>…</think><answer>…</answer>`), where the data has one: what SFT trains on."""
     meta: dict[str, Any] = field(default_factory=dict)
     """Other fields of the record, those that its reader was asked to keep."""
+
+    @property
+    def gold_text(self) -> str:
+        """The gold as somebody would answer it: a text as it is, anything else as JSON."""
+        return self.gold if isinstance(self.gold, str) else json.dumps(self.gold, ensure_ascii=False, default=str)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """One pass over data before a run: every defect with its file and row, what the data is made of, and what repeats.
 
-report = check_data([Path("train.jsonl")], CheckOptions())
+report = check_data([Path("train.jsonl")], None, rewards, config)
 report.defects[0]  -> Defect(id="7", file="train.jsonl", row=7, reason="the image is damaged: …")
 """
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from vlaa_ray.config import RunConfig
 from vlaa_ray.data.chat import ChatFormat
+from vlaa_ray.data.files import record_files
 from vlaa_ray.data.images import load
 from vlaa_ray.data.readers import defect_of, iterate_prompts, told
 from vlaa_ray.errors import DataError
@@ -44,12 +45,17 @@ class Report:
         return json.dumps({"defects": [asdict(one) for one in self.defects], "statistics": self.statistics}, indent=1)
 
 
-def check_data(files: Sequence[Path], image_root: str | None, rewards: MixedReward, config: RunConfig | None) -> Report:
-    """All defects of the files, in their order. With a config also those that only its model or limits make."""
+def check_data(
+    paths: Sequence[str | Path], image_root: str | None, rewards: MixedReward, config: RunConfig | None
+) -> Report:
+    """All defects of what the paths name, as `data.train` takes them, in their order.
+
+    With a config also those that only its model or limits make.
+    """
     checker = _Checker(rewards, config)
-    for file in files:
-        root = image_root or (config.data.image_root if config else None)
-        kind = config.data.verifier_type if config else None
+    root = image_root or (config.data.image_root if config else None)
+    kind = config.data.verifier_type if config else None
+    for file in (file for path in paths for file in record_files(path)):
         checker.check(file, iterate_prompts(file, root, rewards.verifier_types, kind))
     return checker.report()
 
@@ -76,7 +82,7 @@ class _Checker:
             if isinstance(read, DataError):
                 self._report.defects.append(defect_of(read, file, number))
                 continue
-            reasons = [*self._repeats(read, file, number), *self._unfit(read, file)]
+            reasons = [*self._repeats(read, file, number), *self._unfit(read)]
             for reason in reasons:
                 self._add(read.prompt_id, file, number, reason)
             pending.append((number, read))
@@ -109,7 +115,7 @@ class _Checker:
             if first != (str(file), number):
                 yield f"the same {what} as row {first[1]} of {first[0]}"
 
-    def _unfit(self, prompt: Prompt, file: Path) -> Iterator[str]:
+    def _unfit(self, prompt: Prompt) -> Iterator[str]:
         """What is wrong with the text and the images."""
         self._counts["source"][prompt.source] += 1
         self._counts["verifier_type"][prompt.verifier_type] += 1
@@ -146,7 +152,7 @@ class _Checker:
         And another answer beside it: equal texts are right even where the gold can't be read.
         """
         judged = [(number, prompt) for number, prompt in pending if self._rewards.is_ruled(prompt)]
-        own = self._rewards.score([(prompt, _tagged(_as_answer(prompt.gold))) for _, prompt in judged])
+        own = self._rewards.score([(prompt, _tagged(prompt.gold_text)) for _, prompt in judged])
         other = self._rewards.score([(prompt, _tagged("0")) for _, prompt in judged])
         for (number, prompt), of_gold, of_other in zip(judged, own, other, strict=True):
             unjudged = next((result.reason for result in (of_gold, of_other) if not result.valid), None)
@@ -168,10 +174,6 @@ def _chat(config: RunConfig) -> ChatFormat:
 
 def _tagged(answer: str) -> str:
     return f"<think>.</think><answer>{answer}</answer>"
-
-
-def _as_answer(gold: Any) -> str:
-    return gold if isinstance(gold, str) else json.dumps(gold, ensure_ascii=False, default=str)
 
 
 def _difference_hash(image: Image) -> int:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from vlaa_ray.config import DataSection, Source, SourceSection
 from vlaa_ray.data.embedded import EmbeddedData
-from vlaa_ray.data.readers import defect_of, iterate_prompts
+from vlaa_ray.data.files import record_files
+from vlaa_ray.data.readers import Opened, open_prompts
 from vlaa_ray.errors import DataError
 from vlaa_ray.records import PAPER_TYPES, VERIFIER_TYPES, Defect, Prompt
 
@@ -30,49 +30,60 @@ def open_dataset(
 ) -> Sequence[Prompt]:
     """The first `limit` prompts of what the config names: `builtin:SPLIT`, a file, or several that are mixed.
 
-    A record that can't be read, or wants another verifier than `verifier_types`, is left out and added to
-    `quarantine`; more than `data.max_bad_share` of them in a file are a DataError.
+    A record that can't be read, or wants another verifier than `verifier_types`, is a DataError. With a list for
+    `quarantine` it is left out and added to that, up to `data.max_bad_share` of a file's records.
     """
-    defects = [] if quarantine is None else quarantine
     if not isinstance(source, str):
-        parts = [_open(one, data, verifier_types, defects) for one in source]
+        parts = [_open(one, data, verifier_types, quarantine) for one in source]
         return first(Mixture(parts, [one.weight for one in source]), limit)
     only = SourceSection(path=source, image_root=data.image_root, verifier_type=data.verifier_type)
-    return first(_open(only, data, verifier_types, defects), limit)
+    return first(_open(only, data, verifier_types, quarantine), limit)
 
 
 def _open(
-    source: SourceSection, data: DataSection, known: Collection[str], quarantine: list[Defect]
+    source: SourceSection, data: DataSection, known: Collection[str], quarantine: list[Defect] | None
 ) -> Sequence[Prompt]:
+    wanted = _Wanted(data.verifier_types, source.max_per_source)
     prompts: Sequence[Prompt]
-    wanted = data.verifier_types
     if source.path.startswith(BUILTIN):
-        prompts = EmbeddedData(source.path.removeprefix(BUILTIN), PAPER_TYPES if wanted is None else wanted)
+        types = PAPER_TYPES if data.verifier_types is None else data.verifier_types
+        prompts = EmbeddedData(source.path.removeprefix(BUILTIN), types)
+        if source.max_per_source:
+            prompts = [prompt for prompt in prompts if wanted(prompt)]
     else:
-        rows = list(iterate_prompts(source.path, source.image_root, known, source.verifier_type))
-        bad = [(number, read) for number, read in rows if isinstance(read, DataError)]
-        if bad and len(bad) > data.max_bad_share * len(rows):
-            _, error = bad[0]
-            facts = error.facts | {"bad": len(bad), "records": len(rows), "most": data.max_bad_share}
-            fix = error.fix or "vlaa-ray data check names them all; data.max_bad_share is how many may be left out"
-            raise DataError(error.message, fix=fix, **facts)
-        quarantine += [defect_of(error, Path(source.path), number) for number, error in bad]
-        read = [one for _, one in rows if isinstance(one, Prompt)]
-        prompts = [prompt for prompt in read if wanted is None or prompt.verifier_type in wanted]
+        parts = []
+        for file in record_files(source.path):
+            opened = open_prompts(file, source.image_root, known, source.verifier_type, wanted)
+            _leave_out(opened, data.max_bad_share, quarantine)
+            if opened.prompts:
+                parts.append(opened.prompts)
+        prompts = Mixture(parts, [1.0] * len(parts)) if len(parts) > 1 else next(iter(parts), [])
     if not prompts:
         raise DataError("no prompt is left", file=source.path, fix="look at data.verifier_types and at the file")
-    return _capped(prompts, source.max_per_source) if source.max_per_source else prompts
+    return prompts
 
 
-def _capped(prompts: Sequence[Prompt], limit: int) -> Sequence[Prompt]:
-    """At most `limit` prompts of each source, the first ones."""
-    seen: Counter[str] = Counter()
-    kept = []
-    for prompt in prompts:
-        seen[prompt.source] += 1
-        if seen[prompt.source] <= limit:
-            kept.append(prompt)
-    return kept
+class _Wanted:
+    """Says of prompt after prompt whether it is of the verifier types (None: of any) and not one too many."""
+
+    def __init__(self, verifier_types: Collection[str] | None, max_per_source: int | None) -> None:
+        self._verifier_types, self._most = verifier_types, max_per_source
+        self._seen: Counter[str] = Counter()
+
+    def __call__(self, prompt: Prompt) -> bool:
+        if self._verifier_types is not None and prompt.verifier_type not in self._verifier_types:
+            return False
+        self._seen[prompt.source] += 1
+        return self._most is None or self._seen[prompt.source] <= self._most
+
+
+def _leave_out(opened: Opened, most: float, quarantine: list[Defect] | None) -> None:
+    error, num_bad = opened.first_error, len(opened.defects)
+    if error and (quarantine is None or num_bad > most * opened.num_rows):
+        fix = error.fix or "vlaa-ray data check names them all; data.max_bad_share is how many a run may leave out"
+        raise DataError(error.message, fix=fix, **error.facts, bad=num_bad, records=opened.num_rows)
+    if quarantine is not None:
+        quarantine += opened.defects
 
 
 class Mixture(Sequence[Item]):
