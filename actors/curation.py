@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,6 @@ def _curated(config: CurationConfig, collected: Collected, address: str) -> Iter
     """The samples after the last step, in their order, as they are done."""
     import ray
     from ray.data import ActorPoolStrategy, DataContext
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     from actors.placement import start_ray
     from vlaa_ray.placement import Placement
@@ -80,12 +80,13 @@ def _curated(config: CurationConfig, collected: Collected, address: str) -> Iter
     num_blocks = min(_MOST_BLOCKS, 1 + _ROOM * in_flight // BLOCK)
     try:
         start_ray(config, Placement({"curation": [{"CPU": 1.0}]}))
+        logging.getLogger("ray.data").setLevel(logging.ERROR)  # it warns that it shows no bars
+        warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated", module=__name__)
         context = DataContext.get_current()
         context.execution_options.preserve_order = True
         context.enable_progress_bars = False
-        logging.getLogger("ray.data").setLevel(logging.WARNING)
         offsets = [{"offset": offset} for offset in collected.offsets]
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}  # where the caller's socket is
         done = ray.data.from_items(offsets, override_num_blocks=len(offsets)).map_batches(
             CuratedBlocks,
             fn_constructor_args=(config, str(collected.file), address),
@@ -94,7 +95,8 @@ def _curated(config: CurationConfig, collected: Collected, address: str) -> Iter
                 size=1, max_tasks_in_flight_per_actor=num_blocks, max_concurrent_calls_per_actor=num_blocks
             ),
             num_cpus=1,
-            scheduling_strategy=here,  # where the caller's socket is
+            label_selector=here,
+            max_restarts=0,  # a run that is begun again loses nothing; Ray says that it may not manage a restart
         )
         for batch in done.iter_batches(batch_size=None, prefetch_batches=1, batch_format="numpy"):
             for line in batch["sample"]:

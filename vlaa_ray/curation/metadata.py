@@ -20,6 +20,7 @@ from vlaa_ray.curation.answers import clean_gold
 from vlaa_ray.curation.sample import Sample
 from vlaa_ray.data.dataset import BUILTIN
 from vlaa_ray.data.embedded import EmbeddedData
+from vlaa_ray.data.files import record_files
 from vlaa_ray.data.images import mime_type
 from vlaa_ray.data.readers import iterate_prompts, told
 from vlaa_ray.errors import DataError
@@ -73,9 +74,9 @@ def _records(section: CurationSourceSection) -> Iterator[tuple[str, Prompt | Dat
             yield prompt.prompt_id, prompt
         return
     keep = (*section.side_information, *filter(None, [section.caption_field]))
-    found = iterate_prompts(section.path, section.image_root, VERIFIER_TYPES, section.verifier_type, keep)
-    for row, read in found:
-        yield f"{Path(section.path).name}:{row}", read
+    for file in record_files(section.path):
+        for row, read in iterate_prompts(file, section.image_root, VERIFIER_TYPES, section.verifier_type, keep):
+            yield f"{file.name}:{row}", read
 
 
 def _sample(

@@ -79,14 +79,28 @@ def read_record(row: Row, verifier_type: str | None = None) -> Draft | None:
     for layout in FORMATS:
         if layout.known_by(row):
             values = layout.read(row)
-            params = row.get("verifier_params")
             if named := row.get("verifier_type") or verifier_type:
                 values["verifier_type"] = named
-            if isinstance(params, Mapping):
+            if (params := _mapping(row.get("verifier_params"))) is not None:
                 values["verifier_params"] = dict(params)
             identity = next((row[key] for key in ("id", "qid", "prompt_id") if row.get(key) is not None), None)
             return Draft(format=layout.name, record_id=None if identity is None else str(identity), **values)
     return None
+
+
+def field_of(row: Row, name: str) -> Any:
+    """The field that a dotted name leads to; None if the record has none."""
+    value: Any = row
+    for part in name.split("."):
+        value = (_mapping(value) or {}).get(part)
+    return value
+
+
+def _mapping(value: Any) -> Row | None:
+    """A mapping, or the one that a text of JSON holds: a column of a table has one type."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        value = json.loads(value)
+    return value if isinstance(value, Mapping) else None
 
 
 def _with_image(row: Row) -> Row:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vlaa_ray.data.files import record_files
-from vlaa_ray.data.formats import FORMATS, Draft, read_record
+from vlaa_ray.data.formats import FORMATS, Draft, field_of, read_record
 from vlaa_ray.data.json_files import json_rows
 from vlaa_ray.data.lookup import image_of, root_of
 from vlaa_ray.data.tables import Table, is_table, open_table
@@ -29,9 +29,10 @@ def iterate_prompts(
 
     `file` is one of `record_files`. Golds keep their type. Image paths are looked up below `image_root` (default:
     `images` in the file's folder, or that folder); none outside is read, and none is fetched from a network.
-    `verifier_type` is for records that don't name one.
+    `verifier_type` is for records that don't name one. The fields of the record that `keep` names, such as
+    `meta.rationale`, come along in the prompt's `meta`.
     """
-    return _Reader(Path(file), image_root, verifier_types, verifier_type).read(rows_of(Path(file)))
+    return _Reader(Path(file), image_root, verifier_types, verifier_type, keep).read(rows_of(Path(file)))
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,10 @@ class _Reader:
         image_root: str | Path | None,
         verifier_types: Collection[str] = VERIFIER_TYPES,
         verifier_type: str | None = None,
+        keep: Collection[str] = (),
     ) -> None:
         self.file = file
+        self._keep = keep
         self._root = root_of(file, image_root)
         self._verifier_types = verifier_types
         self._verifier_type = verifier_type
@@ -172,6 +175,7 @@ class _Reader:
             images=images,
             verifier_params=params,
             solution=draft.solution,
+            meta={name: value for name in self._keep if (value := field_of(row, name)) is not None},
         )
 
 
