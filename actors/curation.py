@@ -15,14 +15,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vlaa_ray.config import SCRIPTED, CurationConfig
+from actors.reaper import TOKEN
+from vlaa_ray.config import CurationConfig
 from vlaa_ray.curation.metadata import BLOCK, Collected, collect, read_block
 from vlaa_ray.curation.outputs import Outputs
 from vlaa_ray.curation.process import CallerClient, CallerProcess
 from vlaa_ray.curation.progress import CurationProgress
 from vlaa_ray.curation.sample import Sample
 from vlaa_ray.curation.steps import Steps
-from vlaa_ray.errors import LearnerError, VlaaRayError
+from vlaa_ray.errors import TeacherError, VlaaRayError
 from vlaa_ray.locked_folder import LockedFolder, run_path
 
 _SHOW_EVERY_S = 1.0
@@ -49,11 +50,34 @@ def run_curation(config: CurationConfig) -> Outputs:
 
 
 def _run(config: CurationConfig, folder: Path) -> Outputs:
+    import ray
+
+    from actors.perplexity import write_subsets
+    from actors.placement import start_ray
+    from vlaa_ray.placement import Placement
+
     collected = collect(config, folder)
     outputs = Outputs(config, folder)
+    try:
+        start_ray(config, Placement({"curation": [{"CPU": 1.0}]}))
+        _stream(config, folder, collected, outputs)
+        outputs.write()
+        if config.perplexity:
+            outputs.subsets = write_subsets(config, config.perplexity, folder)
+    except ray.exceptions.RayError as error:
+        raise _cause(error) from error
+    finally:
+        ray.shutdown()
+    return outputs
+
+
+def _stream(config: CurationConfig, folder: Path, collected: Collected, outputs: Outputs) -> None:
+    """Steps 2 to 5, with the teachers at hand."""
+    from actors.teachers import served
+
     with contextlib.ExitStack() as stack:
-        urls = {name: stack.enter_context(_served(config, name)) for name in config.teachers}
-        caller = CallerProcess(config, folder, urls)
+        urls = stack.enter_context(served(config, folder))
+        caller = CallerProcess(config, folder, urls, outlives=TOKEN)
         stack.callback(caller.close)
         progress = stack.enter_context(CurationProgress(collected.num_samples))
         shown_at = 0.0
@@ -64,8 +88,6 @@ def _run(config: CurationConfig, folder: Path) -> Outputs:
                 shown_at = time.monotonic()
         outputs.calls = caller.state()
         progress.show(outputs.counts, outputs.calls)
-    outputs.write()
-    return outputs
 
 
 def _curated(config: CurationConfig, collected: Collected, address: str) -> Iterator[Sample]:
@@ -73,38 +95,28 @@ def _curated(config: CurationConfig, collected: Collected, address: str) -> Iter
     import ray
     from ray.data import ActorPoolStrategy, DataContext
 
-    from actors.placement import start_ray
-    from vlaa_ray.placement import Placement
-
     in_flight = sum(teacher.concurrency for teacher in config.teachers.values())
     num_blocks = min(_MOST_BLOCKS, 1 + _ROOM * in_flight // BLOCK)
-    try:
-        start_ray(config, Placement({"curation": [{"CPU": 1.0}]}))
-        logging.getLogger("ray.data").setLevel(logging.ERROR)  # it warns that it shows no bars
-        warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated", module=__name__)
-        context = DataContext.get_current()
-        context.execution_options.preserve_order = True
-        context.enable_progress_bars = False
-        offsets = [{"offset": offset} for offset in collected.offsets]
-        here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}  # where the caller's socket is
-        done = ray.data.from_items(offsets, override_num_blocks=len(offsets)).map_batches(
-            CuratedBlocks,
-            fn_constructor_args=(config, str(collected.file), address),
-            batch_size=1,
-            compute=ActorPoolStrategy(
-                size=1, max_tasks_in_flight_per_actor=num_blocks, max_concurrent_calls_per_actor=num_blocks
-            ),
-            num_cpus=1,
-            label_selector=here,
-            max_restarts=0,  # a run that is begun again loses nothing; Ray says that it may not manage a restart
-        )
-        for batch in done.iter_batches(batch_size=None, prefetch_batches=1, batch_format="numpy"):
-            for line in batch["sample"]:
-                yield Sample.from_json(line)
-    except ray.exceptions.RayError as error:
-        raise _cause(error) from error
-    finally:
-        ray.shutdown()
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it warns that it shows no bars
+    warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated", module=__name__)
+    context = DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False
+    offsets = [{"offset": offset} for offset in collected.offsets]
+    done = ray.data.from_items(offsets, override_num_blocks=len(offsets)).map_batches(
+        CuratedBlocks,
+        fn_constructor_args=(config, str(collected.file), address),
+        batch_size=1,
+        compute=ActorPoolStrategy(
+            size=1, max_tasks_in_flight_per_actor=num_blocks, max_concurrent_calls_per_actor=num_blocks
+        ),
+        num_cpus=1,
+        label_selector={"ray.io/node-id": ray.get_runtime_context().get_node_id()},  # where the caller's socket is
+        max_restarts=0,  # a run that is begun again loses nothing; Ray says that it may not manage a restart
+    )
+    for batch in done.iter_batches(batch_size=None, prefetch_batches=1, batch_format="numpy"):
+        for line in batch["sample"]:
+            yield Sample.from_json(line)
 
 
 class CuratedBlocks:
@@ -121,24 +133,6 @@ class CuratedBlocks:
         return {"sample": [sample.to_json() for sample in done]}
 
 
-@contextlib.contextmanager
-def _served(config: CurationConfig, name: str) -> Iterator[str]:
-    """The address of a teacher, which is started here if it has none."""
-    teacher = config.teachers[name]
-    if teacher.url == SCRIPTED:
-        from vlaa_ray.curation.scripted import ScriptedTeacher
-
-        scripted = ScriptedTeacher()
-        try:
-            yield scripted.url
-        finally:
-            scripted.close()
-    elif teacher.url:
-        yield teacher.url
-    else:
-        raise NotImplementedError
-
-
 def _cause(error: BaseException) -> VlaaRayError:
     """The typed error that a worker raised, under all that Ray has put round it."""
     seen: BaseException | None = error
@@ -147,4 +141,4 @@ def _cause(error: BaseException) -> VlaaRayError:
             return seen
         seen = getattr(seen, "cause", None) or seen.__cause__
     first = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-    return LearnerError(f"the pipeline failed: {first}")
+    return TeacherError(f"the pipeline failed: {first}")

@@ -128,7 +128,13 @@ class PerplexitySection(Section):
     max_pixels: int = Field(1_003_520, ge=784)
     max_tokens: int = Field(8192, ge=1)
     """Of question and answer together; longer ones are left out of the subsets."""
+    system_prompt: bool = True
+    """Ask with the paper's system prompt, as SFT does."""
+    num_engines: int = Field(1, ge=1)
     gpus: int = Field(0, ge=0)
+    """Of each engine."""
+    batch: int = Field(32, ge=1)
+    """Answers that an engine reads at once."""
     kv_cache_bytes: int = Field(1 << 30, ge=1 << 24)
     """Memory for keys and values on a CPU."""
 

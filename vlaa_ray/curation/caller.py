@@ -60,7 +60,7 @@ class Caller:
         self._on_their_way: dict[str, Future[Reply]] = {}
         self._reserved = Spent()
         self._stopped: TeacherError | None = None
-        self.spent = store.spent()
+        self.spent = {step: one for step, one in store.spent().items() if step in STEPS}
         self.recalled = dict.fromkeys(STEPS, 0)
         """Replies by step that were known already."""
 

@@ -31,6 +31,7 @@ class Outputs:
     def __init__(self, config: CurationConfig, folder: Path) -> None:
         self.counts = Counts()
         self.calls: dict[str, Any] = {"spent": {}, "recalled": {}, "in_flight": 0}
+        self.subsets: list[Path] = []
         self._split = config.split
         self._folder = folder
         self._capped = Capped(config.split, config.run.seed)

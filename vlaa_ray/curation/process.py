@@ -42,9 +42,12 @@ log = logging.getLogger(__name__)
 
 
 class CallerProcess:
-    """The process as the driver sees it: started, asked for its state, ended. `address` is what workers connect to."""
+    """The process as the driver sees it: started, asked for its state, ended. `address` is what workers connect to.
 
-    def __init__(self, config: CurationConfig, folder: Path, urls: Mapping[str, str]) -> None:
+    `outlives` names the variable by which those who clear up after the run know its processes; this one lacks it.
+    """
+
+    def __init__(self, config: CurationConfig, folder: Path, urls: Mapping[str, str], outlives: str = "") -> None:
         # not in the run's folder, whose path may be longer than that of a socket can be
         self._directory = tempfile.TemporaryDirectory(prefix="vlaa-ray-")
         self.address = str(Path(self._directory.name) / "caller")
@@ -53,7 +56,8 @@ class CallerProcess:
         command = [sys.executable, "-m", __name__, "--urls", json.dumps(dict(urls))]
         command += [str(word) for name, value in arguments.items() for word in (f"--{name}", value)]
         with self._log.open("ab") as out:
-            environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+            environment = {name: value for name, value in os.environ.items() if name != outlives}
+            environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
             subprocess.run(
                 command,
                 stdin=subprocess.DEVNULL,

@@ -91,6 +91,12 @@ class CallStore:
             fix = "free space there; the run goes on where it was"
             raise TeacherError(f"can't record a call: {error}", step=step, fix=fix) from error
 
+    def keys(self, step: str) -> frozenset[str]:
+        """Of all recorded calls of a step."""
+        with self._lock:
+            rows = self._connection.execute("select key from calls where step = ?", (step,)).fetchall()
+        return frozenset(key for (key,) in rows)
+
     def spent(self) -> dict[str, Spent]:
         """By step, over all calls that were ever recorded here."""
         query = "select step, count(*), sum(input_tokens), sum(output_tokens), sum(cost), sum(seconds) from calls"

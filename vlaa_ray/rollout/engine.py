@@ -111,6 +111,28 @@ class RolloutEngine:
             completions=tuple(_completion(one, tokenizer) for one in output.outputs),
         )
 
+    async def logprobs(
+        self, prompt_token_ids: Sequence[int], images: Sequence[Image], answer_ids: Sequence[int], *, deadline_s: float
+    ) -> np.ndarray:
+        """[C] float32: of each id of a given answer, after the prompt and the ids before it; errors as for `sample`.
+
+        Of the model itself, at temperature 1 and without bans.
+        """
+        from vllm.sampling_params import RequestOutputKind, SamplingParams
+
+        ids = [*prompt_token_ids, *map(int, answer_ids)]
+        self._check_request(ids, images, 1, 1.0, 1)
+        parameters = SamplingParams(
+            max_tokens=1, prompt_logprobs=0, detokenize=False, output_kind=RequestOutputKind.FINAL_ONLY
+        )
+        try:
+            async with asyncio.timeout(deadline_s):
+                output = await self._generate(ids, list(images), parameters)
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"no logprobs after {deadline_s:g} s", prompt_tokens=len(ids)) from error
+        answer = zip(output.prompt_logprobs[-len(answer_ids) :], answer_ids, strict=True)
+        return np.array([of_place[int(token)].logprob for of_place, token in answer], dtype=np.float32)
+
     async def check_health(self, deadline_s: float = 10) -> None:
         """RolloutError if the engine is dead or does not answer, WeightSyncError if an update broke it."""
         self.weights.require_sound()
