@@ -1,7 +1,7 @@
 """Subsets of the SFT set whose answers two models expect least (arXiv 2504.11468, sections 3.1 and 4.2).
 
 The perplexity of an answer is exp(-mean log-probability of its tokens), thinking included, after question and picture
-in the chat format. The paper ranks by the mean over its models and keeps the highest; how it conditions isn't published.
+in the chat format. The paper ranks by the mean over its models and keeps the highest; its conditioning is unpublished.
 """
 
 from __future__ import annotations
