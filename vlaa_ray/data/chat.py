@@ -12,6 +12,8 @@ from vlaa_ray.models.families import family_of
 from vlaa_ray.records import ImageRef, Prompt
 
 _MARK = "the answer"
+_PROBES = ("Is it {{ 1 }} or {% 2 %}?\n\n\\frac{a}{b} <b>&amp; 'é' \"🎉\"</b>", "A")
+"""Questions that a template would have to change, if it changes any."""
 
 
 class ChatFormat:
@@ -28,17 +30,13 @@ class ChatFormat:
         added = self.tokenizer.added_tokens_decoder.values()  # all_special_tokens may lack some, such as <|im_start|>
         special = {token.content for token in added if token.special}
         self._control = sorted(special | {*self.tokenizer.all_special_tokens, *family.vision_tokens})
+        self._frames: dict[int, tuple[str, str] | None] = {}
 
     def prompt_token_ids(self, prompt: Prompt) -> list[int]:
         """Ids with one image token per image, as vLLM takes them; DataError if the text holds control tokens."""
         question = prompt.question.replace("<image>", "").strip()
         self._refuse_control_tokens(question, "the question", prompt_id=prompt.prompt_id)
-        content: list[dict[str, str]] = [{"type": "image"} for _ in prompt.images]
-        content.append({"type": "text", "text": question})
-        messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
-        if self._system_prompt:
-            messages.insert(0, {"role": "system", "content": [{"type": "text", "text": self._system_prompt}]})
-        text = self._processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        text = self._conversation(question, len(prompt.images))
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         if ids.count(self.image_token_id) != len(prompt.images):
             raise DataError("image placeholders and images don't match", prompt_id=prompt.prompt_id)
@@ -75,6 +73,27 @@ class ChatFormat:
         self._refuse_control_tokens(text, "the answer")
         ids = self.tokenizer(text + self._turn_end, add_special_tokens=False)["input_ids"]
         return np.asarray(ids, dtype=np.int32)
+
+    def _conversation(self, question: str, num_images: int) -> str:
+        """The text of the conversation up to where the answer begins."""
+        if num_images not in self._frames:
+            self._frames[num_images] = self._frame(num_images)
+        frame = self._frames[num_images]
+        return self._rendered(question, num_images) if frame is None else question.join(frame)
+
+    def _frame(self, num_images: int) -> tuple[str, str] | None:
+        """What the template puts before and behind a question; None where that depends on the question."""
+        start, found, end = self._rendered(_PROBES[0], num_images).partition(_PROBES[0])
+        steady = found and self._rendered(_PROBES[1], num_images) == f"{start}{_PROBES[1]}{end}"
+        return (start, end) if steady else None
+
+    def _rendered(self, question: str, num_images: int) -> str:
+        content: list[dict[str, str]] = [{"type": "image"} for _ in range(num_images)]
+        content.append({"type": "text", "text": question})
+        messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
+        if self._system_prompt:
+            messages.insert(0, {"role": "system", "content": [{"type": "text", "text": self._system_prompt}]})
+        return str(self._processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
 
     @cached_property
     def _turn_end(self) -> str:
