@@ -168,6 +168,9 @@ def check(
         Path | None, typer.Option("--config", metavar="FILE", help="Of the run that is to use it.")
     ] = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all of it as JSON.")] = None,
+    quarantine: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the bad records as JSON Lines, as a run does.")
+    ] = None,
 ) -> None:
     """Name every defect with its file and row; then exit 1 if a run would not be safe."""
     from rich.console import Console
@@ -181,6 +184,9 @@ def check(
         found = check_data(paths, image_root, rewards, run)
     if report:
         report.write_text(found.as_json() + "\n", encoding="utf-8")
+    if quarantine:
+        lines = "".join(defect.as_line() for defect in found.defects)
+        quarantine.write_text(lines, encoding="utf-8", errors="backslashreplace")
     Console().print(report_table(found))
     if found.defects:
         raise typer.Exit(1)

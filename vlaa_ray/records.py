@@ -7,8 +7,9 @@ worker that uses them. Legend: C completion tokens, G group size, T prompt token
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -78,6 +79,10 @@ class Defect:
     file: str
     row: int
     reason: str
+
+    def as_line(self) -> str:
+        """Its line in quarantine.jsonl."""
+        return json.dumps(asdict(self), ensure_ascii=False) + "\n"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import signal
 from collections.abc import Awaitable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,7 +67,7 @@ class Session:
 
         Raises an alarm if that isn't what the resumed checkpoint was made with.
         """
-        lines = "".join(json.dumps(asdict(defect), ensure_ascii=False) + "\n" for defect in quarantine)
+        lines = "".join(defect.as_line() for defect in quarantine)
         (self._folder.path / "quarantine.jsonl").write_text(lines, encoding="utf-8", errors="backslashreplace")
         if quarantine:
             one = quarantine[0]

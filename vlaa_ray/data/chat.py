@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from vlaa_ray.config import ModelSection
 from vlaa_ray.errors import DataError
 from vlaa_ray.models.families import family_of
 from vlaa_ray.records import ImageRef, Prompt
@@ -14,6 +15,16 @@ from vlaa_ray.records import ImageRef, Prompt
 _MARK = "the answer"
 _PROBES = ("Is it {{ 1 }} or {% 2 %}?\n\n\\frac{a}{b} <b>&amp; 'é' \"🎉\"</b>", "A")
 """Questions that a template would have to change, if it changes any."""
+
+
+def chat_format_of(model: ModelSection) -> ChatFormat:
+    """Of the checkpoint that a config names; ModelError if it can't be loaded."""
+    from transformers import AutoConfig
+
+    from vlaa_ray.models.loading import load_processor
+    from vlaa_ray.models.paths import local_path
+
+    return ChatFormat(load_processor(model), AutoConfig.from_pretrained(local_path(model.path)), model.system_prompt)
 
 
 class ChatFormat:

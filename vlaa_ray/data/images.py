@@ -27,6 +27,7 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 _MIME_TYPES = {"MPO": "image/jpeg"}  # a JPEG with more pictures behind the first
 _WHITE = (255, 255, 255)
 _STARTS = {b"II*\0": "TIFF", b"MM\0*": "TIFF", b"%PDF": "PDF"}
+_EXIF_IN_PNG = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 _TURNS = {
     2: Transpose.FLIP_LEFT_RIGHT,
     3: Transpose.ROTATE_180,
@@ -142,7 +143,7 @@ def _upright_size(data: bytes, name: str | None) -> tuple[int, int]:
 def _orientation(image: Image.Image, data: bytes) -> int:
     """The EXIF orientation, 1 to 8; 1 where there is none that means anything."""
     # Pillow decodes a PNG to its end in search of EXIF; few have any, and these names are never compressed
-    if image.format == "PNG" and not any(name in data for name in (b"eXIf", b"exif", b"xmp")):
+    if image.format == "PNG" and not any(name in data for name in _EXIF_IN_PNG):
         return 1
     value = image.getexif().get(274)
     return value if isinstance(value, int) and value in _TURNS else 1

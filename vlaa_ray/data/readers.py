@@ -6,8 +6,9 @@ import base64
 import binascii
 import json
 from collections.abc import Collection, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from vlaa_ray.data.formats import FORMATS, Draft, read_record
 from vlaa_ray.data.images import reference, reference_of
@@ -115,17 +116,27 @@ def _saved_rows(folder: Path) -> Iterator[dict[str, Any]]:
 def json_rows(file: Path) -> Iterator[dict[str, Any]]:
     """The objects of a JSON array or of JSON Lines, in their order; DataError names file and row."""
     try:
-        text = file.read_text(encoding="utf-8")
+        # not universal newlines: JSON strings may hold line ends of other kinds
+        with file.open(encoding="utf-8", newline="\n") as opened:
+            for number, row in enumerate(_json_values(opened, file), start=1):
+                if not isinstance(row, dict):
+                    raise DataError(
+                        "a record must be a JSON object", file=str(file), row=number, got=type(row).__name__
+                    )
+                yield row
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"can't read the data: {error}", file=str(file)) from error
-    # not splitlines(): JSON strings may hold U+2028 and other line ends of Unicode
-    lines = [text] if text.lstrip().startswith("[") else [line for line in text.split("\n") if line.strip()]
-    values = [_parsed(line, file, number) for number, line in enumerate(lines, start=1)]
-    rows = values[0] if len(values) == 1 and isinstance(values[0], list) else values
-    for number, row in enumerate(rows, start=1):
-        if not isinstance(row, dict):
-            raise DataError("a record must be a JSON object", file=str(file), row=number, got=type(row).__name__)
-        yield row
+
+
+def _json_values(opened: TextIO, file: Path) -> Iterator[Any]:
+    """One value a line, or those of the one array that the whole text is."""
+    lines = (line for line in opened if line.strip())
+    first = next(lines, "")
+    if first.lstrip().startswith("["):
+        yield from _parsed(first + opened.read(), file, 1)
+        return
+    for number, line in enumerate(chain([first] if first else [], lines), start=1):
+        yield _parsed(line, file, number)
 
 
 def _parsed(line: str, file: Path, number: int) -> Any:

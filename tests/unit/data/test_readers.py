@@ -5,7 +5,7 @@ from PIL import Image
 
 from vlaa_ray.config import DataSection
 from vlaa_ray.data.dataset import open_dataset
-from vlaa_ray.data.readers import read_prompts
+from vlaa_ray.data.readers import json_rows, read_prompts
 from vlaa_ray.errors import DataError
 
 CLEVR = {"id": "c1", "image": "clevr_math/CLEVR_train_027977.png", "question": "How many cubes?", "gt": 3}
@@ -136,7 +136,7 @@ def test_what_is_not_json_is_a_data_error(folder, text):
     file = folder / "bad.json"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=r"neither a JSON array nor JSON Lines.*bad\.json"):
-        read_prompts(file, None)
+        list(json_rows(file))
 
 
 def test_files_that_cant_be_read(folder):
