@@ -66,7 +66,7 @@ class RewardServer:
 
 
 def serve_reward_model(
-    section: OpenEndedSection, *, num_replicas: int, port: int, address: str | None, gpus: float, wait: bool = True
+    section: OpenEndedSection, *, num_replicas: int, port: int, address: str | None, gpus: float
 ) -> None:
     """Serve until interrupted; `address` of a Ray cluster, or None for one of its own."""
     options: dict[str, Any] = {"num_cpus": 1, "num_gpus": gpus}
@@ -75,5 +75,5 @@ def serve_reward_model(
     deployment = serve.deployment(num_replicas=num_replicas, ray_actor_options=options)(RewardServer)
     serve.run(deployment.bind(section), name=_APP, route_prefix="/score")
     print(f"Serving at http://localhost:{port}/score", flush=True)  # noqa: T201 - for the person who started it
-    while wait:
+    while True:
         time.sleep(3600)

@@ -135,13 +135,18 @@ def _train_on_rank(task: dict[str, Any]) -> None:
     from vlaa_ray.checkpoints import CheckpointStore
     from vlaa_ray.config import dump_config
     from vlaa_ray.data.dataset import SeededOrder
+    from vlaa_ray.data.quarantine import write_quarantine
     from vlaa_ray.metrics import Tracker
+    from vlaa_ray.records import Defect
 
     config, folder = task["config"], Path(task["folder"])
     rank, num_ranks = get_context().get_world_rank(), config.learner.num_ranks
     learner = _learner(config, folder)
     first = learner.load(Path(task["resume_from"])) if task["resume_from"] else 0
-    training, heldout = learner.datasets()
+    quarantine: list[Defect] = []
+    training, heldout = learner.datasets(quarantine)
+    if rank == 0:
+        write_quarantine(folder, quarantine)
     order = SeededOrder(training, config.run.seed)
     store = CheckpointStore(folder / "checkpoints", config.checkpoint.keep, config=dump_config(config))
     tracker = Tracker(folder, config.tracking, config.run.name, config.model_dump(mode="json")) if rank == 0 else None
@@ -180,7 +185,8 @@ def _learner(config: SupervisedConfig, folder: Path) -> Any:
 
 @contextlib.contextmanager
 def _watch(config: SupervisedConfig, folder: RunFolder) -> Any:
-    """Show the steps that rank 0 writes, wherever it runs."""
+    """Show the steps that rank 0 writes, wherever it runs; with the first of them what it leaves out of the data."""
+    from vlaa_ray.data.quarantine import quarantine_note
     from vlaa_ray.metrics import read_metrics
     from vlaa_ray.progress import Progress
 
@@ -188,15 +194,17 @@ def _watch(config: SupervisedConfig, folder: RunFolder) -> Any:
     with Progress(config.run.num_steps) as progress:
 
         def show() -> None:
-            shown = folder.resume_from.step if folder.resume_from else 0
+            first = shown = folder.resume_from.step if folder.resume_from else 0
             while True:
                 over = ended.wait(_POLL_S)
-                for row in read_metrics(folder.path):
-                    if row["step"] > shown:
-                        shown = row["step"]
-                        progress.phase("learn")
-                        progress.step(shown, row)
-                        folder.update(shown)
+                new = [row for row in read_metrics(folder.path) if row["step"] > shown]
+                if new and shown == first and (note := quarantine_note(folder.path)):
+                    progress.note(note)
+                for row in new:
+                    shown = row["step"]
+                    progress.phase("learn")
+                    progress.step(shown, row)
+                    folder.update(shown)
                 if over:
                     return
 

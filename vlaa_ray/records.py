@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -70,6 +70,11 @@ class Prompt:
     solution: str | None = None
     """A worked answer (`<think>…</think><answer>…</answer>`), where the data has one: what SFT trains on."""
 
+    @property
+    def gold_text(self) -> str:
+        """The gold as somebody would answer it: a text as it is, anything else as JSON."""
+        return self.gold if isinstance(self.gold, str) else json.dumps(self.gold, ensure_ascii=False, default=str)
+
 
 @dataclass(frozen=True)
 class Defect:
@@ -79,10 +84,6 @@ class Defect:
     file: str
     row: int
     reason: str
-
-    def as_line(self) -> str:
-        """Its line in quarantine.jsonl."""
-        return json.dumps(asdict(self), ensure_ascii=False) + "\n"
 
 
 @dataclass(frozen=True, kw_only=True)

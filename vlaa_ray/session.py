@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from vlaa_ray.config import RunConfig
 from vlaa_ray.data.dataset import fingerprint
+from vlaa_ray.data.quarantine import quarantine_note, write_quarantine
 from vlaa_ray.errors import CheckpointError, RunInterrupted
 from vlaa_ray.metrics import Tracker, truncate_after
 from vlaa_ray.progress import Phase, Progress
@@ -67,14 +68,9 @@ class Session:
 
         Raises an alarm if that isn't what the resumed checkpoint was made with.
         """
-        lines = "".join(defect.as_line() for defect in quarantine)
-        (self._folder.path / "quarantine.jsonl").write_text(lines, encoding="utf-8", errors="backslashreplace")
-        if quarantine:
-            one = quarantine[0]
-            self.progress.note(
-                f"{len(quarantine)} records can't be used and are left out, the first in row {one.row} of {one.file}: "
-                f"{one.reason}; quarantine.jsonl has them all"
-            )
+        write_quarantine(self._folder.path, quarantine)
+        if note := quarantine_note(self._folder.path):
+            self.progress.note(note)
         self._data = fingerprint(prompts)
         before = (self.resume_state or {}).get("data")
         if before and before != self._data:

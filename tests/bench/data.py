@@ -14,6 +14,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,9 @@ from vlaa_ray.config import RunConfig, load_config
 from vlaa_ray.data.chat import chat_format_of
 from vlaa_ray.data.check import check_data
 from vlaa_ray.data.images import reference
-from vlaa_ray.data.readers import iterate_prompts, read_prompts
+from vlaa_ray.data.readers import iterate_prompts
 from vlaa_ray.errors import DataError
+from vlaa_ray.records import Prompt
 from vlaa_ray.rewards.mixture import MixedReward
 
 NUM_PICTURES = 400
@@ -96,8 +98,9 @@ def check_s(file: Path, rewards: MixedReward, config: RunConfig) -> float:
 
 def count_tokens(file: Path, config: RunConfig) -> None:
     chat = chat_format_of(config.model)
-    for prompt in read_prompts(file, None)[:NUM_COUNTED]:
-        chat.expanded_token_ids(prompt)
+    for _, read in islice(iterate_prompts(file, None), NUM_COUNTED):
+        if isinstance(read, Prompt):
+            chat.expanded_token_ids(read)
 
 
 def refuse_ms(path: Path) -> float:

@@ -23,7 +23,13 @@ def train(command, config, folder, *more):
 
 
 def sft(folder):
-    return train("sft", "tiny_base_sft.yaml", folder, "sft.samples_per_step=8")
+    """On the built-in data and a file with one bad record in twenty."""
+    turns = [{"from": "human", "value": "Say it."}, {"from": "gpt", "value": "<CONCLUSION>1</CONCLUSION>"}]
+    rows = [{"conversations": turns} for _ in range(20)]
+    rows[6] |= {"image": "nowhere.png"}
+    (folder / "said.json").write_text(json.dumps(rows))
+    sources = f"data.train=[{{path: builtin:train}}, {{path: {folder / 'said.json'}}}]"
+    return train("sft", "tiny_base_sft.yaml", folder, "sft.samples_per_step=8", sources)
 
 
 def test_a_reward_model_is_trained_and_can_be_scored_with(tmp_path):
@@ -46,6 +52,8 @@ def test_a_supervised_run_makes_a_model_and_a_resumed_one_takes_the_same_steps(t
     first = sft(tmp_path)
     run = tmp_path / "tiny-base"
     assert [row["step"] for row in first] == [1, 2, 3, 4]
+    (left_out,) = (run / "quarantine.jsonl").read_text().splitlines()
+    assert json.loads(left_out)["id"] == "said.json:7"
     assert first[3]["eval/loss"] < first[1]["eval/loss"] < 10
     AutoModelForImageTextToText.from_pretrained(run / "checkpoints/step_000004/hf")
     shutil.rmtree(run / "checkpoints/step_000004")

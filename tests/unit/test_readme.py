@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import typer.main
 from typer.testing import CliRunner
 
 from vlaa_ray.cli import app
@@ -22,8 +23,7 @@ def test_its_python_examples_say_what_it_says(example):
 
 def test_every_command_is_in_it_and_exists():
     shown = set(re.findall(r"vlaa-ray ([a-z]+(?:-[a-z]+)*)", README))
-    commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-    commands |= {group.name for group in app.registered_groups}
+    commands = set(typer.main.get_command(app).commands)
     assert shown == commands
     for command in sorted(commands):
         assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0

@@ -1,6 +1,6 @@
 """One pass over data before a run: every defect with its file and row, what the data is made of, and what repeats.
 
-report = check_data([Path("train.jsonl")], CheckOptions())
+report = check_data([Path("train.jsonl")], None, rewards, config)
 report.defects[0]  -> Defect(id="7", file="train.jsonl", row=7, reason="the image is damaged: …")
 """
 
@@ -171,7 +171,7 @@ class _Checker:
         And another answer beside it: equal texts are right even where the gold can't be read.
         """
         judged = [(number, prompt) for number, prompt in pending if self._rewards.is_ruled(prompt)]
-        own = self._rewards.score([(prompt, _tagged(_as_answer(prompt.gold))) for _, prompt in judged])
+        own = self._rewards.score([(prompt, _tagged(prompt.gold_text)) for _, prompt in judged])
         other = self._rewards.score([(prompt, _tagged("0")) for _, prompt in judged])
         for (number, prompt), of_gold, of_other in zip(judged, own, other, strict=True):
             unjudged = next((result.reason for result in (of_gold, of_other) if not result.valid), None)
@@ -183,10 +183,6 @@ class _Checker:
 
 def _tagged(answer: str) -> str:
     return f"<think>.</think><answer>{answer}</answer>"
-
-
-def _as_answer(gold: Any) -> str:
-    return gold if isinstance(gold, str) else json.dumps(gold, ensure_ascii=False, default=str)
 
 
 def _pair_as_json(pair: Pair) -> dict[str, Any]:

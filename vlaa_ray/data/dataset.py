@@ -30,19 +30,18 @@ def open_dataset(
 ) -> Sequence[Prompt]:
     """The first `limit` prompts of what the config names: `builtin:SPLIT`, a file, or several that are mixed.
 
-    A record that can't be read, or wants another verifier than `verifier_types`, is left out and added to
-    `quarantine`; more than `data.max_bad_share` of them in a file are a DataError.
+    A record that can't be read, or wants another verifier than `verifier_types`, is a DataError. With a list for
+    `quarantine` it is left out and added to that, up to `data.max_bad_share` of a file's records.
     """
-    defects = [] if quarantine is None else quarantine
     if not isinstance(source, str):
-        parts = [_open(one, data, verifier_types, defects) for one in source]
+        parts = [_open(one, data, verifier_types, quarantine) for one in source]
         return first(Mixture(parts, [one.weight for one in source]), limit)
     only = SourceSection(path=source, image_root=data.image_root, verifier_type=data.verifier_type)
-    return first(_open(only, data, verifier_types, defects), limit)
+    return first(_open(only, data, verifier_types, quarantine), limit)
 
 
 def _open(
-    source: SourceSection, data: DataSection, known: Collection[str], quarantine: list[Defect]
+    source: SourceSection, data: DataSection, known: Collection[str], quarantine: list[Defect] | None
 ) -> Sequence[Prompt]:
     prompts: Sequence[Prompt]
     wanted = data.verifier_types
@@ -51,17 +50,27 @@ def _open(
     else:
         rows = list(iterate_prompts(source.path, source.image_root, known, source.verifier_type))
         bad = [(number, read) for number, read in rows if isinstance(read, DataError)]
-        if bad and len(bad) > data.max_bad_share * len(rows):
-            _, error = bad[0]
-            facts = error.facts | {"bad": len(bad), "records": len(rows), "most": data.max_bad_share}
-            fix = error.fix or "vlaa-ray data check names them all; data.max_bad_share is how many may be left out"
-            raise DataError(error.message, fix=fix, **facts)
-        quarantine += [defect_of(error, Path(source.path), number) for number, error in bad]
+        _leave_out(bad, len(rows), source.path, data.max_bad_share, quarantine)
         read = [one for _, one in rows if isinstance(one, Prompt)]
         prompts = [prompt for prompt in read if wanted is None or prompt.verifier_type in wanted]
     if not prompts:
         raise DataError("no prompt is left", file=source.path, fix="look at data.verifier_types and at the file")
     return _capped(prompts, source.max_per_source) if source.max_per_source else prompts
+
+
+def _leave_out(
+    bad: Sequence[tuple[int, DataError]],
+    num_rows: int,
+    file: str,
+    most: float,
+    quarantine: list[Defect] | None,
+) -> None:
+    if bad and (quarantine is None or len(bad) > most * num_rows):
+        _, error = bad[0]
+        fix = error.fix or "vlaa-ray data check names them all; data.max_bad_share is how many a run may leave out"
+        raise DataError(error.message, fix=fix, **error.facts, bad=len(bad), records=num_rows)
+    if quarantine is not None:
+        quarantine += [defect_of(error, Path(file), number) for number, error in bad]
 
 
 def _capped(prompts: Sequence[Prompt], limit: int) -> Sequence[Prompt]:

@@ -110,17 +110,22 @@ def _vlaa_thinking(row: Row) -> dict[str, Any]:
     }
 
 
+def _record(row: Row, question: Any, gold: Any, source: Any, verifier_type: str | None = "math") -> dict[str, Any]:
+    """What most formats have in common: the draft's fields, with the row's images."""
+    return {
+        "question": str(question),
+        "gold": gold,
+        "images": _images(row),
+        "source": str(source),
+        "verifier_type": verifier_type,
+    }
+
+
 def _verl(row: Row) -> dict[str, Any]:
     judged = row["reward_model"]
     if not isinstance(judged, Mapping) or "ground_truth" not in judged:
         raise ValueError("reward_model has no ground_truth")
-    return {
-        "question": _last_user_text(row["prompt"]),
-        "gold": judged["ground_truth"],
-        "images": _images(row),
-        "source": str(row.get("data_source") or "verl"),
-        "verifier_type": "math",
-    }
+    return _record(row, _last_user_text(row["prompt"]), judged["ground_truth"], row.get("data_source") or "verl")
 
 
 def _vero(row: Row) -> dict[str, Any]:
@@ -128,36 +133,23 @@ def _vero(row: Row) -> dict[str, Any]:
     tolerance = extra.get("tolerance") if isinstance(extra, Mapping) else None
     kind = _VERO_TYPES.get(str(row["reward_type"]))
     params = {"rel_tol": tolerance} if kind == "number" and isinstance(tolerance, int | float) else {}
-    return {
-        "question": _last_user_text(row["prompt"]),
-        "gold": row["answer"],
-        "images": _images(row),
-        "source": str(row.get("data_source") or "vero"),
-        "verifier_type": kind,
-        "verifier_params": params,
-    }
+    asked = _last_user_text(row["prompt"])
+    return _record(row, asked, row["answer"], row.get("data_source") or "vero", kind) | {"verifier_params": params}
 
 
 def _easyr1(row: Row) -> dict[str, Any]:
-    return {
-        "question": str(row["problem"]),
-        "gold": row["answer"],
-        "images": _images(row),
-        "source": str(row.get("source") or row.get("data_source") or "easyr1"),
-        "verifier_type": "math",
-    }
+    return _record(row, row["problem"], row["answer"], row.get("source") or row.get("data_source") or "easyr1")
 
 
 def _vlm_r1(row: Row) -> dict[str, Any]:
     """Referring expressions: golds are boxes in pixels of the original; detection: labelled boxes, or None."""
     question, said = _turns(row["conversations"])
     gold = _untagged(said) if isinstance(said, str) else said
-    return {"question": question, "images": _images(row), "source": "vlm-r1", **_grounded(gold, row)}
+    return _record(row, question, gold, "vlm-r1") | _grounded(gold, row)
 
 
 def _vlm_r1_evaluation(row: Row) -> dict[str, Any]:
-    gold = row["solution"]
-    return {"question": str(row["problem"]), "images": _images(row), "source": "vlm-r1", **_grounded(gold, row)}
+    return _record(row, row["problem"], row["solution"], "vlm-r1") | _grounded(row["solution"], row)
 
 
 def _llava_cot(row: Row) -> dict[str, Any]:
@@ -167,77 +159,45 @@ def _llava_cot(row: Row) -> dict[str, Any]:
         raise ValueError("the answer has no <CONCLUSION>")
     conclusion = sections.pop("CONCLUSION").strip()
     thought = "\n".join(text.strip() for text in sections.values())
-    return {
-        "question": question,
-        "gold": conclusion,
-        "images": _images(row),
-        "source": str(row.get("image") or "llava-cot").split("/")[0],
-        "verifier_type": "open_ended",
-        "solution": f"<think>{thought}</think><answer>{conclusion}</answer>",
+    source = str(row.get("image") or "llava-cot").split("/")[0]
+    return _record(row, question, conclusion, source, "open_ended") | {
+        "solution": f"<think>{thought}</think><answer>{conclusion}</answer>"
     }
 
 
 def _mmk12(row: Row) -> dict[str, Any]:
-    return {
-        "question": str(row["question"]),
-        "gold": row["answer"],
-        "images": _images(row),
-        "source": "mmk12",
-        "verifier_type": "mcq" if "subject" in row else "math",  # only its test set has subjects, and four options
-    }
+    kind = "mcq" if "subject" in row else "math"  # only its test set has subjects, and four options
+    return _record(row, row["question"], row["answer"], "mmk12", kind)
 
 
 def _virl39k(row: Row) -> dict[str, Any]:
-    return {
-        "question": str(row["question"]),
-        "gold": row["answer"],
-        "images": _images(row),
-        "source": str(row.get("source") or "virl39k"),
-        "verifier_type": "math",
-    }
+    return _record(row, row["question"], row["answer"], row.get("source") or "virl39k")
 
 
 def _mm_eureka(row: Row) -> dict[str, Any]:
     messages = json.loads(row["message"]) if isinstance(row["message"], str) else row["message"]
     parts = [part for message in messages for part in _parts(message.get("content"))]
-    return {
-        "question": _last_user_text(messages),
-        "gold": row["answer"],
-        "images": tuple(part["image"] for part in parts if part.get("type") == "image" and "image" in part),
-        "source": "mm-eureka",
-        "verifier_type": "math",
-    }
+    images = tuple(part["image"] for part in parts if part.get("type") == "image" and "image" in part)
+    return _record(row, _last_user_text(messages), row["answer"], "mm-eureka") | {"images": images}
 
 
 def _r1v(row: Row) -> dict[str, Any]:
-    return {
-        "question": str(row["problem"]),
-        "gold": _untagged(row["solution"]),
-        "images": _images(row),
-        "source": "r1-v",
-        "verifier_type": "math",
-    }
+    return _record(row, row["problem"], _untagged(row["solution"]), "r1-v")
 
 
 def _r1v_evaluation(row: Row) -> dict[str, Any]:
-    return {
-        "question": str(row["question"]),
-        "gold": row["ground_truth"],
-        "images": (row["image_path"],),
-        "source": "r1-v",
-        "verifier_type": "math",
-    }
+    return _record({"images": [row["image_path"]]}, row["question"], row["ground_truth"], "r1-v")
 
 
 def _grounded(gold: Any, row: Row) -> dict[str, Any]:
-    """Gold and verifier of a VLM-R1 record."""
+    """The verifier of a VLM-R1 record."""
     pixels = {"frame": "original_px"}
     if isinstance(gold, list) and len(gold) == 4 and all(isinstance(edge, int | float) for edge in gold):
-        return {"gold": gold, "verifier_type": "iou", "verifier_params": pixels}
+        return {"verifier_type": "iou", "verifier_params": pixels}
     if isinstance(gold, list) or (isinstance(gold, str) and _DETECTION.search(gold)):
-        return {"gold": gold, "verifier_type": "boxes", "verifier_params": pixels}
+        return {"verifier_type": "boxes", "verifier_params": pixels}
     kind = _VLM_R1_METHODS.get(str(row.get("accu_reward_method")), "text")
-    return {"gold": gold, "verifier_type": kind, "verifier_params": pixels if kind == "boxes" else {}}
+    return {"verifier_type": kind, "verifier_params": pixels if kind == "boxes" else {}}
 
 
 def _untagged(answer: Any) -> Any:

@@ -15,27 +15,6 @@ from vlaa_ray.data.images import reference, reference_of
 from vlaa_ray.errors import DataError
 from vlaa_ray.records import VERIFIER_TYPES, Defect, ImageRef, Preference, Prompt
 
-_SIZED_FRAMES = ("original_px",)
-
-
-def read_prompts(
-    file: str | Path,
-    image_root: str | Path | None,
-    verifier_types: Collection[str] = VERIFIER_TYPES,
-    verifier_type: str | None = None,
-) -> list[Prompt]:
-    """The file's records, whatever their format; golds keep their type. DataError names file and row.
-
-    Image paths are looked up below `image_root` (default: `images` in the file's folder, or that folder); none outside
-    is read, and none is fetched from a network. `verifier_type` is for records that don't name one.
-    """
-    prompts = []
-    for _, prompt in iterate_prompts(file, image_root, verifier_types, verifier_type):
-        if isinstance(prompt, DataError):
-            raise prompt
-        prompts.append(prompt)
-    return prompts
-
 
 def iterate_prompts(
     file: str | Path,
@@ -43,7 +22,12 @@ def iterate_prompts(
     verifier_types: Collection[str] = VERIFIER_TYPES,
     verifier_type: str | None = None,
 ) -> Iterator[tuple[int, Prompt | DataError]]:
-    """(row, its prompt or what is wrong with it), as in `read_prompts`; DataError where the file can't be read on."""
+    """(row, its prompt or what is wrong with it), whatever the format; DataError where the file can't be read on.
+
+    Golds keep their type. Image paths are looked up below `image_root` (default: `images` in the file's folder, or
+    that folder); none outside is read, and none is fetched from a network. `verifier_type` is for records that don't
+    name one.
+    """
     file = Path(file)
     root = _root(file, image_root)
     for number, row in enumerate(rows_of(file), start=1):
@@ -56,7 +40,7 @@ def iterate_prompts(
 
 
 def defect_of(error: DataError, file: Path, row: int) -> Defect:
-    """What `iterate_prompts` gave for a row that can't be read."""
+    """What `iterate_prompts` gave for a row that can't be read, as a report lists it."""
     return Defect(str(error.facts.get("id", f"{file.name}:{row}")), str(file), row, told(error))
 
 
@@ -167,7 +151,7 @@ def _prompt(
         raise DataError("no verifier for this record", **facts, expected=list(verifier_types), fix=fix)
     images = tuple(_image(image, root, file, number) for image in draft.images)
     params = dict(draft.verifier_params)
-    if params.get("frame") in _SIZED_FRAMES and images:
+    if params.get("frame") == "original_px" and images:
         params.setdefault("image_size", [images[0].width_px, images[0].height_px])
     return Prompt(
         prompt_id=draft.record_id or f"{file.name}:{number}",

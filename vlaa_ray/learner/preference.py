@@ -15,7 +15,7 @@ from vlaa_ray.data.preferences import open_preferences
 from vlaa_ray.errors import DataError
 from vlaa_ray.learner.core import LearnerCore
 from vlaa_ray.models.reward_model import MAX_ANSWERS, RewardModel, answers_row, last_tokens
-from vlaa_ray.records import Preference
+from vlaa_ray.records import Defect, Preference
 
 
 class PreferenceLearner:
@@ -25,8 +25,8 @@ class PreferenceLearner:
         self._config = config
         self.core = LearnerCore(config.model, config.learner, lambda model, _: RewardModel(model))
 
-    def datasets(self) -> tuple[Sequence[Preference], Sequence[Preference]]:
-        """What to train on, and what is held out."""
+    def datasets(self, quarantine: list[Defect]) -> tuple[Sequence[Preference], Sequence[Preference]]:
+        """What to train on, and what is held out; a damaged pair is a DataError, so nothing is left out."""
         data = self._config.data
         return (
             open_preferences(data.train, data, data.num_train),

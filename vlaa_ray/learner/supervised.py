@@ -16,7 +16,7 @@ from vlaa_ray.grpo.loss import sft_loss
 from vlaa_ray.learner.core import LearnerCore
 from vlaa_ray.models.logprobs import policy_at
 from vlaa_ray.models.tiny import make_tiny_model
-from vlaa_ray.records import Prompt
+from vlaa_ray.records import Defect, Prompt
 
 UNTRAINED = "builtin:tiny-untrained"
 """As `model.path`: the quickstart's small model with random weights, made in the run folder."""
@@ -41,10 +41,13 @@ class SupervisedLearner:
         path = _starting_model(config, folder)
         self.core = LearnerCore(config.model, config.learner, policy_at(1.0), path)
 
-    def datasets(self) -> tuple[Sequence[Prompt], Sequence[Prompt]]:
-        """The prompts to train on, and the held-out ones."""
+    def datasets(self, quarantine: list[Defect]) -> tuple[Sequence[Prompt], Sequence[Prompt]]:
+        """The prompts to train on, and the held-out ones; what is left out is added to `quarantine`."""
         data = self._config.data
-        return open_dataset(data.train, data, data.num_train), open_dataset(data.heldout, data, data.num_heldout)
+        return (
+            open_dataset(data.train, data, data.num_train, quarantine=quarantine),
+            open_dataset(data.heldout, data, data.num_heldout, quarantine=quarantine),
+        )
 
     def row(self, prompt: Prompt) -> Row | None:
         """The prompt with its solution as the one completion; None if it is too long."""

@@ -90,7 +90,7 @@ class MixedReward:
         """The scorer's verdicts: a call for each prompt, with all answers to it."""
         assert self._scorer or not responses
         results: dict[int, RewardResult] = {}
-        answers: dict[str, tuple[Prompt, dict[int, str]]] = {}
+        answers: dict[int, tuple[Prompt, dict[int, str]]] = {}  # by the prompt object: ids may repeat
         for number, (prompt, response) in enumerate(responses):
             answer = extract_answer(response, prompt.verifier_params.get("extraction", self._extraction))
             if not str(prompt.gold).strip():
@@ -98,7 +98,7 @@ class MixedReward:
             elif answer is None:
                 results[number] = without_answer(scored(0.0, None), response)
             else:
-                answers.setdefault(prompt.prompt_id, (prompt, {}))[1][number] = answer
+                answers.setdefault(id(prompt), (prompt, {}))[1][number] = answer
         for prompt, of_prompt in answers.values():
             assert self._scorer
             verdicts = self._scorer.score(prompt, list(of_prompt.values()))

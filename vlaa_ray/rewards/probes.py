@@ -10,7 +10,6 @@ as everybody's answer is shown beside it: that is chance, and a matter of the da
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -90,11 +89,11 @@ def probe_prompts(prompts: Sequence[Prompt], rewards: MixedReward) -> list[Outco
 def _outcome(kind: str, prompts: list[Prompt], rewards: MixedReward) -> Outcome:
     tried = PROBES | (BOX_PROBES if kind in _BOX_TYPES else {})
     probes = {name: _mean(prompts, [respond(one) for one in prompts], rewards) for name, respond in tried.items()}
-    (gold, _), *_ = Counter(_text(one.gold) for one in prompts).most_common(1)
+    (gold, _), *_ = Counter(one.gold_text for one in prompts).most_common(1)
     commonest = _mean(prompts, [_tagged(gold)] * len(prompts), rewards)
     pairs = [(one, other) for one, other in zip(prompts, _others(prompts), strict=True) if other is not None]
     honest = (
-        _mean([one for one, _ in pairs], [_tagged(_text(other.gold)) for _, other in pairs], rewards) if pairs else None
+        _mean([one for one, _ in pairs], [_tagged(other.gold_text) for _, other in pairs], rewards) if pairs else None
     )
     return Outcome(kind, len(prompts), honest, commonest, probes)
 
@@ -104,13 +103,9 @@ def _others(prompts: list[Prompt]) -> list[Prompt | None]:
     found: list[Prompt | None] = []
     for index, prompt in enumerate(prompts):
         following = prompts[index + 1 :] + prompts[:index]
-        same = (one for one in following if one.source == prompt.source and _text(one.gold) != _text(prompt.gold))
+        same = (one for one in following if one.source == prompt.source and one.gold_text != prompt.gold_text)
         found.append(next(same, None))
     return found
-
-
-def _text(gold: Any) -> str:
-    return gold if isinstance(gold, str) else json.dumps(gold, default=str)
 
 
 def _mean(prompts: list[Prompt], responses: list[str], rewards: MixedReward) -> float:

@@ -111,4 +111,6 @@ def test_a_few_bad_records_are_left_out_and_listed_and_many_end_the_run(tmp_path
     assert [(one.row, one.id) for one in quarantine] == [(5, "data.json:5")]
     strict = data.model_copy(update={"max_bad_share": 0.01})
     with pytest.raises(DataError, match=r"lacks a field.*row=5.*bad=1.*records=20"):
-        open_dataset(data.train, strict, None)
+        open_dataset(data.train, strict, None, quarantine=[])
+    with pytest.raises(DataError, match=r"lacks a field.*row=5"):  # nobody would hear of them
+        open_dataset(data.train, data, None)

@@ -1,90 +1,14 @@
 """Small records of every format, after its documented schema: read as they are, golds of their own type."""
 
-import base64
-import io
-import json
-
 import pytest
-from PIL import Image
+from formats import ROWS, png, read_prompts, written
 
 from vlaa_ray.config import DataSection
 from vlaa_ray.data.dataset import open_dataset
 from vlaa_ray.data.formats import FORMATS, read_record
 from vlaa_ray.data.images import load
-from vlaa_ray.data.readers import read_prompts
 from vlaa_ray.errors import DataError
 
-
-def png(color: str = "red") -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (40, 30), color).save(file, "PNG")
-    return file.getvalue()
-
-
-PNG = png()
-USER = {"role": "user", "content": "<image>How many?"}
-ROWS = {
-    "vlaa-thinking": {"id": "v", "image": "coco/a.png", "question": "Where?", "gt": "[0.1, 0.2, 0.7, 0.5]"},
-    "verl": {
-        "data_source": "hiyouga/geometry3k",
-        "prompt": [{"role": "system", "content": "Think."}, USER],
-        "images": [{"bytes": PNG, "path": None}],
-        "ability": "math",
-        "reward_model": {"style": "rule", "ground_truth": "2 \\sqrt{3}"},
-        "extra_info": {"split": "train", "index": 0},
-    },
-    "easyr1": {"problem": "<image>Find x.", "answer": "4.5", "images": ["coco/a.png"]},
-    "vlm-r1": {
-        "id": 1,
-        "image": "coco/a.png",
-        "conversations": [{"from": "human", "value": "<image>Find the cat."}, {"from": "gpt", "value": [1, 2, 30, 20]}],
-    },
-    "vlm-r1 evaluation": {"image": "coco/a.png", "problem": "Find the cat.", "solution": [1, 2, 30, 20]},
-    "llava-cot": {
-        "id": "l",
-        "image": "coco/a.png",
-        "conversations": [
-            {"from": "human", "value": "What colour?"},
-            {
-                "from": "gpt",
-                "value": "<SUMMARY> I look. </SUMMARY>\n\n<CAPTION> Red. </CAPTION>\n\n<REASONING> So red. "
-                "</REASONING>\n\n<CONCLUSION> red </CONCLUSION>",
-            },
-        ],
-    },
-    "mmk12": {"id": "m", "question": "<image>?", "answer": "$$6$$", "image": {"bytes": PNG, "path": "1.png"}},
-    "virl39k": {
-        "question": "<image>?",
-        "answer": "\\boxed{60}",
-        "PassRate_32BTrained": -1.0,
-        "category": "Geometry",
-        "source": "Processed",
-        "qid": "q-1",
-        "image": ["images/coco/a.png"],
-    },
-    "mm-eureka": {
-        "id": "e",
-        "message": json.dumps(
-            [
-                {
-                    "role": "user",
-                    "content": [{"type": "image", "image": "coco/a.png"}, {"type": "text", "text": "Find x."}],
-                }
-            ]
-        ),
-        "answer": "$\\boxed{60}$",
-    },
-    "vero": {
-        "prompt": [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "How long?"}]}],
-        "images": ["data:image/png;base64," + base64.b64encode(PNG).decode()],
-        "reward_type": "numeric",
-        "data_source": "charts",
-        "answer": "12",
-        "extra_info": {"tolerance": 0.05},
-    },
-    "r1-v": {"image": {"bytes": PNG}, "problem": "How many?", "solution": "<answer> 3 </answer>"},
-    "r1-v evaluation": {"image_path": "coco/a.png", "question": "How many?", "ground_truth": 3},
-}
 EXPECTED = {
     "vlaa-thinking": ("iou", "[0.1, 0.2, 0.7, 0.5]", "coco", {"frame": "unit"}),
     "verl": ("math", "2 \\sqrt{3}", "hiyouga/geometry3k", {}),
@@ -99,21 +23,6 @@ EXPECTED = {
     "r1-v": ("math", "3", "r1-v", {}),
     "r1-v evaluation": ("math", 3, "r1-v", {}),
 }
-
-
-def written(folder, row) -> str:
-    """The row as the format's publishers ship it: parquet where it holds bytes, else JSON Lines."""
-    (folder / "images/coco").mkdir(parents=True, exist_ok=True)
-    (folder / "images/coco/a.png").write_bytes(PNG)
-    try:
-        text = json.dumps(row)
-    except TypeError:
-        from datasets import Dataset
-
-        Dataset.from_list([row]).to_parquet(str(folder / "data.parquet"))
-        return str(folder / "data.parquet")
-    (folder / "data.jsonl").write_text(text + "\n")
-    return str(folder / "data.jsonl")
 
 
 def test_every_format_has_a_record_here() -> None:

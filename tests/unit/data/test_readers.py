@@ -1,11 +1,12 @@
 import json
 
 import pytest
+from formats import read_prompts
 from PIL import Image
 
 from vlaa_ray.config import DataSection
 from vlaa_ray.data.dataset import open_dataset
-from vlaa_ray.data.readers import json_rows, read_prompts
+from vlaa_ray.data.readers import json_rows
 from vlaa_ray.errors import DataError
 
 CLEVR = {"id": "c1", "image": "clevr_math/CLEVR_train_027977.png", "question": "How many cubes?", "gt": 3}

@@ -17,7 +17,6 @@ from typing import Any
 
 from vlaa_ray.config import OpenEndedSection
 from vlaa_ray.data.images import encoded, mime_type
-from vlaa_ray.errors import RewardError
 from vlaa_ray.records import Prompt, RewardResult
 from vlaa_ray.rewards.extraction import MAX_CHARS
 from vlaa_ray.rewards.scorers.service import Service, Unanswered
@@ -51,8 +50,7 @@ class Judge:
     """Implements `Scorer`: the grade as a share of 10; answers that were graded before cost nothing."""
 
     def __init__(self, section: OpenEndedSection) -> None:
-        if section.model is None:
-            raise RewardError("the judge has no name", fix="set rewards.open_ended.model to the model's name there")
+        assert section.model  # the config sees to it
         self._model = section.model
         self._service = Service(section.service, "the judge")
         self._attempts = section.service.max_attempts

@@ -36,8 +36,7 @@ class Service:
     """May be used from many threads at once; at most `concurrency` requests are on their way."""
 
     def __init__(self, section: ServiceSection, what: str) -> None:
-        if not section.url:
-            raise RewardError(f"{what} has no address", fix="set rewards.open_ended.service.url")
+        assert section.url  # the config sees to it
         key = os.environ.get(section.api_key_env)
         self._section = section
         self._what = what

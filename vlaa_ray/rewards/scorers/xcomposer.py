@@ -10,7 +10,7 @@ import torch
 
 from vlaa_ray.config import OpenEndedSection
 from vlaa_ray.data.images import encoded, mime_type
-from vlaa_ray.errors import ModelError, RewardError
+from vlaa_ray.errors import ModelError
 from vlaa_ray.records import Prompt
 from vlaa_ray.rewards.scorers.parking import Parking
 
@@ -27,13 +27,11 @@ class XComposerReward:
     def __init__(self, section: OpenEndedSection) -> None:
         from transformers import AutoModel, AutoTokenizer
 
-        if not section.trust_remote_code or section.model is None:
-            fix = "set rewards.open_ended.trust_remote_code and model, if you trust the checkpoint"
-            raise RewardError("this reward model runs Python code from its checkpoint", fix=fix)
+        assert section.trust_remote_code and section.model  # the config sees to it
         dtype = torch.float16 if torch.cuda.is_available() else torch.float32
         try:
-            tokenizer = AutoTokenizer.from_pretrained(section.model, trust_remote_code=True)
-            model = AutoModel.from_pretrained(section.model, dtype=dtype, trust_remote_code=True)
+            tokenizer = AutoTokenizer.from_pretrained(section.model, trust_remote_code=section.trust_remote_code)
+            model = AutoModel.from_pretrained(section.model, dtype=dtype, trust_remote_code=section.trust_remote_code)
         except (OSError, ValueError, ImportError, AttributeError) as error:
             fix = "its code is written for an older transformers: serve it in an environment of its own"
             raise ModelError(f"can't load the reward model: {error}", path=section.model, fix=fix) from error

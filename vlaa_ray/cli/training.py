@@ -1,0 +1,74 @@
+"""The commands that train: GRPO, SFT and reward models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vlaa_ray.cli.common import ConfigFile, Overrides, Resume, print_report, require_own_actors
+
+if TYPE_CHECKING:
+    from vlaa_ray.config import RunConfig, SupervisedConfig
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def train(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    resume: Resume = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and check only; needs no GPU.")] = False,
+) -> None:
+    """Train with GRPO, and show what it gained."""
+    from vlaa_ray.config import load_config
+
+    loaded: RunConfig = load_config(config, overrides or [])
+    if dry_run:
+        return _plan(loaded)
+    require_own_actors()
+    from actors.driver import run_training
+
+    run_training(loaded, resume)
+    _show_results(loaded)
+
+
+@app.command()
+def sft(config: ConfigFile, overrides: Overrides = None, resume: Resume = "auto") -> None:
+    """Train on worked answers (supervised), with Ray Train."""
+    from vlaa_ray.config import SftConfig, load_config
+
+    _train_supervised(load_config(config, overrides or [], SftConfig), resume)
+
+
+@app.command("reward-model")
+def reward_model(config: ConfigFile, overrides: Overrides = None, resume: Resume = "auto") -> None:
+    """Train a reward model on pairs of answers, with Ray Train."""
+    from vlaa_ray.config import RewardModelConfig, load_config
+
+    _train_supervised(load_config(config, overrides or [], RewardModelConfig), resume)
+
+
+def _train_supervised(config: SupervisedConfig, resume: str) -> None:
+    require_own_actors()
+    from actors.supervised import run_supervised
+
+    run_supervised(config, resume)
+
+
+def _plan(config: RunConfig) -> None:
+    from rich.console import Console
+
+    from vlaa_ray.dry_run import examine, failed, show
+
+    examined = examine(config)
+    show(examined, Console())
+    if error := failed(examined):
+        raise error
+
+
+def _show_results(config: RunConfig) -> None:
+    from vlaa_ray.run_folder import run_path
+
+    print_report(run_path(config))

@@ -1,0 +1,74 @@
+"""The whole configuration of a run: one frozen tree, one place per default, every rule checked before Ray starts.
+
+    load_config("configs/quickstart.yaml", ["run.num_steps=3"]) -> RunConfig
+
+Unknown keys are errors that name the nearest key; all problems are reported in one ConfigError. The
+resolved tree is written to the run folder and reloads equal. Suffixes are units; `num_` counts.
+"""
+
+from vlaa_ray.config.files import config_kind, dump_config, load_config
+from vlaa_ray.config.grpo import GRPO_PRESETS, GrpoSection, KlSection
+from vlaa_ray.config.rewards import OpenEndedSection, RewardsSection, ServiceSection, VerifierSection
+from vlaa_ray.config.runs import (
+    AnyConfig,
+    RewardModelConfig,
+    RewardModelSection,
+    RunConfig,
+    SftConfig,
+    SftSection,
+    SupervisedConfig,
+)
+from vlaa_ray.config.sections import (
+    PAPER_SYSTEM_PROMPT,
+    CheckpointSection,
+    DataSection,
+    DeadlinesSection,
+    EvalSection,
+    LearnerSection,
+    ModelSection,
+    OptimSection,
+    RaySection,
+    RolloutSection,
+    RunSection,
+    Section,
+    Source,
+    SourceSection,
+    TrackingSection,
+    WeightSyncSection,
+)
+
+__all__ = [
+    "GRPO_PRESETS",
+    "PAPER_SYSTEM_PROMPT",
+    "AnyConfig",
+    "CheckpointSection",
+    "DataSection",
+    "DeadlinesSection",
+    "EvalSection",
+    "GrpoSection",
+    "KlSection",
+    "LearnerSection",
+    "ModelSection",
+    "OpenEndedSection",
+    "OptimSection",
+    "RaySection",
+    "RewardModelConfig",
+    "RewardModelSection",
+    "RewardsSection",
+    "RolloutSection",
+    "RunConfig",
+    "RunSection",
+    "Section",
+    "ServiceSection",
+    "SftConfig",
+    "SftSection",
+    "Source",
+    "SourceSection",
+    "SupervisedConfig",
+    "TrackingSection",
+    "VerifierSection",
+    "WeightSyncSection",
+    "config_kind",
+    "dump_config",
+    "load_config",
+]

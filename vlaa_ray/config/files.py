@@ -1,0 +1,102 @@
+"""Configs from files and overrides, with every problem named at once; and back to YAML."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from vlaa_ray.config.runs import RewardModelConfig, RunConfig, SftConfig
+from vlaa_ray.config.sections import Section
+from vlaa_ray.errors import ConfigError
+
+Config = TypeVar("Config", bound=Section)
+
+
+def load_config(
+    path: str | Path,
+    overrides: list[str] | tuple[str, ...] = (),
+    kind: type[Config] = RunConfig,  # type: ignore[assignment]
+) -> Config:
+    """The config of a YAML file with `key.path=value` overrides (values in YAML); ConfigError lists all problems."""
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise ConfigError(
+            f"can't read the config: {error}", file=str(path), fix="give the path of a YAML file"
+        ) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"not YAML: {error}", file=str(path)) from error
+    if not isinstance(values, dict):
+        raise ConfigError("the config must be a mapping of sections", file=str(path), got=type(values).__name__)
+    for override in overrides:
+        _apply(values, override)
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        problems = "\n".join(f"  - {_describe(problem, kind)}" for problem in error.errors())
+        raise ConfigError(f"{error.error_count()} problem(s) in the config:\n{problems}\n", file=str(path)) from None
+
+
+def config_kind(values: Any) -> type[RunConfig | SftConfig | RewardModelConfig]:
+    """What kind of run the values of a config file describe: a section `sft` or `reward_model` says so."""
+    sections = values if isinstance(values, dict) else {}
+    if "reward_model" in sections:
+        return RewardModelConfig
+    return SftConfig if "sft" in sections else RunConfig
+
+
+def dump_config(config: Section) -> str:
+    """The resolved config as YAML; reloading it gives an equal config."""
+    return yaml.dump(config.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Escapes the line end U+0085, which PyYAML would write as it is and read back as a space."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style='"' if "\x85" in text else None)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"an override must be key=value, got {override!r}", fix="for example run.num_steps=10")
+    *parents, leaf = key.strip().split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"override {key!r}: {parent!r} is a value, not a section")
+    try:
+        values[leaf] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"override {key!r}: not a YAML value: {text!r}") from error
+
+
+def _describe(problem: Any, kind: type[Section]) -> str:
+    path = [str(part) for part in problem["loc"]]
+    where = ".".join(path) or "config"
+    if problem["type"] == "extra_forbidden":
+        known = _fields_at(kind, path[:-1])
+        near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
+        hint = f"did you mean {'.'.join([*path[:-1], near[0]])!r}?" if near else f"known keys: {', '.join(known)}"
+        return f"{where}: unknown key; {hint}"
+    message = problem["msg"].removeprefix("Value error, ")
+    got = "" if isinstance(problem["input"], dict | BaseModel) else f", got {problem['input']!r}"
+    return f"{where}: {message}{got}"
+
+
+def _fields_at(kind: type[BaseModel], path: list[str]) -> list[str]:
+    for name in path:
+        annotation = kind.model_fields[name].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        kind = annotation
+    return list(kind.model_fields)

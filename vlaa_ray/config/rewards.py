@@ -1,0 +1,110 @@
+"""How answers are judged: the verifiers, and what free answers are worth."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from vlaa_ray.config.sections import Section
+from vlaa_ray.records import VERIFIER_TYPE_PATTERN, VERIFIER_TYPES
+
+
+class VerifierSection(Section):
+    """One verifier type: ours with other settings, or a user's own function."""
+
+    function: str | None = Field(None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    """`package.module:function`, called as function(answer, gold, **params) in the sandbox; it returns a number in
+    [0, 1], a bool, None where the sample can't be judged, or a RewardResult."""
+    params: dict[str, Any] = Field(default_factory=dict)
+    """For every sample of the type; the sample's own `verifier_params` win."""
+    weights: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(default_factory=dict)
+    """Reward = sum of weight · value over these verifiers, for example {math: 0.9, format: 0.1}; empty for the type's
+    own, whole (the paper's rule). {iou: 0.5} scales."""
+
+    @model_validator(mode="after")
+    def _at_most_one(self) -> VerifierSection:
+        total = sum(self.weights.values())
+        if total > 1 + 1e-9:
+            raise ValueError(f"the weights add up to {total:g}, and a reward is at most 1")
+        return self
+
+
+class ServiceSection(Section):
+    """An HTTP service that judges, and how patient the run is with it."""
+
+    url: str | None = Field(None, pattern=r"^https?://")
+    """Of an OpenAI-compatible endpoint (judge), for example http://localhost:8000/v1; or of a shared reward model."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """The environment variable that holds the key; none is sent where it is unset."""
+    concurrency: int = Field(32, ge=1)
+    """Requests at once, an actor."""
+    timeout_s: float = Field(30, gt=0)
+    """Of one request."""
+    max_attempts: int = Field(6, ge=1)
+    """Of one sample; only what may go better next time is tried again."""
+    give_up_s: float = Field(60, gt=0)
+    """With no answer at all for so long, the run ends with one error."""
+
+
+class OpenEndedSection(Section):
+    """What free answers are worth."""
+
+    scorer: Literal["words", "reward_model", "xcomposer", "judge", "embedding"] = "words"
+    """words: overlap with the gold. reward_model: a vision-language model with a value head. xcomposer:
+    InternLM-XComposer2.5-Reward. judge: a model behind an OpenAI-compatible endpoint grades. embedding: closeness of
+    meaning to the gold."""
+    model: str | None = None
+    """A folder, hub id or `builtin:tiny-reward`; for a judge the model's name at the endpoint."""
+    beta: float = Field(0.2, gt=0)
+    """Of R = 1 - exp(-beta · (S(answer) - S(reference))), for reward models (the paper doesn't give its value)."""
+    dtype: Literal["fp32", "bf16"] = "fp32"
+    min_pixels: int = Field(3136, ge=784)
+    max_pixels: int = Field(1_003_520, ge=784)
+    max_tokens: int = Field(16_384, ge=1)
+    """Of prompt and answer together; a longer answer is worth 0."""
+    park: bool = False
+    """Hold the reward model on the CPU while the learner works, and on the GPU only to score."""
+    trust_remote_code: bool = False
+    """Run Python code from the checkpoint (xcomposer needs it)."""
+    service: ServiceSection = ServiceSection()
+
+    @model_validator(mode="after")
+    def _complete(self) -> OpenEndedSection:
+        problems = []
+        remote = self.scorer == "reward_model" and self.service.url
+        if self.scorer in ("reward_model", "xcomposer", "judge") and not self.model and not remote:
+            problems.append(f"scorer {self.scorer!r} needs a model")
+        if self.scorer == "judge" and not self.service.url:
+            problems.append("scorer 'judge' needs service.url")
+        if self.scorer == "xcomposer" and not self.trust_remote_code:
+            problems.append("scorer 'xcomposer' runs code from the checkpoint: set trust_remote_code if you trust it")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+class RewardsSection(Section):
+    num_actors: int = Field(1, ge=1)
+    cpus_per_actor: float = Field(0.5, gt=0)
+    gpus_per_actor: float = Field(0, ge=0)
+    """For a reward model; a share of one may be asked for."""
+    open_ended: OpenEndedSection = OpenEndedSection()
+    extraction: Literal["last", "exactly_one"] = "last"
+    """Of several complete answers the last one counts, or none does (the paper's rule)."""
+    verifiers: dict[Annotated[str, Field(pattern=f"^{VERIFIER_TYPE_PATTERN}$")], VerifierSection] = Field(
+        default_factory=dict
+    )
+    """By verifier type. To switch a type off, leave it out of `data.verifier_types`."""
+    timeout_s: float = Field(5.0, gt=0)
+    """Wall-clock limit of one verification; the process is killed at the limit."""
+    memory_limit_bytes: int = Field(2 << 30, ge=1 << 28)
+    """Address-space limit of a verifier process. A verification that comes near it (more than half of what the limit
+    leaves) is not trusted: its sample is invalid."""
+    max_invalid_share: float = Field(0.05, ge=0, le=1)
+    """A step with a larger share of samples that can't be judged ends the run."""
+    max_restarts: int = Field(3, ge=0)
+
+    def verifier_types(self) -> tuple[str, ...]:
+        """All types that prompts may name: ours, and those with a function of the user's."""
+        return (*VERIFIER_TYPES, *(name for name, one in self.verifiers.items() if one.function))

@@ -1,0 +1,162 @@
+"""The kinds of runs, each one tree of sections, and the rules across sections."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from pydantic import Field, model_validator
+
+from vlaa_ray.config.grpo import GrpoSection
+from vlaa_ray.config.rewards import RewardsSection
+from vlaa_ray.config.sections import (
+    CheckpointSection,
+    DataSection,
+    DeadlinesSection,
+    EvalSection,
+    LearnerSection,
+    ModelSection,
+    RaySection,
+    RolloutSection,
+    RunSection,
+    Section,
+    TrackingSection,
+    WeightSyncSection,
+)
+from vlaa_ray.records import FORMAT
+
+
+class RunConfig(Section):
+    """A GRPO run: `vlaa-ray train --config FILE`."""
+
+    command: ClassVar[str] = "train"
+    run: RunSection
+    model: ModelSection
+    data: DataSection = DataSection()
+    rollout: RolloutSection = RolloutSection()
+    rewards: RewardsSection = RewardsSection()
+    grpo: GrpoSection = GrpoSection()
+    learner: LearnerSection = LearnerSection()
+    weight_sync: WeightSyncSection = WeightSyncSection()
+    max_staleness: int = Field(0, ge=0)
+    """Steps that rollouts may be behind the learner; 0 is the synchronous, on-policy run."""
+    checkpoint: CheckpointSection = CheckpointSection()
+    eval: EvalSection = EvalSection()
+    deadlines: DeadlinesSection = DeadlinesSection()
+    tracking: TrackingSection = TrackingSection()
+    ray: RaySection = RaySection()
+
+    @model_validator(mode="after")
+    def _across(self) -> RunConfig:
+        rollout, learner = self.rollout, self.learner
+        groups, parts = rollout.prompts_per_step, learner.updates_per_step * learner.num_ranks
+        problems = []
+        if groups % parts:
+            problems.append(
+                f"rollout.prompts_per_step ({groups}) can't be shared out over learner.updates_per_step "
+                f"({learner.updates_per_step}) x learner.num_ranks ({learner.num_ranks}) = {parts}"
+            )
+        row = rollout.max_prompt_tokens + rollout.max_completion_tokens
+        if learner.micro_batch_tokens < row:
+            problems.append(
+                f"learner.micro_batch_tokens ({learner.micro_batch_tokens}) can't hold one prompt and one completion "
+                f"(rollout.max_prompt_tokens + rollout.max_completion_tokens = {row})"
+            )
+        if self.weight_sync.transport == "nccl" and not (rollout.gpus_per_actor and learner.gpus_per_rank):
+            problems.append(
+                "weight_sync.transport 'nccl' needs rollout.gpus_per_actor and learner.gpus_per_rank of 1 or more"
+            )
+        open_ended = self.rewards.open_ended
+        longest_s = open_ended.service.give_up_s + open_ended.service.timeout_s
+        if (open_ended.scorer == "judge" or open_ended.service.url) and longest_s > self.deadlines.reward_s:
+            problems.append(
+                f"rewards.open_ended.service may take give_up_s + timeout_s = {longest_s:g} s, which is longer than "
+                f"deadlines.reward_s ({self.deadlines.reward_s:g})"
+            )
+        known = set(self.rewards.verifier_types())
+        named = {
+            "data.verifier_types": self.data.verifier_types or (),
+            "rewards.verifiers": self.rewards.verifiers,
+            **{f"rewards.verifiers.{name}.weights": one.weights for name, one in self.rewards.verifiers.items()},
+        }
+        for key, names in named.items():
+            if unknown := sorted(set(names) - known - ({FORMAT} if key.endswith("weights") else set())):
+                problems.append(
+                    f"{key}: unknown verifier types {unknown}; known: {', '.join(sorted(known))}, and your own with "
+                    "rewards.verifiers.NAME.function"
+                )
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+class SftSection(Section):
+    samples_per_step: int = Field(64, ge=1)
+    """Prompts, or pairs of answers where a reward model is trained."""
+    max_prompt_tokens: int = Field(1024, ge=1)
+    max_completion_tokens: int = Field(1024, ge=1)
+    """Longer answers are dropped and counted, never cut."""
+
+
+class SupervisedConfig(Section, ABC):
+    """What runs on written answers have in common."""
+
+    run: RunSection
+    model: ModelSection
+    data: DataSection = DataSection()
+    learner: LearnerSection = LearnerSection()
+    checkpoint: CheckpointSection = CheckpointSection()
+    eval: EvalSection = EvalSection()
+    deadlines: DeadlinesSection = DeadlinesSection()
+    tracking: TrackingSection = TrackingSection()
+    ray: RaySection = RaySection()
+
+    @property
+    @abstractmethod
+    def limits(self) -> SftSection:
+        """The section of this kind of run."""
+
+
+class SftConfig(SupervisedConfig):
+    """A supervised run: `vlaa-ray sft --config FILE`."""
+
+    command: ClassVar[str] = "sft"
+    sft: SftSection = SftSection()
+
+    @property
+    def limits(self) -> SftSection:
+        return self.sft
+
+
+class RewardModelSection(SftSection):
+    center_coefficient: float = Field(0.01, ge=0)
+    """Weight of the term that keeps scores around 0."""
+    sft_coefficient: float = Field(0.01, ge=0)
+    """Weight of going on to learn the best answer itself, which makes reward models generalise."""
+
+
+class RewardModelConfig(SupervisedConfig):
+    """A reward model's training on pairs of answers: `vlaa-ray reward-model --config FILE`."""
+
+    command: ClassVar[str] = "reward-model"
+    reward_model: RewardModelSection = RewardModelSection()
+
+    @property
+    def limits(self) -> RewardModelSection:
+        return self.reward_model
+
+    @model_validator(mode="after")
+    def _whole_pairs(self) -> RewardModelConfig:
+        if not (isinstance(self.data.train, str) and isinstance(self.data.heldout, str)):
+            raise ValueError("data.train and data.heldout of a reward model are one file each")
+        limits = self.reward_model
+        row = limits.max_prompt_tokens + 2 * limits.max_completion_tokens
+        if self.learner.micro_batch_tokens < row:
+            raise ValueError(
+                f"learner.micro_batch_tokens ({self.learner.micro_batch_tokens}) can't hold a prompt and two answers "
+                f"(reward_model.max_prompt_tokens + 2 x reward_model.max_completion_tokens = {row})"
+            )
+        return self
+
+
+AnyConfig = RunConfig | SupervisedConfig
