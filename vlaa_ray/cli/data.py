@@ -40,3 +40,27 @@ def check(
     Console().print(report_table(found))
     if found.defects:
         raise typer.Exit(1)
+
+
+@app.command("show")
+def show(
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH…", help="Files, folders that datasets saved, or builtin:heldout.")
+    ],
+    image_root: Annotated[str | None, typer.Option(metavar="DIR", help="Of the files' images.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Of the run that is to use it: counts its tokens.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many records.")] = 40,
+    seed: Annotated[int, typer.Option(help="Another one shows others.")] = 0,
+    out: Annotated[Path, typer.Option(metavar="FILE.html", help="The page.")] = Path("data.html"),
+) -> None:
+    """Write a page of records with their pictures, boxes and solutions, some of every kind."""
+    from rich.console import Console
+
+    from vlaa_ray.config import RunConfig, load_config
+    from vlaa_ray.report.data_page import write_data_page
+
+    run = load_config(config, kind=RunConfig) if config else None
+    page = write_data_page(out, paths, image_root, run, limit, seed)
+    Console().print(f"Page: {page}", soft_wrap=True, highlight=False)

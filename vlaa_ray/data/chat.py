@@ -55,6 +55,12 @@ class ChatFormat:
 
     def num_image_tokens(self, image: ImageRef) -> int:
         """Tokens that an image takes, from its size alone."""
+        width, height = self.input_size(image)
+        factor = self._patch_px * self._merge
+        return (height // factor) * (width // factor)
+
+    def input_size(self, image: ImageRef) -> tuple[int, int]:
+        """(width, height) in pixels of the image as the model sees it; DataError if it takes none of this shape."""
         from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
         size, factor = self._processor.image_processor.size, self._patch_px * self._merge
@@ -64,7 +70,7 @@ class ChatFormat:
             )
         except ValueError as error:
             raise DataError(f"the model takes no image of this shape: {error}", sha256=image.sha256) from error
-        return (height // factor) * (width // factor)
+        return width, height
 
     def expanded_token_ids(self, prompt: Prompt) -> np.ndarray:
         """[T] int32: the prompt's ids with each image token repeated for its features, as the learner takes them."""
