@@ -4,6 +4,7 @@ import base64
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -19,6 +20,8 @@ def png(color: str = "red") -> bytes:
 
 
 PNG = png()
+COLORS = ("blue", "green")
+_BASE64 = base64.b64encode(PNG).decode()
 USER = {"role": "user", "content": "<image>How many?"}
 ROWS = {
     "vlaa-thinking": {"id": "v", "image": "coco/a.png", "question": "Where?", "gt": "[0.1, 0.2, 0.7, 0.5]"},
@@ -73,7 +76,7 @@ ROWS = {
     },
     "vero": {
         "prompt": [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "How long?"}]}],
-        "images": ["data:image/png;base64," + base64.b64encode(PNG).decode()],
+        "images": ["data:image/png;base64," + _BASE64],
         "reward_type": "numeric",
         "data_source": "charts",
         "answer": "12",
@@ -84,18 +87,30 @@ ROWS = {
 }
 
 
-def written(folder, row) -> str:
-    """The row as the format's publishers ship it: parquet where it holds bytes, else JSON Lines."""
+def variant(value: Any, color: str) -> Any:
+    """A record, or part of one, with a picture of another colour."""
+    if isinstance(value, dict):
+        return {key: variant(one, color) for key, one in value.items()}
+    if isinstance(value, list):
+        return [variant(one, color) for one in value]
+    if isinstance(value, str):
+        return value.replace("coco/a.png", f"coco/{color}.png").replace(_BASE64, base64.b64encode(png(color)).decode())
+    return png(color) if value == PNG else value
+
+
+def written(folder: Path, *rows: dict[str, Any]) -> str:
+    """The rows as the format's publishers ship them: parquet where they hold bytes, else JSON Lines."""
     (folder / "images/coco").mkdir(parents=True, exist_ok=True)
-    (folder / "images/coco/a.png").write_bytes(PNG)
+    for name, color in (("a", "red"), *((color, color) for color in COLORS)):
+        (folder / f"images/coco/{name}.png").write_bytes(png(color))
     try:
-        text = json.dumps(row)
+        text = "".join(json.dumps(row) + "\n" for row in rows)
     except TypeError:
         from datasets import Dataset
 
-        Dataset.from_list([row]).to_parquet(str(folder / "data.parquet"))
+        Dataset.from_list(list(rows)).to_parquet(str(folder / "data.parquet"))
         return str(folder / "data.parquet")
-    (folder / "data.jsonl").write_text(text + "\n")
+    (folder / "data.jsonl").write_text(text)
     return str(folder / "data.jsonl")
 
 

@@ -12,7 +12,7 @@ app = typer.Typer(help="Look at data before it is trained on.", no_args_is_help=
 
 @app.command("check")
 def check(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Files, or folders that datasets saved.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH…", help="Files, folders or hub:NAME@SPLIT.")],
     image_root: Annotated[str | None, typer.Option(metavar="DIR", help="Of the files' images.")] = None,
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="Of the run that is to use it.")
@@ -45,7 +45,7 @@ def check(
 @app.command("show")
 def show(
     paths: Annotated[
-        list[str], typer.Argument(metavar="PATH…", help="Files, folders that datasets saved, or builtin:heldout.")
+        list[str], typer.Argument(metavar="PATH…", help="Files, folders, hub:NAME@SPLIT or builtin:SPLIT.")
     ],
     image_root: Annotated[str | None, typer.Option(metavar="DIR", help="Of the files' images.")] = None,
     config: Annotated[

@@ -76,9 +76,12 @@ Source = str | tuple[SourceSection, ...]
 
 class DataSection(Section):
     train: Source = "builtin:train"
-    """`builtin:train`; or a JSON, JSON Lines or parquet file, or a folder that `datasets` saved, in the layout of
-    VLAA-Thinking, verl, EasyR1, VLM-R1, LLaVA-CoT, MMK12, ViRL39K, MM-Eureka, Vero or R1-V; or a list of such, as
-    {path, weight, max_per_source, image_root, verifier_type}."""
+    """`builtin:train`; or records in the layout of VLAA-Thinking, verl, EasyR1, VLM-R1, LLaVA-CoT, MMK12, ViRL39K,
+    MM-Eureka, Vero or R1-V; or a list of such, as {path, weight, max_per_source, image_root, verifier_type}.
+
+    Records are in a JSON, JSON Lines or parquet file; in a folder of such files of one split, read in the order of
+    their names (an imagefolder is one, by `file_name` in its metadata.jsonl); in a folder that `datasets` saved; or on
+    the Hugging Face hub, as hub:OWNER/NAME@SPLIT. Tables stay on disk."""
     heldout: Source = "builtin:heldout"
     """Likewise, for evaluation; its images must not be in `train`."""
     image_root: str | None = None

@@ -18,6 +18,7 @@ import numpy as np
 
 from vlaa_ray.config import RunConfig
 from vlaa_ray.data.chat import chat_format_of
+from vlaa_ray.data.files import record_files
 from vlaa_ray.data.images import load
 from vlaa_ray.data.look_alikes import NEAR_PX, LookAlikes, Pair, Place
 from vlaa_ray.data.readers import defect_of, iterate_prompts, told
@@ -46,13 +47,19 @@ class Report:
         return json.dumps({"defects": [asdict(one) for one in self.defects], "statistics": self.statistics}, indent=1)
 
 
-def check_data(files: Sequence[Path], image_root: str | None, rewards: MixedReward, config: RunConfig | None) -> Report:
-    """All defects of the files, in their order. With a config also those that only its model or limits make."""
+def check_data(
+    paths: Sequence[str | Path], image_root: str | None, rewards: MixedReward, config: RunConfig | None
+) -> Report:
+    """All defects of what the paths name, as `data.train` takes them, in their order.
+
+    With a config also those that only its model or limits make.
+    """
     checker = _Checker(rewards, config)
-    for file in files:
-        root = image_root or (config.data.image_root if config else None)
-        kind = config.data.verifier_type if config else None
-        checker.check(file, iterate_prompts(file, root, rewards.verifier_types, kind))
+    root = image_root or (config.data.image_root if config else None)
+    kind = config.data.verifier_type if config else None
+    for path in paths:
+        for file in record_files(path):
+            checker.check(str(path), file, iterate_prompts(file, root, rewards.verifier_types, kind))
     return checker.report()
 
 
@@ -71,7 +78,7 @@ class _Checker:
         self._solution_tokens: list[int] = []
         self._num_rows = 0
 
-    def check(self, file: Path, rows: Iterator[tuple[int, Prompt | DataError]]) -> None:
+    def check(self, source: str, file: Path, rows: Iterator[tuple[int, Prompt | DataError]]) -> None:
         """Take in one file."""
         pending: list[tuple[int, Prompt]] = []
         for number, read in rows:
@@ -79,7 +86,7 @@ class _Checker:
             if isinstance(read, DataError):
                 self._report.defects.append(defect_of(read, file, number))
                 continue
-            place = Place(str(file), number)
+            place = Place(source, str(file), number)
             for find in (self._repeats, self._odd_text, self._odd_images, self._unfit_for_the_model):
                 for reason in find(read, place):
                     self._add(read.prompt_id, file, number, reason)
@@ -103,7 +110,7 @@ class _Checker:
             "prompt_tokens": _spread(self._prompt_tokens),
             "solution_tokens": _spread(self._solution_tokens),
             "look_alike_images": self._pictures.num_alike,
-            "images_in_several_files": len(pairs),
+            "shared_images": len(pairs),
             "image_pairs": [_pair_as_json(pair) for pair in pairs[:_MOST_PAIRS]],
         }
         return self._report
@@ -186,7 +193,8 @@ def _tagged(answer: str) -> str:
 
 
 def _pair_as_json(pair: Pair) -> dict[str, Any]:
-    return {"how": pair.how, "first": pair.first._asdict(), "second": pair.second._asdict()}
+    first, second = ({"file": place.file, "row": place.row} for place in (pair.first, pair.second))
+    return {"how": pair.how, "first": first, "second": second}
 
 
 def _spread(values: Sequence[int]) -> dict[str, float]:
@@ -196,7 +204,7 @@ def _spread(values: Sequence[int]) -> dict[str, float]:
 
 
 def report_table(report: Report) -> Table:
-    """What the data is made of, the first pairs of images in different files, and the first defects."""
+    """What the data is made of, the first pairs of images in different sources, and the first defects."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -209,7 +217,7 @@ def report_table(report: Report) -> Table:
         shown = ", ".join(f"{key} {number:g}" for key, number in value.items()) if isinstance(value, dict) else value
         table.add_row(name.replace("_", " "), escape(str(shown)))
     sections = [
-        ([_told_pair(pair) for pair in report.statistics["image_pairs"]], report.statistics["images_in_several_files"]),
+        ([_told_pair(pair) for pair in report.statistics["image_pairs"]], report.statistics["shared_images"]),
         ([_told_defect(one) for one in report.defects], len(report.defects)),
     ]
     for lines, count in sections:
@@ -222,9 +230,9 @@ def report_table(report: Report) -> Table:
 
 
 def _told_pair(pair: dict[str, Any]) -> tuple[str, str]:
-    first, second = (Place(**pair[key]) for key in ("first", "second"))
+    first, second = (f"{Path(pair[key]['file']).name}:{pair[key]['row']}" for key in ("first", "second"))
     how = "the same image as" if pair["how"] == "the same" else "an image that looks like that of"
-    return f"{Path(second.file).name}:{second.row}", f"{how} {Path(first.file).name}:{first.row}"
+    return second, f"{how} {first}"
 
 
 def _told_defect(one: Defect) -> tuple[str, str]:

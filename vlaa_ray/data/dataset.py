@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from vlaa_ray.config import DataSection, Source, SourceSection
 from vlaa_ray.data.embedded import EmbeddedData
-from vlaa_ray.data.readers import defect_of, iterate_prompts
+from vlaa_ray.data.files import record_files
+from vlaa_ray.data.readers import Opened, open_prompts
 from vlaa_ray.errors import DataError
 from vlaa_ray.records import PAPER_TYPES, VERIFIER_TYPES, Defect, Prompt
 
@@ -43,45 +43,47 @@ def open_dataset(
 def _open(
     source: SourceSection, data: DataSection, known: Collection[str], quarantine: list[Defect] | None
 ) -> Sequence[Prompt]:
+    wanted = _Wanted(data.verifier_types, source.max_per_source)
     prompts: Sequence[Prompt]
-    wanted = data.verifier_types
     if source.path.startswith(BUILTIN):
-        prompts = EmbeddedData(source.path.removeprefix(BUILTIN), PAPER_TYPES if wanted is None else wanted)
+        types = PAPER_TYPES if data.verifier_types is None else data.verifier_types
+        prompts = EmbeddedData(source.path.removeprefix(BUILTIN), types)
+        if source.max_per_source:
+            prompts = [prompt for prompt in prompts if wanted(prompt)]
     else:
-        rows = list(iterate_prompts(source.path, source.image_root, known, source.verifier_type))
-        bad = [(number, read) for number, read in rows if isinstance(read, DataError)]
-        _leave_out(bad, len(rows), source.path, data.max_bad_share, quarantine)
-        read = [one for _, one in rows if isinstance(one, Prompt)]
-        prompts = [prompt for prompt in read if wanted is None or prompt.verifier_type in wanted]
+        parts = []
+        for file in record_files(source.path):
+            opened = open_prompts(file, source.image_root, known, source.verifier_type, wanted)
+            _leave_out(opened, data.max_bad_share, quarantine)
+            if opened.prompts:
+                parts.append(opened.prompts)
+        prompts = Mixture(parts, [1.0] * len(parts)) if len(parts) > 1 else next(iter(parts), [])
     if not prompts:
         raise DataError("no prompt is left", file=source.path, fix="look at data.verifier_types and at the file")
-    return _capped(prompts, source.max_per_source) if source.max_per_source else prompts
+    return prompts
 
 
-def _leave_out(
-    bad: Sequence[tuple[int, DataError]],
-    num_rows: int,
-    file: str,
-    most: float,
-    quarantine: list[Defect] | None,
-) -> None:
-    if bad and (quarantine is None or len(bad) > most * num_rows):
-        _, error = bad[0]
+class _Wanted:
+    """Says of prompt after prompt whether it is of the verifier types (None: of any) and not one too many."""
+
+    def __init__(self, verifier_types: Collection[str] | None, max_per_source: int | None) -> None:
+        self._verifier_types, self._most = verifier_types, max_per_source
+        self._seen: Counter[str] = Counter()
+
+    def __call__(self, prompt: Prompt) -> bool:
+        if self._verifier_types is not None and prompt.verifier_type not in self._verifier_types:
+            return False
+        self._seen[prompt.source] += 1
+        return self._most is None or self._seen[prompt.source] <= self._most
+
+
+def _leave_out(opened: Opened, most: float, quarantine: list[Defect] | None) -> None:
+    error, num_bad = opened.first_error, len(opened.defects)
+    if error and (quarantine is None or num_bad > most * opened.num_rows):
         fix = error.fix or "vlaa-ray data check names them all; data.max_bad_share is how many a run may leave out"
-        raise DataError(error.message, fix=fix, **error.facts, bad=len(bad), records=num_rows)
+        raise DataError(error.message, fix=fix, **error.facts, bad=num_bad, records=opened.num_rows)
     if quarantine is not None:
-        quarantine += [defect_of(error, Path(file), number) for number, error in bad]
-
-
-def _capped(prompts: Sequence[Prompt], limit: int) -> Sequence[Prompt]:
-    """At most `limit` prompts of each source, the first ones."""
-    seen: Counter[str] = Counter()
-    kept = []
-    for prompt in prompts:
-        seen[prompt.source] += 1
-        if seen[prompt.source] <= limit:
-            kept.append(prompt)
-    return kept
+        quarantine += opened.defects
 
 
 class Mixture(Sequence[Item]):

@@ -75,6 +75,7 @@ def read_record(row: Row, verifier_type: str | None = None) -> Draft | None:
 
     `verifier_type` is for rows that don't name one; without it they get their format's.
     """
+    row = _with_image(row)
     for layout in FORMATS:
         if layout.known_by(row):
             values = layout.read(row)
@@ -86,6 +87,14 @@ def read_record(row: Row, verifier_type: str | None = None) -> Draft | None:
             identity = next((row[key] for key in ("id", "qid", "prompt_id") if row.get(key) is not None), None)
             return Draft(format=layout.name, record_id=None if identity is None else str(identity), **values)
     return None
+
+
+def _with_image(row: Row) -> Row:
+    """The row with `image` or `images`, where it names them as the metadata of an imagefolder does."""
+    if "image" in row or "images" in row:
+        return row
+    named = (("image", row.get("file_name")), ("images", row.get("file_names")))
+    return {**row, **{key: value for key, value in named if value is not None}}
 
 
 def _has(*keys: str) -> Callable[[Row], bool]:

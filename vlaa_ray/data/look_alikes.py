@@ -1,9 +1,9 @@
 """Pictures that are the same, or look it, in different places of the data: what leaks from training to held-out data.
 
     found = LookAlikes()
-    found.add(image, load(image, NEAR_PX), Place("train.jsonl", 7))
-    found.add(other, load(other, NEAR_PX), Place("heldout.jsonl", 3))
-    found.pairs  -> [Pair("look alike", Place("train.jsonl", 7), Place("heldout.jsonl", 3))]
+    found.add(image, load(image, NEAR_PX), Place("train", "train/1.jsonl", 7))
+    found.add(other, load(other, NEAR_PX), Place("heldout", "heldout/1.jsonl", 3))
+    found.pairs  -> [Pair("look alike", Place("train", "train/1.jsonl", 7), Place("heldout", "heldout/1.jsonl", 3))]
 
 Two pictures are compared if a quarter of their perceptual hashes is equal (pHash: which of the 64 lowest frequencies of
 the grey picture are above their median). They look alike if no patch of a 16 x 16 grid differs by more than a seventh
@@ -34,8 +34,9 @@ _MOST_COMPARED = 256
 
 
 class Place(NamedTuple):
-    """Where a record is."""
+    """Where a record is; a source is a file, or a folder of them."""
 
+    source: str
     file: str
     row: int
 
@@ -44,7 +45,7 @@ class Place(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Two records of different files whose pictures are `the same` or `look alike`."""
+    """Two records of different sources whose pictures are `the same` or `look alike`."""
 
     how: str
     first: Place
@@ -52,36 +53,36 @@ class Pair(NamedTuple):
 
 
 class LookAlikes:
-    """Takes in pictures one by one; `pairs` has those of different files, `num_alike` counts those within one."""
+    """Takes in pictures one by one; `pairs` has those of different sources, `num_alike` counts those within one."""
 
     def __init__(self) -> None:
         self.pairs: list[Pair] = []
         self.num_alike = 0
-        self._places: dict[str, dict[str, Place]] = {}  # by sha256 and file, the first of each
+        self._places: dict[str, dict[str, Place]] = {}  # by sha256 and source, the first of each
         self._firsts: list[Place] = []
         self._patches: list[np.ndarray] = []
         self._by_quarter: dict[tuple[int, int], list[int]] = {}
 
     def knows(self, image: ImageRef, place: Place) -> bool:
-        """Whether the image was added before; a file that it's new to makes a pair."""
+        """Whether the image was added before; a source that it's new to makes a pair."""
         places = self._places.get(image.sha256)
         if places is None:
             return False
-        if place.file not in places:
+        if place.source not in places:
             self.pairs.append(Pair("the same", next(iter(places.values())), place))
-            places[place.file] = place
+            places[place.source] = place
         return True
 
     def add(self, image: ImageRef, picture: Image, place: Place) -> None:
         """Hold a new image against all before it."""
-        self._places[image.sha256] = {place.file: place}
+        self._places[image.sha256] = {place.source: place}
         small = _shrunk(picture)
         patches = small.reshape(_PATCHES, 2, _PATCHES, 2, 3).mean(axis=(1, 3))
         if _contrast(patches) < _LEAST_CONTRAST:
             return
         quarters = list(enumerate(perceptual_hash(small).tolist()))
         other = self._most_alike({at for key in quarters for at in self._by_quarter.get(key, ())}, patches)
-        if other is not None and self._firsts[other].file == place.file:
+        if other is not None and self._firsts[other].source == place.source:
             self.num_alike += 1
         elif other is not None:
             self.pairs.append(Pair("look alike", self._firsts[other], place))

@@ -1,19 +1,21 @@
-"""Record files into prompts: JSON arrays, JSON Lines, parquet and saved datasets, in any of the known formats."""
+"""Records into prompts: of JSON arrays, JSON Lines, parquet files and datasets, in any of the known formats."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-from collections.abc import Collection, Iterator, Mapping
-from itertools import chain
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from vlaa_ray.data.files import record_files
 from vlaa_ray.data.formats import FORMATS, Draft, read_record
-from vlaa_ray.data.images import reference, reference_of
+from vlaa_ray.data.json_files import json_rows
+from vlaa_ray.data.lookup import image_of, root_of
+from vlaa_ray.data.tables import Table, is_table, open_table
 from vlaa_ray.errors import DataError
-from vlaa_ray.records import VERIFIER_TYPES, Defect, ImageRef, Preference, Prompt
+from vlaa_ray.records import VERIFIER_TYPES, Defect, Preference, Prompt
+
+Row = dict[str, Any]
 
 
 def iterate_prompts(
@@ -24,19 +26,63 @@ def iterate_prompts(
 ) -> Iterator[tuple[int, Prompt | DataError]]:
     """(row, its prompt or what is wrong with it), whatever the format; DataError where the file can't be read on.
 
-    Golds keep their type. Image paths are looked up below `image_root` (default: `images` in the file's folder, or
-    that folder); none outside is read, and none is fetched from a network. `verifier_type` is for records that don't
-    name one.
+    `file` is one of `record_files`. Golds keep their type. Image paths are looked up below `image_root` (default:
+    `images` in the file's folder, or that folder); none outside is read, and none is fetched from a network.
+    `verifier_type` is for records that don't name one.
     """
-    file = Path(file)
-    root = _root(file, image_root)
-    for number, row in enumerate(rows_of(file), start=1):
-        try:
-            yield number, _prompt(row, number, file, root, verifier_types, verifier_type)
-        except DataError as error:
-            if row.get("id") is not None:
-                error.facts["id"] = str(row["id"])
-            yield number, error
+    return _Reader(Path(file), image_root, verifier_types, verifier_type).read(rows_of(Path(file)))
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The prompts of a file that were wanted, and what can't be read: the defects, and the error of the first."""
+
+    prompts: Sequence[Prompt]
+    defects: list[Defect]
+    first_error: DataError | None
+    num_rows: int
+
+
+def open_prompts(
+    file: Path,
+    image_root: str | Path | None,
+    verifier_types: Collection[str],
+    verifier_type: str | None,
+    wanted: Callable[[Prompt], bool],
+) -> Opened:
+    """All of a file is read and checked once, as by `iterate_prompts`.
+
+    Of a table, prompts that hold images are made again whenever they are asked for: memory doesn't grow with them.
+    """
+    reader = _Reader(file, image_root, verifier_types, verifier_type)
+    rows = rows_of(file)
+    kept: list[Prompt | int] = []
+    defects: list[Defect] = []  # not the errors, which would hold on to their rows
+    first_error: DataError | None = None
+    number = 0
+    for number, read in reader.read(rows):
+        if isinstance(read, DataError):
+            defects.append(defect_of(read, file, number))
+            first_error = first_error or read
+        elif wanted(read):
+            holds_images = any(image.data is not None for image in read.images)
+            kept.append(number if holds_images and isinstance(rows, Table) else read)
+    prompts: Any = _TablePrompts(reader, rows, kept) if isinstance(rows, Table) else kept
+    return Opened(prompts, defects, first_error, number)
+
+
+class _TablePrompts(Sequence[Prompt]):
+    """The prompts of a table's rows: the prompt itself, or its row's number where that holds images."""
+
+    def __init__(self, reader: _Reader, table: Table, kept: list[Prompt | int]) -> None:
+        self._reader, self._table, self._kept = reader, table, kept
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __getitem__(self, index: int) -> Prompt:  # type: ignore[override]
+        kept = self._kept[index]
+        return self._reader.prompt(self._table[kept - 1], kept) if isinstance(kept, int) else kept
 
 
 def defect_of(error: DataError, file: Path, row: int) -> Defect:
@@ -50,119 +96,82 @@ def told(error: DataError) -> str:
     return error.message if got in (None, "") else f"{error.message} ({got})"
 
 
-def read_preferences(file: str | Path, image_root: str | Path | None) -> list[Preference]:
-    """The pairs of a file with `image`, `question`, `chosen` and `rejected`; DataError names file and row."""
-    file = Path(file)
-    root = _root(file, image_root)
+def read_preferences(source: str | Path, image_root: str | Path | None) -> list[Preference]:
+    """The pairs of files with `image`, `question`, `chosen` and `rejected`; DataError names file and row."""
     pairs = []
-    for number, row in enumerate(rows_of(file), start=1):
-        chosen, rejected = row.get("chosen"), row.get("rejected")
-        if not (isinstance(chosen, str) and isinstance(rejected, str)):
-            raise DataError("a pair needs two texts", file=str(file), row=number, expected="chosen, rejected")
-        prompt = _prompt({"verifier_type": "open_ended", **row, "gt": chosen}, number, file, root)
-        pairs.append(Preference(prompt=prompt, answers=(chosen, rejected), worths=(1.0, 0.0)))
+    for file in record_files(source):
+        reader = _Reader(file, image_root)
+        for number, row in enumerate(rows_of(file), start=1):
+            if isinstance(row, DataError):
+                raise row
+            pairs.append(_pair(reader, row, number))
     return pairs
 
 
-def rows_of(file: Path) -> Iterator[dict[str, Any]]:
-    """The records of a JSON, JSON Lines or parquet file, or of a folder that `datasets` saved; DataError names it."""
-    if file.is_dir():
-        return _saved_rows(file)
-    return _parquet_rows(file) if file.suffix == ".parquet" else json_rows(file)
+def _pair(reader: _Reader, row: Row, number: int) -> Preference:
+    chosen, rejected = row.get("chosen"), row.get("rejected")
+    if not (isinstance(chosen, str) and isinstance(rejected, str)):
+        raise DataError("a pair needs two texts", file=str(reader.file), row=number, expected="chosen, rejected")
+    prompt = reader.prompt({"verifier_type": "open_ended", **row, "gt": chosen}, number)
+    return Preference(prompt=prompt, answers=(chosen, rejected), worths=(1.0, 0.0))
 
 
-def _parquet_rows(file: Path) -> Iterator[dict[str, Any]]:
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        with parquet.ParquetFile(file) as opened:
-            for batch in opened.iter_batches(batch_size=256):
-                yield from batch.to_pylist()
-    except (OSError, pyarrow.ArrowException) as error:
-        raise DataError(f"can't read the data: {error}", file=str(file)) from error
+def rows_of(file: Path) -> Table | Iterator[Row | DataError]:
+    """The records of one file, in their order; DataError names a file that can't be read."""
+    return open_table(file) if is_table(file) else json_rows(file)
 
 
-def _saved_rows(folder: Path) -> Iterator[dict[str, Any]]:
-    from datasets import Dataset, load_from_disk
+class _Reader:
+    """Makes the prompts of one file's rows."""
 
-    try:
-        saved = load_from_disk(str(folder))
-    except (OSError, ValueError) as error:
-        raise DataError(f"not a folder of a saved dataset: {error}", file=str(folder)) from error
-    if not isinstance(saved, Dataset):
-        splits = ", ".join(str(folder / name) for name in saved)
-        raise DataError("the folder holds several splits", file=str(folder), fix=f"name one of {splits}")
-    for table in saved.with_format("arrow").iter(256):  # as stored: images stay encoded
-        yield from table.to_pylist()
+    def __init__(
+        self,
+        file: Path,
+        image_root: str | Path | None,
+        verifier_types: Collection[str] = VERIFIER_TYPES,
+        verifier_type: str | None = None,
+    ) -> None:
+        self.file = file
+        self._root = root_of(file, image_root)
+        self._verifier_types = verifier_types
+        self._verifier_type = verifier_type
 
+    def read(self, rows: Iterable[Row | DataError]) -> Iterator[tuple[int, Prompt | DataError]]:
+        """Each row's number and prompt, or what is wrong with it."""
+        for number, row in enumerate(rows, start=1):
+            if isinstance(row, DataError):
+                yield number, row
+                continue
+            try:
+                yield number, self.prompt(row, number)
+            except DataError as error:
+                if row.get("id") is not None:
+                    error.facts["id"] = str(row["id"])
+                yield number, error
 
-def json_rows(file: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON array or of JSON Lines, in their order; DataError names file and row."""
-    try:
-        # not universal newlines: JSON strings may hold line ends of other kinds
-        with file.open(encoding="utf-8", newline="\n") as opened:
-            for number, row in enumerate(_json_values(opened, file), start=1):
-                if not isinstance(row, dict):
-                    raise DataError(
-                        "a record must be a JSON object", file=str(file), row=number, got=type(row).__name__
-                    )
-                yield row
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"can't read the data: {error}", file=str(file)) from error
-
-
-def _json_values(opened: TextIO, file: Path) -> Iterator[Any]:
-    """One value a line, or those of the one array that the whole text is."""
-    lines = (line for line in opened if line.strip())
-    first = next(lines, "")
-    if first.lstrip().startswith("["):
-        yield from _parsed(first + opened.read(), file, 1)
-        return
-    for number, line in enumerate(chain([first] if first else [], lines), start=1):
-        yield _parsed(line, file, number)
-
-
-def _parsed(line: str, file: Path, number: int) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"neither a JSON array nor JSON Lines: {error}", file=str(file), row=number) from error
-
-
-def _root(file: Path, image_root: str | Path | None) -> Path:
-    beside = file.parent / "images"
-    return Path(image_root or (beside if beside.is_dir() else file.parent)).resolve()
-
-
-def _prompt(
-    row: dict[str, Any],
-    number: int,
-    file: Path,
-    root: Path,
-    verifier_types: Collection[str] = VERIFIER_TYPES,
-    verifier_type: str | None = None,
-) -> Prompt:
-    draft = _draft(row, number, file, verifier_type)
-    kind = draft.verifier_type
-    if kind is None or kind not in verifier_types:
-        facts = {"file": str(file), "row": number, "got": kind or draft.source}
-        fix = "name it in the record's verifier_type, or for all of them in data.verifier_type"
-        raise DataError("no verifier for this record", **facts, expected=list(verifier_types), fix=fix)
-    images = tuple(_image(image, root, file, number) for image in draft.images)
-    params = dict(draft.verifier_params)
-    if params.get("frame") == "original_px" and images:
-        params.setdefault("image_size", [images[0].width_px, images[0].height_px])
-    return Prompt(
-        prompt_id=draft.record_id or f"{file.name}:{number}",
-        question=draft.question,
-        gold=draft.gold,
-        verifier_type=kind,
-        source=draft.source,
-        images=images,
-        verifier_params=params,
-        solution=draft.solution,
-    )
+    def prompt(self, row: Row, number: int) -> Prompt:
+        """The prompt of the row with this number; DataError names file and row."""
+        file = self.file
+        draft = _draft(row, number, file, self._verifier_type)
+        kind = draft.verifier_type
+        if kind is None or kind not in self._verifier_types:
+            facts = {"file": str(file), "row": number, "got": kind or draft.source}
+            fix = "name it in the record's verifier_type, or for all of them in data.verifier_type"
+            raise DataError("no verifier for this record", **facts, expected=list(self._verifier_types), fix=fix)
+        images = tuple(image_of(image, self._root, file, number) for image in draft.images)
+        params = dict(draft.verifier_params)
+        if params.get("frame") == "original_px" and images:
+            params.setdefault("image_size", [images[0].width_px, images[0].height_px])
+        return Prompt(
+            prompt_id=draft.record_id or f"{file.name}:{number}",
+            question=draft.question,
+            gold=draft.gold,
+            verifier_type=kind,
+            source=draft.source,
+            images=images,
+            verifier_params=params,
+            solution=draft.solution,
+        )
 
 
 def _draft(row: dict[str, Any], number: int, file: Path, verifier_type: str | None) -> Draft:
@@ -175,32 +184,3 @@ def _draft(row: dict[str, Any], number: int, file: Path, verifier_type: str | No
         expected = f"image, question, and gt or answer; or the keys of {known}"
         raise DataError("a record lacks a field", file=str(file), row=number, expected=expected, got=sorted(row))
     return draft
-
-
-def _image(image: Any, root: Path, file: Path, number: int) -> ImageRef:
-    """The reference of whatever a record has for an image: a path, bytes, base64, or a mapping with one of them."""
-    if isinstance(image, Mapping):
-        image = image.get("bytes") or image.get("path") or image.get("image")
-    try:
-        if isinstance(image, bytes):
-            return reference_of(image)
-        if isinstance(image, str) and image.startswith("data:"):
-            return reference_of(base64.b64decode(image.partition(",")[2], validate=True))
-        if isinstance(image, str) and "://" not in image.removeprefix("file://"):
-            return _file_below(image.removeprefix("file://"), root)
-        raise DataError("not an image that is read from here", expected="a path, bytes or base64")
-    except binascii.Error as error:
-        raise DataError(f"an image is not base64: {error}", file=str(file), row=number) from error
-    except DataError as error:
-        facts = {"got": str(image)[:200], "file": str(file), **error.facts, "data": str(file), "row": number}
-        raise DataError(error.message, fix=error.fix, **facts) from error
-
-
-def _file_below(name: str, root: Path) -> ImageRef:
-    relative = name.lstrip("/").removeprefix(f"{root.name}/")
-    if Path(name).is_relative_to(root):
-        relative = str(Path(name).relative_to(root))
-    path = root / relative
-    if "\0" in relative or not path.resolve().is_relative_to(root):
-        raise DataError("the image lies outside the image root")
-    return reference(path, relative)

@@ -11,6 +11,7 @@ from vlaa_ray.config import RewardsSection, RunConfig
 from vlaa_ray.data.chat import chat_format_of
 from vlaa_ray.data.dataset import BUILTIN
 from vlaa_ray.data.embedded import EmbeddedData
+from vlaa_ray.data.files import record_files
 from vlaa_ray.data.readers import defect_of, iterate_prompts
 from vlaa_ray.errors import DataError
 from vlaa_ray.records import Defect, Prompt, in_order
@@ -23,24 +24,25 @@ _MOST_STRATA = 50
 def write_data_page(
     out: Path, sources: Sequence[str], image_root: str | None, config: RunConfig | None, limit: int, seed: int
 ) -> Path:
-    """Writes the page and gives its path back; sources are files, folders that `datasets` saved, or `builtin:SPLIT`.
+    """Writes the page and gives its path back; sources are what a config may name, `builtin:SPLIT` included.
 
     Of all records `limit` are drawn, the same for the same seed. DataError where a source can't be read.
     """
     draw = Draw(limit, random.Random(seed))
     for source in sources:
-        draw.take_in(_short(source), _rows(source, image_root, config))
+        for file in [source] if source.startswith(BUILTIN) else map(str, record_files(source)):
+            draw.take_in(_short(file), _rows(file, image_root, config))
     return write_page(out, "data.html.jinja", _content(draw, sources, config, seed))
 
 
-def _rows(source: str, image_root: str | None, config: RunConfig | None) -> Iterator[tuple[int, Prompt | Defect]]:
-    if source.startswith(BUILTIN):
-        yield from enumerate(EmbeddedData(source.removeprefix(BUILTIN)), start=1)  # type: ignore[arg-type]
+def _rows(file: str, image_root: str | None, config: RunConfig | None) -> Iterator[tuple[int, Prompt | Defect]]:
+    if file.startswith(BUILTIN):
+        yield from enumerate(EmbeddedData(file.removeprefix(BUILTIN)), start=1)  # type: ignore[arg-type]
         return
     known = (config.rewards if config else RewardsSection()).verifier_types()
     root, kind = (config.data.image_root, config.data.verifier_type) if config else (None, None)
-    for row, read in iterate_prompts(source, image_root or root, known, kind):
-        yield row, defect_of(read, Path(source), row) if isinstance(read, DataError) else read
+    for row, read in iterate_prompts(file, image_root or root, known, kind):
+        yield row, defect_of(read, Path(file), row) if isinstance(read, DataError) else read
 
 
 def _content(draw: Draw, sources: Sequence[str], config: RunConfig | None, seed: int) -> dict[str, Any]:
@@ -60,7 +62,7 @@ def _content(draw: Draw, sources: Sequence[str], config: RunConfig | None, seed:
         "num_records": sum(draw.counts.values()) + draw.num_bad,
         "num_shown": len(chosen),
         "num_bad": draw.num_bad,
-        "several_files": len(sources) > 1,
+        "several_files": len({stratum.file for stratum in draw.counts}) > 1,
         "strata": strata,
         "strata_left_out": len(counted) - len(strata),
         "samples": samples,

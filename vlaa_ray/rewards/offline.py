@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from vlaa_ray.data.images import reference
-from vlaa_ray.data.readers import json_rows
+from vlaa_ray.data.json_files import json_rows
 from vlaa_ray.errors import DataError, RewardError
 from vlaa_ray.records import ImageRef, Prompt
 from vlaa_ray.rewards.mixture import MixedReward, Response
@@ -88,7 +88,9 @@ def _reasons(rows: Sequence[dict[str, Any]]) -> str:
     return escape("; ".join(f"{count} × {reason}" for reason, count in found.most_common(_MAX_REASONS)))
 
 
-def _response(row: dict[str, Any], file: Path, number: int) -> Response:
+def _response(row: dict[str, Any] | DataError, file: Path, number: int) -> Response:
+    if isinstance(row, DataError):
+        raise row
     response = row.get("response", row.get("completion"))
     if not isinstance(response, str) or "gold" not in row or not isinstance(row.get("verifier_type"), str):
         expected = "response (or completion), gold and verifier_type"

@@ -152,7 +152,7 @@ def test_images_in_training_and_held_out_data_are_named_with_their_rows(folder, 
         {"how": "look alike", "first": {"file": files[0], "row": 2}, "second": {"file": files[1], "row": 2}},
         {"how": "the same", "first": {"file": files[0], "row": 3}, "second": {"file": files[1], "row": 3}},
     ]
-    assert (statistics["images_in_several_files"], statistics["look_alike_images"]) == (2, 0)
+    assert (statistics["shared_images"], statistics["look_alike_images"]) == (2, 0)
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "heldout.jsonl:2 an image that looks like that of train.jsonl:2" in shown
     assert "heldout.jsonl:3 the same image as train.jsonl:3" in shown

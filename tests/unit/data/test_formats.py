@@ -80,7 +80,7 @@ def test_several_images_and_saved_datasets(tmp_path) -> None:
     Dataset.from_dict(rows, features=features).save_to_disk(str(tmp_path / "saved"))
     (prompt,) = read_prompts(tmp_path / "saved", None, verifier_type="yes_no")
     assert [load(image).getpixel((0, 0)) for image in prompt.images] == [(255, 0, 0), (0, 0, 255)]
-    with pytest.raises(DataError, match="not a folder of a saved dataset"):
+    with pytest.raises(DataError, match="can't read the data"):
         read_prompts(tmp_path, None)
 
 

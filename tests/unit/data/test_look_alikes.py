@@ -39,7 +39,7 @@ def pairs(*files):
     for file, pictures in zip("ab", files, strict=True):
         for row, picture in enumerate(pictures):
             ref = ImageRef(sha256=f"{file}{row}", width_px=picture.width, height_px=picture.height)
-            found.add(ref, picture.convert("RGB"), Place(file, row))
+            found.add(ref, picture.convert("RGB"), Place(file, file, row))
     return [(pair.first.row, pair.second.row) for pair in found.pairs]
 
 
@@ -97,10 +97,10 @@ def test_the_same_shape_elsewhere_or_in_another_colour_is_another_picture():
     assert pairs(list(pictures.values())[:half], list(pictures.values())[half:]) == []
 
 
-def test_look_alikes_of_one_file_are_counted_and_the_same_image_again_is_not():
+def test_look_alikes_of_one_source_are_counted_and_the_same_image_again_is_not():
     found, image = LookAlikes(), photo(0)
     for row, sha256 in enumerate("abac"):
-        ref, place = ImageRef(sha256=sha256, width_px=400, height_px=300), Place("train.jsonl", row)
+        ref, place = ImageRef(sha256=sha256, width_px=400, height_px=300), Place("train", f"train/{row}.jsonl", row)
         if not found.knows(ref, place):
             found.add(ref, image, place)
     assert (found.num_alike, found.pairs) == (2, [])

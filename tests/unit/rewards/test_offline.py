@@ -59,7 +59,7 @@ def test_the_table_counts_and_names_the_reasons(tmp_path, rewards):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("{not json}\n", "neither a JSON array nor JSON Lines"),
+        ("{not json}\n", "a line is not JSON"),
         ("[1]\n", "must be a JSON object"),
         ({"response": "3", "verifier_type": "digit"}, "lacks a field"),
         ({"response": None, "gold": 3, "verifier_type": "digit"}, "lacks a field"),
