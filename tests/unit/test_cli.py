@@ -16,7 +16,19 @@ from vlaa_ray.errors import CheckpointError, LearnerError, RunInterrupted
 
 ROOT = Path(__file__).parents[2]
 CONFIG_3B = str(ROOT / "configs" / "vlaa_thinker_3b.yaml")
-COMMANDS = ["train", "sft", "reward-model", "data check", "config", "report", "score", "probe", "doctor", "submit"]
+COMMANDS = [
+    "train",
+    "sft",
+    "reward-model",
+    "data check",
+    "data show",
+    "config",
+    "report",
+    "score",
+    "probe",
+    "doctor",
+    "submit",
+]
 
 
 @pytest.fixture

@@ -20,12 +20,16 @@ def check(
         Path | None, typer.Option("--config", metavar="FILE", help="Of the run that is to use it.")
     ] = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all of it as JSON.")] = None,
+    quarantine: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the bad records as JSON Lines, as a run does.")
+    ] = None,
 ) -> None:
     """Name every defect with its file and row; then exit 1 if a run would not be safe."""
     from rich.console import Console
 
     from vlaa_ray.config import RewardsSection, RunConfig, load_config
     from vlaa_ray.data.check import check_data, report_table
+    from vlaa_ray.data.quarantine import write_defects
     from vlaa_ray.rewards.mixture import MixedReward
 
     run = load_config(config, kind=RunConfig) if config else None
@@ -33,6 +37,8 @@ def check(
         found = check_data(paths, image_root, rewards, run)
     if report:
         report.write_text(found.as_json() + "\n", encoding="utf-8")
+    if quarantine:
+        write_defects(quarantine, found.defects)
     Console().print(report_table(found))
     if found.defects:
         raise typer.Exit(1)
@@ -56,3 +62,27 @@ def curate(config: ConfigFile, overrides: Overrides = None) -> None:
     console.print(flow_table(outputs.counts, outputs.calls))
     console.print(reasons_table(outputs.counts))
     console.print(sources_table(outputs.counts))
+
+
+@app.command("show")
+def show(
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH…", help="Files, folders, hub:NAME@SPLIT or builtin:SPLIT.")
+    ],
+    image_root: Annotated[str | None, typer.Option(metavar="DIR", help="Of the files' images.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Of the run that is to use it: counts its tokens.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many records.")] = 40,
+    seed: Annotated[int, typer.Option(help="Another one shows others.")] = 0,
+    out: Annotated[Path, typer.Option(metavar="FILE.html", help="The page.")] = Path("data.html"),
+) -> None:
+    """Write a page of records with their pictures, boxes and solutions, some of every kind."""
+    from rich.console import Console
+
+    from vlaa_ray.config import RunConfig, load_config
+    from vlaa_ray.report.data_page import write_data_page
+
+    run = load_config(config, kind=RunConfig) if config else None
+    page = write_data_page(out, paths, image_root, run, limit, seed)
+    Console().print(f"Page: {page}", soft_wrap=True, highlight=False)

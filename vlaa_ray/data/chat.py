@@ -7,11 +7,24 @@ from typing import Any
 
 import numpy as np
 
+from vlaa_ray.config import ModelSection
 from vlaa_ray.errors import DataError
 from vlaa_ray.models.families import family_of
 from vlaa_ray.records import ImageRef, Prompt
 
 _MARK = "the answer"
+_PROBES = ("Is it {{ 1 }} or {% 2 %}?\n\n\\frac{a}{b} <b>&amp; 'é' \"🎉\"</b>", "A")
+"""Questions that a template would have to change, if it changes any."""
+
+
+def chat_format_of(model: ModelSection) -> ChatFormat:
+    """Of the checkpoint that a config names; ModelError if it can't be loaded."""
+    from transformers import AutoConfig
+
+    from vlaa_ray.models.loading import load_processor
+    from vlaa_ray.models.paths import local_path
+
+    return ChatFormat(load_processor(model), AutoConfig.from_pretrained(local_path(model.path)), model.system_prompt)
 
 
 class ChatFormat:
@@ -28,17 +41,13 @@ class ChatFormat:
         added = self.tokenizer.added_tokens_decoder.values()  # all_special_tokens may lack some, such as <|im_start|>
         special = {token.content for token in added if token.special}
         self._control = sorted(special | {*self.tokenizer.all_special_tokens, *family.vision_tokens})
+        self._frames: dict[int, tuple[str, str] | None] = {}
 
     def prompt_token_ids(self, prompt: Prompt) -> list[int]:
         """Ids with one image token per image, as vLLM takes them; DataError if the text holds control tokens."""
         question = prompt.question.replace("<image>", "").strip()
         self._refuse_control_tokens(question, "the question", prompt_id=prompt.prompt_id)
-        content: list[dict[str, str]] = [{"type": "image"} for _ in prompt.images]
-        content.append({"type": "text", "text": question})
-        messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
-        if self._system_prompt:
-            messages.insert(0, {"role": "system", "content": [{"type": "text", "text": self._system_prompt}]})
-        text = self._processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        text = self._conversation(question, len(prompt.images))
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         if ids.count(self.image_token_id) != len(prompt.images):
             raise DataError("image placeholders and images don't match", prompt_id=prompt.prompt_id)
@@ -46,6 +55,12 @@ class ChatFormat:
 
     def num_image_tokens(self, image: ImageRef) -> int:
         """Tokens that an image takes, from its size alone."""
+        width, height = self.input_size(image)
+        factor = self._patch_px * self._merge
+        return (height // factor) * (width // factor)
+
+    def input_size(self, image: ImageRef) -> tuple[int, int]:
+        """(width, height) in pixels of the image as the model sees it; DataError if it takes none of this shape."""
         from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
         size, factor = self._processor.image_processor.size, self._patch_px * self._merge
@@ -55,7 +70,7 @@ class ChatFormat:
             )
         except ValueError as error:
             raise DataError(f"the model takes no image of this shape: {error}", sha256=image.sha256) from error
-        return (height // factor) * (width // factor)
+        return width, height
 
     def expanded_token_ids(self, prompt: Prompt) -> np.ndarray:
         """[T] int32: the prompt's ids with each image token repeated for its features, as the learner takes them."""
@@ -75,6 +90,27 @@ class ChatFormat:
         self._refuse_control_tokens(text, "the answer")
         ids = self.tokenizer(text + self._turn_end, add_special_tokens=False)["input_ids"]
         return np.asarray(ids, dtype=np.int32)
+
+    def _conversation(self, question: str, num_images: int) -> str:
+        """The text of the conversation up to where the answer begins."""
+        if num_images not in self._frames:
+            self._frames[num_images] = self._frame(num_images)
+        frame = self._frames[num_images]
+        return self._rendered(question, num_images) if frame is None else question.join(frame)
+
+    def _frame(self, num_images: int) -> tuple[str, str] | None:
+        """What the template puts before and behind a question; None where that depends on the question."""
+        start, found, end = self._rendered(_PROBES[0], num_images).partition(_PROBES[0])
+        steady = found and self._rendered(_PROBES[1], num_images) == f"{start}{_PROBES[1]}{end}"
+        return (start, end) if steady else None
+
+    def _rendered(self, question: str, num_images: int) -> str:
+        content: list[dict[str, str]] = [{"type": "image"} for _ in range(num_images)]
+        content.append({"type": "text", "text": question})
+        messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
+        if self._system_prompt:
+            messages.insert(0, {"role": "system", "content": [{"type": "text", "text": self._system_prompt}]})
+        return str(self._processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
 
     @cached_property
     def _turn_end(self) -> str:

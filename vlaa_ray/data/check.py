@@ -6,6 +6,7 @@ report.defects[0]  -> Defect(id="7", file="train.jsonl", row=7, reason="the imag
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,21 +17,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlaa_ray.config import RunConfig
-from vlaa_ray.data.chat import ChatFormat
+from vlaa_ray.data.chat import chat_format_of
 from vlaa_ray.data.files import record_files
 from vlaa_ray.data.images import load
+from vlaa_ray.data.look_alikes import NEAR_PX, LookAlikes, Pair, Place
 from vlaa_ray.data.readers import defect_of, iterate_prompts, told
 from vlaa_ray.errors import DataError
-from vlaa_ray.records import Defect, Prompt
+from vlaa_ray.records import Defect, ImageRef, Prompt
 from vlaa_ray.rewards.mixture import MixedReward
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
     from rich.table import Table
 
 _BATCH = 256
 _MARK = "<image>"
 _SHOWN = 20
+_MOST_PAIRS = 1000
 _LEAST_PX = 4
 
 
@@ -55,8 +57,9 @@ def check_data(
     checker = _Checker(rewards, config)
     root = image_root or (config.data.image_root if config else None)
     kind = config.data.verifier_type if config else None
-    for file in (file for path in paths for file in record_files(path)):
-        checker.check(file, iterate_prompts(file, root, rewards.verifier_types, kind))
+    for path in paths:
+        for file in record_files(path):
+            checker.check(str(path), file, iterate_prompts(file, root, rewards.verifier_types, kind))
     return checker.report()
 
 
@@ -64,17 +67,18 @@ class _Checker:
     def __init__(self, rewards: MixedReward, config: RunConfig | None) -> None:
         self._rewards = rewards
         self._config = config
-        self._chat = _chat(config) if config else None
+        self._chat = chat_format_of(config.model) if config else None
         self._report = Report()
-        self._ids: dict[str, tuple[str, int]] = {}
-        self._asked: dict[tuple[str, ...], tuple[str, int]] = {}
-        self._hashes: dict[int, set[str]] = {}
+        self._first: dict[tuple[str, str | bytes], Place] = {}
+        self._pictures = LookAlikes()
+        self._damaged: dict[str, str] = {}
         self._counts: dict[str, Counter[str]] = {name: Counter() for name in ("source", "verifier_type", "gold_type")}
         self._sizes: list[tuple[int, int]] = []
-        self._tokens: list[int] = []
+        self._prompt_tokens: list[int] = []
+        self._solution_tokens: list[int] = []
         self._num_rows = 0
 
-    def check(self, file: Path, rows: Iterator[tuple[int, Prompt | DataError]]) -> None:
+    def check(self, source: str, file: Path, rows: Iterator[tuple[int, Prompt | DataError]]) -> None:
         """Take in one file."""
         pending: list[tuple[int, Prompt]] = []
         for number, read in rows:
@@ -82,9 +86,10 @@ class _Checker:
             if isinstance(read, DataError):
                 self._report.defects.append(defect_of(read, file, number))
                 continue
-            reasons = [*self._repeats(read, file, number), *self._unfit(read)]
-            for reason in reasons:
-                self._add(read.prompt_id, file, number, reason)
+            place = Place(source, str(file), number)
+            for find in (self._repeats, self._odd_text, self._odd_images, self._unfit_for_the_model):
+                for reason in find(read, place):
+                    self._add(read.prompt_id, file, number, reason)
             pending.append((number, read))
             if len(pending) == _BATCH:
                 self._judge(pending, file)
@@ -94,29 +99,35 @@ class _Checker:
     def report(self) -> Report:
         order = {name: place for place, name in enumerate(dict.fromkeys(one.file for one in self._report.defects))}
         self._report.defects.sort(key=lambda one: (order[one.file], one.row))
+        pairs = self._pictures.pairs
         self._report.statistics = {
             "records": self._num_rows,
             "records_with_defects": len({(one.file, one.row) for one in self._report.defects}),
             **{name: dict(counts.most_common()) for name, counts in self._counts.items()},
+            "image_width_px": _spread([width for width, _ in self._sizes]),
+            "image_height_px": _spread([height for _, height in self._sizes]),
             "image_px": _spread([width * height for width, height in self._sizes]),
-            "prompt_tokens": _spread(self._tokens),
-            "look_alike_images": sum(len(same) - 1 for same in self._hashes.values()),
+            "prompt_tokens": _spread(self._prompt_tokens),
+            "solution_tokens": _spread(self._solution_tokens),
+            "look_alike_images": self._pictures.num_alike,
+            "shared_images": len(pairs),
+            "image_pairs": [_pair_as_json(pair) for pair in pairs[:_MOST_PAIRS]],
         }
         return self._report
 
     def _add(self, identity: str, file: Path, row: int, reason: str) -> None:
         self._report.defects.append(Defect(identity, str(file), row, reason))
 
-    def _repeats(self, prompt: Prompt, file: Path, number: int) -> Iterator[str]:
+    def _repeats(self, prompt: Prompt, place: Place) -> Iterator[str]:
         """A second record with this id, or with these images and this question, be it in another file."""
-        asked = (*(image.sha256 for image in prompt.images), prompt.question.strip())
-        for known, key, what in ((self._ids, prompt.prompt_id, "id"), (self._asked, asked, "question and images")):
-            first = known.setdefault(key, (str(file), number))  # type: ignore[attr-defined]
-            if first != (str(file), number):
-                yield f"the same {what} as row {first[1]} of {first[0]}"
+        asked = "\0".join([*(image.sha256 for image in prompt.images), prompt.question.strip()])
+        key = hashlib.sha256(asked.encode("utf-8", "surrogatepass")).digest()
+        for what, value in (("id", prompt.prompt_id), ("question and images", key)):
+            first = self._first.setdefault((what, value), place)
+            if first != place:
+                yield f"the same {what} as {first}"
 
-    def _unfit(self, prompt: Prompt) -> Iterator[str]:
-        """What is wrong with the text and the images."""
+    def _odd_text(self, prompt: Prompt, place: Place) -> Iterator[str]:
         self._counts["source"][prompt.source] += 1
         self._counts["verifier_type"][prompt.verifier_type] += 1
         self._counts["gold_type"][type(prompt.gold).__name__] += 1
@@ -126,25 +137,40 @@ class _Checker:
             yield "the question holds a NUL character"
         if prompt.question.count(_MARK) not in (0, len(prompt.images)):
             yield f"{prompt.question.count(_MARK)} {_MARK} in the question, and {len(prompt.images)} images"
+
+    def _odd_images(self, prompt: Prompt, place: Place) -> Iterator[str]:
         for image in prompt.images:
-            try:
-                self._hashes.setdefault(_difference_hash(load(image)), set()).add(image.sha256)
-                self._sizes.append((image.width_px, image.height_px))
-            except DataError as error:
-                yield told(error)
-                return
+            if fault := self._fault(image, place):
+                yield fault
+                continue
+            self._sizes.append((image.width_px, image.height_px))
             if min(image.width_px, image.height_px) < _LEAST_PX:
                 yield f"an image of {image.width_px} x {image.height_px} pixels shows nothing"
-        if self._chat and self._config:
+
+    def _fault(self, image: ImageRef, place: Place) -> str:
+        """Why the image can't be decoded; each is tried once, wherever it appears again."""
+        if image.sha256 not in self._damaged and not self._pictures.knows(image, place):
             try:
-                tokens = len(self._chat.expanded_token_ids(prompt))
+                self._pictures.add(image, load(image, NEAR_PX), place)
             except DataError as error:
-                yield told(error)
-                return
-            self._tokens.append(tokens)
-            limit = self._config.rollout.max_prompt_tokens
-            if tokens > limit:
-                yield f"the prompt has {tokens} tokens, over rollout.max_prompt_tokens = {limit}"
+                self._damaged[image.sha256] = told(error)
+        return self._damaged.get(image.sha256, "")
+
+    def _unfit_for_the_model(self, prompt: Prompt, place: Place) -> Iterator[str]:
+        """What only the config's model or limits forbid."""
+        if not self._chat or not self._config:
+            return
+        try:
+            tokens = len(self._chat.expanded_token_ids(prompt))
+            self._prompt_tokens.append(tokens)
+            if prompt.solution is not None:
+                self._solution_tokens.append(len(self._chat.completion_token_ids(prompt.solution)))
+        except DataError as error:
+            yield told(error)
+            return
+        limit = self._config.rollout.max_prompt_tokens
+        if tokens > limit:
+            yield f"the prompt has {tokens} tokens, over rollout.max_prompt_tokens = {limit}"
 
     def _judge(self, pending: Sequence[tuple[int, Prompt]], file: Path) -> None:
         """Every gold as its own answer, which must be worth something where a rule judges.
@@ -162,24 +188,13 @@ class _Checker:
                 self._add(prompt.prompt_id, file, number, f"the gold fails against itself: {of_gold.reason}")
 
 
-def _chat(config: RunConfig) -> ChatFormat:
-    from transformers import AutoConfig
-
-    from vlaa_ray.models.loading import load_processor
-    from vlaa_ray.models.paths import local_path
-
-    model_config = AutoConfig.from_pretrained(local_path(config.model.path))
-    return ChatFormat(load_processor(config.model), model_config, config.model.system_prompt)
-
-
 def _tagged(answer: str) -> str:
     return f"<think>.</think><answer>{answer}</answer>"
 
 
-def _difference_hash(image: Image) -> int:
-    """64 bits that alike images share: whether each of 8 x 8 places is darker than the next to its right."""
-    grey = np.asarray(image.convert("L").resize((9, 8)), dtype=np.int16)
-    return int("".join("1" if darker else "0" for darker in (grey[:, 1:] > grey[:, :-1]).flatten()), 2)
+def _pair_as_json(pair: Pair) -> dict[str, Any]:
+    first, second = ({"file": place.file, "row": place.row} for place in (pair.first, pair.second))
+    return {"how": pair.how, "first": first, "second": second}
 
 
 def _spread(values: Sequence[int]) -> dict[str, float]:
@@ -189,7 +204,7 @@ def _spread(values: Sequence[int]) -> dict[str, float]:
 
 
 def report_table(report: Report) -> Table:
-    """What the data is made of, and the first defects."""
+    """What the data is made of, the first pairs of images in different sources, and the first defects."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -197,11 +212,28 @@ def report_table(report: Report) -> Table:
     table.add_column(no_wrap=True)
     table.add_column()
     for name, value in report.statistics.items():
+        if isinstance(value, list):
+            continue
         shown = ", ".join(f"{key} {number:g}" for key, number in value.items()) if isinstance(value, dict) else value
         table.add_row(name.replace("_", " "), escape(str(shown)))
-    table.add_section()
-    for one in report.defects[:_SHOWN]:
-        table.add_row(f"[red]{escape(Path(one.file).name)}:{one.row}[/]", escape(f"{one.id}: {one.reason}"))
-    if len(report.defects) > _SHOWN:
-        table.add_row("", f"… and {len(report.defects) - _SHOWN} more")
+    sections = [
+        ([_told_pair(pair) for pair in report.statistics["image_pairs"]], report.statistics["shared_images"]),
+        ([_told_defect(one) for one in report.defects], len(report.defects)),
+    ]
+    for lines, count in sections:
+        table.add_section()
+        for place, text in lines[:_SHOWN]:
+            table.add_row(f"[red]{escape(place)}[/]", escape(text))
+        if count > _SHOWN:
+            table.add_row("", f"… and {count - _SHOWN} more")
     return table
+
+
+def _told_pair(pair: dict[str, Any]) -> tuple[str, str]:
+    first, second = (f"{Path(pair[key]['file']).name}:{pair[key]['row']}" for key in ("first", "second"))
+    how = "the same image as" if pair["how"] == "the same" else "an image that looks like that of"
+    return second, f"{how} {first}"
+
+
+def _told_defect(one: Defect) -> tuple[str, str]:
+    return f"{Path(one.file).name}:{one.row}", f"{one.id}: {one.reason}"

@@ -14,8 +14,13 @@ _FILE = "quarantine.jsonl"
 
 def write_quarantine(folder: Path, defects: Sequence[Defect]) -> None:
     """Write `quarantine.jsonl`: id, file, row and reason of each record; empty where none is left out."""
+    write_defects(folder / _FILE, defects)
+
+
+def write_defects(file: Path, defects: Sequence[Defect]) -> None:
+    """Write the same to a file of any name."""
     lines = "".join(json.dumps(asdict(defect), ensure_ascii=False) + "\n" for defect in defects)
-    (folder / _FILE).write_text(lines, encoding="utf-8", errors="backslashreplace")
+    file.write_text(lines, encoding="utf-8", errors="backslashreplace")
 
 
 def quarantine_note(folder: Path) -> str | None:

@@ -13,7 +13,8 @@ from typing import Any
 from vlaa_ray.errors import DataError
 
 HUB = "hub:"
-_BATCH = 16  # rows with their images
+_READ_ROWS, _CONVERTED_ROWS = 16, 64  # at once, with their images
+_BUFFER_BYTES = 1 << 20
 
 
 class Table(Sequence[dict[str, Any]]):
@@ -30,7 +31,7 @@ class Table(Sequence[dict[str, Any]]):
         return dict(row)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        for batch in self._stored.iter(_BATCH):
+        for batch in self._stored.iter(_READ_ROWS):
             yield from batch.to_pylist()
 
 
@@ -49,7 +50,11 @@ def is_saved(folder: Path) -> bool:
 
 
 def open_table(file: Path) -> Table:
-    """The table; DataError names it. A parquet file is written once more, to the cache of `datasets`, uncompressed."""
+    """The table; DataError names it.
+
+    A parquet file is written once more, uncompressed, to the cache of `datasets` (below HF_HOME), and read from there
+    as long as it doesn't change.
+    """
     import datasets
     import pyarrow
     from datasets.exceptions import DatasetsError
@@ -74,12 +79,27 @@ def open_table(file: Path) -> Table:
 
 
 def _loaded(file: Path) -> Any:
-    from datasets import Dataset, load_dataset, load_from_disk
+    from datasets import load_dataset, load_from_disk
 
     if is_on_hub(file):
         name, split = hub_name(file)
         return load_dataset(name, split=split)
-    return load_from_disk(str(file)) if file.is_dir() else Dataset.from_parquet(str(file))
+    return load_from_disk(str(file)) if file.is_dir() else _converted(file)
+
+
+def _converted(file: Path) -> Any:
+    """A parquet file's dataset: decoded in small steps, and by an allocator that gives back what they took."""
+    import pyarrow
+    from datasets import Dataset
+    from pyarrow.dataset import ParquetFragmentScanOptions
+
+    scan = ParquetFragmentScanOptions(use_buffered_stream=True, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+    usual = pyarrow.default_memory_pool()
+    pyarrow.set_memory_pool(pyarrow.system_memory_pool())
+    try:
+        return Dataset.from_parquet(str(file), batch_size=_CONVERTED_ROWS, fragment_scan_options=scan)
+    finally:
+        pyarrow.set_memory_pool(usual)
 
 
 def hub_name(file: Path) -> tuple[str, str]:

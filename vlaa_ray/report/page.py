@@ -6,16 +6,15 @@ in the page forbids scripts and requests, whatever a model writes.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
-from vlaa_ray import __version__
 from vlaa_ray.progress import duration
 from vlaa_ray.report.breakdown import breakdown
 from vlaa_ray.report.curves import chart_svg, charts_of, figure_svg
 from vlaa_ray.report.folder import RunFolder
 from vlaa_ray.report.headline import difference, headline, number, verdict
+from vlaa_ray.report.html import safe, write_page
 from vlaa_ray.report.samples import samples_of
 from vlaa_ray.report.timing import draw_phases, draw_timeline, phase_colors, totals
 
@@ -42,20 +41,10 @@ _SUMMARY = {
 
 def write_report(run_dir: Path) -> Path:
     """Writes `report.html` into the run folder and gives its path back; works on a partial or failed run."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     run = RunFolder.read(run_dir)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= {"number": number, "difference": difference, "verdict": verdict, "duration": duration}
-    environment.filters["percent"] = lambda share: "" if share is None else f"{share:.1%}"
-    html = environment.get_template("page.html.jinja").render(**_content(run))
-    path = run.path / "report.html"
-    temporary = path.with_name(f".report.html.{os.getpid()}")
-    temporary.write_text(html, encoding="utf-8", errors="replace")
-    os.replace(temporary, path)
-    return path
+    filters = {"number": number, "difference": difference, "verdict": verdict, "duration": duration}
+    filters["percent"] = lambda share: "" if share is None else f"{share:.1%}"
+    return write_page(run.path / "report.html", "page.html.jinja", _content(run), filters)
 
 
 def _content(run: RunFolder) -> dict[str, Any]:
@@ -64,13 +53,11 @@ def _content(run: RunFolder) -> dict[str, Any]:
     config = flat(run.config)
     return {
         "name": config.get("run.name") or run.path.resolve().name,
-        "version": __version__,
-        "style": _safe((Path(__file__).parent / "style.css").read_text(encoding="utf-8")),
         "state": _state(run),
         "remarks": run.remarks,
         "headline": headline(run),
         "breakdown": breakdown(run),
-        "charts": [(chart, _safe(chart_svg(run, chart))) for chart in charts],
+        "charts": [(chart, safe(chart_svg(run, chart))) for chart in charts],
         "charts_missing": missing,
         "shares": shares,
         "whole_s": whole_s,
@@ -85,14 +72,7 @@ def _content(run: RunFolder) -> dict[str, Any]:
 
 def _timing_svg(run: RunFolder, key: str, description: str, paint: Any) -> Any:
     size = (11.5, 2.6) if key == "timeline" else (11.5, 3.0)
-    return _safe(figure_svg(key, f"{description}; the table has the totals.", lambda axes: paint(axes, run), size))
-
-
-def _safe(made_here: str) -> Any:
-    """Marks a string as HTML; only for what this package makes itself."""
-    from markupsafe import Markup
-
-    return Markup(made_here)
+    return safe(figure_svg(key, f"{description}; the table has the totals.", lambda axes: paint(axes, run), size))
 
 
 def _state(run: RunFolder) -> dict[str, Any]:

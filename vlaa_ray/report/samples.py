@@ -1,63 +1,26 @@
 """Rollouts to read: per verifier type the best and the worst of the first and of the last steps, with pictures.
 
 Questions, completions and gold answers are text of others: they leave here as plain strings, which the page's
-template escapes. A picture is decoded and encoded anew, so nothing but pixels gets into the page.
+template escapes.
 """
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import re
-import struct
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, TypeGuard
 
-from PIL import Image
-
+from vlaa_ray.data.images import reference
+from vlaa_ray.data.readers import told
+from vlaa_ray.errors import DataError
 from vlaa_ray.records import in_order
 from vlaa_ray.report.folder import Row, RunFolder
+from vlaa_ray.report.thumbnails import BoxOnPicture, Picture, thumbnail
 from vlaa_ray.rewards.grounding import read_boxes
 
-_MAX_IMAGE_BYTES = 20 << 20
-_SHOWN_PX = 448
-_SMALL_PX = 200
 _MAX_CHARS = 6000
-_BROKEN = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    OverflowError,
-    EOFError,
-    struct.error,
-    Image.DecompressionBombError,
-    Warning,
-)
-"""What Pillow raises for a damaged file."""
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
-
-
-class BoxOnPicture(NamedTuple):
-    """A box in the unit frame (0 to 1 of the picture's width and height), and whose it is: `gold` or `predicted`."""
-
-    owner: str
-    x: float
-    y: float
-    width: float
-    height: float
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture as a data URI with the boxes to draw on it; without one, `missing` says why."""
-
-    uri: str = ""
-    boxes: tuple[BoxOnPicture, ...] = ()
-    pixelated: bool = False
-    missing: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,9 +81,9 @@ def _sample(run: RunFolder, label: str, row: Row) -> Sample:
     return Sample(
         label=label,
         step=int(row["step"]) if _is_number(row.get("step")) else 0,
-        question=_text(row.get("question")),
-        gold=_text(row.get("gold")),
-        completion=pieces(_text(row.get("completion"))),
+        question=shown_text(row.get("question")),
+        gold=shown_text(row.get("gold")),
+        completion=pieces(shown_text(row.get("completion"))),
         reward=f"{reward:.3f}" if _is_number(reward) else "not judged",
         quality=quality,
         facts=_facts(row),
@@ -143,7 +106,7 @@ def _facts(row: Row) -> tuple[tuple[str, str], ...]:
     }
     shown = {title: row.get(key) for key, title in names.items() if row.get(key) not in (None, "", {})}
     return tuple(
-        (title, f"{value:.3f}" if isinstance(value, float) else _text(value)) for title, value in shown.items()
+        (title, f"{value:.3f}" if isinstance(value, float) else shown_text(value)) for title, value in shown.items()
     )
 
 
@@ -168,28 +131,11 @@ def picture(run_dir: Path, image: Any, row: Row) -> Picture:
         return Picture(missing=f"the picture lies outside of the run folder: {name}")
     if not path.is_file():
         return Picture(missing=f"the picture is not there: {name}")
-    if path.stat().st_size > _MAX_IMAGE_BYTES:
-        return Picture(missing=f"the picture is larger than 20 MB: {name}")
     try:
-        uri, width_px = _encoded(path)
-    except _BROKEN as error:
-        return Picture(missing=f"the picture can't be read: {name}: {error}")
-    boxes = boxes_of(row) if row.get("verifier_type") == "iou" else ()
-    return Picture(uri, boxes, pixelated=width_px < _SMALL_PX)
-
-
-def _encoded(path: Path) -> tuple[str, int]:
-    """A PNG of at most 448 px a side as a data URI, and the width of the original."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(path, formats=_FORMATS) as image:  # warns above about 90 megapixels
-            width_px = image.width
-            image.draft("RGB", (2 * _SHOWN_PX, 2 * _SHOWN_PX))
-            small = image.convert("RGB")
-    small.thumbnail((_SHOWN_PX, _SHOWN_PX))
-    file = io.BytesIO()
-    small.save(file, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode(), width_px
+        found = reference(path, name)
+    except DataError as error:
+        return Picture(missing=f"the picture can't be read: {name}: {told(error)}")
+    return thumbnail(found, boxes_of(row) if row.get("verifier_type") == "iou" else ())
 
 
 def boxes_of(row: Row) -> tuple[BoxOnPicture, ...]:
@@ -206,6 +152,9 @@ def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _text(value: Any) -> str:
-    text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+def shown_text(value: Any) -> str:
+    """A text as it is, anything else as JSON; cut where it is long."""
+    text = (
+        value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+    )
     return text if len(text) <= _MAX_CHARS else f"{text[:_MAX_CHARS]} … ({len(text) - _MAX_CHARS} more characters)"

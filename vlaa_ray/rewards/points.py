@@ -47,10 +47,10 @@ def verify_points(
         return invalid(answer, sizes)
     size, gold_size = sizes
     boxes = read_boxes(gold)
-    targets: Sequence[Box | Point] = boxes or _read_points(gold)
+    targets: Sequence[Box | Point] = boxes or read_points(gold)
     if not targets or not all(math.isfinite(value) for target in targets for value in target):
         return invalid(answer, f"gold is neither points x, y nor boxes x1, y1, x2, y2: {str(gold)[:80]!r}")
-    points = _read_points(unboxed(answer[:MAX_CHARS]))
+    points = read_points(unboxed(answer[:MAX_CHARS]))
     if not 0 < len(points) <= _MAX_POINTS:
         return wrong(answer, f"{len(points)} points in the answer, expected {len(targets)}")
     wanted, given = [_scaled(one, gold_size) for one in targets], [_scaled(one, size) for one in points]
@@ -72,16 +72,16 @@ def _scaled(values: Sequence[float], size: Size) -> tuple[float, ...]:
     return tuple(value / size[index % 2] for index, value in enumerate(values))
 
 
-def _read_points(value: Any) -> list[Point]:
+def read_points(value: Any) -> list[Point]:
     """Points of a text, a mapping with `point_2d`, a pair or a list of them; repeated ones once."""
     if isinstance(value, str):
         found = [(float(x), float(y)) for x, y in _POINT.findall(" ".join(value.split()))]
     elif isinstance(value, dict):
-        return _read_points(value.get("point_2d"))
+        return read_points(value.get("point_2d"))
     elif not isinstance(value, list | tuple):
         return []
     elif len(value) == 2 and all(isinstance(one, int | float) for one in value):
         found = [(float(value[0]), float(value[1]))]
     else:
-        found = [point for item in value if isinstance(item, list | tuple | dict) for point in _read_points(item)]
+        found = [point for item in value if isinstance(item, list | tuple | dict) for point in read_points(item)]
     return list(dict.fromkeys(point for point in found if all(map(math.isfinite, point))))

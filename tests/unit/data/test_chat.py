@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from jinja2 import Environment
 from PIL import Image
 
 from vlaa_ray.config import PAPER_SYSTEM_PROMPT, ModelSection
@@ -69,6 +70,72 @@ def test_expanded_ids_are_the_processors(processor, model_config, system_prompt,
     ids = ChatFormat(processor, model_config, system_prompt).expanded_token_ids(asked)
     assert ids.dtype == np.int32
     assert ids.tolist() == by_the_processor(processor, asked, system_prompt)
+
+
+TRICKY = [
+    "{{ system }} {% raw %} \\frac{1}{2} {#",
+    "the answer",
+    "\n\n# A title\n\n```json\n[1]\n```\n",
+    "<b>3 < 4 &amp; 'é' \"🎉\" 山</b>",
+    "\u2028 A \u00a0 B\x0b",
+    "<image>left<image> and right",
+    "system\nuser\nassistant",
+    "?",
+]
+
+
+def no_longer_than(width, height, ratio):
+    return min(width, ratio * height), min(height, ratio * width)
+
+
+def random_prompt(rng):
+    """0 to 3 images of 1 to 2,000 pixels a side, at most 200 times as long as wide, and words of any kind."""
+    sides = np.exp(rng.uniform(0, np.log(2000), (rng.integers(4), 2))).round().astype(int).tolist()
+    letters = [chr(code) for code in (*range(32, 127), 0xE9, 0x3B1, 0x5C71, 0x1F389, 10)]
+    words = ["".join(rng.choice(letters, rng.integers(1, 9))) for _ in range(rng.integers(12))]
+    question = " ".join([*words, *rng.choice(TRICKY, rng.integers(2))])
+    return prompt(question, *(image(*no_longer_than(*size, 190)) for size in sides))
+
+
+def test_a_thousand_random_prompts_are_as_long_as_the_processors(processor, chat):
+    rng, aspects = np.random.default_rng(0), []
+    for number in range(1000):
+        asked = random_prompt(rng)
+        aspects += [max(one.width_px, one.height_px) / min(one.width_px, one.height_px) for one in asked.images]
+        shown = prompt(asked.question.replace("<image>", "").strip(), *asked.images)
+        expected = by_the_processor(processor, shown, PAPER_SYSTEM_PROMPT)
+        assert chat.expanded_token_ids(asked).tolist() == expected, number
+    assert max(aspects) > 180
+
+
+@pytest.mark.parametrize("question", TRICKY)
+@pytest.mark.parametrize("num_images", [0, 1, 3])
+def test_tricky_questions_are_put_into_the_template_as_they_are(processor, chat, question, num_images):
+    asked = prompt(question, *[image(56, 84)] * num_images)
+    shown = prompt(question.replace("<image>", "").strip(), *asked.images)
+    for _ in range(2):  # the second time with what the first one found out
+        assert chat.expanded_token_ids(asked).tolist() == by_the_processor(processor, shown, PAPER_SYSTEM_PROMPT)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ messages[-1].content[-1].text | upper }}",
+        "{{ messages[-1].content[-1].text | e }}",
+        "{% if messages[-1].content[-1].text | length > 3 %}long: {% endif %}{{ messages[-1].content[-1].text }}",
+    ],
+)
+def test_a_template_that_changes_questions_is_asked_each_time(processor, model_config, template):
+    rendered = Environment().from_string(template).render
+    changing = SimpleNamespace(
+        tokenizer=processor.tokenizer,
+        image_processor=processor.image_processor,
+        apply_chat_template=lambda messages, **_: rendered(messages=messages),
+    )
+    chat = ChatFormat(changing, model_config, None)
+    for question in ("a < b", "ab", "abcd"):
+        text = rendered(messages=[{"content": [{"text": question}]}])
+        assert chat.prompt_token_ids(prompt(question)) == processor.tokenizer(text)["input_ids"]
 
 
 def test_built_in_prompts_expand_as_the_processor_does(processor, chat):

@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from vlaa_ray.cli import main
+from vlaa_ray.config import load_config
+from vlaa_ray.data.chat import chat_format_of
 
 QUICKSTART = str(Path(__file__).parents[3] / "configs/quickstart.yaml")
 PLANTED = {
@@ -51,6 +54,11 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "secret.png").write_bytes((images / "a.png").read_bytes())
     (images / "link.png").symlink_to(tmp_path / "secret.png")
     return tmp_path
+
+
+def photo(seed: int) -> Image.Image:
+    colours = np.random.default_rng(seed).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+    return Image.fromarray(colours).resize((400, 300), Image.Resampling.BICUBIC)
 
 
 def checked(folder: Path, *rows: dict) -> tuple[int, dict]:
@@ -105,3 +113,46 @@ def test_what_is_in_training_and_held_out_data_is_named(folder, capsys) -> None:
     assert main(["data", "check", *files, "--report", str(folder / "report.json")]) == 1
     (defect,) = json.loads((folder / "report.json").read_text())["defects"]
     assert defect["file"] == files[1] and f"row 1 of {files[0]}" in defect["reason"]
+
+
+def test_the_bad_records_are_written_as_a_run_writes_them(folder) -> None:
+    file = folder / "data.jsonl"
+    file.write_text(json.dumps(sound(1)) + "\n" + json.dumps(sound(2) | {"image": "dot.png"}) + "\n")
+    assert main(["data", "check", str(file), "--quarantine", str(folder / "quarantine.jsonl")]) == 1
+    (line,) = (folder / "quarantine.jsonl").read_text().splitlines()
+    reason = "an image of 1 x 1 pixels shows nothing"
+    assert json.loads(line) == {"id": "sound 2", "file": str(file), "row": 2, "reason": reason}
+
+
+def test_sizes_and_solutions_are_told_of(folder) -> None:
+    solutions = ["<think>1</think><answer>1</answer>", "<think>1 and 1</think><answer>2</answer>"]
+    _, report = checked(folder, *(sound(number) | {"answer": text} for number, text in enumerate(solutions)), sound(2))
+    statistics = report["statistics"]
+    assert statistics["image_width_px"] == {"least": 60, "median": 60.0, "most": 60}
+    assert statistics["image_height_px"] == {"least": 50, "median": 50.0, "most": 50}
+    chat = chat_format_of(load_config(QUICKSTART).model)
+    lengths = sorted(len(chat.completion_token_ids(text)) for text in solutions)
+    assert [statistics["solution_tokens"][key] for key in ("least", "most")] == lengths
+
+
+def test_images_in_training_and_held_out_data_are_named_with_their_rows(folder, capsys) -> None:
+    photo(0).save(folder / "images/p.png")
+    photo(0).resize((120, 90)).save(folder / "images/p.jpg", quality=60)
+    photo(1).save(folder / "images/q.png")
+    Image.new("RGB", (60, 50), "blue").save(folder / "images/blue.png")
+    names = {"train": ["a.png", "p.png", "q.png", "p.png"], "heldout": ["blue.png", "p.jpg", "q.png", "q.png"]}
+    for file, images in names.items():
+        rows = [sound(number) | {"id": f"{file} {number}", "image": name} for number, name in enumerate(images)]
+        rows = [row | {"question": f"In {file}: {row['question']}"} for row in rows]
+        (folder / f"{file}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    files = [str(folder / f"{name}.jsonl") for name in names]
+    assert main(["data", "check", *files, "--report", str(folder / "report.json")]) == 0
+    statistics = json.loads((folder / "report.json").read_text())["statistics"]
+    assert statistics["image_pairs"] == [
+        {"how": "look alike", "first": {"file": files[0], "row": 2}, "second": {"file": files[1], "row": 2}},
+        {"how": "the same", "first": {"file": files[0], "row": 3}, "second": {"file": files[1], "row": 3}},
+    ]
+    assert (statistics["shared_images"], statistics["look_alike_images"]) == (2, 0)
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "heldout.jsonl:2 an image that looks like that of train.jsonl:2" in shown
+    assert "heldout.jsonl:3 the same image as train.jsonl:3" in shown

@@ -1,6 +1,7 @@
 import json
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -34,6 +35,32 @@ def test_a_resumed_order_goes_on_where_it_stopped(num_prompts, seed, positions):
     expected = [uninterrupted[position] for position in range(401)]
     resumed = SeededOrder(range(num_prompts), seed)  # asked from anywhere, in any order
     assert [resumed[position] for position in positions] == [expected[position] for position in positions]
+
+
+PARTS = st.lists(st.tuples(st.integers(1, 12), st.floats(0.1, 3)), min_size=1, max_size=4)
+
+
+@settings(deadline=None, max_examples=200)
+@given(PARTS, st.integers(0, 2**32), st.data())
+def test_a_mixture_resumed_anywhere_goes_on_as_if_never_stopped(parts, seed, data):
+    def start():
+        items = [[(number, place) for place in range(size)] for number, (size, _) in enumerate(parts)]
+        mixture = Mixture(items, [weight for _, weight in parts])
+        return SeededOrder(mixture, seed), mixture
+
+    order, mixed = start()
+    epoch = len(mixed)
+    end = 3 * epoch + 1
+    uninterrupted = [order[position] for position in range(end)]
+    ends_of_epochs = st.sampled_from([epoch, 2 * epoch, 3 * epoch])
+    stops = sorted(data.draw(st.lists(st.integers(0, end) | ends_of_epochs, max_size=6)))
+    resumed = []
+    for first, last in pairwise([0, *stops, end]):
+        order, _ = start()
+        resumed += [order[position] for position in range(first, last)]
+    assert resumed == uninterrupted
+    for number in range(3):
+        assert Counter(uninterrupted[number * epoch : (number + 1) * epoch]) == Counter(mixed)
 
 
 def test_seeds_and_epochs_differ():

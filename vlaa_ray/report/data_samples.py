@@ -1,0 +1,162 @@
+"""Records to look at: some of every file, verifier type and source, by chance, and each in the words of the page."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from vlaa_ray.data.chat import ChatFormat
+from vlaa_ray.data.readers import told
+from vlaa_ray.errors import DataError
+from vlaa_ray.records import Defect, Prompt
+from vlaa_ray.report.samples import pieces, shown_text
+from vlaa_ray.report.thumbnails import BoxOnPicture, Picture, PointOnPicture, thumbnail
+from vlaa_ray.rewards.grounding import Box, Size, box_fault, frame_sizes, read_boxes, to_unit
+from vlaa_ray.rewards.points import read_points
+
+_ON_PICTURES = ("iou", "boxes", "points")
+_MOST_MARKS = 50
+
+
+class Stratum(NamedTuple):
+    """Records that are much alike."""
+
+    file: str
+    verifier_type: str
+    source: str
+
+
+class Found(NamedTuple):
+    """A record and its row."""
+
+    row: int
+    prompt: Prompt
+
+
+@dataclass
+class Draw:
+    """Up to `limit` records of every stratum and as many bad ones, each with the same chance; counts of all."""
+
+    limit: int
+    rng: random.Random
+    counts: dict[Stratum, int] = field(default_factory=dict)
+    drawn: dict[Stratum, list[Found]] = field(default_factory=dict)
+    bad: list[Defect] = field(default_factory=list)
+    num_bad: int = 0
+
+    def take_in(self, file: str, rows: Iterable[tuple[int, Prompt | Defect]]) -> None:
+        for row, read in rows:
+            if isinstance(read, Defect):
+                self.num_bad += 1
+                self._keep(self.bad, read, self.num_bad)
+                continue
+            stratum = Stratum(file, read.verifier_type, read.source)
+            self.counts[stratum] = self.counts.get(stratum, 0) + 1
+            self._keep(self.drawn.setdefault(stratum, []), Found(row, read), self.counts[stratum])
+
+    def chosen(self) -> list[tuple[Stratum, Found]]:
+        """`limit` records at most; the strata take turns."""
+        turns = [[(stratum, found) for found in drawn] for stratum, drawn in self.drawn.items()]
+        rounds = (turn[number] for number in range(self.limit) for turn in turns if number < len(turn))
+        return [one for one, _ in zip(rounds, range(self.limit), strict=False)]
+
+    def _keep(self, kept: list[Any], one: Any, count: int) -> None:
+        """Reservoir sampling: the item number `count` takes the place of another with the chance limit / count."""
+        if len(kept) < self.limit:
+            kept.append(one)
+        elif (place := self.rng.randrange(count)) < self.limit:
+            kept[place] = one
+
+
+@dataclass(frozen=True)
+class DataSample:
+    """A record in the words of the page; `solution` is in pieces, None where there is none."""
+
+    source: str
+    where: str
+    question: str
+    gold: str
+    gold_type: str
+    solution: tuple[tuple[str, str], ...] | None
+    facts: tuple[tuple[str, str], ...]
+    pictures: tuple[Picture, ...]
+    not_drawn: str
+
+    @property
+    def has_marks(self) -> bool:
+        return any(picture.boxes or picture.points for picture in self.pictures)
+
+
+def data_sample(file: str, found: Found, chat: ChatFormat | None) -> DataSample:
+    """Everything that is known of a record; image and prompt tokens where a model is given."""
+    prompt = found.prompt
+    marks, not_drawn = _marks(prompt, chat)
+    boxes = tuple(mark for mark in marks if isinstance(mark, BoxOnPicture))
+    points = tuple(mark for mark in marks if isinstance(mark, PointOnPicture))
+    drawn = [(boxes, points), *[((), ())] * len(prompt.images)]  # a gold speaks of the first picture
+    return DataSample(
+        source=prompt.source,
+        where=f"row {found.row} of {file}",
+        question=shown_text(prompt.question),
+        gold=shown_text(prompt.gold_text),
+        gold_type=type(prompt.gold).__name__,
+        solution=None if prompt.solution is None else pieces(shown_text(prompt.solution)),
+        facts=tuple((title, text) for title, text in _facts(prompt, chat) if text),
+        pictures=tuple(thumbnail(image, *on) for image, on in zip(prompt.images, drawn, strict=False)),
+        not_drawn=not_drawn,
+    )
+
+
+def _facts(prompt: Prompt, chat: ChatFormat | None) -> Iterator[tuple[str, str]]:
+    yield "id", shown_text(prompt.prompt_id)
+    yield "verifier", f"{prompt.verifier_type} {shown_text(prompt.verifier_params) if prompt.verifier_params else ''}"
+    yield "images", ", ".join(f"{image.width_px} x {image.height_px} px" for image in prompt.images)
+    if chat is None:
+        return
+    try:
+        yield "image tokens", ", ".join(str(chat.num_image_tokens(image)) for image in prompt.images)
+        yield "prompt tokens", str(len(chat.expanded_token_ids(prompt)))
+    except DataError as error:
+        yield "can't be asked", told(error)
+
+
+def _marks(prompt: Prompt, chat: ChatFormat | None) -> tuple[list[BoxOnPicture | PointOnPicture], str]:
+    """The gold's boxes or points in the unit frame, and why some or all aren't drawn."""
+    if prompt.verifier_type not in _ON_PICTURES or not prompt.images:
+        return [], ""
+    size = _gold_size(prompt, chat)
+    if isinstance(size, str):
+        return [], size
+    boxes = read_boxes(prompt.gold)
+    if not boxes and prompt.verifier_type == "points":
+        points = [(x / size[0], y / size[1]) for x, y in read_points(prompt.gold)][:_MOST_MARKS]
+        inside = [PointOnPicture("gold", x, y) for x, y in points if 0 <= x <= 1 and 0 <= y <= 1]
+        return list(inside), "" if len(inside) == len(points) else "a point lies outside the image"
+    faults = [box_fault(box, size) for box in boxes[:_MOST_MARKS]]
+    drawn = [_on_picture(to_unit(box, size)) for box, fault in zip(boxes, faults, strict=False) if not fault]
+    return list(drawn), next(filter(None, faults), "")
+
+
+def _on_picture(box: Box) -> BoxOnPicture:
+    return BoxOnPicture("gold", box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1)
+
+
+def _gold_size(prompt: Prompt, chat: ChatFormat | None) -> Size | str:
+    """Width and height of the frame that the gold is in, or why they aren't known."""
+    params = prompt.verifier_params
+    frame, gold_frame = params.get("frame"), params.get("gold_frame")
+    if frame is None and gold_frame is None:
+        return "no frame is named"
+    image = prompt.images[0]
+    image_size, input_size = params.get("image_size", (image.width_px, image.height_px)), params.get("input_size")
+    if input_size is None and chat is not None:
+        try:
+            input_size = chat.input_size(image)
+        except DataError as error:
+            return told(error)
+    sizes = frame_sizes(gold_frame or frame, None, image_size, input_size)
+    if isinstance(sizes, str) and input_size is None:
+        return f"{sizes}; a config tells it"
+    return sizes if isinstance(sizes, str) else sizes[1]
