@@ -12,7 +12,7 @@ from typing import Any
 from vlaa_ray.config import CurationConfig, PerplexitySection
 from vlaa_ray.curation.perplexity import STEP, engine_section, highest, key_of, model_section, perplexity, write_subset
 from vlaa_ray.curation.steps import Reply
-from vlaa_ray.curation.store import CallStore, Usage
+from vlaa_ray.curation.store import CALLS, CallStore, Usage
 from vlaa_ray.errors import DataError
 
 _DEADLINE_S = 600.0  # for one answer, while others are read
@@ -21,7 +21,7 @@ _LOCK_S = 60.0
 
 def write_subsets(config: CurationConfig, section: PerplexitySection, folder: Path) -> list[Path]:
     """Write `perplexity.jsonl` and the subsets of `sft.json`; their files. What was measured before isn't again."""
-    store = CallStore(folder / "calls.sqlite", wait_s=_LOCK_S)
+    store = CallStore(folder / CALLS, wait_s=_LOCK_S)
     try:
         values = [list(_perplexities(section, model, folder, store)) for model in section.models]
     finally:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vlaa_ray.cli.common import ConfigFile, Overrides, require_own_actors
+
+if TYPE_CHECKING:
+    from vlaa_ray.config import CurationConfig
 
 app = typer.Typer(help="Look at data before it is trained on.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -45,23 +48,38 @@ def check(
 
 
 @app.command("curate")
-def curate(config: ConfigFile, overrides: Overrides = None) -> None:
+def curate(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would ask for at most; asks nothing.")
+    ] = False,
+) -> None:
     """Turn questions about pictures into an SFT set and a harder RL set, by the six steps of VLAA-Thinking."""
     from rich.console import Console
 
     from vlaa_ray.config import CurationConfig, load_config
 
     loaded = load_config(config, overrides or [], CurationConfig)
+    if dry_run:
+        return _estimate(loaded)
     require_own_actors()
     from actors.curation import run_curation
     from vlaa_ray.curation.counts import reasons_table, sources_table
+    from vlaa_ray.curation.outputs import SETS
     from vlaa_ray.curation.progress import flow_table
+    from vlaa_ray.locked_folder import run_path
+    from vlaa_ray.report.curation_page import write_curation_page
 
     outputs = run_curation(loaded)
     console = Console()
     console.print(flow_table(outputs.counts, outputs.calls))
     console.print(reasons_table(outputs.counts))
     console.print(sources_table(outputs.counts))
+    folder = run_path(loaded)
+    for file in (*(folder / f"{name}.json" for name in SETS), *outputs.subsets):
+        console.print(f"Set: {file}", soft_wrap=True, highlight=False)
+    console.print(f"Page: {write_curation_page(folder, outputs)}", soft_wrap=True, highlight=False)
 
 
 @app.command("show")
@@ -86,3 +104,13 @@ def show(
     run = load_config(config, kind=RunConfig) if config else None
     page = write_data_page(out, paths, image_root, run, limit, seed)
     Console().print(f"Page: {page}", soft_wrap=True, highlight=False)
+
+
+def _estimate(config: CurationConfig) -> None:
+    from rich.console import Console
+
+    from vlaa_ray.curation.estimate import estimate, estimate_table
+    from vlaa_ray.curation.store import recorded
+    from vlaa_ray.locked_folder import run_path
+
+    Console().print(estimate_table(estimate(config, recorded(run_path(config)))))

@@ -21,14 +21,13 @@ from typing import Any
 
 from vlaa_ray.config import CurationConfig, StepSection, TeacherSection
 from vlaa_ray.curation.sample import STEPS
-from vlaa_ray.curation.steps import Call, Reply
+from vlaa_ray.curation.steps import CHARS_PER_TOKEN, Call, Reply
 from vlaa_ray.curation.store import CallStore, Spent, Usage
 from vlaa_ray.data.images import mime_type
 from vlaa_ray.errors import DataError, TeacherError
 from vlaa_ray.service import Refused, Service, Unanswered
 
-_CHARS_PER_TOKEN = 3.5  # of English; only for estimates
-_PIXELS_PER_TOKEN = 28 * 28
+_PICTURE_TOKENS = 1024  # most services count fewer
 _MILLION = 1e6
 _LOOK_AGAIN_S = 1.0
 _MEASURES: dict[str, Callable[[Spent], float]] = {
@@ -204,7 +203,7 @@ class Caller:
 
 def estimated_usage(call: Call, step: StepSection, teacher: TeacherSection) -> Usage:
     """What a call takes at most, as far as that can be told before: `max_tokens` come back."""
-    input_tokens = round(len(call.prompt) / _CHARS_PER_TOKEN) + (1024 if call.image else 0)
+    input_tokens = round(len(call.prompt) / CHARS_PER_TOKEN) + (_PICTURE_TOKENS if call.image else 0)
     return _priced(input_tokens, step.max_tokens, teacher)
 
 
@@ -224,7 +223,7 @@ def _read(answer: Any, call: Call, teacher: TeacherSection) -> tuple[Reply, Usag
     refused = f"refused: {refusal}" if refusal else "refused by a content filter" if finish == "content_filter" else ""
     guesses = [len(call.prompt), len(text or "") + len(thought or "")]
     tokens = [
-        count if isinstance(count, int) and count >= 0 else round(guess / _CHARS_PER_TOKEN)
+        count if isinstance(count, int) and count >= 0 else round(guess / CHARS_PER_TOKEN)
         for count, guess in zip(counts, guesses, strict=True)
     ]
     return Reply(text=text or "", thought=thought, finish_reason=finish, refused=refused), _priced(*tokens, teacher)

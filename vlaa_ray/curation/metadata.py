@@ -6,6 +6,7 @@ hashes of the pictures.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -42,22 +43,28 @@ class Collected:
 
 
 def collect(config: CurationConfig, folder: Path) -> Collected:
-    """Write `samples.jsonl` and the pictures into the folder; DataError where a source can't be read on.
+    """Write `samples.jsonl` and the pictures into the folder; DataError where a source can't be read on."""
+    file, offsets, count = folder / "samples.jsonl", [], 0
+    with file.open("wb") as out:
+        for sample in iterate_samples(config, folder / "images"):
+            if count % BLOCK == 0:
+                offsets.append(out.tell())
+            out.write(sample.to_json().encode() + b"\n")
+            count += 1
+    if not count:
+        raise DataError("the sources hold no record", fix="look at sources")
+    return Collected(file, tuple(offsets), count)
+
+
+def iterate_samples(config: CurationConfig, images: Path | None) -> Iterator[Sample]:
+    """A sample for each record; their pictures are put below `images`, or nowhere.
 
     A record that can't be used, or shows a picture for the second time, is a sample that is dropped at `metadata`.
     """
-    file, offsets, index = folder / "samples.jsonl", [], 0
-    images = _Images(folder / "images", config.unique_images)
-    with file.open("wb") as out:
-        for section in config.sources:
-            for found in islice(_records(section), section.max_samples):
-                if index % BLOCK == 0:
-                    offsets.append(out.tell())
-                out.write(_sample(found, index, section, images).to_json().encode() + b"\n")
-                index += 1
-    if not index:
-        raise DataError("the sources hold no record", fix="look at sources")
-    return Collected(file, tuple(offsets), index)
+    taken, index = _Images(images, config.unique_images), itertools.count()
+    for section in config.sources:
+        for found in islice(_records(section), section.max_samples):
+            yield _sample(found, next(index), section, taken)
 
 
 def read_block(file: Path, offset: int) -> list[Sample]:
@@ -125,7 +132,7 @@ def _told(meta: dict[str, Any], fields: Any) -> str:
 class _Images:
     """The pictures that were taken, as files named by their content."""
 
-    def __init__(self, folder: Path, unique: bool) -> None:
+    def __init__(self, folder: Path | None, unique: bool) -> None:
         self._folder = folder
         self._unique = unique
         self._taken: set[bytes] = set()
@@ -137,8 +144,7 @@ class _Images:
             return None
         self._taken.add(digest)
         name = f"{_UNSAFE.sub('_', source).strip('.') or 'unnamed'}/{image.sha256[:32]}{_suffix(image)}"
-        target = self._folder / name
-        if not target.exists():
+        if self._folder and not (target := self._folder / name).exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             _place(image, target)
         return name

@@ -10,6 +10,7 @@ Pictures are relative to `images/` beside them, where the readers look.
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,10 +20,12 @@ from vlaa_ray.config import CurationConfig
 from vlaa_ray.curation.counts import SPLIT, Counts, Set
 from vlaa_ray.curation.sample import Sample
 from vlaa_ray.curation.split import Capped, destination
+from vlaa_ray.data.reservoir import Reservoir
 
 SETS: tuple[Set, Set] = ("sft", "rl")
 _KEPT = "kept.jsonl"
 _ROWS = 1024
+_SHOWN = 6
 
 
 class Outputs:
@@ -32,8 +35,11 @@ class Outputs:
         self.counts = Counts()
         self.calls: dict[str, Any] = {"spent": {}, "recalled": {}, "in_flight": 0}
         self.subsets: list[Path] = []
+        self.album: dict[str, Reservoir[Sample]] = {}
+        """Some samples of each set, and of those that were dropped for each reason, to look at."""
         self._split = config.split
         self._folder = folder
+        self._rng = random.Random(config.run.seed)
         self._capped = Capped(config.split, config.run.seed)
         self._kept = (folder / _KEPT).open("w", encoding="ascii")
         self._dropped = (folder / "dropped.jsonl").open("w", encoding="utf-8", errors="backslashreplace")
@@ -58,6 +64,7 @@ class Outputs:
                 if chosen is None or sample.index in chosen:
                     writers[to].add(sample)
                     self.counts.chose(sample, to)
+                    self._show(to.upper(), sample)
                 else:
                     spare = sample.drop(SPLIT, f"over the limit of its source for {to.upper()}")
                     self.counts.spared(spare)
@@ -65,7 +72,11 @@ class Outputs:
         self._dropped.close()
         (self._folder / _KEPT).unlink()
 
+    def _show(self, title: str, sample: Sample) -> None:
+        self.album.setdefault(title, Reservoir(_SHOWN, self._rng)).offer(sample)
+
     def _drop(self, sample: Sample) -> None:
+        self._show(f"{sample.dropped_at}: {sample.reason}", sample)
         row = {
             "id": sample.sample_id,
             "source": sample.source,

@@ -31,7 +31,7 @@ from typing import Any
 from vlaa_ray.config import CurationConfig, load_config
 from vlaa_ray.curation.caller import Caller
 from vlaa_ray.curation.steps import Call, Reply
-from vlaa_ray.curation.store import CallStore
+from vlaa_ray.curation.store import CALLS, CallStore
 from vlaa_ray.errors import DataError, TeacherError, VlaaRayError
 
 _START_S = 120.0
@@ -162,7 +162,7 @@ def main() -> None:
     config: CurationConfig = load_config(args.config, kind=CurationConfig)
     folder = Path(args.folder)
     try:
-        store = CallStore(folder / "calls.sqlite", wait_s=drain_s(config))
+        store = CallStore(folder / CALLS, wait_s=drain_s(config))
         caller = Caller(config, folder / "images", store, json.loads(args.urls))
     except VlaaRayError as error:
         Path(f"{args.socket}.error").write_text(json.dumps({**error.facts, "message": error.message, "fix": error.fix}))

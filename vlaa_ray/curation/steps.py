@@ -10,12 +10,12 @@ speaks as if it saw, which the rewriting repairs where it forgot.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from vlaa_ray.config import CaptionSection, CurationConfig, RewriteSection, StepSection
-from vlaa_ray.curation.answers import final_answer, num_words, read_reasoning, solution_of
+from vlaa_ray.curation.answers import Reasoning, final_answer, num_words, read_reasoning, solution_of
 from vlaa_ray.curation.sample import Sample
 from vlaa_ray.curation.templates import Template, load_template
 
@@ -41,6 +41,7 @@ class Reply:
     refused: str = ""
 
 
+CHARS_PER_TOKEN = 3.5  # of English; only for estimates
 Ask = Callable[[Call], Awaitable[Reply]]
 
 
@@ -52,6 +53,7 @@ class Step(Protocol):
     """One question to a teacher."""
 
     name: str
+    section: Any
 
     def call(self, sample: Sample) -> Call | None:
         """What to ask; None where the sample needs no call."""
@@ -82,6 +84,16 @@ class Steps:
             if sample.dropped_at:
                 break
         return sample
+
+    def longest_calls(self, sample: Sample) -> Iterator[Call]:
+        """What the sample would ask for if every reply were as long as it may be."""
+        caption, distilled = (_filler(step.section) for step in self._steps[:2])
+        reasoning = Reasoning(distilled, _filler(self._steps[-1].section)).text
+        sample = sample.with_(caption=sample.caption, distilled=reasoning, rewritten=reasoning)
+        for step in self._steps:
+            if (call := step.call(sample)) is not None:
+                yield call
+            sample = sample.with_(caption=sample.caption or caption)
 
     async def _taught(self, step: Step, sample: Sample, ask: Ask) -> Sample:
         call = step.call(sample)
@@ -188,6 +200,10 @@ class Verify(_Step[StepSection]):
         if word == "no":
             return sample.with_(verdict="No").drop(self.name, "the answer differs from the gold")
         return sample.with_(verdict="Yes")
+
+
+def _filler(section: StepSection) -> str:
+    return "x" * round(section.max_tokens * CHARS_PER_TOKEN)
 
 
 def _side(sample: Sample) -> str:

@@ -21,6 +21,7 @@ from pathlib import Path
 from vlaa_ray.curation.steps import Reply
 from vlaa_ray.errors import TeacherError
 
+CALLS = "calls.sqlite"
 _LOCK_POLL_S = 0.1
 _SCHEMA = """
 create table if not exists calls (
@@ -108,6 +109,18 @@ class CallStore:
         with self._lock:
             self._connection.close()
         os.close(self._file_lock)
+
+
+def recorded(folder: Path) -> dict[str, Spent]:
+    """What the calls in a run's folder took so far, by step; TeacherError while a run is at work there."""
+    path = folder / CALLS
+    if not path.exists():
+        return {}
+    store = CallStore(path)
+    try:
+        return store.spent()
+    finally:
+        store.close()
 
 
 def _exclusive(path: Path, wait_s: float) -> int:

@@ -51,7 +51,7 @@ def _content(draw: Draw, sources: Sequence[str], config: RunConfig | None, seed:
     samples: dict[str, list[DataSample]] = {kind: [] for kind in in_order(one.verifier_type for one, _ in chosen)}
     for stratum, found in sorted(chosen, key=lambda one: (one[0], one[1].row)):
         samples[stratum.verifier_type].append(data_sample(stratum.file, found, chat))
-    counted = sorted(draw.counts.items(), key=lambda one: -one[1])
+    counted = sorted(((stratum, drawn.count) for stratum, drawn in draw.drawn.items()), key=lambda one: -one[1])
     strata = [
         stratum._asdict() | {"count": count, "num_shown": sum(stratum == one for one, _ in chosen)}
         for stratum, count in counted[:_MOST_STRATA]
@@ -59,14 +59,14 @@ def _content(draw: Draw, sources: Sequence[str], config: RunConfig | None, seed:
     return {
         "title": ", ".join(map(_short, sources)),
         "seed": seed,
-        "num_records": sum(draw.counts.values()) + draw.num_bad,
+        "num_records": sum(count for _, count in counted) + draw.bad.count,
         "num_shown": len(chosen),
-        "num_bad": draw.num_bad,
-        "several_files": len({stratum.file for stratum in draw.counts}) > 1,
+        "num_bad": draw.bad.count,
+        "several_files": len({stratum.file for stratum in draw.drawn}) > 1,
         "strata": strata,
         "strata_left_out": len(counted) - len(strata),
         "samples": samples,
-        "bad": sorted(draw.bad, key=lambda one: (one.file, one.row)),
+        "bad": sorted(draw.bad.items, key=lambda one: (one.file, one.row)),
     }
 
 

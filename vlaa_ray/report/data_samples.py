@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from vlaa_ray.data.chat import ChatFormat
 from vlaa_ray.data.readers import told
+from vlaa_ray.data.reservoir import Reservoir
 from vlaa_ray.errors import DataError
 from vlaa_ray.records import Defect, Prompt
 from vlaa_ray.report.samples import pieces, shown_text
@@ -37,37 +38,28 @@ class Found(NamedTuple):
 
 @dataclass
 class Draw:
-    """Up to `limit` records of every stratum and as many bad ones, each with the same chance; counts of all."""
+    """Up to `limit` records of every stratum and as many bad ones, each with the same chance."""
 
     limit: int
     rng: random.Random
-    counts: dict[Stratum, int] = field(default_factory=dict)
-    drawn: dict[Stratum, list[Found]] = field(default_factory=dict)
-    bad: list[Defect] = field(default_factory=list)
-    num_bad: int = 0
+    drawn: dict[Stratum, Reservoir[Found]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.bad: Reservoir[Defect] = Reservoir(self.limit, self.rng)
 
     def take_in(self, file: str, rows: Iterable[tuple[int, Prompt | Defect]]) -> None:
         for row, read in rows:
             if isinstance(read, Defect):
-                self.num_bad += 1
-                self._keep(self.bad, read, self.num_bad)
+                self.bad.offer(read)
                 continue
             stratum = Stratum(file, read.verifier_type, read.source)
-            self.counts[stratum] = self.counts.get(stratum, 0) + 1
-            self._keep(self.drawn.setdefault(stratum, []), Found(row, read), self.counts[stratum])
+            self.drawn.setdefault(stratum, Reservoir(self.limit, self.rng)).offer(Found(row, read))
 
     def chosen(self) -> list[tuple[Stratum, Found]]:
         """`limit` records at most; the strata take turns."""
-        turns = [[(stratum, found) for found in drawn] for stratum, drawn in self.drawn.items()]
+        turns = [[(stratum, found) for found in drawn.items] for stratum, drawn in self.drawn.items()]
         rounds = (turn[number] for number in range(self.limit) for turn in turns if number < len(turn))
         return [one for one, _ in zip(rounds, range(self.limit), strict=False)]
-
-    def _keep(self, kept: list[Any], one: Any, count: int) -> None:
-        """Reservoir sampling: the item number `count` takes the place of another with the chance limit / count."""
-        if len(kept) < self.limit:
-            kept.append(one)
-        elif (place := self.rng.randrange(count)) < self.limit:
-            kept[place] = one
 
 
 @dataclass(frozen=True)

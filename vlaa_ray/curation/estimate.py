@@ -1,0 +1,81 @@
+"""What a curation would ask for at most, before anything is asked.
+
+Every sample is taken to pass every step, and every reply to be as long as it may; a step that has recorded calls
+already is reckoned with their mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vlaa_ray.config import CurationConfig
+from vlaa_ray.curation.caller import estimated_usage
+from vlaa_ray.curation.metadata import iterate_samples
+from vlaa_ray.curation.sample import STEPS
+from vlaa_ray.curation.steps import Call, Steps
+from vlaa_ray.curation.store import Spent, Usage
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@dataclass
+class StepEstimate:
+    """Calls of a step in all, what they take, and on how many recorded ones that is based."""
+
+    spent: Spent
+    measured_on: int
+    left: int
+    """Calls that are still to be made, as far as can be told."""
+
+
+def estimate(config: CurationConfig, recorded: Mapping[str, Spent]) -> dict[str, StepEstimate]:
+    """By step. Reads the sources once, and writes nothing."""
+    found = {step: StepEstimate(Spent(), recorded.get(step, Spent()).calls, 0) for step in STEPS}
+    steps = Steps(config)
+    for sample in iterate_samples(config, None):
+        if sample.dropped_at or sample.use != "distill":
+            continue
+        for call in steps.longest_calls(sample):
+            one = found[call.step]
+            one.spent.add(_usage(config, call, recorded.get(call.step)))
+    for one in found.values():
+        one.left = max(0, one.spent.calls - one.measured_on)
+    return found
+
+
+def _usage(config: CurationConfig, call: Call, known: Spent | None) -> Usage:
+    if known and known.calls:
+        count = known.calls
+        return Usage(known.input_tokens // count, known.output_tokens // count, known.cost / count)
+    section = getattr(config.steps, call.step)
+    return estimated_usage(call, section, config.teachers[section.teacher])
+
+
+def estimate_table(found: Mapping[str, StepEstimate]) -> Table:
+    """By step and in all; what is reckoned as long as it may be says "at most"."""
+    from rich.table import Table
+
+    table = Table(title="Estimate", title_justify="left", show_footer=True)
+    total = Spent()
+    rows = []
+    for step, one in found.items():
+        for name in ("calls", "input_tokens", "output_tokens", "cost"):
+            setattr(total, name, getattr(total, name) + getattr(one.spent, name))
+        basis = f"mean of {one.measured_on:,} recorded" if one.measured_on else "at most"
+        rows.append((step, *_numbers(one.spent), f"{one.left:,}", basis))
+    footers = ("total", *_numbers(total), f"{sum(one.left for one in found.values()):,}", "")
+    for number, (title, footer) in enumerate(zip(_TITLES, footers, strict=True)):
+        table.add_column(title, footer=footer, justify="right" if 0 < number < len(_TITLES) - 1 else "left")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _numbers(spent: Spent) -> tuple[str, str, str, str]:
+    return f"{spent.calls:,}", f"{spent.input_tokens:,}", f"{spent.output_tokens:,}", f"{spent.cost:.2f}"
+
+
+_TITLES = ("step", "calls", "input tokens", "output tokens", "cost", "still to make", "tokens a call")
