@@ -186,6 +186,9 @@ async def _serve(address: str, pid: int, caller: Caller, config: CurationConfig)
             message: dict[str, Any] = {"id": number, "reply": dataclasses.asdict(reply)}
         except VlaaRayError as error:
             message = {"id": number, "error": error.as_dict()}
+        send(writer, message)
+
+    def send(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
         with suppress(OSError):
             writer.write(json.dumps(message, default=str).encode() + b"\n")
 
@@ -195,11 +198,15 @@ async def _serve(address: str, pid: int, caller: Caller, config: CurationConfig)
             while line := await reader.readline():
                 message = json.loads(line)
                 if "call" in message:
-                    task = asyncio.create_task(answer(writer, message["id"], Call(**message["call"])))
+                    number, call = message["id"], Call(**message["call"])
+                    if (known := caller.recall(call)) is not None:
+                        send(writer, {"id": number, "reply": dataclasses.asdict(known)})
+                        continue
+                    task = asyncio.create_task(answer(writer, number, call))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
                     continue
-                writer.write(json.dumps(_state(caller)).encode() + b"\n")
+                send(writer, _state(caller))
                 if "stop" in message:
                     over.set()
         await asyncio.gather(*tasks, return_exceptions=True)
