@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vlaa_ray.config import PAPER_SYSTEM_PROMPT, RunConfig, SupervisedConfig, config_kind, dump_config, load_config
+from vlaa_ray.config import (
+    PAPER_SYSTEM_PROMPT,
+    AnyConfig,
+    CurationConfig,
+    config_kind,
+    dump_config,
+    load_config,
+)
 from vlaa_ray.dry_run import by_role, examine, failed
 from vlaa_ray.placement import GIB, plan
 
@@ -16,7 +23,7 @@ FILES = sorted(FOLDER.glob("*.yaml"))
 PAPERS = [FOLDER / "vlaa_thinker_3b.yaml", FOLDER / "vlaa_thinker_7b.yaml"]
 
 
-def load(file: Path) -> RunConfig | SupervisedConfig:
+def load(file: Path) -> AnyConfig:
     return load_config(file, kind=config_kind(yaml.safe_load(file.read_text())))
 
 
@@ -25,7 +32,8 @@ def test_every_config_loads_reloads_and_plans(file: Path, tmp_path: Path) -> Non
     config = load(file)
     (tmp_path / "dumped.yaml").write_text(dump_config(config))
     assert load_config(tmp_path / "dumped.yaml", kind=type(config)) == config
-    assert plan(config).total_cpus > 0
+    if not isinstance(config, CurationConfig):  # it asks for what its teachers need, and no more
+        assert plan(config).total_cpus > 0
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
