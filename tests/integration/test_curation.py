@@ -15,10 +15,11 @@ import pytest
 import yaml
 
 from vlaa_ray.curation.scripted import ScriptedTeacher
+from vlaa_ray.curation.store import recorded
 
 pytestmark = pytest.mark.integration
 QUICKSTART = Path(__file__).parents[2] / "configs/curate_quickstart.yaml"
-NUM_SAMPLES = int(os.environ.get("CURATION_SAMPLES", "300"))
+NUM_SAMPLES = int(os.environ.get("CURATION_SAMPLES", "200"))
 FAULTS = {"errors": 0.1, "stalls": 0.02, "garbage": 0.02, "stall_s": 3.0, "latency_s": 0.02}
 OUTPUTS = ("sft.json", "rl.json", "dropped.jsonl", "sft.parquet", "rl.parquet")
 DEADLINE_S = 400
@@ -74,3 +75,19 @@ def test_a_killed_run_pays_for_nothing_twice_and_ends_alike(tmp_path: Path) -> N
 
     for log in logs:
         assert max(Counter(log.read_text().split()).values()) == 1  # no reply was asked for a second time
+
+
+def test_a_teacher_without_an_address_is_served_by_vllm(tmp_path: Path) -> None:
+    """The small model's captions never end, and so none can be used: that they came is what counts."""
+    config = written(tmp_path, "builtin:scripted")
+    values = yaml.safe_load(config.read_text())
+    values["sources"][0]["max_samples"] = 2
+    values["teachers"]["seeing"] = {"model": "builtin:tiny-base", "concurrency": 2, "max_model_tokens": 2048}
+    values["steps"]["caption"] = {"teacher": "seeing", "max_tokens": 16, "temperature": 0}
+    config.write_text(yaml.safe_dump(values))
+    process = start(config)
+    assert process.wait(DEADLINE_S) == 1
+    assert "no sample is left" in (tmp_path / "out.log").read_text()
+    assert recorded(tmp_path / "trial")["caption"].calls == 2 * values["steps"].get("max_replies", 3)
+    rows = [json.loads(line) for line in (tmp_path / "trial/dropped.jsonl").read_text().splitlines()]
+    assert [(row["step"], row["detail"]) for row in rows] == [("caption", "cut at steps.caption.max_tokens")] * 2

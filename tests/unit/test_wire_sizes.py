@@ -16,7 +16,7 @@ FIXED_BYTES = 64 * 1024
 
 
 def photo(seed, width=1600, height=1200):
-    """A JPEG of some 500 kB, whose pixels are 5.8 MB."""
+    """A JPEG of some 600 kB, whose pixels are 5.8 MB."""
     colours = np.random.default_rng(seed).integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(colours).resize((width, height)).save(buffer, "JPEG", quality=90)

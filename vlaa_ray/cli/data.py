@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlaa_ray.cli.common import ConfigFile, Overrides, require_own_actors
+from vlaa_ray.errors import DataError
 
 if TYPE_CHECKING:
     from vlaa_ray.config import CurationConfig
@@ -80,6 +81,8 @@ def curate(
     for file in (*(folder / f"{name}.json" for name in SETS), *outputs.subsets):
         console.print(f"Set: {file}", soft_wrap=True, highlight=False)
     console.print(f"Page: {write_curation_page(folder, outputs)}", soft_wrap=True, highlight=False)
+    if not any(fates.sft or fates.rl for fates in outputs.counts.sources.values()):
+        raise DataError("no sample is left", file=str(folder / "dropped.jsonl"), fix="it says why, sample by sample")
 
 
 @app.command("show")

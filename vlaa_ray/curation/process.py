@@ -192,13 +192,16 @@ async def _serve(address: str, pid: int, caller: Caller, config: CurationConfig)
         loop = asyncio.get_running_loop()
         message: dict[str, Any] = {"id": number, "error": _gone("logs/caller.log").as_dict()}
         try:
-            reply = await loop.run_in_executor(threads, caller.ask, call)
+            reply = caller.recall(call) or await loop.run_in_executor(threads, caller.ask, call)
             message = {"id": number, "reply": dataclasses.asdict(reply)}
         except VlaaRayError as error:
             message["error"] = error.as_dict()
         finally:  # nobody waits in vain, whatever has happened
-            with suppress(OSError):
-                writer.write(json.dumps(message, default=str).encode() + b"\n")
+            send(writer, message)
+
+    def send(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
+        with suppress(OSError):
+            writer.write(json.dumps(message, default=str).encode() + b"\n")
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tasks: set[asyncio.Task[None]] = set()
@@ -210,7 +213,7 @@ async def _serve(address: str, pid: int, caller: Caller, config: CurationConfig)
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
                     continue
-                writer.write(json.dumps(caller.state()).encode() + b"\n")
+                send(writer, caller.state())
                 if "stop" in message:
                     over.set()
         await asyncio.gather(*tasks, return_exceptions=True)

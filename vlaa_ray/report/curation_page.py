@@ -38,7 +38,8 @@ class Shown:
 def write_curation_page(folder: Path, outputs: Outputs) -> Path:
     """Writes the page into the run's folder and gives its path back."""
     counts = outputs.counts
-    kinds = sorted(outputs.album, key=lambda title: (title not in _SETS, title))
+    kinds = [title for title in _SETS if title in outputs.album]
+    kinds += sorted(outputs.album.keys() - {*_SETS})
     content = {
         "title": folder.name,
         "num_samples": counts.done,
