@@ -5,6 +5,7 @@ Service(section, "the judge", "rewards.open_ended.service", RewardError).post("c
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import threading
@@ -106,7 +107,8 @@ class Service:
 
     def _ask(self, path: str, body: dict[str, Any], read: Callable[[Any], Any]) -> Any:
         try:
-            response = self._client.post(path, json=body)
+            # escapes say what has no UTF-8, too: half of a surrogate pair in the text of a model
+            response = self._client.post(path, content=json.dumps(body), headers={"Content-Type": "application/json"})
             if response.is_success:
                 return read(response.json())
         except httpx.TransportError as error:

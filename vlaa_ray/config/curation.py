@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -98,7 +98,8 @@ class StepsSection(Section):
     """Times that a teacher is asked for a usable reply before the sample is dropped."""
 
 
-Caps = int | dict[str, int] | None
+Cap = Annotated[int, Field(ge=0)]
+Caps = Cap | dict[str, Cap] | None
 
 
 class SplitSection(Section):

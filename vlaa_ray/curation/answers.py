@@ -10,11 +10,11 @@ import re
 from typing import Any, NamedTuple
 
 from vlaa_ray.rewards.choice import read_letter
-from vlaa_ray.rewards.extraction import extract_answer, last_boxed
+from vlaa_ray.rewards.extraction import CLOSE, OPEN, extract_answer, last_boxed
 
 _THOUGHT = re.compile(r"\s*<think>(.*?)</think>(.*)", re.DOTALL)
 _PREFIX = re.compile(r"^\s*(?:†\s*)?(?:output|answer|final answer)\s*:\s*", re.IGNORECASE)
-_TAGS = ("<think>", "</think>", "<answer>", "</answer>")
+_TAGS = ("<think>", "</think>", OPEN, CLOSE)
 
 
 class Reasoning(NamedTuple):
@@ -30,17 +30,23 @@ class Reasoning(NamedTuple):
 
 
 def read_reasoning(text: str, thought_apart: str | None = None) -> Reasoning | str:
-    """Thinking and answer of a reply, or in words why it has none; some services send the thinking apart."""
-    if thought_apart and "<think>" not in text:
-        text = f"<think>{thought_apart}</think>{text}"
+    """Thinking and answer of a reply, or in words why it has none.
+
+    Some services send the thinking apart; and some models begin inside it, as their prompt ends with the tag.
+    """
+    if "<think>" not in text:
+        text = f"<think>{thought_apart}</think>{text}" if thought_apart else f"<think>{text}"
     found = _THOUGHT.fullmatch(text)
     if not found:
         return "no <think>…</think> at its beginning"
     thought, answer = found[1].strip(), found[2].strip()
     if not thought or not answer:
         return "the thinking is empty" if not thought else "there is no answer after the thinking"
+    tagged = OPEN in answer or CLOSE in answer
     if any(tag in thought for tag in _TAGS) or "think>" in answer:
         return "tags inside the thinking or the answer"
+    if tagged and not extract_answer(answer, "exactly_one"):
+        return "not one answer between its tags"
     return Reasoning(thought, answer)
 
 

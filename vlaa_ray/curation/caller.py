@@ -1,6 +1,6 @@
 """Asks the teachers: never twice the same, never over the budget, and never without writing down what came back.
 
-    caller = Caller(config, store, urls)
+    caller = Caller(config, images, store, urls)
     caller.ask(Call(step="verify", prompt="…")) -> Reply(text="Yes")
 
 Threads call `ask` side by side. The key of a call is a hash of everything that shapes the reply: model, text, picture,
@@ -10,14 +10,16 @@ sampling and the number of the attempt; not the address, so that a model may mov
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from vlaa_ray.config import CurationConfig, StepSection, TeacherSection
 from vlaa_ray.curation.sample import STEPS
@@ -29,6 +31,7 @@ from vlaa_ray.service import Refused, Service, Unanswered
 
 _PICTURE_TOKENS = 1024  # most services count fewer
 _MILLION = 1e6
+_TOO_MANY = 1 << 31
 _LOOK_AGAIN_S = 1.0
 _MEASURES: dict[str, Callable[[Spent], float]] = {
     "cost": lambda one: one.cost,
@@ -51,6 +54,7 @@ class Caller:
                 f"the teacher {name!r}",
                 f"teachers.{name}",
                 TeacherError,
+                section.tokens_per_minute,
             )
             for name, section in config.teachers.items()
         }
@@ -59,9 +63,8 @@ class Caller:
         self._on_their_way: dict[str, Future[Reply]] = {}
         self._reserved = Spent()
         self._stopped: TeacherError | None = None
-        self.spent = {step: one for step, one in store.spent().items() if step in STEPS}
-        self.recalled = dict.fromkeys(STEPS, 0)
-        """Replies by step that were known already."""
+        self._spent = {step: one for step, one in store.spent().items() if step in STEPS}
+        self._recalled = dict.fromkeys(STEPS, 0)
 
     def ask(self, call: Call) -> Reply:
         """The reply; what two ask at once is asked once. TeacherError if the service or the budget is at its end."""
@@ -107,6 +110,12 @@ class Caller:
         with self._changed:
             self._changed.wait_for(lambda: not self._reserved.calls, end - time.monotonic())
 
+    def state(self) -> dict[str, Any]:
+        """{"spent": {step: what it took}, "recalled": {step: replies that were known already}, "in_flight": calls}."""
+        with self._lock:
+            spent = {step: dataclasses.asdict(one) for step, one in self._spent.items()}
+            return {"spent": spent, "recalled": dict(self._recalled), "in_flight": self._reserved.calls}
+
     def key(self, call: Call) -> str:
         """The hash of everything that shapes the reply."""
         section = self._step(call)
@@ -123,7 +132,7 @@ class Caller:
             reply, usage = self._make(call, estimate)
             self._store.put(key, call.step, reply, usage)
             with self._lock:
-                self.spent.setdefault(call.step, Spent()).add(usage)
+                self._spent.setdefault(call.step, Spent()).add(usage)
             return reply
         except Unanswered as error:  # not recorded: another attempt at the run asks again
             return Reply(refused=str(error))
@@ -162,17 +171,12 @@ class Caller:
         section: StepSection = getattr(self._config.steps, call.step)
         return section
 
-    def in_flight(self) -> int:
-        """Calls that are on their way."""
-        with self._lock:
-            return self._reserved.calls
-
     def _teacher(self, call: Call) -> TeacherSection:
         return self._config.teachers[self._step(call).teacher]
 
     def _count_recalled(self, step: str) -> None:
         with self._lock:
-            self.recalled[step] += 1
+            self._recalled[step] += 1
 
     def _reserve(self, estimate: Usage) -> None:
         """Room in the budget for a call at its dearest, as soon as there is; TeacherError where there is none left."""
@@ -185,7 +189,7 @@ class Caller:
                     break
                 if not self._reserved.calls:
                     fix = f"raise budget.{short}; the same command goes on where it was"
-                    spent = {step: one.calls for step, one in self.spent.items()}
+                    spent = {step: one.calls for step, one in self._spent.items()}
                     self._stopped = TeacherError(f"the budget of {short} is used up", fix=fix, calls=spent)
                     raise self._stopped
                 self._changed.wait(_LOOK_AGAIN_S)  # others on their way may take less than they might have
@@ -195,7 +199,7 @@ class Caller:
         """What of the budget would not be enough."""
         for name, measure in _MEASURES.items():
             limit = getattr(self._config.budget, name)
-            spent = sum(measure(one) for one in (*self.spent.values(), self._reserved))
+            spent = sum(measure(one) for one in (*self._spent.values(), self._reserved))
             one_call = Spent()
             one_call.add(estimate)
             if limit is not None and spent + measure(one_call) > limit:
@@ -210,8 +214,17 @@ class Caller:
 
 def estimated_usage(call: Call, step: StepSection, teacher: TeacherSection) -> Usage:
     """What a call takes at most, as far as that can be told before: `max_tokens` come back."""
-    input_tokens = round(len(call.prompt) / CHARS_PER_TOKEN) + (_PICTURE_TOKENS if call.image else 0)
-    return _priced(input_tokens, step.max_tokens, teacher)
+    return _priced(_input_tokens(call), step.max_tokens, teacher)
+
+
+def _input_tokens(call: Call) -> int:
+    return _num_tokens(call.prompt) + (_PICTURE_TOKENS if call.image else 0)
+
+
+def _num_tokens(text: str) -> int:
+    """An estimate: other letters than English ones take about a token each."""
+    ascii_chars = sum(map(str.isascii, text))
+    return math.ceil(ascii_chars / CHARS_PER_TOKEN) + len(text) - ascii_chars
 
 
 def _read(answer: Any, call: Call, teacher: TeacherSection) -> tuple[Reply, Usage]:
@@ -221,19 +234,27 @@ def _read(answer: Any, call: Call, teacher: TeacherSection) -> tuple[Reply, Usag
         message = choice["message"]
         text, thought = message.get("content"), message.get("reasoning_content") or message.get("reasoning")
         refusal, finish = message.get("refusal"), str(choice.get("finish_reason") or "stop")
-        usage = answer.get("usage") or {}
-        counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"not a chat completion: {type(error).__name__}: {error}") from error
     if not isinstance(text, str | None) or not isinstance(thought, str | None):
         raise ValueError("not a chat completion: its content is no text")
     refused = f"refused: {refusal}" if refusal else "refused by a content filter" if finish == "content_filter" else ""
-    guesses = [len(call.prompt), len(text or "") + len(thought or "")]
-    tokens = [
-        count if isinstance(count, int) and count >= 0 else round(guess / CHARS_PER_TOKEN)
-        for count, guess in zip(counts, guesses, strict=True)
-    ]
-    return Reply(text=text or "", thought=thought, finish_reason=finish, refused=refused), _priced(*tokens, teacher)
+    reply = Reply(text=text or "", thought=thought, finish_reason=finish, refused=refused)
+    return reply, _priced(*_counted(answer.get("usage"), call, reply), teacher)
+
+
+def _counted(usage: Any, call: Call, reply: Reply) -> tuple[int, int]:
+    """Tokens of prompt and reply as the service counts them; estimates where it doesn't, or says what can't be."""
+    told = usage if isinstance(usage, dict) else {}
+    asked, said = (told.get(name) for name in ("prompt_tokens", "completion_tokens"))
+    return (
+        asked if _is_count(asked) else _input_tokens(call),
+        said if _is_count(said) else _num_tokens(reply.text + (reply.thought or "")),
+    )
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value < _TOO_MANY
 
 
 def _priced(input_tokens: int, output_tokens: int, teacher: TeacherSection) -> Usage:

@@ -60,8 +60,7 @@ class Outputs:
             writers = {name: stack.enter_context(SetWriter(self._folder / name)) for name in SETS}
             for sample in kept_samples(self._folder):
                 to = destination(sample, self._split)
-                chosen = self._capped.kept(to, sample.source)
-                if chosen is None or sample.index in chosen:
+                if self._capped.keeps(sample, to):
                     writers[to].add(sample)
                     self.counts.chose(sample, to)
                     self._show(to.upper(), sample)

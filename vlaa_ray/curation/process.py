@@ -58,16 +58,11 @@ class CallerProcess:
         with self._log.open("ab") as out:
             environment = {name: value for name, value in os.environ.items() if name != outlives}
             environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-            subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                env=environment,
-                check=True,
-                start_new_session=True,
-                timeout=_START_S,
-            )
+            options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": out, "env": environment}
+            try:
+                subprocess.run(command, check=True, start_new_session=True, timeout=_START_S, **options)
+            except subprocess.SubprocessError as error:
+                raise _gone(str(self._log)) from error
         self._wait_until_it_listens(drain_s(config))
 
     def state(self) -> dict[str, Any]:
@@ -86,7 +81,7 @@ class CallerProcess:
                 one.settimeout(_STATE_S)
                 one.connect(self.address)
                 one.sendall(json.dumps(message).encode() + b"\n")
-                return json.loads(one.makefile("rb").readline() or b"{}")
+                return json.loads(one.makefile("rb").readline())
         except (OSError, ValueError) as error:
             raise _gone(str(self._log)) from error
 
@@ -94,7 +89,7 @@ class CallerProcess:
         end = time.monotonic() + _START_S + patience_s
         while not Path(self.address).exists():
             if Path(f"{self.address}.error").exists():
-                raise TeacherError(**json.loads(Path(f"{self.address}.error").read_text()))
+                raise _as_error(json.loads(Path(f"{self.address}.error").read_text()))
             if time.monotonic() > end:
                 raise _gone(str(self._log))
             time.sleep(0.05)
@@ -131,16 +126,26 @@ class CallerClient:
         self._reading = asyncio.create_task(self._read(reader))
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
-        with suppress(OSError):
-            while line := await reader.readline():
-                message = json.loads(line)
-                future = self._waiting.pop(message["id"])
-                if "reply" in message:
-                    future.set_result(Reply(**message["reply"]))
-                else:
-                    future.set_exception(_as_error(message["error"]))
-        for future in self._waiting.values():
-            future.set_exception(_gone("logs/caller.log"))
+        """Hands the replies out until the connection ends; then nobody waits any more, and who asks connects anew."""
+        try:
+            with suppress(OSError, ValueError):  # it ends in the middle of a line if the process is killed
+                while line := await reader.readline():
+                    self._hand_out(json.loads(line))
+        finally:
+            self._writer = None
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(_gone("logs/caller.log"))
+            self._waiting.clear()
+
+    def _hand_out(self, message: dict[str, Any]) -> None:
+        future = self._waiting.pop(message["id"])
+        if future.done():  # whoever asked was cancelled
+            return
+        if "reply" in message:
+            future.set_result(Reply(**message["reply"]))
+        else:
+            future.set_exception(_as_error(message["error"]))
 
 
 def drain_s(config: CurationConfig) -> float:
@@ -159,17 +164,21 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # they are for the run, which says when to stop
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
-    config: CurationConfig = load_config(args.config, kind=CurationConfig)
     folder = Path(args.folder)
     try:
+        config: CurationConfig = load_config(args.config, kind=CurationConfig)
         store = CallStore(folder / CALLS, wait_s=drain_s(config))
         caller = Caller(config, folder / "images", store, json.loads(args.urls))
     except VlaaRayError as error:
-        Path(f"{args.socket}.error").write_text(json.dumps({**error.facts, "message": error.message, "fix": error.fix}))
+        Path(f"{args.socket}.new").write_text(json.dumps(error.as_dict(), default=str))
+        os.rename(f"{args.socket}.new", f"{args.socket}.error")  # it is whole before it can be seen
         raise
     asyncio.run(_serve(args.socket, args.pid, caller, config))
     caller.drain(drain_s(config))
     store.close()
+    with suppress(OSError):  # the run does it, unless it was killed
+        os.unlink(args.socket)
+        os.rmdir(Path(args.socket).parent)
     os._exit(0)  # threads that wait for a reply that won't come any more don't hold it up
 
 
@@ -181,12 +190,14 @@ async def _serve(address: str, pid: int, caller: Caller, config: CurationConfig)
 
     async def answer(writer: asyncio.StreamWriter, number: int, call: Call) -> None:
         loop = asyncio.get_running_loop()
+        message: dict[str, Any] = {"id": number, "error": _gone("logs/caller.log").as_dict()}
         try:
-            reply = await loop.run_in_executor(threads, caller.ask, call)
-            message: dict[str, Any] = {"id": number, "reply": dataclasses.asdict(reply)}
+            reply = caller.recall(call) or await loop.run_in_executor(threads, caller.ask, call)
+            message = {"id": number, "reply": dataclasses.asdict(reply)}
         except VlaaRayError as error:
-            message = {"id": number, "error": error.as_dict()}
-        send(writer, message)
+            message["error"] = error.as_dict()
+        finally:  # nobody waits in vain, whatever has happened
+            send(writer, message)
 
     def send(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
         with suppress(OSError):
@@ -198,15 +209,11 @@ async def _serve(address: str, pid: int, caller: Caller, config: CurationConfig)
             while line := await reader.readline():
                 message = json.loads(line)
                 if "call" in message:
-                    number, call = message["id"], Call(**message["call"])
-                    if (known := caller.recall(call)) is not None:
-                        send(writer, {"id": number, "reply": dataclasses.asdict(known)})
-                        continue
-                    task = asyncio.create_task(answer(writer, number, call))
+                    task = asyncio.create_task(answer(writer, message["id"], Call(**message["call"])))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
                     continue
-                send(writer, _state(caller))
+                send(writer, caller.state())
                 if "stop" in message:
                     over.set()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -219,11 +226,6 @@ async def _serve(address: str, pid: int, caller: Caller, config: CurationConfig)
         await over.wait()
     caller.stop(TeacherError("the run has ended"))
     server.close()
-
-
-def _state(caller: Caller) -> dict[str, Any]:
-    spent = {step: dataclasses.asdict(one) for step, one in caller.spent.items()}
-    return {"spent": spent, "recalled": caller.recalled, "in_flight": caller.in_flight()}
 
 
 def _as_error(values: dict[str, Any]) -> VlaaRayError:

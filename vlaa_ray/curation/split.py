@@ -12,13 +12,12 @@ import hashlib
 import heapq
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from vlaa_ray.config import SplitSection
 from vlaa_ray.curation.sample import Sample
 
-Fate = Literal["sft", "rl", "spare"]
 CueMatch = Literal["substring", "word"]
 
 
@@ -51,28 +50,20 @@ class Capped:
     def offer(self, sample: Sample, to: Literal["sft", "rl"]) -> None:
         """Take it in, and let go of the one with the lowest draw if its source has too many."""
         limit = self._split.limit(to, sample.source)
-        kept = self._kept[to, sample.source]
         if limit is None:
             return
+        kept = self._kept[to, sample.source]
         heapq.heappush(kept, (self._draw(sample), sample.index))
         if len(kept) > limit:
             heapq.heappop(kept)
 
-    def kept(self, to: Literal["sft", "rl"], source: str) -> frozenset[int] | None:
-        """The indices of the samples that stay; None for all."""
-        if self._split.limit(to, source) is None:
-            return None
-        return frozenset(index for _, index in self._kept[to, source])
+    def keeps(self, sample: Sample, to: Literal["sft", "rl"]) -> bool:
+        """Whether a sample that was offered stays, now that all were."""
+        if self._split.limit(to, sample.source) is None:
+            return True
+        kept = self._kept[to, sample.source]
+        return bool(kept) and (self._draw(sample), sample.index) >= kept[0]
 
     def _draw(self, sample: Sample) -> int:
         digest = hashlib.sha256(f"{self._seed}\0{sample.sample_id}\0{sample.index}".encode()).digest()
         return int.from_bytes(digest[:8], "big")
-
-
-def reasons(samples: Iterable[Sample]) -> dict[str, dict[str, int]]:
-    """How many were dropped, by step and reason."""
-    counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for sample in samples:
-        if sample.dropped_at:
-            counts[sample.dropped_at][sample.reason] += 1
-    return {step: dict(found) for step, found in counts.items()}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from vlaa_ray.config import CaptionSection, CurationConfig, RewriteSection, StepSection
@@ -87,9 +87,8 @@ class Steps:
 
     def longest_calls(self, sample: Sample) -> Iterator[Call]:
         """What the sample would ask for if every reply were as long as it may be."""
-        caption, distilled = (_filler(step.section) for step in self._steps[:2])
-        reasoning = Reasoning(distilled, _filler(self._steps[-1].section)).text
-        sample = sample.with_(caption=sample.caption, distilled=reasoning, rewritten=reasoning)
+        caption, distilled, rewritten = (_filler(step.section) for step in self._steps[:3])
+        sample = sample.with_(distilled=distilled, rewritten=Reasoning("…", rewritten).text)
         for step in self._steps:
             if (call := step.call(sample)) is not None:
                 yield call
@@ -101,7 +100,7 @@ class Steps:
             return sample
         why = ""
         for attempt in range(self._max_replies):
-            reply = await ask(Call(**{**vars(call), "attempt": attempt}))
+            reply = await ask(replace(call, attempt=attempt))
             if reply.refused:
                 return sample.drop(step.name, "the teacher gave no reply", reply.refused)
             try:
@@ -173,7 +172,7 @@ class Rewrite(_Step[RewriteSection]):
         reasoning = read_reasoning(reply.text)
         if isinstance(reasoning, str):
             raise Unusable(reasoning)
-        gap = abs(num_words(reply.text) - num_words(sample.distilled))
+        gap = abs(num_words(reasoning.text) - num_words(sample.distilled))
         limit = self.section.max_length_gap_words
         if limit is not None and gap > limit:
             return sample.drop(self.name, f"over {limit} words longer or shorter", f"{gap} words")

@@ -74,6 +74,7 @@ class CallStore:
             self._connection.execute("pragma synchronous = normal")
             self._connection.execute(_SCHEMA)
         except sqlite3.Error as error:
+            os.close(self._file_lock)
             raise TeacherError(f"can't open the recorded calls: {error}", file=str(path)) from error
 
     def get(self, key: str) -> Reply | None:
