@@ -68,12 +68,12 @@ class Pace:
         self._free_at = time.monotonic()
         self._lock = threading.Lock()
 
-    def wait(self, amount: int = 1) -> None:
-        """Returns when `amount` more may start."""
+    def wait(self, stopped: threading.Event, amount: int = 1) -> None:
+        """Returns when `amount` more may start, or as soon as all has been stopped."""
         if not self._seconds_each:
             return
         with self._lock:
             now = time.monotonic()
             start = max(now, self._free_at)
             self._free_at = start + amount * self._seconds_each
-        time.sleep(start - now)
+        stopped.wait(start - now)

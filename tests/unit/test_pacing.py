@@ -54,16 +54,28 @@ def test_no_more_hold_a_slot_than_there_are() -> None:
 
 
 def test_pace_spreads_amounts_evenly(monkeypatch) -> None:
-    now, slept = [100.0], []
+    class Clock(threading.Event):
+        def wait(self, timeout=None):
+            slept.append(timeout)
+
+    now, slept, clock = [100.0], [], Clock()
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(time, "sleep", slept.append)
     pace = Pace(60)  # one a second
-    pace.wait()
-    pace.wait(3)
-    pace.wait()
+    pace.wait(clock)
+    pace.wait(clock, 3)
+    pace.wait(clock)
     assert slept == pytest.approx([0, 1, 4])  # the third starts when those three seconds are over
     now[0] = 200.0
-    pace.wait()
+    pace.wait(clock)
     assert slept[-1] == 0
-    Pace(None).wait(10**9)
+    Pace(None).wait(clock, 10**9)
     assert len(slept) == 4
+
+
+def test_what_is_stopped_waits_no_longer() -> None:
+    pace, stopped = Pace(1), threading.Event()
+    pace.wait(stopped)
+    stopped.set()
+    start = time.monotonic()
+    pace.wait(stopped)
+    assert time.monotonic() - start < 30  # of 60 s

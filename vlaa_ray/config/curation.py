@@ -25,7 +25,7 @@ class CurationSourceSection(Section):
     name: str | None = Field(None, pattern=r"^[\w.-]+$")
     """null for the sources that the records name."""
     max_samples: int | None = Field(None, ge=1)
-    """At most so many pictures, the first ones; null for all."""
+    """At most so many records, the first ones; null for all."""
     side_information: tuple[str, ...] = ()
     """Fields of the records that the captioning and the reasoning teacher are told, such as `meta.rationale`."""
     caption_field: str | None = None
@@ -43,6 +43,8 @@ class TeacherSection(ServiceSection):
     that knows the built-in pictures."""
     model: str
     """Its name at the endpoint; without `url` a checkpoint: a folder or a hub id."""
+    api_key_env: str | None = None
+    """The environment variable that holds the key, such as OPENAI_API_KEY; null for none."""
     timeout_s: float = Field(120, gt=0)
     max_attempts: int = Field(8, ge=1)
     give_up_s: float = Field(300, gt=0)
@@ -141,7 +143,9 @@ class PerplexitySection(Section):
 
 
 class BudgetSection(Section):
-    """What the whole run may take, the resumed attempts counted in; no call is made that could go over it."""
+    """What the recorded replies of the run may take, the resumed attempts counted in; no call is made that could go
+    over it. What a service bills for requests that time out, or whose replies can't be read, isn't known here.
+    """
 
     cost: float | None = Field(None, ge=0)
     tokens: int | None = Field(None, ge=0)

@@ -35,7 +35,7 @@ class ServiceSection(Section):
 
     url: str | None = Field(None, pattern=r"^https?://")
     """Of an OpenAI-compatible endpoint, for example http://localhost:8000/v1; or of a shared reward model."""
-    api_key_env: str = "OPENAI_API_KEY"
+    api_key_env: str | None = "OPENAI_API_KEY"
     """The environment variable that holds the key; none is sent where it is unset."""
     concurrency: int = Field(32, ge=1)
     """Requests at once, an actor; fewer while the service says that it is overloaded."""
