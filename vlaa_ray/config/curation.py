@@ -25,7 +25,7 @@ class CurationSourceSection(Section):
     name: str | None = Field(None, pattern=r"^[\w.-]+$")
     """null for the sources that the records name."""
     max_samples: int | None = Field(None, ge=1)
-    """At most so many pictures, the first ones; null for all."""
+    """At most so many records, the first ones; null for all."""
     side_information: tuple[str, ...] = ()
     """Fields of the records that the captioning and the reasoning teacher are told, such as `meta.rationale`."""
     caption_field: str | None = None
