@@ -40,10 +40,11 @@ def write_subsets(config: CurationConfig, section: PerplexitySection, folder: Pa
 def _perplexities(section: PerplexitySection, model: str, folder: Path, store: CallStore) -> Iterator[float]:
     """The perplexity of each row; NaN where it is too long."""
     import ray
-    from ray.data import ActorPoolStrategy
+    from ray.data import ActorPoolStrategy, DataContext
 
     from actors.environment import role_environment
 
+    DataContext.get_current().execution_options.preserve_order = True
     measured = ray.data.read_parquet(str(folder / "sft.parquet"), columns=["image", "question", "answer"]).map_batches(
         PerplexityEngine,
         fn_constructor_args=(section, model, str(folder / "images"), store.keys(STEP)),
@@ -57,7 +58,7 @@ def _perplexities(section: PerplexitySection, model: str, folder: Path, store: C
     for batch in measured.iter_batches(batch_size=None, batch_format="numpy"):
         for key, value in zip(batch["key"].tolist(), batch["perplexity"].tolist(), strict=True):
             known = store.get(key)
-            if known is None:
+            if known is None and not math.isnan(value):
                 store.put(key, STEP, Reply(text=repr(value)), Usage())
             yield float(known.text) if known else value
 
@@ -87,15 +88,15 @@ class PerplexityEngine:
         from vlaa_ray.records import Prompt
         from vlaa_ray.rollout.engine import PromptRefused
 
-        image = reference(self._images / row["image"])
+        image = reference(self._images / row["image"])  # one that can't be read ends the run
         prompt = Prompt(
             prompt_id=key, question=row["question"], gold="", verifier_type="text", source="", images=(image,)
         )
+        pixels = await asyncio.to_thread(load, image)
         try:
             ids, answer = self._chat.prompt_token_ids(prompt), self._chat.completion_token_ids(row["answer"])
-            pixels = await asyncio.to_thread(load, image)
             return perplexity(await self._engine.logprobs(ids, [pixels], answer, deadline_s=_DEADLINE_S))
-        except (DataError, PromptRefused):  # too long, or it holds control tokens
+        except (DataError, PromptRefused):  # it holds control tokens, or is too long
             return math.nan
 
     async def _start(self) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vlaa_ray.cli.common import ConfigFile, Overrides, require_own_actors
-from vlaa_ray.errors import DataError
 
 if TYPE_CHECKING:
     from vlaa_ray.config import CurationConfig
+    from vlaa_ray.curation.outputs import Outputs
 
 app = typer.Typer(help="Look at data before it is trained on.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -57,8 +58,6 @@ def curate(
     ] = False,
 ) -> None:
     """Turn questions about pictures into an SFT set and a harder RL set, by the six steps of VLAA-Thinking."""
-    from rich.console import Console
-
     from vlaa_ray.config import CurationConfig, load_config
 
     loaded = load_config(config, overrides or [], CurationConfig)
@@ -66,23 +65,8 @@ def curate(
         return _estimate(loaded)
     require_own_actors()
     from actors.curation import run_curation
-    from vlaa_ray.curation.counts import reasons_table, sources_table
-    from vlaa_ray.curation.outputs import SETS
-    from vlaa_ray.curation.progress import flow_table
-    from vlaa_ray.locked_folder import run_path
-    from vlaa_ray.report.curation_page import write_curation_page
 
-    outputs = run_curation(loaded)
-    console = Console()
-    console.print(flow_table(outputs.counts, outputs.calls))
-    console.print(reasons_table(outputs.counts))
-    console.print(sources_table(outputs.counts))
-    folder = run_path(loaded)
-    for file in (*(folder / f"{name}.json" for name in SETS), *outputs.subsets):
-        console.print(f"Set: {file}", soft_wrap=True, highlight=False)
-    console.print(f"Page: {write_curation_page(folder, outputs)}", soft_wrap=True, highlight=False)
-    if not any(fates.sft or fates.rl for fates in outputs.counts.sources.values()):
-        raise DataError("no sample is left", file=str(folder / "dropped.jsonl"), fix="it says why, sample by sample")
+    run_curation(loaded, functools.partial(_show_curated, loaded))
 
 
 @app.command("show")
@@ -107,6 +91,24 @@ def show(
     run = load_config(config, kind=RunConfig) if config else None
     page = write_data_page(out, paths, image_root, run, limit, seed)
     Console().print(f"Page: {page}", soft_wrap=True, highlight=False)
+
+
+def _show_curated(config: CurationConfig, outputs: Outputs) -> None:
+    from rich.console import Console
+
+    from vlaa_ray.curation.counts import reasons_table, sources_table
+    from vlaa_ray.curation.outputs import SETS
+    from vlaa_ray.curation.progress import flow_table
+    from vlaa_ray.locked_folder import run_path
+    from vlaa_ray.report.curation_page import write_curation_page
+
+    console, folder = Console(), run_path(config)
+    console.print(flow_table(outputs.counts, outputs.calls))
+    console.print(reasons_table(outputs.counts))
+    console.print(sources_table(outputs.counts))
+    for file in (*(folder / f"{name}.json" for name in SETS), *outputs.subsets):
+        console.print(f"Set: {file}", soft_wrap=True, highlight=False)
+    console.print(f"Page: {write_curation_page(folder, outputs)}", soft_wrap=True, highlight=False)
 
 
 def _estimate(config: CurationConfig) -> None:

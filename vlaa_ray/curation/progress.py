@@ -23,9 +23,9 @@ class CurationProgress:
     """Shows `counts` and the state of the calls (`CallerProcess.state`). A context manager."""
 
     def __init__(
-        self, num_samples: int, console: Console | None = None, clock: Callable[[], float] = time.monotonic
+        self, num_samples: int = 0, console: Console | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._num_samples = num_samples
+        self.num_samples = num_samples
         self._console = console or Console()
         self._clock = clock
         self._last_line = clock()
@@ -63,13 +63,13 @@ class CurationProgress:
         """Seconds to the end at the pace of the last minute; None while that isn't known."""
         (start, before), (now, _) = self._history[0], self._history[-1]
         known = now - start >= _LEAST_S and done > before
-        return (self._num_samples - done) * (now - start) / (done - before) if known else None
+        return (self.num_samples - done) * (now - start) / (done - before) if known else None
 
     def _headline(self, counts: Counts, calls: dict[str, Any]) -> str:
         spent = calls["spent"].values()
         made, cost = sum(one["calls"] for one in spent), sum(one["cost"] for one in spent)
         dropped = sum(flow.dropped.total() for flow in counts.steps.values())
-        parts = [f"{counts.done:,}/{self._num_samples:,} samples", f"{dropped:,} dropped", f"{made:,} calls"]
+        parts = [f"{counts.done:,}/{self.num_samples:,} samples", f"{dropped:,} dropped", f"{made:,} calls"]
         parts += [f"cost {cost:.2f}"] if cost else []
         parts += [f"{calls['in_flight']} on their way"]
         left = self.left_s(counts.done)
