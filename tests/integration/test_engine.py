@@ -70,7 +70,9 @@ class World:
         logits = self.policy(
             input_ids=ids, attention_mask=torch.ones_like(ids), mm_token_type_ids=token_types, use_cache=False, **pixels
         ).logits[0, len(sampled.prompt_token_ids) - 1 : -1]
-        return (logits.index_fill(-1, torch.tensor(self.banned), float("-inf")) / temperature).log_softmax(-1)
+        return (
+            logits.index_fill(-1, torch.tensor(self.banned, dtype=torch.long), float("-inf")) / temperature
+        ).log_softmax(-1)
 
     def gap(self, sampled, image, temperature=1.0) -> float:
         """The largest difference between the engine's logprobs and the reference's."""
@@ -145,6 +147,20 @@ async def test_logprobs_are_those_of_the_reference(world, temperature, image):
     sampled = await world.sample(image=image, temperature=temperature)
     assert world.gap(sampled, image, temperature) <= TOLERANCE
     assert world.gap(sampled, image, 0.9 * temperature) > 1e-3  # the witness: another temperature would be seen
+
+
+@pytest.mark.parametrize("image", [picture(0), picture(1, 112, 56), None], ids=["square", "wide", "text only"])
+async def test_logprobs_of_a_given_answer_are_those_of_the_reference(world, image):
+    """At temperature 1, over the whole vocabulary."""
+    images = [] if image is None else [image]
+    sampled = await world.sample(image=image, num_samples=1)
+    answer = np.array([*sampled.completions[0].token_ids[:6], 17, 17])
+    found = await world.engine.logprobs(world.ids(LONG_QUESTION, len(images)), images, answer, deadline_s=120)
+    given = replace(sampled.completions[0], token_ids=answer)
+    reference = replace(world, banned=[]).token_logprobs(sampled, given, image)
+    assert found.dtype == np.float32 and found.shape == answer.shape
+    assert np.abs(found - reference).max() <= TOLERANCE
+    assert np.abs(found[-2] - found[-1]) > 1e-3  # the witness: the same token in another place
 
 
 async def test_the_prompt_comes_back_with_its_images_expanded(world):

@@ -6,7 +6,9 @@ hashes of the pictures.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import os
 import re
 import shutil
@@ -24,7 +26,7 @@ from vlaa_ray.data.embedded import EmbeddedData
 from vlaa_ray.data.files import record_files
 from vlaa_ray.data.images import mime_type
 from vlaa_ray.data.readers import iterate_prompts, told
-from vlaa_ray.errors import DataError
+from vlaa_ray.errors import ConfigError, DataError
 from vlaa_ray.records import VERIFIER_TYPES, ImageRef, Prompt
 
 BLOCK = 32
@@ -59,12 +61,17 @@ def collect(config: CurationConfig, folder: Path) -> Collected:
 def iterate_samples(config: CurationConfig, images: Path | None) -> Iterator[Sample]:
     """A sample for each record; their pictures are put below `images`, or nowhere.
 
-    A record that can't be used, or shows a picture for the second time, is a sample that is dropped at `metadata`.
+    A record that can't be used, or shows a picture for the second time, is a sample that is dropped at `metadata`. Its
+    name is the record's, with the sample's number behind it where another source or record has that name.
     """
-    taken, index = _Images(images, config.unique_images), itertools.count()
+    taken, index, names = _Images(images, config.unique_images), itertools.count(), set()
     for section in config.sources:
         for found in islice(_records(section), section.max_samples):
-            yield _sample(found, next(index), section, taken)
+            sample = _sample(found, next(index), section, taken)
+            if _short_hash(sample.sample_id) in names:
+                sample = sample.with_(sample_id=f"{sample.sample_id}#{sample.index}")
+            names.add(_short_hash(sample.sample_id))
+            yield sample
 
 
 def read_block(file: Path, offset: int) -> list[Sample]:
@@ -110,10 +117,7 @@ def _sample(
         return sample.drop("metadata", "no worked answer to take as it is")
     (image,) = prompt.images
     sample = sample.with_(image_px=(image.width_px, image.height_px), image_sha256=image.sha256)
-    try:
-        name = images.take(image, source)
-    except DataError as error:
-        return sample.drop("metadata", "the picture can't be read", told(error))
+    name = images.take(image, source)
     return sample.with_(image=name) if name else sample.drop("metadata", "its picture was taken before")
 
 
@@ -125,8 +129,15 @@ def _blank(identity: str, index: int, section: CurationSourceSection) -> Sample:
 
 
 def _told(meta: dict[str, Any], fields: Any) -> str:
-    values = [meta.get(name) for name in fields]
-    return "\n".join(str(value).strip() for value in values if value not in (None, ""))
+    values = [meta[name] for name in fields if name in meta]
+    texts = [
+        value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str) for value in values
+    ]
+    return "\n".join(text.strip() for text in texts if text.strip())
+
+
+def _short_hash(name: str) -> bytes:
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:16]
 
 
 class _Images:
@@ -143,11 +154,21 @@ class _Images:
         if self._unique and digest in self._taken:
             return None
         self._taken.add(digest)
-        name = f"{_UNSAFE.sub('_', source).strip('.') or 'unnamed'}/{image.sha256[:32]}{_suffix(image)}"
+        name = f"{_folder_of(source)}/{image.sha256[:32]}{_suffix(image)}"
         if self._folder and not (target := self._folder / name).exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _place(image, target)
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _place(image, target)
+            except OSError as error:
+                fix = "free space, or set run.dir"
+                raise ConfigError(f"can't put a picture into the run folder: {error}", fix=fix) from error
         return name
+
+
+def _folder_of(source: str) -> str:
+    """The source's name as that of a folder; readers take `images/` at a path's beginning away."""
+    name = _UNSAFE.sub("_", source).strip(".") or "unnamed"
+    return "images_" if name == "images" else name
 
 
 def _place(image: ImageRef, target: Path) -> None:

@@ -152,9 +152,7 @@ class SetWriter:
     def _flush(self) -> None:
         import pyarrow
 
-        rows = [
-            {**row, **{name: _as_text(row[name]) for name in ("gt", "verifier_params", "meta")}} for row in self._rows
-        ]
+        rows = [{name: _as_text(value) for name, value in row.items()} for row in self._rows]
         self._table.write_table(pyarrow.Table.from_pylist(rows, schema=_schema()))
         self._rows = []
 
@@ -179,7 +177,9 @@ def _schema() -> Any:
 
 
 def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """A text as it is, but half of a surrogate pair, which has no UTF-8, as its escape; JSON of anything else."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _partial(path: Path) -> Path:

@@ -52,7 +52,7 @@ def engine_section(section: PerplexitySection) -> RolloutSection:
 def key_of(section: PerplexitySection, model: str, row: Mapping[str, Any]) -> str:
     """The hash of all that a row's perplexity under a model follows from; pictures are named by their content."""
     asked = [model, row["image"], row["question"], row["answer"], section.min_pixels, section.max_pixels]
-    asked += [section.dtype, section.system_prompt]
+    asked += [section.dtype, section.system_prompt, section.max_tokens]
     return hashlib.sha256(json.dumps(asked).encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -175,8 +175,16 @@ class _Reader:
             images=images,
             verifier_params=params,
             solution=draft.solution,
-            meta={name: value for name in self._keep if (value := field_of(row, name)) is not None},
+            meta=self._kept(row, number),
         )
+
+    def _kept(self, row: Row, number: int) -> dict[str, Any]:
+        try:
+            return {name: value for name in self._keep if (value := field_of(row, name)) is not None}
+        except ValueError as error:
+            names = ", ".join(self._keep)
+            facts = {"file": str(self.file), "row": number, "fields": names}
+            raise DataError(f"a damaged record: a field that holds others is not JSON: {error}", **facts) from error
 
 
 def _draft(row: dict[str, Any], number: int, file: Path, verifier_type: str | None) -> Draft:
