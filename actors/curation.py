@@ -136,7 +136,7 @@ def _curated(config: CurationConfig, steps: Steps, collected: Collected, address
     import ray
     from ray.data import ActorPoolStrategy, DataContext
 
-    in_flight = sum(teacher.concurrency for teacher in config.teachers.values())
+    in_flight = sum(teacher.concurrency for teacher in config.used_teachers.values())
     num_blocks = min(_MOST_BLOCKS, 1 + _ROOM * in_flight // BLOCK)
     warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated", module=__name__)
     context = DataContext.get_current()

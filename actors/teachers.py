@@ -19,14 +19,14 @@ _GRACE_S = 60.0
 
 def bundles(config: CurationConfig) -> list[dict[str, float]]:
     """The resources of the servers that are started here."""
-    return [_bundle(teacher) for teacher in config.teachers.values() if teacher.url is None]
+    return [_bundle(teacher) for teacher in config.used_teachers.values() if teacher.url is None]
 
 
 @contextlib.contextmanager
 def served(config: CurationConfig, folder: Path, note: Callable[[str], None]) -> Iterator[dict[str, str]]:
     """{name: address}; what was started ends with the context. TeacherError or PlacementError if one doesn't start."""
     with contextlib.ExitStack() as stack:
-        yield {name: stack.enter_context(_one(config, name, folder, note)) for name in config.teachers}
+        yield {name: stack.enter_context(_one(config, name, folder, note)) for name in config.used_teachers}
 
 
 @contextlib.contextmanager

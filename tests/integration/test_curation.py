@@ -91,3 +91,13 @@ def test_a_teacher_without_an_address_is_served_by_vllm(tmp_path: Path) -> None:
     assert recorded(tmp_path / "trial")["caption"].calls == 2 * values["steps"].get("max_replies", 3)
     rows = [json.loads(line) for line in (tmp_path / "trial/dropped.jsonl").read_text().splitlines()]
     assert [(row["step"], row["detail"]) for row in rows] == [("caption", "cut at steps.caption.max_tokens")] * 2
+
+
+def test_a_used_up_budget_is_the_runs_typed_error(tmp_path: Path) -> None:
+    config = written(tmp_path, "builtin:scripted")
+    values = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump(values | {"budget": {"calls": 5}}))
+    assert start(config).wait(DEADLINE_S) == 1
+    error = json.loads((tmp_path / "trial/run.json").read_text())["error"]
+    assert (error["type"], error["calls"]) == ("TeacherError", {"caption": 5})
+    assert "budget.calls" in error["fix"] and "Traceback" not in (tmp_path / "out.log").read_text()

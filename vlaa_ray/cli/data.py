@@ -53,9 +53,7 @@ def check(
 def curate(
     config: ConfigFile,
     overrides: Overrides = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what it would ask for at most; asks nothing.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Estimate what it would ask for; asks nothing.")] = False,
 ) -> None:
     """Turn questions about pictures into an SFT set and a harder RL set, by the six steps of VLAA-Thinking."""
     from vlaa_ray.config import CurationConfig, load_config

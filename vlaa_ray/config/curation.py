@@ -167,10 +167,18 @@ class CurationConfig(Section):
     budget: BudgetSection = BudgetSection()
     ray: RaySection = RaySection()
 
+    @property
+    def used_teachers(self) -> dict[str, TeacherSection]:
+        """Those that a step asks."""
+        return {name: self.teachers[name] for name in dict.fromkeys(self._asked().values())}
+
+    def _asked(self) -> dict[str, str]:
+        steps = self.steps
+        return {name: getattr(steps, name).teacher for name in ("caption", "distill", "rewrite", "verify")}
+
     @model_validator(mode="after")
     def _known_teachers(self) -> CurationConfig:
-        for name in ("caption", "distill", "rewrite", "verify"):
-            teacher = getattr(self.steps, name).teacher
+        for name, teacher in self._asked().items():
             if teacher not in self.teachers:
                 raise ValueError(f"steps.{name}.teacher: no teacher {teacher!r}; known: {', '.join(self.teachers)}")
         return self

@@ -27,7 +27,7 @@ from vlaa_ray.curation.steps import CHARS_PER_TOKEN, Call, Reply
 from vlaa_ray.curation.store import CallStore, Spent, Usage
 from vlaa_ray.data.images import mime_type
 from vlaa_ray.errors import DataError, TeacherError
-from vlaa_ray.service import Refused, Service, Unanswered
+from vlaa_ray.service import Service, Unanswered
 
 _PICTURE_TOKENS = 1024  # most services count fewer
 _MILLION = 1e6
@@ -48,16 +48,7 @@ class Caller:
         self._config = config
         self._images = images
         self._store = store
-        self._services = {
-            name: Service(
-                section.model_copy(update={"url": urls[name]}),
-                f"the teacher {name!r}",
-                f"teachers.{name}",
-                TeacherError,
-                section.tokens_per_minute,
-            )
-            for name, section in config.teachers.items()
-        }
+        self._services = {name: _service(name, config.teachers[name], url) for name, url in urls.items()}
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._on_their_way: dict[str, Future[Reply]] = {}
@@ -144,15 +135,12 @@ class Caller:
         service = self._services[section.teacher]
         body = {"model": teacher.model, "messages": [self._message(call)], **section.sampling()}
         started = time.monotonic()
-        try:
-            reply, usage = service.post(
-                "chat/completions",
-                body,
-                read=lambda answer: _read(answer, call, teacher),
-                tokens=estimate.input_tokens + estimate.output_tokens,
-            )
-        except Refused as error:  # this request will never be served, so its refusal is as good as a reply
-            return Reply(refused=str(error)), Usage(seconds=time.monotonic() - started)
+        reply, usage = service.post(
+            "chat/completions",
+            body,
+            read=lambda answer: _read(answer, call, teacher),
+            tokens=estimate.input_tokens + estimate.output_tokens,
+        )
         return reply, Usage(usage.input_tokens, usage.output_tokens, usage.cost, time.monotonic() - started)
 
     def _message(self, call: Call) -> dict[str, Any]:
@@ -210,6 +198,13 @@ class Caller:
         with self._changed:
             self._reserved.add(estimate, -1)
             self._changed.notify_all()
+
+
+def _service(name: str, teacher: TeacherSection, url: str) -> Service:
+    """The teacher at its address; a server that the run has started gets no key."""
+    changes: dict[str, Any] = {"url": url} if url == teacher.url else {"url": url, "api_key_env": None}
+    section = teacher.model_copy(update=changes)
+    return Service(section, f"the teacher {name!r}", f"teachers.{name}", TeacherError, teacher.tokens_per_minute)
 
 
 def estimated_usage(call: Call, step: StepSection, teacher: TeacherSection) -> Usage:

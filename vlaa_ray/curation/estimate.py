@@ -1,7 +1,7 @@
-"""What a curation would ask for at most, before anything is asked.
+"""What a curation would ask for, before anything is asked: nearly always more than it then takes.
 
-Every sample is taken to pass every step, and every reply to be as long as it may; a step that has recorded calls
-already is reckoned with their mean.
+Every sample is taken to pass every step with one usable reply, and every reply to be as long as it may; a step that has
+recorded calls already is reckoned with their mean.
 """
 
 from __future__ import annotations
@@ -27,13 +27,11 @@ class StepEstimate:
 
     spent: Spent
     measured_on: int
-    left: int
-    """Calls that are still to be made, as far as can be told."""
 
 
 def estimate(config: CurationConfig, recorded: Mapping[str, Spent]) -> dict[str, StepEstimate]:
     """By step. Reads the sources once, and writes nothing."""
-    found = {step: StepEstimate(Spent(), recorded.get(step, Spent()).calls, 0) for step in STEPS}
+    found = {step: StepEstimate(Spent(), recorded.get(step, Spent()).calls) for step in STEPS}
     steps = Steps(config)
     for sample in iterate_samples(config, None):
         if sample.dropped_at or sample.use != "distill":
@@ -41,8 +39,6 @@ def estimate(config: CurationConfig, recorded: Mapping[str, Spent]) -> dict[str,
         for call in steps.longest_calls(sample):
             one = found[call.step]
             one.spent.add(_usage(config, call, recorded.get(call.step)))
-    for one in found.values():
-        one.left = max(0, one.spent.calls - one.measured_on)
     return found
 
 
@@ -55,7 +51,7 @@ def _usage(config: CurationConfig, call: Call, known: Spent | None) -> Usage:
 
 
 def estimate_table(found: Mapping[str, StepEstimate]) -> Table:
-    """By step and in all; what is reckoned as long as it may be says "at most"."""
+    """By step and in all, and what the tokens of a call are reckoned by."""
     from rich.table import Table
 
     table = Table(title="Estimate", title_justify="left", show_footer=True)
@@ -64,9 +60,9 @@ def estimate_table(found: Mapping[str, StepEstimate]) -> Table:
     for step, one in found.items():
         for name in ("calls", "input_tokens", "output_tokens", "cost"):
             setattr(total, name, getattr(total, name) + getattr(one.spent, name))
-        basis = f"mean of {one.measured_on:,} recorded" if one.measured_on else "at most"
-        rows.append((step, *_numbers(one.spent), f"{one.left:,}", basis))
-    footers = ("total", *_numbers(total), f"{sum(one.left for one in found.values()):,}", "")
+        basis = f"mean of {one.measured_on:,} recorded" if one.measured_on else "as long as may be"
+        rows.append((step, *_numbers(one.spent), basis))
+    footers = ("total", *_numbers(total), "")
     for number, (title, footer) in enumerate(zip(_TITLES, footers, strict=True)):
         table.add_column(title, footer=footer, justify="right" if 0 < number < len(_TITLES) - 1 else "left")
     for row in rows:
@@ -78,4 +74,4 @@ def _numbers(spent: Spent) -> tuple[str, str, str, str]:
     return f"{spent.calls:,}", f"{spent.input_tokens:,}", f"{spent.output_tokens:,}", f"{spent.cost:.2f}"
 
 
-_TITLES = ("step", "calls", "input tokens", "output tokens", "cost", "still to make", "tokens a call")
+_TITLES = ("step", "calls", "input tokens", "output tokens", "cost", "tokens a call")

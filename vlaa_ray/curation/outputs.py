@@ -23,7 +23,7 @@ from vlaa_ray.curation.split import Capped, destination
 from vlaa_ray.data.reservoir import Reservoir
 
 SETS: tuple[Set, Set] = ("sft", "rl")
-_KEPT = "kept.jsonl"
+_KEPT, _DROPPED = "kept.jsonl", "dropped.jsonl"
 _ROWS = 1024
 _SHOWN = 6
 
@@ -42,7 +42,7 @@ class Outputs:
         self._rng = random.Random(config.run.seed)
         self._capped = Capped(config.split, config.run.seed)
         self._kept = (folder / _KEPT).open("w", encoding="ascii")
-        self._dropped = (folder / "dropped.jsonl").open("w", encoding="utf-8", errors="backslashreplace")
+        self._dropped = _partial(folder / _DROPPED).open("w", encoding="utf-8", errors="backslashreplace")
 
     def take(self, sample: Sample) -> None:
         """A sample that is through with the steps, or was dropped."""
@@ -69,6 +69,7 @@ class Outputs:
                     self.counts.spared(spare)
                     self._drop(spare)
         self._dropped.close()
+        _partial(self._folder / _DROPPED).replace(self._folder / _DROPPED)
         (self._folder / _KEPT).unlink()
 
     def _show(self, title: str, sample: Sample) -> None:

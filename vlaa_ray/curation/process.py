@@ -5,7 +5,7 @@
 It is no child of the run: when the run is killed, it waits for the replies that are on their way, records them and
 ends, so that nothing that was paid for is lost. A line of JSON is a message, over a Unix socket: {"id", "call"} is
 answered by {"id", "reply"} or {"id", "error"}, {"id", "state": true} by what was spent so far, {"id", "stop": true} by
-nothing but the end.
+the same, and the end.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class CallerClient:
 
 def drain_s(config: CurationConfig) -> float:
     """How long the replies on their way may take."""
-    return max(teacher.timeout_s for teacher in config.teachers.values()) + _MARGIN_S
+    return max(teacher.timeout_s for teacher in config.used_teachers.values()) + _MARGIN_S
 
 
 def main() -> None:
@@ -185,7 +185,7 @@ def main() -> None:
 async def _serve(address: str, pid: int, caller: Caller, config: CurationConfig) -> None:
     """Answers until the run of this pid is gone, or says stop."""
     over = asyncio.Event()
-    width = sum(teacher.concurrency for teacher in config.teachers.values())
+    width = sum(teacher.concurrency for teacher in config.used_teachers.values())
     threads = ThreadPoolExecutor(2 * width, thread_name_prefix="call")  # some of them wait to try again
 
     async def answer(writer: asyncio.StreamWriter, number: int, call: Call) -> None:

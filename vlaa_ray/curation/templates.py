@@ -18,6 +18,7 @@ _NEEDED: dict[str, set[str]] = {
     "verify": {"gold", "answer"},
 }
 """The slots that a step's template must have. `{question}` and `{side_information}` may stand in most."""
+_FENCE, _TICKS = "```", re.compile(r"`+")
 _SLOT = re.compile(r"\{(\w+)\}")
 
 
@@ -28,8 +29,13 @@ class Template:
     text: str
 
     def filled(self, **values: str) -> str:
-        """The prompt; slots inside the values stay as they are, for they are text of others."""
-        return _SLOT.sub(lambda slot: values.get(slot[1], slot[0]), self.text).strip()
+        """The prompt; slots inside the values stay as they are, for they are text of others.
+
+        Fences are made longer than any in the values, so that none of them ends early.
+        """
+        longest = max((len(ticks) for value in values.values() for ticks in _TICKS.findall(value)), default=0)
+        text = self.text.replace(_FENCE, "`" * (longest + 1)) if longest >= len(_FENCE) else self.text
+        return _SLOT.sub(lambda slot: values.get(slot[1], slot[0]), text).strip()
 
 
 def load_template(step: str, file: str | None) -> Template:

@@ -117,7 +117,7 @@ def _has(*keys: str) -> Callable[[Row], bool]:
 
 def _vlaa_thinking(row: Row) -> dict[str, Any]:
     name = str(row["image"]).lstrip("/").removeprefix("images/")
-    source = next((part for part in name.split("/") if part in _SOURCES), name.split("/")[0])
+    source = next((part for part in name.split("/") if part in _SOURCES), _folder_of(name) or "vlaa-thinking")
     kind = row.get("verifier_type") or _SOURCES.get(source)
     texts = (row.get("answer"), row.get("ds_answer"))
     solution = next((text for text in texts if isinstance(text, str) and "<answer>" in text), None)
@@ -182,7 +182,7 @@ def _llava_cot(row: Row) -> dict[str, Any]:
         raise ValueError("the answer has no <CONCLUSION>")
     conclusion = sections.pop("CONCLUSION").strip()
     thought = "\n".join(text.strip() for text in sections.values())
-    source = str(row.get("image") or "llava-cot").split("/")[0]
+    source = _folder_of(str(row.get("image") or "")) or "llava-cot"
     return _record(row, question, conclusion, source, "open_ended") | {
         "solution": f"<think>{thought}</think><answer>{conclusion}</answer>"
     }
@@ -257,6 +257,11 @@ def _parts(content: Any) -> list[Mapping[str, Any]]:
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
     return [part for part in content or () if isinstance(part, Mapping)]
+
+
+def _folder_of(name: str) -> str:
+    """The first folder of an image's path, which names the source; empty where it lies in none."""
+    return name.partition("/")[0] if "/" in name else ""
 
 
 def _is_vlaa_thinking(row: Row) -> bool:
