@@ -19,7 +19,8 @@ from vlaa_ray.curation.store import recorded
 
 pytestmark = pytest.mark.integration
 QUICKSTART = Path(__file__).parents[2] / "configs/curate_quickstart.yaml"
-NUM_SAMPLES = int(os.environ.get("CURATION_SAMPLES", "200"))
+NUM_SAMPLES = int(os.environ.get("CURATION_SAMPLES", "150"))
+NUM_KILLS = int(os.environ.get("CURATION_KILLS", "3"))
 FAULTS = {"errors": 0.1, "stalls": 0.02, "garbage": 0.02, "stall_s": 3.0, "latency_s": 0.02}
 OUTPUTS = ("sft.json", "rl.json", "dropped.jsonl", "sft.parquet", "rl.parquet")
 DEADLINE_S = 400
@@ -53,7 +54,7 @@ def test_a_killed_run_pays_for_nothing_twice_and_ends_alike(tmp_path: Path) -> N
         folder.mkdir()
         teacher = ScriptedTeacher(**FAULTS, log=log)
         config = written(folder, teacher.url)
-        rng, kills = random.Random(1), 5 if folder.name == "killed" else 0
+        rng, kills = random.Random(1), NUM_KILLS if folder.name == "killed" else 0
         for _ in range(kills):
             before, more = served(log), rng.randrange(1, NUM_SAMPLES // 2)
             process, end = start(config), time.monotonic() + DEADLINE_S
