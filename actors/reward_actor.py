@@ -6,6 +6,7 @@ import time
 
 from actors.processes import settle_in, tree_rss_bytes
 from vlaa_ray.config import RunConfig
+from vlaa_ray.errors import DataError
 from vlaa_ray.records import Prompt, RewardResult
 
 
@@ -24,9 +25,15 @@ class RewardActor:
         self._rewards.score([(prompt, "<answer>1</answer>")])
 
     def score(self, prompt: Prompt, responses: list[str], progress: float) -> tuple[list[RewardResult], float]:
-        """(one result a response, seconds that it took)."""
+        """(one result a response, seconds that it took); DataError if the prompt's gold is why none can be judged."""
+        from vlaa_ray.rewards.golds import gold_faults
+
         start = time.monotonic()
         results = self._rewards.score([(prompt, response) for response in responses], progress)
+        if not any(result.valid for result in results):
+            (fault,) = gold_faults(self._rewards, [prompt])
+            if fault:
+                raise DataError(fault, prompt_id=prompt.prompt_id)
         return results, time.monotonic() - start
 
     def park(self) -> None:

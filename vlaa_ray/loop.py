@@ -151,12 +151,12 @@ def _start_buffer(config: RunConfig, order: SeededOrder[Prompt], position: int, 
 
 
 async def _sample_and_score(request: SampleRequest, position: int, roles: Roles, progress: float) -> Group:
-    """The scored group; without rollouts if this prompt can't be sampled."""
+    """The scored group; without rollouts if this prompt can't be sampled, or no answer to it judged."""
     try:
         sampled = await roles.rollouts.sample(request)
+        results = await roles.rewards.score(request.prompt, sampled.completions, progress)
     except DataError as error:
         return Group(prompt=request.prompt, position=position, failure=str(error))
-    results = await roles.rewards.score(request.prompt, sampled.completions, progress)
     return Group(
         prompt=request.prompt,
         position=position,

@@ -25,6 +25,7 @@ from vlaa_ray.errors import VlaaRayError
 from vlaa_ray.records import NO_ANSWER, VERIFIER_TYPE_PATTERN, Prompt, RewardResult, in_order
 from vlaa_ray.trackers import BackgroundSink, TensorBoardSink, WandbSink
 
+_LINES, _DROPPED = "metrics.jsonl", "dropped.jsonl"
 LOG = logging.getLogger(__name__)
 
 
@@ -67,7 +68,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("eval/completion/mean_tokens", "tokens", "mean length of the held-out completions"),
     Metric("eval/{benchmark}", "", "score on a benchmark, by the benchmark's own rules"),
     Metric("groups/count", "groups", "groups that the update used"),
-    Metric("groups/failed", "groups", "prompts that could not be sampled, and were dropped"),
+    Metric("groups/failed", "groups", "prompts that could not be sampled or judged, and were dropped"),
     Metric("groups/zero_variance_share", "share", "groups whose rewards are all equal: they teach nothing"),
     Metric("groups/{verifier_type}/zero_variance_share", "share", "the same, of one verifier type"),
     Metric("groups/by_source/{source}/zero_variance_share", "share", "the same, of one data source"),
@@ -185,7 +186,7 @@ class Tracker:
     def __init__(self, run_dir: Path, tracking: TrackingSection, run_name: str, config: dict[str, Any]) -> None:
         self._run_dir = Path(run_dir)
         (self._run_dir / "rollouts").mkdir(parents=True, exist_ok=True)
-        path = self._run_dir / "metrics.jsonl"
+        path = self._run_dir / _LINES
         _drop_torn_line(path)
         done = read_metrics(self._run_dir)
         next_step = done[-1]["step"] + 1 if done else None
@@ -212,6 +213,13 @@ class Tracker:
         # A lone surrogate in a completion has no UTF-8; its backslash escape is the same string in JSON.
         _replace(self._run_dir / "rollouts" / f"step_{step:06d}.jsonl", text.encode("utf-8", "backslashreplace"))
 
+    def log_dropped(self, rows: list[dict[str, Any]]) -> None:
+        """Adds to `dropped.jsonl`: step, id and reason of prompts that could not be trained on."""
+        if rows:
+            text = "".join(json.dumps(row) + "\n" for row in rows)  # escapes say what has no UTF-8
+            with (self._run_dir / _DROPPED).open("a", encoding="ascii") as lines:
+                lines.write(text)
+
     def save_image(self, sha256: str, data: bytes) -> str:
         """The path of the image in the run folder, relative to it: `images/<sha256>.<ext>`; written once."""
         if sha256 != hashlib.sha256(data).hexdigest():
@@ -234,9 +242,9 @@ class Tracker:
         self._sinks = []
 
 
-def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
+def read_metrics(run_dir: Path, name: str = _LINES) -> list[dict[str, Any]]:
     """The rows of `metrics.jsonl` ([] without the file); a torn last line is left out, any other is an error."""
-    path = Path(run_dir) / "metrics.jsonl"
+    path = Path(run_dir) / name
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
     rows = []
     for number, line in enumerate(lines, start=1):
@@ -252,14 +260,15 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def truncate_after(run_dir: Path, step: int) -> None:
-    """Drops metric lines and rollout files of steps after `step`: a resumed run makes those again."""
+    """Drops what was written of steps after `step`: a resumed run makes those again."""
     run_dir = Path(run_dir)
     for path in (run_dir / "rollouts").glob("step_*.jsonl"):
         if int(path.stem.removeprefix("step_")) > step:
             path.unlink()
-    if (run_dir / "metrics.jsonl").exists():
-        kept = [row for row in read_metrics(run_dir) if row["step"] <= step]
-        _replace(run_dir / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept).encode())
+    for name in (_LINES, _DROPPED):
+        if (run_dir / name).exists():
+            kept = [row for row in read_metrics(run_dir, name) if row["step"] <= step]
+            _replace(run_dir / name, "".join(json.dumps(row) + "\n" for row in kept).encode())
 
 
 def _number(name: str, value: Any, step: int) -> float | int | None:

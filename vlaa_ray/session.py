@@ -84,9 +84,12 @@ class Session:
         self.progress.phase(name)
 
     def log(self, step: int, metrics: dict[str, float], groups: Sequence[Group]) -> None:
-        for group in groups:
-            if group.failure:
-                self.progress.note(f"dropped prompt {group.prompt.prompt_id}: {group.failure}")
+        dropped = [
+            {"step": step, "id": group.prompt.prompt_id, "reason": group.failure} for group in groups if group.failure
+        ]
+        for row in dropped:
+            self.progress.note(f"dropped prompt {row['id']}: {row['reason']}")
+        self._tracker.log_dropped(dropped)
         limit = self._config.tracking.rollouts_per_step
         if groups and limit:
             self._tracker.log_rollouts(step, rollout_rows(groups, step, limit, self._tracker.save_image))

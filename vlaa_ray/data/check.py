@@ -24,6 +24,7 @@ from vlaa_ray.data.look_alikes import NEAR_PX, LookAlikes, Pair, Place
 from vlaa_ray.data.readers import defect_of, iterate_prompts, told
 from vlaa_ray.errors import DataError
 from vlaa_ray.records import Defect, ImageRef, Prompt
+from vlaa_ray.rewards.golds import gold_faults
 from vlaa_ray.rewards.mixture import MixedReward
 
 if TYPE_CHECKING:
@@ -173,23 +174,10 @@ class _Checker:
             yield f"the prompt has {tokens} tokens, over rollout.max_prompt_tokens = {limit}"
 
     def _judge(self, pending: Sequence[tuple[int, Prompt]], file: Path) -> None:
-        """Every gold as its own answer, which must be worth something where a rule judges.
-
-        And another answer beside it: equal texts are right even where the gold can't be read.
-        """
-        judged = [(number, prompt) for number, prompt in pending if self._rewards.is_ruled(prompt)]
-        own = self._rewards.score([(prompt, _tagged(prompt.gold_text)) for _, prompt in judged])
-        other = self._rewards.score([(prompt, _tagged("0")) for _, prompt in judged])
-        for (number, prompt), of_gold, of_other in zip(judged, own, other, strict=True):
-            unjudged = next((result.reason for result in (of_gold, of_other) if not result.valid), None)
-            if unjudged is not None:
-                self._add(prompt.prompt_id, file, number, f"the gold can't be judged: {unjudged}")
-            elif of_gold.value == 0:
-                self._add(prompt.prompt_id, file, number, f"the gold fails against itself: {of_gold.reason}")
-
-
-def _tagged(answer: str) -> str:
-    return f"<think>.</think><answer>{answer}</answer>"
+        faults = gold_faults(self._rewards, [prompt for _, prompt in pending])
+        for (number, prompt), fault in zip(pending, faults, strict=True):
+            if fault:
+                self._add(prompt.prompt_id, file, number, fault)
 
 
 def _pair_as_json(pair: Pair) -> dict[str, Any]:

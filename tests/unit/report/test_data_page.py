@@ -167,7 +167,9 @@ def drawn(limit, seed, sizes):
             for row in range(size)
         ]
         draw.take_in("f", enumerate(prompts))
-    assert draw.counts == {Stratum("f", "digit", name): size for name, size in sizes.items()}
+    assert {stratum: found.count for stratum, found in draw.drawn.items()} == {
+        Stratum("f", "digit", name): size for name, size in sizes.items()
+    }
     return [found.prompt.prompt_id for _, found in draw.chosen()]
 
 
