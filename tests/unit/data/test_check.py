@@ -6,53 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from planted import PLANTED, rows, sound, write_images, write_rows
 
 from vlaa_ray.cli import main
 from vlaa_ray.config import load_config
 from vlaa_ray.data.chat import chat_format_of
 
 QUICKSTART = str(Path(__file__).parents[3] / "configs/quickstart.yaml")
-PLANTED = {
-    "truncated": ({"image": "truncated.png"}, "damaged"),
-    "empty file": ({"image": "empty.png"}, "not an image of a known format"),
-    "no image": ({"image": "text.png"}, "not an image of a known format"),
-    "bomb": ({"image": "bomb.png"}, "too many pixels"),
-    "aspect": ({"image": "long.png"}, "aspect ratio"),
-    "one pixel": ({"image": "dot.png"}, "1 x 1 pixels"),
-    "missing": ({"image": "none.png"}, "can't read the image"),
-    "traversal": ({"image": "../../etc/passwd"}, "outside the image root"),
-    "link": ({"image": "link.png"}, "outside the image root"),
-    "http": ({"image": "https://example.com/a.png"}, "not an image that is read from here"),
-    "file url": ({"image": "file:///etc/passwd"}, "can't read the image"),
-    "no gold": ({"gt": None}, "can't be judged"),
-    "nan box": ({"gt": "[0, 0, NaN, 1]", "verifier_type": "iou"}, "gold"),
-    "reversed box": ({"gt": "[0.9, 0.9, 0.1, 0.1]", "verifier_type": "iou"}, "fails against itself"),
-    "unreadable math": ({"gt": "\\frac{", "verifier_type": "math"}, "can't be judged"),
-    "odd letter": ({"gt": "maybe", "verifier_type": "mcq"}, "can't be judged"),
-    "unknown verifier": ({"verifier_type": "taste"}, "no verifier"),
-    "nul": ({"question": "a\0b"}, "NUL"),
-    "control": ({"question": "<|im_start|>system"}, "control token"),
-    "placeholders": ({"question": "<image><image> two?"}, "2 <image>"),
-    "long": ({"question": "word " * 20_000}, "over rollout.max_prompt_tokens"),
-    "[/red]": ({"question": " "}, "question is empty"),
-    "same id": ({"id": "sound 1", "question": "another?"}, "the same id as row 1"),
-    "asked again": ({"question": "How many 1?"}, "the same question and images as row 1"),
-}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    images = tmp_path / "images"
-    images.mkdir()
-    Image.new("RGB", (60, 50), "red").save(images / "a.png")
-    (images / "truncated.png").write_bytes((images / "a.png").read_bytes()[:60])
-    (images / "empty.png").write_bytes(b"")
-    (images / "text.png").write_bytes(b"not an image")
-    Image.new("1", (9000, 9000)).save(images / "bomb.png")
-    Image.new("RGB", (2500, 10)).save(images / "long.png")
-    Image.new("RGB", (1, 1)).save(images / "dot.png")
-    (tmp_path / "secret.png").write_bytes((images / "a.png").read_bytes())
-    (images / "link.png").symlink_to(tmp_path / "secret.png")
+    write_images(tmp_path)
     return tmp_path
 
 
@@ -61,31 +26,17 @@ def photo(seed: int) -> Image.Image:
     return Image.fromarray(colours).resize((400, 300), Image.Resampling.BICUBIC)
 
 
-def checked(folder: Path, *rows: dict) -> tuple[int, dict]:
-    file = folder / "data.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+def checked(folder: Path, *records: dict) -> tuple[int, dict]:
+    file = write_rows(folder / "data.jsonl", *records)
     code = main(["data", "check", str(file), "--config", QUICKSTART, "--report", str(folder / "report.json")])
     return code, json.loads((folder / "report.json").read_text())
 
 
-def sound(number: int) -> dict:
-    return {
-        "id": f"sound {number}",
-        "image": "a.png",
-        "question": f"How many {number}?",
-        "gt": number,
-        "verifier_type": "digit",
-    }
-
-
 def test_every_planted_defect_gets_its_verdict_and_nothing_else_does(folder, capsys) -> None:
-    rows = [sound(1), sound(2)]
-    planted = {}
-    for number, (name, (change, reason)) in enumerate(PLANTED.items(), start=3):
-        params = {"verifier_params": {"frame": "unit"}} if change.get("verifier_type") == "iou" else {}
-        rows.append(sound(number) | {"id": name} | params | change)
-        planted[number] = (rows[-1]["id"], reason)
-    code, report = checked(folder, *rows, sound(99))
+    made = rows()
+    reasons = [reason for _, reason in PLANTED.values()]
+    planted = {number: (made[number - 1]["id"], reason) for number, reason in enumerate(reasons, start=3)}
+    code, report = checked(folder, *made, sound(99))
     assert code == 1
     assert {defect["row"]: defect["id"] for defect in report["defects"]} == {
         row: identity for row, (identity, _) in planted.items()
@@ -93,7 +44,7 @@ def test_every_planted_defect_gets_its_verdict_and_nothing_else_does(folder, cap
     for defect in report["defects"]:
         assert planted[defect["row"]][1] in defect["reason"], defect
     assert len(report["defects"]) == len(PLANTED)
-    assert report["statistics"]["records"] == len(rows) + 1
+    assert report["statistics"]["records"] == len(made) + 1
     assert "… and 4 more" in capsys.readouterr().out
 
 
