@@ -31,6 +31,7 @@ from vlaa_ray.records import VERIFIER_TYPES, ImageRef, Prompt
 
 BLOCK = 32
 """Samples that go through the steps side by side: one item of the data stream."""
+_NAME_CHARS = 60  # of a folder, which takes 255 bytes
 _UNSAFE = re.compile(r"[^\w.-]+")
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,5}")
 
@@ -51,7 +52,7 @@ def collect(config: CurationConfig, folder: Path) -> Collected:
         for sample in iterate_samples(config, folder / "images"):
             if count % BLOCK == 0:
                 offsets.append(out.tell())
-            out.write(sample.to_json().encode() + b"\n")
+            out.write(_line(sample).encode() + b"\n")
             count += 1
     if not count:
         raise DataError("the sources hold no record", fix="look at sources")
@@ -72,6 +73,13 @@ def iterate_samples(config: CurationConfig, images: Path | None) -> Iterator[Sam
                 sample = sample.with_(sample_id=f"{sample.sample_id}#{sample.index}")
             names.add(_short_hash(sample.sample_id))
             yield sample
+
+
+def _line(sample: Sample) -> str:
+    try:
+        return sample.to_json()
+    except RecursionError:
+        return sample.with_(gold=None).drop("metadata", "its gold is nested too deep").to_json()
 
 
 def read_block(file: Path, offset: int) -> list[Sample]:
@@ -167,7 +175,7 @@ class _Images:
 
 def _folder_of(source: str) -> str:
     """The source's name as that of a folder; readers take `images/` at a path's beginning away."""
-    name = _UNSAFE.sub("_", source).strip(".") or "unnamed"
+    name = _UNSAFE.sub("_", source)[:_NAME_CHARS].strip(".") or "unnamed"
     return "images_" if name == "images" else name
 
 

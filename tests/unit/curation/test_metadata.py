@@ -261,3 +261,17 @@ def test_built_in_pictures():
     found = list(iterate_samples(config(sources=[{"path": "builtin:train", "max_samples": 5}]), None))
     assert [one.index for one in found] == list(range(5)) and not any(one.dropped_at for one in found)
     assert len({one.sample_id for one in found}) == len({one.image for one in found}) == 5
+
+
+def test_hostile_names_and_golds_cost_a_record_at_most(tmp_path):
+    deep = "[" * 700 + "]" * 700
+    lines = [json.dumps(record(0)), json.dumps(record(1) | {"gt": "DEEP"}).replace('"DEEP"', deep)]
+    section = source(tmp_path, lines, numbered(2), name="train.jsonl", verifier_type="text")
+    found = collect(config(sources=[section]), tmp_path)
+    kept, dropped = read_block(found.file, found.offsets[0])
+    assert not kept.dropped_at and dropped.dropped_at == "metadata"
+    section = source(
+        tmp_path / "b", [json.dumps(record(0, image="x" * 200 + "/0.png"))], {"x" * 200 + "/0.png": picture(9)}
+    )
+    (one,) = iterate_samples(config(sources=[section]), tmp_path / "out")
+    assert (tmp_path / "out" / one.image).is_file() and len(one.image) < 130
