@@ -38,3 +38,14 @@ class Page(HTMLParser):
     @property
     def words(self):
         return " ".join(" ".join(self.text).split())
+
+
+def assert_inert(page: Page) -> None:
+    """Nothing on the page runs or is fetched, and its policy forbids both."""
+    assert not {"script", "iframe", "object", "embed", "form", "link", "base"} & set(page.tags)
+    for _, name, value in page.attributes:
+        assert not name.startswith("on")
+        if name in ("src", "href", "xlink:href"):
+            assert value.startswith(("data:image/png;base64,", "data:image/jpeg;base64,", "#")), value[:50]
+    policy = [value for _, name, value in page.attributes if name == "content" and "default-src" in value]
+    assert policy and "default-src 'none'" in policy[0]

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 from curating import config, sample
-from pages import NASTY, Page
+from pages import NASTY, Page, assert_inert
 from PIL import Image
 
 from vlaa_ray.curation.outputs import Outputs
@@ -90,14 +90,8 @@ def test_text_of_data_and_models_is_text(folder):
         kept(2).with_(**texts, gold={NASTY: [NASTY]}, image=NASTY).drop("caption", "x", odd),
     ]
     page = page_of(folder, samples, run={"name": "trial"})
-    assert not {"script", "iframe", "object", "embed", "form", "link", "base"} & set(page.tags)
+    assert_inert(page)
     assert page.tags.count("style") == 1 and page.tags.count("img") == 2
-    for _, name, value in page.attributes:
-        assert not name.startswith("on")
-        if name in ("src", "href"):
-            assert value.startswith(("data:image/png;base64,", "data:image/jpeg;base64,", "#")), value[:50]
-    policy = [value for _, name, value in page.attributes if name == "content" and "default-src" in value]
-    assert policy and "default-src 'none'" in policy[0]
     assert page.words.count("<script>alert(1)</script>") >= 12 and "{{ 7*7 }}" in page.words
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from pages import NASTY, Page
+from pages import NASTY, Page, assert_inert
 from PIL import Image
 
 from vlaa_ray.cli import main
@@ -138,14 +138,8 @@ def test_text_of_data_stays_text_and_nothing_is_fetched(folder):
     rows += [record(2, image=f"{NASTY}/a.png"), record(3, id=NASTY, verifier_type=NASTY), record(4, image="photo.png")]
     rows += [record(5, verifier_params={NASTY: NASTY}), record(6, question="a\ud83d\x00\u202eb")]
     page = page_of(folder, rows)
-    assert not {"script", "iframe", "object", "embed", "form", "link", "base"} & set(page.tags)
+    assert_inert(page)
     assert page.tags.count("style") == 1 and page.tags.count("img") == 4
-    for _, name, value in page.attributes:
-        assert not name.startswith("on")
-        if name in ("src", "href"):
-            assert value.startswith(("data:image/png;base64,", "data:image/jpeg;base64,", "#")), value[:50]
-    policy = [value for _, name, value in page.attributes if name == "content" and "default-src" in value]
-    assert policy and "default-src 'none'" in policy[0]
     assert page.words.count("<script>alert(1)</script>") >= 6 and "{{ 7*7 }}" in page.words
 
 

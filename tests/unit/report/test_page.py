@@ -4,7 +4,7 @@ import json
 from itertools import pairwise
 
 import pytest
-from pages import NASTY, Page
+from pages import NASTY, Page, assert_inert
 
 from vlaa_ray.report import write_report
 from vlaa_ray.report.page import flat
@@ -37,14 +37,8 @@ def test_pictures_are_inside_and_boxes_are_drawn_on_the_iou_ones(finished):
 
 
 def test_nothing_is_fetched_and_nothing_runs(finished):
-    assert not {"script", "iframe", "object", "embed", "form", "link", "base"} & set(finished.tags)
-    for _, name, value in finished.attributes:
-        assert not name.startswith("on")
-        if name in ("src", "href", "xlink:href"):
-            assert value.startswith(("data:image/png;base64,", "#")), value
+    assert_inert(finished)
     assert "@import" not in finished.style and "url(" not in finished.style
-    policy = [value for _, name, value in finished.attributes if name == "content" and "default-src" in value]
-    assert policy and "default-src 'none'" in policy[0]
 
 
 def test_it_can_be_read_without_seeing_it(finished):
