@@ -21,7 +21,7 @@ pytestmark = pytest.mark.integration
 QUICKSTART = Path(__file__).parents[2] / "configs/curate_quickstart.yaml"
 NUM_SAMPLES = int(os.environ.get("CURATION_SAMPLES", "150"))
 NUM_KILLS = int(os.environ.get("CURATION_KILLS", "3"))
-FAULTS = {"errors": 0.1, "stalls": 0.02, "garbage": 0.02, "stall_s": 3.0, "latency_s": 0.02}
+FAULTS = {"errors": 0.1, "stalls": 0.02, "garbage": 0.02, "stall_s": 7.0, "latency_s": 0.02}
 OUTPUTS = ("sft.json", "rl.json", "dropped.jsonl", "sft.parquet", "rl.parquet")
 DEADLINE_S = 400
 
@@ -31,7 +31,7 @@ def written(folder: Path, url: str) -> Path:
     values = yaml.safe_load(QUICKSTART.read_text())
     values["run"] = {"name": "trial", "dir": str(folder)}
     values["sources"] = [{"path": "builtin:train", "max_samples": NUM_SAMPLES}]
-    values["teachers"]["scripted"] |= {"url": url, "timeout_s": 2.0}
+    values["teachers"]["scripted"] |= {"url": url, "timeout_s": 5.0}
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump(values))
     return file

@@ -25,7 +25,7 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from vlaa_ray.curation.scripted_mind import caption_of, reply_to
+from vlaa_ray.curation.scripted_mind import caption_of, known_digits, reply_to
 
 _GARBAGE = ("<html>busy</html>", '{"choices": []}', "", '{"choices": [{"message": {"content": "~~~"}}]}')
 
@@ -49,6 +49,7 @@ class ScriptedTeacher:
         self._log = log.open("a", buffering=1) if log else None
         self._lock = threading.Lock()
         self._chance = random.Random(0)
+        known_digits()  # takes seconds, which the first request would have to wait
         self._server = _server(self, port)
         self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
         threading.Thread(target=self._server.serve_forever, name="scripted-teacher", daemon=True).start()

@@ -55,7 +55,8 @@ def caption_of(picture: Image.Image, seed: int) -> str:
 
 
 @functools.cache
-def _glyphs() -> dict[bytes, int]:
+def known_digits() -> dict[bytes, int]:
+    """Each handwritten digit's pixels, and which digit it is."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
@@ -70,7 +71,7 @@ def _digits_in(grey: np.ndarray) -> list[tuple[int, str]]:
         for place in range((_CELL_PX - size + 1) ** 2):
             down, right = divmod(place, _CELL_PX - size + 1)
             top, left = first_row + down, first_column + right
-            value = _glyphs().get(ink[top : top + size : _SCALE, left : left + size : _SCALE].tobytes())
+            value = known_digits().get(ink[top : top + size : _SCALE, left : left + size : _SCALE].tobytes())
             if value is not None:
                 rows, columns = np.nonzero(ink[top : top + size, left : left + size])
                 found.append(
