@@ -74,7 +74,7 @@ def _run(config: CurationConfig, steps: Steps, folder: Path) -> Outputs:
         outputs.write()
         if config.perplexity:
             progress.note("Measuring perplexities")
-            outputs.subsets = write_subsets(config, config.perplexity, folder)
+            outputs.subsets = write_subsets(config.perplexity, folder)
     except ray.exceptions.RayError as error:
         raise _cause(error) from error
     except OSError as error:
@@ -136,8 +136,7 @@ def _curated(config: CurationConfig, steps: Steps, collected: Collected, address
     import ray
     from ray.data import ActorPoolStrategy, DataContext
 
-    in_flight = sum(teacher.concurrency for teacher in config.used_teachers.values())
-    num_blocks = min(_MOST_BLOCKS, 1 + _ROOM * in_flight // BLOCK)
+    num_blocks = min(_MOST_BLOCKS, 1 + _ROOM * config.max_calls_in_flight // BLOCK)
     warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated", module=__name__)
     context = DataContext.get_current()
     context.execution_options.preserve_order = True

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import functools
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vlaa_ray.config import RunConfig
+from vlaa_ray.records import Defect, Prompt
 from vlaa_ray.run_folder import RunFolder, run_in_folder
+
+if TYPE_CHECKING:
+    from vlaa_ray.session import Session
 
 
 def run_training(config: RunConfig, resume: str = "auto") -> None:
@@ -25,34 +29,42 @@ def _run(config: RunConfig, folder: RunFolder) -> None:
         import ray
 
         from actors.placement import start_ray
+        from actors.signals import signals_as_errors
         from vlaa_ray.placement import plan
 
         session.phase("start")
+        with signals_as_errors("the same command starts the run"):
+            prompts, heldout = _read_data(config, session)
         try:
             start_ray(config, plan(config))
-            asyncio.run(_train(config, folder, session))
+            asyncio.run(_train(config, folder, session, prompts, heldout))
         finally:
             ray.shutdown()
 
 
-async def _train(config: RunConfig, folder: RunFolder, session: Any) -> None:
-    from actors.placement import Reservation
-    from actors.pools import RewardPool, RolloutPool
-    from actors.ranks import LearnerRanks
+def _read_data(config: RunConfig, session: Session) -> tuple[Sequence[Prompt], Sequence[Prompt]]:
     from vlaa_ray.data.dataset import open_dataset
-    from vlaa_ray.loop import train
-    from vlaa_ray.placement import plan
-    from vlaa_ray.records import Defect
-    from vlaa_ray.roles import Roles
 
-    session.listen_for_signals()
-    note = session.progress.note
-    data = config.data
-    verifier_types = config.rewards.verifier_types()
+    data, verifier_types = config.data, config.rewards.verifier_types()
     quarantine: list[Defect] = []
     prompts = open_dataset(data.train, data, data.num_train, verifier_types, quarantine)
     heldout = open_dataset(data.heldout, data, data.num_heldout, verifier_types, quarantine)
     session.use_data(prompts, quarantine)
+    return prompts, heldout
+
+
+async def _train(
+    config: RunConfig, folder: RunFolder, session: Session, prompts: Sequence[Prompt], heldout: Sequence[Prompt]
+) -> None:
+    from actors.placement import Reservation
+    from actors.pools import RewardPool, RolloutPool
+    from actors.ranks import LearnerRanks
+    from vlaa_ray.loop import train
+    from vlaa_ray.placement import plan
+    from vlaa_ray.roles import Roles
+
+    session.listen_for_signals()
+    note = session.progress.note
     reservation = Reservation(plan(config))
     await session.stoppable(reservation.wait(config.deadlines.start_s, note))
     spawn = functools.partial(_spawner, config, folder.log_dir.resolve(), reservation)

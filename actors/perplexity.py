@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vlaa_ray.config import CurationConfig, PerplexitySection
+from vlaa_ray.config import PerplexitySection
 from vlaa_ray.curation.perplexity import STEP, engine_section, highest, key_of, model_section, perplexity, write_subset
 from vlaa_ray.curation.steps import Reply
 from vlaa_ray.curation.store import CALLS, CallStore, Usage
@@ -19,7 +19,7 @@ _DEADLINE_S = 600.0  # for one answer, while others are read
 _LOCK_S = 60.0
 
 
-def write_subsets(config: CurationConfig, section: PerplexitySection, folder: Path) -> list[Path]:
+def write_subsets(section: PerplexitySection, folder: Path) -> list[Path]:
     """Write `perplexity.jsonl` and the subsets of `sft.json`; their files. What was measured before isn't again."""
     store = CallStore(folder / CALLS, wait_s=_LOCK_S)
     try:
@@ -100,17 +100,13 @@ class PerplexityEngine:
             return math.nan
 
     async def _start(self) -> None:
-        from transformers import AutoConfig
-
         from vlaa_ray.cpu_wheels import register
 
         register()
-        from vlaa_ray.data.chat import ChatFormat
-        from vlaa_ray.models.loading import load_processor
+        from vlaa_ray.data.chat import chat_format_of
         from vlaa_ray.models.paths import local_path
         from vlaa_ray.rollout.engine import RolloutEngine
 
         model = model_section(self._section, self._model)
-        path = local_path(model.path)
-        self._chat = ChatFormat(load_processor(model), AutoConfig.from_pretrained(path), model.system_prompt)
-        self._engine = await RolloutEngine.start(model, engine_section(self._section), path)
+        self._chat = chat_format_of(model)
+        self._engine = await RolloutEngine.start(model, engine_section(self._section), local_path(model.path))

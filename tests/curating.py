@@ -18,7 +18,7 @@ def sample(**changes: Any) -> Sample:
     """A sample that metadata has made; `changes` win."""
     values: dict[str, Any] = {
         "index": 0, "sample_id": "s0", "source": "shapes", "use": "distill", "image": "shapes/a.png",
-        "image_sha256": "ab" * 32, "image_px": (56, 56), "question": "How many circles?", "gold": 3,
+        "image_sha256": "ab" * 32, "question": "How many circles?", "gold": 3,
         "verifier_type": "digit",
     }  # fmt: skip
     return Sample(**values | changes)

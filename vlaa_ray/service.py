@@ -20,7 +20,7 @@ from vlaa_ray.config import ServiceSection
 from vlaa_ray.errors import ConfigError, VlaaRayError
 from vlaa_ray.pacing import Pace, Slots
 
-_WORTH_RETRYING = {408, 409, 425, 429, 500, 502, 503, 504}
+WORTH_RETRYING = {408, 409, 425, 429, 500, 502, 503, 504}
 _TOO_MANY = 429
 _OVERLOADS = {_TOO_MANY, 503}
 _REFUSES_ALL = {401, 402, 405, 407, *range(300, 400)}  # the URL or the key is wrong, or the account is empty
@@ -156,7 +156,7 @@ class Service:
             raise self._error(f"{self._what} refuses requests: {said}", url=str(response.url), fix=fix)
         if status in _OVERLOADS:
             self._slots.overloaded()
-        if status not in _WORTH_RETRYING:
+        if status not in WORTH_RETRYING:
             self._circuit.succeeded()
             raise Refused(said)
         raise _TryAgain(said, self._retry_after_s(response), too_many=status == _TOO_MANY)

@@ -11,16 +11,21 @@ import typer
 from vlaa_ray.cli.common import ConfigFile, Overrides, require_own_actors
 
 if TYPE_CHECKING:
-    from vlaa_ray.config import CurationConfig
+    from vlaa_ray.config import CurationConfig, DataSection, RunConfig
     from vlaa_ray.curation.outputs import Outputs
 
+ImageRoot = Annotated[str | None, typer.Option(metavar="DIR", help="Of the files' images.")]
+ImageHost = Annotated[
+    list[str] | None, typer.Option(metavar="HOST", help="Fetch images from there; may be given several times.")
+]
 app = typer.Typer(help="Look at data before it is trained on.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("check")
 def check(
     paths: Annotated[list[str], typer.Argument(metavar="PATH…", help="Files, folders or hub:NAME@SPLIT.")],
-    image_root: Annotated[str | None, typer.Option(metavar="DIR", help="Of the files' images.")] = None,
+    image_root: ImageRoot = None,
+    image_host: ImageHost = None,
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="Of the run that is to use it.")
     ] = None,
@@ -39,7 +44,7 @@ def check(
 
     run = load_config(config, kind=RunConfig) if config else None
     with MixedReward(run.rewards if run else RewardsSection()) as rewards:
-        found = check_data(paths, image_root, rewards, run)
+        found = check_data(paths, _data_section(run, image_root, image_host), rewards, run)
     if report:
         report.write_text(found.as_json() + "\n", encoding="utf-8")
     if quarantine:
@@ -72,7 +77,8 @@ def show(
     paths: Annotated[
         list[str], typer.Argument(metavar="PATH…", help="Files, folders, hub:NAME@SPLIT or builtin:SPLIT.")
     ],
-    image_root: Annotated[str | None, typer.Option(metavar="DIR", help="Of the files' images.")] = None,
+    image_root: ImageRoot = None,
+    image_host: ImageHost = None,
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="Of the run that is to use it: counts its tokens.")
     ] = None,
@@ -87,8 +93,24 @@ def show(
     from vlaa_ray.report.data_page import write_data_page
 
     run = load_config(config, kind=RunConfig) if config else None
-    page = write_data_page(out, paths, image_root, run, limit, seed)
+    page = write_data_page(out, paths, _data_section(run, image_root, image_host), run, limit, seed)
     Console().print(f"Page: {page}", soft_wrap=True, highlight=False)
+
+
+def _data_section(run: RunConfig | None, image_root: str | None, hosts: list[str] | None) -> DataSection:
+    """How the run reads its data, with what the command line says otherwise."""
+    from pydantic import ValidationError
+
+    from vlaa_ray.config import DataSection, FetchSection
+
+    data = run.data if run else DataSection()
+    try:
+        fetch = FetchSection(**data.fetch.model_dump() | {"hosts": (*data.fetch.hosts, *(hosts or ()))})
+    except ValidationError as error:
+        raise typer.BadParameter(
+            error.errors()[0]["msg"].removeprefix("Value error, "), param_hint="--image-host"
+        ) from error
+    return data.model_copy(update={"image_root": image_root or data.image_root, "fetch": fetch})
 
 
 def _show_curated(config: CurationConfig, outputs: Outputs) -> None:

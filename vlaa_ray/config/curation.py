@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from vlaa_ray.config.rewards import ServiceSection
-from vlaa_ray.config.sections import NamedSection, RaySection, Section
+from vlaa_ray.config.sections import FetchSection, NamedSection, RaySection, Section
 from vlaa_ray.records import VERIFIER_TYPE_PATTERN
 
 PAPER_CUES = ("wait", "again", "double-check", "hmm", "mistake", "alternatively", "check", "i should confirm")
@@ -158,6 +158,7 @@ class CurationConfig(Section):
     command: ClassVar[str] = "data curate"
     run: NamedSection
     sources: tuple[CurationSourceSection, ...] = Field(min_length=1)
+    fetch: FetchSection = FetchSection()
     unique_images: bool = True
     """A picture is used once, with the first question about it (the paper's sampling)."""
     teachers: dict[str, TeacherSection]
@@ -171,6 +172,11 @@ class CurationConfig(Section):
     def used_teachers(self) -> dict[str, TeacherSection]:
         """Those that a step asks."""
         return {name: self.teachers[name] for name in dict.fromkeys(self._asked().values())}
+
+    @property
+    def max_calls_in_flight(self) -> int:
+        """Requests that may be on their way to all teachers together."""
+        return sum(teacher.concurrency for teacher in self.used_teachers.values())
 
     def _asked(self) -> dict[str, str]:
         steps = self.steps

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from vlaa_ray.records import VERIFIER_TYPE_PATTERN
 
@@ -16,6 +18,9 @@ PAPER_SYSTEM_PROMPT = (
     "here </answer>."
 )
 """The paper's system prompt, to the letter (arXiv 2504.11468, figure 12)."""
+
+
+_HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*")
 
 
 class Section(BaseModel):
@@ -61,6 +66,41 @@ class ModelSection(Section):
         return self
 
 
+class FetchSection(Section):
+    """Images that records name by URL: from nowhere, unless hosts are listed. No redirect is followed."""
+
+    hosts: tuple[str, ...] = ()
+    """Names such as images.example.org, and addresses or networks such as 10.0.0.0/8: a name that leads to a private
+    address needs that listed, too."""
+    cache: str = "~/.cache/vlaa-ray/images"
+    """A folder where what was fetched stays, so that it is fetched once; on a cluster one that every node sees."""
+    concurrency: int = Field(16, ge=1)
+    """Images that are fetched at once."""
+    timeout_s: float = Field(30, gt=0)
+    """Of one image."""
+    give_up_s: float = Field(120, gt=0)
+    """When a host has been failing for so long, the command ends with one error."""
+
+    @field_validator("hosts")
+    @classmethod
+    def _known_forms(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if _network(host) is None and not _HOST_NAME.fullmatch(host):
+                raise ValueError(f"{host!r} is neither a host's name alone nor an address or a network")
+        return tuple(host.lower() for host in hosts)
+
+    def networks(self) -> list[IPv4Network | IPv6Network]:
+        """Those of the list that are no names."""
+        return [network for host in self.hosts if (network := _network(host))]
+
+
+def _network(host: str) -> IPv4Network | IPv6Network | None:
+    try:
+        return ip_network(host)
+    except ValueError:
+        return None
+
+
 class SourceSection(Section):
     """One of several data sources that are mixed."""
 
@@ -89,6 +129,7 @@ class DataSection(Section):
     """Likewise, for evaluation; its images must not be in `train`."""
     image_root: str | None = None
     """Folder that image paths in the files are relative to; nothing outside it is read."""
+    fetch: FetchSection = FetchSection()
     verifier_types: tuple[str, ...] | None = None
     """Only prompts of these types (the paper's ablation, table 5), null for all; one named twice has two turns in
     built-in data."""

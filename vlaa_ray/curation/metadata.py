@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from vlaa_ray.config import CurationConfig, CurationSourceSection
+from vlaa_ray.config import CurationConfig, CurationSourceSection, FetchSection
 from vlaa_ray.curation.answers import clean_gold
 from vlaa_ray.curation.sample import Sample
 from vlaa_ray.data.dataset import BUILTIN
@@ -67,7 +67,7 @@ def iterate_samples(config: CurationConfig, images: Path | None) -> Iterator[Sam
     """
     taken, index, names = _Images(images, config.unique_images), itertools.count(), set()
     for section in config.sources:
-        for found in islice(_records(section), section.max_samples):
+        for found in islice(_records(section, config.fetch), section.max_samples):
             sample = _sample(found, next(index), section, taken)
             if _short_hash(sample.sample_id) in names:
                 sample = sample.with_(sample_id=f"{sample.sample_id}#{sample.index}")
@@ -89,7 +89,7 @@ def read_block(file: Path, offset: int) -> list[Sample]:
         return [Sample.from_json(line.decode()) for line in islice(opened, BLOCK)]
 
 
-def _records(section: CurationSourceSection) -> Iterator[tuple[str, Prompt | DataError]]:
+def _records(section: CurationSourceSection, fetch: FetchSection) -> Iterator[tuple[str, Prompt | DataError]]:
     """(name for those that can't be read, record)."""
     if section.path.startswith(BUILTIN):
         for prompt in EmbeddedData(section.path.removeprefix(BUILTIN)):  # type: ignore[arg-type]
@@ -97,7 +97,8 @@ def _records(section: CurationSourceSection) -> Iterator[tuple[str, Prompt | Dat
         return
     keep = (*section.side_information, *filter(None, [section.caption_field]))
     for file in record_files(section.path):
-        for row, read in iterate_prompts(file, section.image_root, VERIFIER_TYPES, section.verifier_type, keep):
+        how = (section.image_root, VERIFIER_TYPES, section.verifier_type, keep, fetch)
+        for row, read in iterate_prompts(file, *how):
             yield f"{file.name}:{row}", read
 
 
@@ -124,7 +125,7 @@ def _sample(
     if section.use == "as_is" and not sample.solution:
         return sample.drop("metadata", "no worked answer to take as it is")
     (image,) = prompt.images
-    sample = sample.with_(image_px=(image.width_px, image.height_px), image_sha256=image.sha256)
+    sample = sample.with_(image_sha256=image.sha256)
     name = images.take(image, source)
     return sample.with_(image=name) if name else sample.drop("metadata", "its picture was taken before")
 
@@ -132,7 +133,7 @@ def _sample(
 def _blank(identity: str, index: int, section: CurationSourceSection) -> Sample:
     return Sample(
         index=index, sample_id=identity, source=section.name or "", use=section.use, image="", image_sha256="",
-        image_px=(0, 0), question="", gold=None, verifier_type="",
+        question="", gold=None, verifier_type="",
     )  # fmt: skip
 
 

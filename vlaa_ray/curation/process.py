@@ -38,7 +38,6 @@ _START_S = 120.0
 _STATE_S = 30.0
 _MARGIN_S = 10.0
 _LINE_BYTES = 64 << 20
-log = logging.getLogger(__name__)
 
 
 class CallerProcess:
@@ -58,6 +57,8 @@ class CallerProcess:
         with self._log.open("ab") as out:
             environment = {name: value for name, value in os.environ.items() if name != outlives}
             environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+            # glibc's caches of many threads fill slowly: memory would creep up for hours, with nothing leaking
+            environment.setdefault("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0")
             options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": out, "env": environment}
             try:
                 subprocess.run(command, check=True, start_new_session=True, timeout=_START_S, **options)
@@ -185,8 +186,9 @@ def main() -> None:
 async def _serve(address: str, pid: int, caller: Caller, config: CurationConfig) -> None:
     """Answers until the run of this pid is gone, or says stop."""
     over = asyncio.Event()
-    width = sum(teacher.concurrency for teacher in config.used_teachers.values())
-    threads = ThreadPoolExecutor(2 * width, thread_name_prefix="call")  # some of them wait to try again
+    threads = ThreadPoolExecutor(
+        2 * config.max_calls_in_flight, thread_name_prefix="call"
+    )  # some of them wait to try again
 
     async def answer(writer: asyncio.StreamWriter, number: int, call: Call) -> None:
         loop = asyncio.get_running_loop()
@@ -217,6 +219,7 @@ async def _serve(address: str, pid: int, caller: Caller, config: CurationConfig)
                 if "stop" in message:
                     over.set()
         await asyncio.gather(*tasks, return_exceptions=True)
+        writer.close()
 
     server = await asyncio.start_unix_server(connected, f"{address}.new", limit=_LINE_BYTES)
     os.rename(f"{address}.new", address)  # it listens before it can be seen

@@ -26,7 +26,6 @@ class Sample:
     use: str
     image: str
     image_sha256: str
-    image_px: tuple[int, int]
     question: str
     gold: Any
     verifier_type: str
@@ -57,6 +56,4 @@ class Sample:
     @classmethod
     def from_json(cls, line: str) -> Sample:
         """The sample of a line that `to_json` made."""
-        values = json.loads(line)
-        values["image_px"] = tuple(values["image_px"])
-        return cls(**values)
+        return cls(**json.loads(line))

@@ -1,6 +1,6 @@
 """One pass over data before a run: every defect with its file and row, what the data is made of, and what repeats.
 
-report = check_data([Path("train.jsonl")], None, rewards, config)
+report = check_data([Path("train.jsonl")], config.data, rewards, config)
 report.defects[0]  -> Defect(id="7", file="train.jsonl", row=7, reason="the image is damaged: …")
 """
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlaa_ray.config import RunConfig
+from vlaa_ray.config import DataSection, RunConfig
 from vlaa_ray.data.chat import chat_format_of
 from vlaa_ray.data.files import record_files
 from vlaa_ray.data.images import load
@@ -49,18 +49,17 @@ class Report:
 
 
 def check_data(
-    paths: Sequence[str | Path], image_root: str | None, rewards: MixedReward, config: RunConfig | None
+    paths: Sequence[str | Path], data: DataSection, rewards: MixedReward, config: RunConfig | None
 ) -> Report:
-    """All defects of what the paths name, as `data.train` takes them, in their order.
+    """All defects of what the paths name, as `data.train` takes them, in their order; `data` says how they are read.
 
     With a config also those that only its model or limits make.
     """
     checker = _Checker(rewards, config)
-    root = image_root or (config.data.image_root if config else None)
-    kind = config.data.verifier_type if config else None
     for path in paths:
         for file in record_files(path):
-            checker.check(str(path), file, iterate_prompts(file, root, rewards.verifier_types, kind))
+            how = (data.image_root, rewards.verifier_types, data.verifier_type)
+            checker.check(str(path), file, iterate_prompts(file, *how, fetch=data.fetch))
     return checker.report()
 
 

@@ -53,7 +53,7 @@ def _open(
     else:
         parts = []
         for file in record_files(source.path):
-            opened = open_prompts(file, source.image_root, known, source.verifier_type, wanted)
+            opened = open_prompts(file, source.image_root, known, source.verifier_type, wanted, data.fetch)
             _leave_out(opened, data.max_bad_share, quarantine)
             if opened.prompts:
                 parts.append(opened.prompts)

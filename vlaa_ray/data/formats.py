@@ -116,7 +116,7 @@ def _has(*keys: str) -> Callable[[Row], bool]:
 
 
 def _vlaa_thinking(row: Row) -> dict[str, Any]:
-    name = str(row["image"]).lstrip("/").removeprefix("images/")
+    name = _path_of(row["image"]).lstrip("/").removeprefix("images/")
     source = next((part for part in name.split("/") if part in _SOURCES), _folder_of(name) or "vlaa-thinking")
     kind = row.get("verifier_type") or _SOURCES.get(source)
     texts = (row.get("answer"), row.get("ds_answer"))
@@ -125,7 +125,7 @@ def _vlaa_thinking(row: Row) -> dict[str, Any]:
     return {
         "question": str(row["question"]),
         "gold": gold,
-        "images": (name,),
+        "images": (name,) if isinstance(row["image"], str) and name else _images(row),
         "source": source,
         "verifier_type": kind,
         "verifier_params": {"frame": "unit"} if kind == "iou" else {},
@@ -182,7 +182,7 @@ def _llava_cot(row: Row) -> dict[str, Any]:
         raise ValueError("the answer has no <CONCLUSION>")
     conclusion = sections.pop("CONCLUSION").strip()
     thought = "\n".join(text.strip() for text in sections.values())
-    source = _folder_of(str(row.get("image") or "")) or "llava-cot"
+    source = _folder_of(_path_of(row.get("image"))) or "llava-cot"
     return _record(row, question, conclusion, source, "open_ended") | {
         "solution": f"<think>{thought}</think><answer>{conclusion}</answer>"
     }
@@ -257,6 +257,12 @@ def _parts(content: Any) -> list[Mapping[str, Any]]:
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
     return [part for part in content or () if isinstance(part, Mapping)]
+
+
+def _path_of(image: Any) -> str:
+    """The path that an image is named by; empty where it is not named by one."""
+    path = image.get("path") if isinstance(image, Mapping) else image
+    return path if isinstance(path, str) and "://" not in path and not path.startswith("data:") else ""
 
 
 def _folder_of(name: str) -> str:

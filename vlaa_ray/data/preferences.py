@@ -35,7 +35,7 @@ def open_preferences(source: Source, data: DataSection, limit: int | None) -> Se
     if source.startswith(BUILTIN):
         found = BuiltinPreferences(EmbeddedData(source.removeprefix(BUILTIN), ["open_ended"]))
     else:
-        found = read_preferences(source, data.image_root)
+        found = read_preferences(source, data.image_root, data.fetch)
     return first(found, limit)
 
 

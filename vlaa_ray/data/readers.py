@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from vlaa_ray.config import FetchSection
+from vlaa_ray.data.fetch import Fetcher
 from vlaa_ray.data.files import record_files
 from vlaa_ray.data.formats import FORMATS, Draft, field_of, read_record
 from vlaa_ray.data.json_files import json_rows
@@ -15,7 +21,11 @@ from vlaa_ray.data.tables import Table, is_table, open_table
 from vlaa_ray.errors import DataError
 from vlaa_ray.records import VERIFIER_TYPES, Defect, Preference, Prompt
 
+TELL_EVERY_S = 10.0
+log = logging.getLogger(__name__)
 Row = dict[str, Any]
+NO_FETCH = FetchSection()
+Item, Made = TypeVar("Item"), TypeVar("Made")
 
 
 def iterate_prompts(
@@ -24,15 +34,17 @@ def iterate_prompts(
     verifier_types: Collection[str] = VERIFIER_TYPES,
     verifier_type: str | None = None,
     keep: Collection[str] = (),
+    fetch: FetchSection = NO_FETCH,
 ) -> Iterator[tuple[int, Prompt | DataError]]:
     """(row, its prompt or what is wrong with it), whatever the format; DataError where the file can't be read on.
 
     `file` is one of `record_files`. Golds keep their type. Image paths are looked up below `image_root` (default:
-    `images` in the file's folder, or that folder); none outside is read, and none is fetched from a network.
+    `images` in the file's folder, or that folder); none outside is read, and none is fetched from a network but from
+    the hosts that `fetch` lists.
     `verifier_type` is for records that don't name one. The fields of the record that `keep` names, such as
     `meta.rationale`, come along in the prompt's `meta`.
     """
-    return _Reader(Path(file), image_root, verifier_types, verifier_type, keep).read(rows_of(Path(file)))
+    return _Reader(Path(file), image_root, verifier_types, verifier_type, keep, fetch).read(rows_of(Path(file)))
 
 
 @dataclass(frozen=True)
@@ -51,12 +63,13 @@ def open_prompts(
     verifier_types: Collection[str],
     verifier_type: str | None,
     wanted: Callable[[Prompt], bool],
+    fetch: FetchSection = NO_FETCH,
 ) -> Opened:
     """All of a file is read and checked once, as by `iterate_prompts`.
 
     Of a table, prompts that hold images are made again whenever they are asked for: memory doesn't grow with them.
     """
-    reader = _Reader(file, image_root, verifier_types, verifier_type)
+    reader = _Reader(file, image_root, verifier_types, verifier_type, fetch=fetch)
     rows = rows_of(file)
     kept: list[Prompt | int] = []
     defects: list[Defect] = []  # not the errors, which would hold on to their rows
@@ -98,11 +111,13 @@ def told(error: DataError) -> str:
     return error.message if got in (None, "") else f"{error.message} ({got})"
 
 
-def read_preferences(source: str | Path, image_root: str | Path | None) -> list[Preference]:
+def read_preferences(
+    source: str | Path, image_root: str | Path | None, fetch: FetchSection = NO_FETCH
+) -> list[Preference]:
     """The pairs of files with `image`, `question`, `chosen` and `rejected`; DataError names file and row."""
     pairs = []
     for file in record_files(source):
-        reader = _Reader(file, image_root)
+        reader = _Reader(file, image_root, fetch=fetch)
         for number, row in enumerate(rows_of(file), start=1):
             if isinstance(row, DataError):
                 raise row
@@ -133,25 +148,41 @@ class _Reader:
         verifier_types: Collection[str] = VERIFIER_TYPES,
         verifier_type: str | None = None,
         keep: Collection[str] = (),
+        fetch: FetchSection = NO_FETCH,
     ) -> None:
         self.file = file
         self._keep = keep
         self._root = root_of(file, image_root)
         self._verifier_types = verifier_types
         self._verifier_type = verifier_type
+        self._fetch, self._fetcher = fetch, Fetcher(fetch)
 
     def read(self, rows: Iterable[Row | DataError]) -> Iterator[tuple[int, Prompt | DataError]]:
         """Each row's number and prompt, or what is wrong with it."""
-        for number, row in enumerate(rows, start=1):
-            if isinstance(row, DataError):
-                yield number, row
-                continue
-            try:
-                yield number, self.prompt(row, number)
-            except DataError as error:
-                if row.get("id") is not None:
-                    error.facts["id"] = str(row["id"])
-                yield number, error
+        numbered = enumerate(rows, start=1)
+        if self._fetch.hosts:
+            return self._told(_side_by_side(self._read, numbered, self._fetch.concurrency))
+        return self._told(map(self._read, numbered))
+
+    def _told(self, read: Iterable[tuple[int, Made]]) -> Iterator[tuple[int, Made]]:
+        """The same, with a line in the log now and then."""
+        told = time.monotonic()
+        for number, one in read:
+            if time.monotonic() - told > TELL_EVERY_S:
+                told = time.monotonic()
+                log.info("%s: %s records read", self.file, f"{number:,}")
+            yield number, one
+
+    def _read(self, numbered: tuple[int, Row | DataError]) -> tuple[int, Prompt | DataError]:
+        number, row = numbered
+        if isinstance(row, DataError):
+            return number, row
+        try:
+            return number, self.prompt(row, number)
+        except DataError as error:
+            if row.get("id") is not None:
+                error.facts["id"] = str(row["id"])
+            return number, error
 
     def prompt(self, row: Row, number: int) -> Prompt:
         """The prompt of the row with this number; DataError names file and row."""
@@ -162,7 +193,7 @@ class _Reader:
             facts = {"file": str(file), "row": number, "got": kind or draft.source}
             fix = "name it in the record's verifier_type, or for all of them in data.verifier_type"
             raise DataError("no verifier for this record", **facts, expected=list(self._verifier_types), fix=fix)
-        images = tuple(image_of(image, self._root, file, number) for image in draft.images)
+        images = tuple(image_of(image, self._root, self._fetcher, file, number) for image in draft.images)
         params = dict(draft.verifier_params)
         if params.get("frame") == "original_px" and images:
             params.setdefault("image_size", [images[0].width_px, images[0].height_px])
@@ -185,6 +216,21 @@ class _Reader:
             names = ", ".join(self._keep)
             facts = {"file": str(self.file), "row": number, "fields": names}
             raise DataError(f"a damaged record: a field that holds others is not JSON: {error}", **facts) from error
+
+
+def _side_by_side(make: Callable[[Item], Made], items: Iterable[Item], width: int) -> Iterator[Made]:
+    """What is made of the items, in their order; so many are being made at once."""
+    with ThreadPoolExecutor(width) as threads:
+        on_their_way: deque[Future[Made]] = deque()
+        try:
+            for item in items:
+                on_their_way.append(threads.submit(make, item))
+                if len(on_their_way) > width:
+                    yield on_their_way.popleft().result()
+            while on_their_way:
+                yield on_their_way.popleft().result()
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _draft(row: dict[str, Any], number: int, file: Path, verifier_type: str | None) -> Draft:

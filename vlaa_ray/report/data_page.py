@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from vlaa_ray.config import RewardsSection, RunConfig
+from vlaa_ray.config import DataSection, RewardsSection, RunConfig
 from vlaa_ray.data.chat import chat_format_of
 from vlaa_ray.data.dataset import BUILTIN
 from vlaa_ray.data.embedded import EmbeddedData
@@ -22,7 +22,7 @@ _MOST_STRATA = 50
 
 
 def write_data_page(
-    out: Path, sources: Sequence[str], image_root: str | None, config: RunConfig | None, limit: int, seed: int
+    out: Path, sources: Sequence[str], data: DataSection, config: RunConfig | None, limit: int, seed: int
 ) -> Path:
     """Writes the page and gives its path back; sources are what a config may name, `builtin:SPLIT` included.
 
@@ -31,17 +31,16 @@ def write_data_page(
     draw = Draw(limit, random.Random(seed))
     for source in sources:
         for file in [source] if source.startswith(BUILTIN) else map(str, record_files(source)):
-            draw.take_in(_short(file), _rows(file, image_root, config))
+            draw.take_in(_short(file), _rows(file, data, config))
     return write_page(out, "data.html.jinja", _content(draw, sources, config, seed))
 
 
-def _rows(file: str, image_root: str | None, config: RunConfig | None) -> Iterator[tuple[int, Prompt | Defect]]:
+def _rows(file: str, data: DataSection, config: RunConfig | None) -> Iterator[tuple[int, Prompt | Defect]]:
     if file.startswith(BUILTIN):
         yield from enumerate(EmbeddedData(file.removeprefix(BUILTIN)), start=1)  # type: ignore[arg-type]
         return
     known = (config.rewards if config else RewardsSection()).verifier_types()
-    root, kind = (config.data.image_root, config.data.verifier_type) if config else (None, None)
-    for row, read in iterate_prompts(file, image_root or root, known, kind):
+    for row, read in iterate_prompts(file, data.image_root, known, data.verifier_type, fetch=data.fetch):
         yield row, defect_of(read, Path(file), row) if isinstance(read, DataError) else read
 
 

@@ -62,7 +62,7 @@ def test_a_record_is_a_sample(tmp_path):
         "digit",
         {"tolerance": 1},
     )
-    assert (one.image, one.image_sha256, one.image_px) == (f"shapes/{sha256[:32]}.png", sha256, (40, 30))
+    assert (one.image, one.image_sha256) == (f"shapes/{sha256[:32]}.png", sha256)
     assert (one.caption, one.solution, one.dropped_at) == ("", "", "")
     assert (tmp_path / "out" / one.image).read_bytes() == picture(0)
 
@@ -115,7 +115,7 @@ def test_side_information_that_cannot_be_read_drops_the_record(tmp_path):
         ({"question": "?"}, "the record can't be read", "lacks a field"),
         (record(0, image="gone.png"), "the record can't be read", "gone.png"),
         (record(0, image="../secret.png"), "the record can't be read", "outside"),
-        (record(0, image="https://example.org/a.png"), "the record can't be read", "not an image"),
+        (record(0, image="https://example.org/a.png"), "the record can't be read", "an image that is not fetched"),
         (record(0, image="shapes/text.png"), "the record can't be read", "not an image"),
         (record(0, verifier_type="no_such"), "the record can't be read", "no_such"),
         ({"problem": "?", "answer": "3", "images": []}, "not one picture", "0 pictures"),

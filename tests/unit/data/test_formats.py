@@ -1,7 +1,9 @@
 """Small records of every format, after its documented schema: read as they are, golds of their own type."""
 
+import base64
+
 import pytest
-from formats import ROWS, png, read_prompts, written
+from formats import PNG, ROWS, png, read_prompts, written
 
 from vlaa_ray.config import DataSection
 from vlaa_ray.data.dataset import open_dataset
@@ -70,6 +72,23 @@ def test_the_records_own_verifier_wins_over_the_configs_and_that_over_the_format
     assert prompt.verifier_type == "text"
 
 
+@pytest.mark.parametrize(
+    ("image", "source"),
+    [
+        ({"bytes": PNG, "path": "coco/a.png"}, "coco"),
+        ({"bytes": PNG, "path": None}, "vlaa-thinking"),
+        ("data:image/png;base64," + base64.b64encode(PNG).decode(), "vlaa-thinking"),
+        ("images/coco/a.png", "coco"),
+        (["coco/a.png"], "vlaa-thinking"),
+    ],
+)
+def test_vlaa_thinking_records_may_hold_their_picture(tmp_path, image, source) -> None:
+    record = {"question": "How many?", "gt": "3", "verifier_type": "digit", "image": image}
+    (prompt,) = read_prompts(written(tmp_path, record), None)
+    assert prompt.source == source
+    assert load(prompt.images[0]).getpixel((0, 0)) == (255, 0, 0)
+
+
 def test_several_images_and_saved_datasets(tmp_path) -> None:
     from datasets import Dataset, Features, Sequence, Value
     from datasets import Image as ImageFeature
@@ -94,7 +113,7 @@ def test_several_images_and_saved_datasets(tmp_path) -> None:
         ("vlm-r1", {"conversations": 3}, r"damaged record"),
         ("vero", {"reward_type": "poetry"}, r"no verifier for this record"),
         ("vero", {"images": ["data:image/png;base64,!!"]}, r"not base64.*row=1"),
-        ("easyr1", {"images": ["https://example.com/a.png"]}, r"not an image that is read from here.*row=1"),
+        ("easyr1", {"images": ["https://example.com/a.png"]}, r"an image that is not fetched.*row=1"),
         ("easyr1", {"images": ["file:///etc/passwd"]}, r"can't read the image.*row=1"),
         ("easyr1", {"images": [None]}, r"not an image that is read from here"),
         ("r1-v", {"image": {"bytes": b"no picture"}}, r"not an image of a known format.*row=1"),
