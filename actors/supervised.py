@@ -137,6 +137,10 @@ def _train_on_rank(task: dict[str, Any]) -> None:
         mine = [order[position] for position in range(step * size + rank, (step + 1) * size, num_ranks)]
         metrics = learner.update(mine, step)
         done = step + 1
+        if metrics["samples/dropped"]:
+            dropped = _from_all_ranks(learner.usable.dropped)
+            if tracker:
+                tracker.log_dropped([{"step": done, **one} for one in dropped])
         last = done == config.run.num_steps
         if done % config.eval.every_steps == 0 or last:
             count = min(len(heldout), config.eval.num_prompts or len(heldout))
@@ -152,6 +156,15 @@ def _train_on_rank(task: dict[str, Any]) -> None:
                 store.commit(done, {"step": done})
     if tracker:
         tracker.close()
+
+
+def _from_all_ranks(mine: list[Any]) -> list[Any]:
+    """The items of every rank, on every rank; a collective."""
+    import torch
+
+    lists: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(lists, mine)
+    return [item for one in lists for item in one]
 
 
 def _learner(config: SupervisedConfig, folder: Path) -> Any:
@@ -184,6 +197,8 @@ def _watch(config: SupervisedConfig, folder: RunFolder) -> Any:
                     progress.note(note)
                 for row in new:
                     shown = row["step"]
+                    if count := row.get("samples/dropped"):
+                        progress.note(f"step {shown}: {count:g} samples dropped; dropped.jsonl says why")
                     progress.phase("learn")
                     progress.step(shown, row)
                     folder.update(shown)

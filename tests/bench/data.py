@@ -89,7 +89,7 @@ def make_records(file: Path, count: int, pictures: list[str]) -> Path:
 
 def check_s(file: Path, rewards: MixedReward, config: RunConfig) -> float:
     def check() -> None:
-        report = check_data([file], None, rewards, config)
+        report = check_data([file], config.data, rewards, config)
         if report.defects:
             raise SystemExit(f"{file.name}: {report.defects[0]}")
 

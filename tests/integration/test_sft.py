@@ -1,11 +1,13 @@
 """The recipes of the built-in models, shortened, on two ranks of Ray Train."""
 
+import io
 import json
 import shutil
 import subprocess
 import sys
 
 import pytest
+from PIL import Image
 from quickstart import ROOT
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
@@ -23,13 +25,37 @@ def train(command, config, folder, *more):
 
 
 def sft(folder):
-    """On the built-in data and a file with one bad record in twenty."""
-    turns = [{"from": "human", "value": "Say it."}, {"from": "gpt", "value": "<CONCLUSION>1</CONCLUSION>"}]
-    rows = [{"conversations": turns} for _ in range(20)]
+    """On the built-in data and a file with one record in twenty that can't be read, and three that can't be learned."""
+    rows = [said("1") for _ in range(20)]
     rows[6] |= {"image": "nowhere.png"}
+    rows[7] |= {"image": "cut.png"}
+    rows[8], rows[9] = said("<|im_end|>"), said("word " * 2000)
+    out = io.BytesIO()
+    Image.effect_noise((60, 50), 90).save(out, "PNG")
+    (folder / "cut.png").write_bytes(out.getvalue()[:400])
     (folder / "said.json").write_text(json.dumps(rows))
-    sources = f"data.train=[{{path: builtin:train}}, {{path: {folder / 'said.json'}}}]"
+    sources = f"data.train=[{{path: builtin:train, weight: 0.01}}, {{path: {folder / 'said.json'}, weight: 10}}]"
     return train("sft", "tiny_base_sft.yaml", folder, "sft.samples_per_step=8", sources)
+
+
+def said(what):
+    turns = [{"from": "human", "value": "Say it."}, {"from": "gpt", "value": f"<CONCLUSION>{what}</CONCLUSION>"}]
+    return {"conversations": turns}
+
+
+def check_dropped(run, metrics):
+    """Every one has its reason, and no more were counted."""
+    dropped = [json.loads(line) for line in (run / "dropped.jsonl").read_text().splitlines()]
+    assert {one["id"] for one in dropped} <= {"said.json:8", "said.json:9", "said.json:10"}
+    reasons = {
+        "said.json:8": "the image is damaged",
+        "said.json:9": "holds the control token",
+        "said.json:10": "over sft.",
+    }
+    assert all(reasons[one["id"]] in one["reason"] for one in dropped)
+    counted = {row["step"]: row["samples/dropped"] for row in metrics}
+    assert {step: sum(one["step"] == step for one in dropped) for step in counted} == counted
+    assert dropped
 
 
 def test_a_reward_model_is_trained_and_can_be_scored_with(tmp_path):
@@ -54,6 +80,7 @@ def test_a_supervised_run_makes_a_model_and_a_resumed_one_takes_the_same_steps(t
     assert [row["step"] for row in first] == [1, 2, 3, 4]
     (left_out,) = (run / "quarantine.jsonl").read_text().splitlines()
     assert json.loads(left_out)["id"] == "said.json:7"
+    check_dropped(run, first)
     assert first[3]["eval/loss"] < first[1]["eval/loss"] < 10
     AutoModelForImageTextToText.from_pretrained(run / "checkpoints/step_000004/hf")
     shutil.rmtree(run / "checkpoints/step_000004")
@@ -62,6 +89,7 @@ def test_a_supervised_run_makes_a_model_and_a_resumed_one_takes_the_same_steps(t
     (run / "run.json").write_text(json.dumps(state | {"state": "failed"}))
     again = sft(tmp_path)
     assert [row["step"] for row in again] == [1, 2, 3, 4]
+    check_dropped(run, again)
     for one, other in zip(first[2:], again[2:], strict=True):
         for name in ("policy/loss", "policy/grad_norm", "learning_rate"):
             assert other[name] == pytest.approx(one[name], abs=1e-6), name

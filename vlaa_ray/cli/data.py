@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlaa_ray.cli.common import ConfigFile, Overrides, require_own_actors
+from vlaa_ray.cli.common import ConfigFile, Overrides, load_any_config, require_own_actors
+from vlaa_ray.errors import ConfigError
 
 if TYPE_CHECKING:
-    from vlaa_ray.config import CurationConfig, DataSection, RunConfig
+    from vlaa_ray.config import CurationConfig, DataSection, TrainingConfig
     from vlaa_ray.curation.outputs import Outputs
 
 ImageRoot = Annotated[str | None, typer.Option(metavar="DIR", help="Of the files' images.")]
@@ -37,14 +38,18 @@ def check(
     """Name every defect with its file and row; then exit 1 if a run would not be safe."""
     from rich.console import Console
 
-    from vlaa_ray.config import RewardsSection, RunConfig, load_config
+    from vlaa_ray.config import RewardsSection, RunConfig
     from vlaa_ray.data.check import check_data, report_table
     from vlaa_ray.data.quarantine import write_defects
     from vlaa_ray.rewards.mixture import MixedReward
 
-    run = load_config(config, kind=RunConfig) if config else None
-    with MixedReward(run.rewards if run else RewardsSection()) as rewards:
-        found = check_data(paths, _data_section(run, image_root, image_host), rewards, run)
+    run = _training_config(config)
+    data = _data_section(run, image_root, image_host)
+    if run and not isinstance(run, RunConfig):  # its golds are not asked for
+        found = check_data(paths, data, None, run)
+    else:
+        with MixedReward(run.rewards if run else RewardsSection()) as rewards:
+            found = check_data(paths, data, rewards, run)
     if report:
         report.write_text(found.as_json() + "\n", encoding="utf-8")
     if quarantine:
@@ -89,15 +94,24 @@ def show(
     """Write a page of records with their pictures, boxes and solutions, some of every kind."""
     from rich.console import Console
 
-    from vlaa_ray.config import RunConfig, load_config
     from vlaa_ray.report.data_page import write_data_page
 
-    run = load_config(config, kind=RunConfig) if config else None
+    run = _training_config(config)
     page = write_data_page(out, paths, _data_section(run, image_root, image_host), run, limit, seed)
     Console().print(f"Page: {page}", soft_wrap=True, highlight=False)
 
 
-def _data_section(run: RunConfig | None, image_root: str | None, hosts: list[str] | None) -> DataSection:
+def _training_config(file: Path | None) -> TrainingConfig | None:
+    from vlaa_ray.config import CurationConfig
+
+    config = load_any_config(file) if file else None
+    if isinstance(config, CurationConfig):
+        fix = "give the config of a run that is to use the data"
+        raise ConfigError("the config trains nothing", file=str(file), fix=fix)
+    return config
+
+
+def _data_section(run: TrainingConfig | None, image_root: str | None, hosts: list[str] | None) -> DataSection:
     """How the run reads its data, with what the command line says otherwise."""
     from pydantic import ValidationError
 

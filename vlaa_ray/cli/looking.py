@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlaa_ray.cli.common import Overrides, print_report
+from vlaa_ray.cli.common import Overrides, load_any_config, print_report
 from vlaa_ray.errors import ConfigError
 
 if TYPE_CHECKING:
-    from vlaa_ray.config import AnyConfig, RewardsSection
+    from vlaa_ray.config import RewardsSection
 
 RewardsOf = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="Score as this run would: its verifiers and scorer.")
@@ -24,7 +24,7 @@ def show_config(file: Annotated[Path, typer.Argument(metavar="FILE")], overrides
     """Print a file's resolved config, with every default."""
     from vlaa_ray.config import dump_config
 
-    typer.echo(dump_config(_load(file, overrides or [])), nl=False)
+    typer.echo(dump_config(load_any_config(file, overrides or [])), nl=False)
 
 
 @app.command()
@@ -92,7 +92,7 @@ def doctor(
     from vlaa_ray.config import CurationConfig
     from vlaa_ray.doctor import diagnose, is_broken, table
 
-    loaded = _load(config, []) if config else None
+    loaded = load_any_config(config) if config else None
     if isinstance(loaded, CurationConfig):
         raise ConfigError(
             "a curation needs nothing that doctor looks at", file=str(config), fix="data curate --dry-run"
@@ -107,16 +107,3 @@ def _rewards(config: Path | None) -> RewardsSection:
     from vlaa_ray.config import RewardsSection, RunConfig, load_config
 
     return load_config(config, kind=RunConfig).rewards if config else RewardsSection()
-
-
-def _load(file: Path, overrides: list[str]) -> AnyConfig:
-    """The config in `file`, of whatever kind of run."""
-    import yaml
-
-    from vlaa_ray.config import config_kind, load_config
-
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
-        values = None  # load_config says what is wrong
-    return load_config(file, overrides, config_kind(values))

@@ -95,7 +95,7 @@ class SftSection(Section):
     """Prompts, or pairs of answers where a reward model is trained."""
     max_prompt_tokens: int = Field(1024, ge=1)
     max_completion_tokens: int = Field(1024, ge=1)
-    """Longer answers are dropped and counted, never cut."""
+    """Longer answers are dropped with their reason and counted, never cut."""
 
 
 class SupervisedConfig(Section, ABC):
@@ -126,6 +126,16 @@ class SftConfig(SupervisedConfig):
     @property
     def limits(self) -> SftSection:
         return self.sft
+
+    @model_validator(mode="after")
+    def _whole_samples(self) -> SftConfig:
+        row = self.sft.max_prompt_tokens + self.sft.max_completion_tokens
+        if self.learner.micro_batch_tokens < row:
+            raise ValueError(
+                f"learner.micro_batch_tokens ({self.learner.micro_batch_tokens}) can't hold a prompt and its answer "
+                f"(sft.max_prompt_tokens + sft.max_completion_tokens = {row})"
+            )
+        return self
 
 
 class RewardModelSection(SftSection):

@@ -22,8 +22,10 @@ def chat_format_of(model: ModelSection) -> ChatFormat:
     from transformers import AutoConfig
 
     from vlaa_ray.models.loading import load_processor
-    from vlaa_ray.models.paths import local_path
+    from vlaa_ray.models.paths import UNTRAINED, local_path
 
+    if model.path == UNTRAINED:  # is made in a run; its tokenizer and processor are those of the trained one
+        model = model.model_copy(update={"path": "builtin:tiny-base"})
     return ChatFormat(load_processor(model), AutoConfig.from_pretrained(local_path(model.path)), model.system_prompt)
 
 

@@ -12,18 +12,19 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from vlaa_ray.config import DataSection, RunConfig
-from vlaa_ray.data.chat import chat_format_of
+from vlaa_ray.config import DataSection, RunConfig, SftConfig, TrainingConfig
+from vlaa_ray.data.chat import ChatFormat, chat_format_of
+from vlaa_ray.data.dataset import UNSOLVED
 from vlaa_ray.data.files import record_files
 from vlaa_ray.data.images import load
 from vlaa_ray.data.look_alikes import NEAR_PX, LookAlikes, Pair, Place
-from vlaa_ray.data.readers import defect_of, iterate_prompts, told
+from vlaa_ray.data.readers import defect_of, iterate_for, told
 from vlaa_ray.errors import DataError
-from vlaa_ray.records import Defect, ImageRef, Prompt
+from vlaa_ray.records import Defect, ImageRef, Preference, Prompt
 from vlaa_ray.rewards.golds import gold_faults
 from vlaa_ray.rewards.mixture import MixedReward
 
@@ -49,36 +50,38 @@ class Report:
 
 
 def check_data(
-    paths: Sequence[str | Path], data: DataSection, rewards: MixedReward, config: RunConfig | None
+    paths: Sequence[str | Path], data: DataSection, rewards: MixedReward | None, config: TrainingConfig | None
 ) -> Report:
     """All defects of what the paths name, as `data.train` takes them, in their order; `data` says how they are read.
 
-    With a config also those that only its model or limits make.
+    Golds are judged by `rewards`, if there are any; with a config also those that only its model or limits make.
     """
     checker = _Checker(rewards, config)
     for path in paths:
         for file in record_files(path):
-            how = (data.image_root, rewards.verifier_types, data.verifier_type)
-            checker.check(str(path), file, iterate_prompts(file, *how, fetch=data.fetch))
+            checker.check(str(path), file, iterate_for(file, data, config))
     return checker.report()
 
 
 class _Checker:
-    def __init__(self, rewards: MixedReward, config: RunConfig | None) -> None:
+    def __init__(self, rewards: MixedReward | None, config: TrainingConfig | None) -> None:
         self._rewards = rewards
-        self._config = config
+        self._needs_solutions = isinstance(config, SftConfig)
+        self._limits = _limits(config)
         self._chat = chat_format_of(config.model) if config else None
         self._report = Report()
         self._first: dict[tuple[str, str | bytes], Place] = {}
         self._pictures = LookAlikes()
         self._damaged: dict[str, str] = {}
-        self._counts: dict[str, Counter[str]] = {name: Counter() for name in ("source", "verifier_type", "gold_type")}
+        self._counts: dict[str, Counter[str]] = {
+            name: Counter() for name in ("format", "source", "verifier_type", "gold_type")
+        }
         self._sizes: list[tuple[int, int]] = []
         self._prompt_tokens: list[int] = []
-        self._solution_tokens: list[int] = []
+        self._answer_tokens: list[int] = []
         self._num_rows = 0
 
-    def check(self, source: str, file: Path, rows: Iterator[tuple[int, Prompt | DataError]]) -> None:
+    def check(self, source: str, file: Path, rows: Iterator[tuple[int, Prompt | Preference | DataError]]) -> None:
         """Take in one file."""
         pending: list[tuple[int, Prompt]] = []
         for number, read in rows:
@@ -87,10 +90,15 @@ class _Checker:
                 self._report.defects.append(defect_of(read, file, number))
                 continue
             place = Place(source, str(file), number)
-            for find in (self._repeats, self._odd_text, self._odd_images, self._unfit_for_the_model):
-                for reason in find(read, place):
-                    self._add(read.prompt_id, file, number, reason)
-            pending.append((number, read))
+            prompt = read.prompt if isinstance(read, Preference) else read
+            for reason in (
+                *self._repeats(prompt, place),
+                *self._odd_text(prompt),
+                *self._odd_images(prompt, place),
+                *self._unfit_for_the_model(prompt, read),
+            ):
+                self._add(prompt.prompt_id, file, number, reason)
+            pending.append((number, prompt))
             if len(pending) == _BATCH:
                 self._judge(pending, file)
                 pending = []
@@ -108,7 +116,7 @@ class _Checker:
             "image_height_px": _spread([height for _, height in self._sizes]),
             "image_px": _spread([width * height for width, height in self._sizes]),
             "prompt_tokens": _spread(self._prompt_tokens),
-            "solution_tokens": _spread(self._solution_tokens),
+            "answer_tokens": _spread(self._answer_tokens),
             "look_alike_images": self._pictures.num_alike,
             "shared_images": len(pairs),
             "image_pairs": [_pair_as_json(pair) for pair in pairs[:_MOST_PAIRS]],
@@ -127,7 +135,8 @@ class _Checker:
             if first != place:
                 yield f"the same {what} as {first}"
 
-    def _odd_text(self, prompt: Prompt, place: Place) -> Iterator[str]:
+    def _odd_text(self, prompt: Prompt) -> Iterator[str]:
+        self._counts["format"][prompt.format] += 1
         self._counts["source"][prompt.source] += 1
         self._counts["verifier_type"][prompt.verifier_type] += 1
         self._counts["gold_type"][type(prompt.gold).__name__] += 1
@@ -156,27 +165,60 @@ class _Checker:
                 self._damaged[image.sha256] = told(error)
         return self._damaged.get(image.sha256, "")
 
-    def _unfit_for_the_model(self, prompt: Prompt, place: Place) -> Iterator[str]:
-        """What only the config's model or limits forbid."""
-        if not self._chat or not self._config:
+    def _unfit_for_the_model(self, prompt: Prompt, read: Prompt | Preference) -> Iterator[str]:
+        """What only the config's kind of run, model or limits forbid."""
+        if self._needs_solutions and prompt.solution is None:
+            yield UNSOLVED
+        if not self._chat:
             return
         try:
-            tokens = len(self._chat.expanded_token_ids(prompt))
-            self._prompt_tokens.append(tokens)
-            if prompt.solution is not None:
-                self._solution_tokens.append(len(self._chat.completion_token_ids(prompt.solution)))
+            asked = len(self._chat.expanded_token_ids(prompt))
+            answers = list(_answer_tokens(read, self._chat))
         except DataError as error:
             yield told(error)
             return
-        limit = self._config.rollout.max_prompt_tokens
-        if tokens > limit:
-            yield f"the prompt has {tokens} tokens, over rollout.max_prompt_tokens = {limit}"
+        self._prompt_tokens.append(asked)
+        self._answer_tokens += answers
+        for what, most, counts in (("prompt", self._limits[0], [asked]), ("answer", self._limits[1], answers)):
+            for tokens in counts:
+                if most and tokens > most.tokens:
+                    yield f"the {what} has {tokens} tokens, over {most.key} = {most.tokens}"
 
     def _judge(self, pending: Sequence[tuple[int, Prompt]], file: Path) -> None:
+        if self._rewards is None:
+            return
         faults = gold_faults(self._rewards, [prompt for _, prompt in pending])
         for (number, prompt), fault in zip(pending, faults, strict=True):
             if fault:
                 self._add(prompt.prompt_id, file, number, fault)
+
+
+class _Limit(NamedTuple):
+    """Tokens, and the key of the config that says so."""
+
+    key: str
+    tokens: int
+
+
+def _limits(config: TrainingConfig | None) -> tuple[_Limit | None, _Limit | None]:
+    """Of a prompt, and of a written answer that is to be learned."""
+    if isinstance(config, RunConfig):
+        return _Limit("rollout.max_prompt_tokens", config.rollout.max_prompt_tokens), None
+    if config is None:
+        return None, None
+    section = "sft" if isinstance(config, SftConfig) else "reward_model"
+    return (
+        _Limit(f"{section}.max_prompt_tokens", config.limits.max_prompt_tokens),
+        _Limit(f"{section}.max_completion_tokens", config.limits.max_completion_tokens),
+    )
+
+
+def _answer_tokens(read: Prompt | Preference, chat: ChatFormat) -> Iterator[int]:
+    """Of the written answers, as a learner counts them."""
+    if isinstance(read, Preference):
+        yield from (len(chat.turn_token_ids(answer)) + 1 for answer in read.answers)  # one id that is only a target
+    elif read.solution is not None:
+        yield len(chat.completion_token_ids(read.solution))
 
 
 def _pair_as_json(pair: Pair) -> dict[str, Any]:

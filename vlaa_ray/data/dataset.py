@@ -17,6 +17,7 @@ from vlaa_ray.errors import DataError
 from vlaa_ray.records import PAPER_TYPES, VERIFIER_TYPES, Defect, Prompt
 
 BUILTIN = "builtin:"
+UNSOLVED = "the record has no worked answer to learn from"
 _FINGERPRINT_PROMPTS = 64
 Item = TypeVar("Item")
 
@@ -27,23 +28,26 @@ def open_dataset(
     limit: int | None,
     verifier_types: Collection[str] = VERIFIER_TYPES,
     quarantine: list[Defect] | None = None,
+    *,
+    solved: bool = False,
 ) -> Sequence[Prompt]:
     """The first `limit` prompts of what the config names: `builtin:SPLIT`, a file, or several that are mixed.
 
-    A record that can't be read, or wants another verifier than `verifier_types`, is a DataError. With a list for
-    `quarantine` it is left out and added to that, up to `data.max_bad_share` of a file's records.
+    A record that can't be read, wants another verifier than `verifier_types`, or lacks the worked answer that `solved`
+    asks for, is a DataError. With a list for `quarantine` it is left out and added to that, up to `data.max_bad_share`
+    of a file's records.
     """
     if not isinstance(source, str):
-        parts = [_open(one, data, verifier_types, quarantine) for one in source]
+        parts = [_open(one, data, verifier_types, quarantine, solved) for one in source]
         return first(Mixture(parts, [one.weight for one in source]), limit)
     only = SourceSection(path=source, image_root=data.image_root, verifier_type=data.verifier_type)
-    return first(_open(only, data, verifier_types, quarantine), limit)
+    return first(_open(only, data, verifier_types, quarantine, solved), limit)
 
 
 def _open(
-    source: SourceSection, data: DataSection, known: Collection[str], quarantine: list[Defect] | None
+    source: SourceSection, data: DataSection, known: Collection[str], quarantine: list[Defect] | None, solved: bool
 ) -> Sequence[Prompt]:
-    wanted = _Wanted(data.verifier_types, source.max_per_source)
+    wanted = _Wanted(data.verifier_types, source.max_per_source, solved)
     prompts: Sequence[Prompt]
     if source.path.startswith(BUILTIN):
         types = PAPER_TYPES if data.verifier_types is None else data.verifier_types
@@ -54,9 +58,9 @@ def _open(
         parts = []
         for file in record_files(source.path):
             opened = open_prompts(file, source.image_root, known, source.verifier_type, wanted, data.fetch)
-            _leave_out(opened, data.max_bad_share, quarantine)
-            if opened.prompts:
-                parts.append(opened.prompts)
+            leave_out(opened, data.max_bad_share, quarantine)
+            if opened.items:
+                parts.append(opened.items)
         prompts = Mixture(parts, [1.0] * len(parts)) if len(parts) > 1 else next(iter(parts), [])
     if not prompts:
         raise DataError("no prompt is left", file=source.path, fix="look at data.verifier_types and at the file")
@@ -64,20 +68,26 @@ def _open(
 
 
 class _Wanted:
-    """Says of prompt after prompt whether it is of the verifier types (None: of any) and not one too many."""
+    """Says of prompt after prompt whether it is of the verifier types (None: of any) and not one too many.
 
-    def __init__(self, verifier_types: Collection[str] | None, max_per_source: int | None) -> None:
-        self._verifier_types, self._most = verifier_types, max_per_source
+    DataError where it should be solved and isn't.
+    """
+
+    def __init__(self, verifier_types: Collection[str] | None, max_per_source: int | None, solved: bool) -> None:
+        self._verifier_types, self._most, self._solved = verifier_types, max_per_source, solved
         self._seen: Counter[str] = Counter()
 
     def __call__(self, prompt: Prompt) -> bool:
         if self._verifier_types is not None and prompt.verifier_type not in self._verifier_types:
             return False
+        if self._solved and prompt.solution is None:
+            raise DataError(UNSOLVED, id=prompt.prompt_id)
         self._seen[prompt.source] += 1
         return self._most is None or self._seen[prompt.source] <= self._most
 
 
-def _leave_out(opened: Opened, most: float, quarantine: list[Defect] | None) -> None:
+def leave_out(opened: Opened[Any], most: float, quarantine: list[Defect] | None) -> None:
+    """Add what can't be used to the quarantine; DataError for the first if there is none, or if they are too many."""
     error, num_bad = opened.first_error, len(opened.defects)
     if error and (quarantine is None or num_bad > most * opened.num_rows):
         fix = error.fix or "vlaa-ray data check names them all; data.max_bad_share is how many a run may leave out"

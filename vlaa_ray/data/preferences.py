@@ -15,10 +15,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from vlaa_ray.config import DataSection, Source
-from vlaa_ray.data.dataset import BUILTIN, first
+from vlaa_ray.data.dataset import BUILTIN, first, leave_out
 from vlaa_ray.data.embedded import COLOURS, PLACES, SHAPES, EmbeddedData
-from vlaa_ray.data.readers import read_preferences
-from vlaa_ray.records import Preference, Prompt
+from vlaa_ray.data.files import record_files
+from vlaa_ray.data.readers import open_pairs
+from vlaa_ray.errors import DataError
+from vlaa_ray.records import Defect, Preference, Prompt
 
 _TURNS = 16  # so often each picture comes, with other answers
 _NUM_SWAPPED, _NUM_DRAWN = 3, 2
@@ -28,15 +30,24 @@ _Candidate = tuple[str, float]
 """An answer and its worth: true facts count 1 each, false ones -4."""
 
 
-def open_preferences(source: Source, data: DataSection, limit: int | None) -> Sequence[Preference]:
-    """The first `limit` items of a source of the config: `builtin:SPLIT`, or a file of `chosen` and `rejected`."""
+def open_preferences(
+    source: Source, data: DataSection, limit: int | None, quarantine: list[Defect] | None = None
+) -> Sequence[Preference]:
+    """The first `limit` items of a source of the config: `builtin:SPLIT`, or files of `chosen` and `rejected`.
+
+    A record that can't be read is a DataError, or with `quarantine` left out as by `open_dataset`.
+    """
     assert isinstance(source, str)  # the config sees to it
-    found: Sequence[Preference]
     if source.startswith(BUILTIN):
-        found = BuiltinPreferences(EmbeddedData(source.removeprefix(BUILTIN), ["open_ended"]))
-    else:
-        found = read_preferences(source, data.image_root, data.fetch)
-    return first(found, limit)
+        return first(BuiltinPreferences(EmbeddedData(source.removeprefix(BUILTIN), ["open_ended"])), limit)
+    pairs: list[Preference] = []
+    for file in record_files(source):
+        opened = open_pairs(file, data.image_root, data.fetch)
+        leave_out(opened, data.max_bad_share, quarantine)
+        pairs += opened.items
+    if not pairs:
+        raise DataError("no pair is left", file=source, fix="look at the file")
+    return first(pairs, limit)
 
 
 class BuiltinPreferences(Sequence[Preference]):

@@ -9,11 +9,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
-from vlaa_ray.config import FetchSection
+from vlaa_ray.config import DataSection, FetchSection, RewardModelConfig, RunConfig, TrainingConfig
 from vlaa_ray.data.fetch import Fetcher
-from vlaa_ray.data.files import record_files
 from vlaa_ray.data.formats import FORMATS, Draft, field_of, read_record
 from vlaa_ray.data.json_files import json_rows
 from vlaa_ray.data.lookup import image_of, root_of
@@ -44,14 +43,33 @@ def iterate_prompts(
     `verifier_type` is for records that don't name one. The fields of the record that `keep` names, such as
     `meta.rationale`, come along in the prompt's `meta`.
     """
-    return _Reader(Path(file), image_root, verifier_types, verifier_type, keep, fetch).read(rows_of(Path(file)))
+    reader = _Reader(Path(file), image_root, verifier_types, verifier_type, keep, fetch)
+    return reader.read(rows_of(Path(file)), reader.prompt)
+
+
+def iterate_pairs(
+    file: str | Path, image_root: str | Path | None, fetch: FetchSection = NO_FETCH
+) -> Iterator[tuple[int, Preference | DataError]]:
+    """(row, its pair or what is wrong with it) of records with `image`, `question`, `chosen` and `rejected`."""
+    reader = _Reader(Path(file), image_root, fetch=fetch)
+    return reader.read(rows_of(Path(file)), reader.pair)
+
+
+def iterate_for(
+    file: str | Path, data: DataSection, config: TrainingConfig | None
+) -> Iterator[tuple[int, Prompt | Preference | DataError]]:
+    """(row, its record or what is wrong with it) as a run of this config would read it; None: of any GRPO run."""
+    if isinstance(config, RewardModelConfig):
+        return iterate_pairs(file, data.image_root, data.fetch)
+    known = config.rewards.verifier_types() if isinstance(config, RunConfig) else VERIFIER_TYPES
+    return iterate_prompts(file, data.image_root, known, data.verifier_type, fetch=data.fetch)
 
 
 @dataclass(frozen=True)
-class Opened:
-    """The prompts of a file that were wanted, and what can't be read: the defects, and the error of the first."""
+class Opened(Generic[Item]):
+    """The items of a file that were wanted, and what can't be used: the defects, and the error of the first."""
 
-    prompts: Sequence[Prompt]
+    items: Sequence[Item]
     defects: list[Defect]
     first_error: DataError | None
     num_rows: int
@@ -64,26 +82,50 @@ def open_prompts(
     verifier_type: str | None,
     wanted: Callable[[Prompt], bool],
     fetch: FetchSection = NO_FETCH,
-) -> Opened:
-    """All of a file is read and checked once, as by `iterate_prompts`.
+) -> Opened[Prompt]:
+    """All of a file is read and checked once, as by `iterate_prompts`; a DataError of `wanted` is a defect, too.
 
     Of a table, prompts that hold images are made again whenever they are asked for: memory doesn't grow with them.
     """
     reader = _Reader(file, image_root, verifier_types, verifier_type, fetch=fetch)
     rows = rows_of(file)
     kept: list[Prompt | int] = []
+
+    def take(number: int, prompt: Prompt) -> None:
+        if wanted(prompt):
+            holds_images = any(image.data is not None for image in prompt.images)
+            kept.append(number if holds_images and isinstance(rows, Table) else prompt)
+
+    unfit = _take_all(file, reader.read(rows, reader.prompt), take)
+    prompts: Any = _TablePrompts(reader, rows, kept) if isinstance(rows, Table) else kept
+    return Opened(prompts, *unfit)
+
+
+def open_pairs(file: Path, image_root: str | Path | None, fetch: FetchSection = NO_FETCH) -> Opened[Preference]:
+    """All of a file of pairs, read and checked once."""
+    kept: list[Preference] = []
+    unfit = _take_all(file, iterate_pairs(file, image_root, fetch), lambda _, pair: kept.append(pair))
+    return Opened(kept, *unfit)
+
+
+def _take_all(
+    file: Path, items: Iterable[tuple[int, Item | DataError]], take: Callable[[int, Item], None]
+) -> tuple[list[Defect], DataError | None, int]:
+    """(defects, the error of the first, rows) of what can't be read or taken."""
     defects: list[Defect] = []  # not the errors, which would hold on to their rows
     first_error: DataError | None = None
     number = 0
-    for number, read in reader.read(rows):
-        if isinstance(read, DataError):
-            defects.append(defect_of(read, file, number))
-            first_error = first_error or read
-        elif wanted(read):
-            holds_images = any(image.data is not None for image in read.images)
-            kept.append(number if holds_images and isinstance(rows, Table) else read)
-    prompts: Any = _TablePrompts(reader, rows, kept) if isinstance(rows, Table) else kept
-    return Opened(prompts, defects, first_error, number)
+    for number, item in items:
+        try:
+            if isinstance(item, DataError):
+                raise item
+            take(number, item)
+        except DataError as error:
+            error.facts.setdefault("file", str(file))
+            error.facts.setdefault("row", number)
+            defects.append(defect_of(error, file, number))
+            first_error = first_error or error.with_traceback(None)
+    return defects, first_error, number
 
 
 class _TablePrompts(Sequence[Prompt]):
@@ -111,28 +153,6 @@ def told(error: DataError) -> str:
     return error.message if got in (None, "") else f"{error.message} ({got})"
 
 
-def read_preferences(
-    source: str | Path, image_root: str | Path | None, fetch: FetchSection = NO_FETCH
-) -> list[Preference]:
-    """The pairs of files with `image`, `question`, `chosen` and `rejected`; DataError names file and row."""
-    pairs = []
-    for file in record_files(source):
-        reader = _Reader(file, image_root, fetch=fetch)
-        for number, row in enumerate(rows_of(file), start=1):
-            if isinstance(row, DataError):
-                raise row
-            pairs.append(_pair(reader, row, number))
-    return pairs
-
-
-def _pair(reader: _Reader, row: Row, number: int) -> Preference:
-    chosen, rejected = row.get("chosen"), row.get("rejected")
-    if not (isinstance(chosen, str) and isinstance(rejected, str)):
-        raise DataError("a pair needs two texts", file=str(reader.file), row=number, expected="chosen, rejected")
-    prompt = reader.prompt({"verifier_type": "open_ended", **row, "gt": chosen}, number)
-    return Preference(prompt=prompt, answers=(chosen, rejected), worths=(1.0, 0.0))
-
-
 def rows_of(file: Path) -> Table | Iterator[Row | DataError]:
     """The records of one file, in their order; DataError names a file that can't be read."""
     return open_table(file) if is_table(file) else json_rows(file)
@@ -157,12 +177,18 @@ class _Reader:
         self._verifier_type = verifier_type
         self._fetch, self._fetcher = fetch, Fetcher(fetch)
 
-    def read(self, rows: Iterable[Row | DataError]) -> Iterator[tuple[int, Prompt | DataError]]:
-        """Each row's number and prompt, or what is wrong with it."""
+    def read(
+        self, rows: Iterable[Row | DataError], make: Callable[[Row, int], Item]
+    ) -> Iterator[tuple[int, Item | DataError]]:
+        """Each row's number and what is made of it, `prompt` or `pair`; or what is wrong with it."""
+
+        def one(numbered: tuple[int, Row | DataError]) -> tuple[int, Item | DataError]:
+            return self._read(*numbered, make)
+
         numbered = enumerate(rows, start=1)
         if self._fetch.hosts:
-            return self._told(_side_by_side(self._read, numbered, self._fetch.concurrency))
-        return self._told(map(self._read, numbered))
+            return self._told(_side_by_side(one, numbered, self._fetch.concurrency))
+        return self._told(map(one, numbered))
 
     def _told(self, read: Iterable[tuple[int, Made]]) -> Iterator[tuple[int, Made]]:
         """The same, with a line in the log now and then."""
@@ -173,12 +199,13 @@ class _Reader:
                 log.info("%s: %s records read", self.file, f"{number:,}")
             yield number, one
 
-    def _read(self, numbered: tuple[int, Row | DataError]) -> tuple[int, Prompt | DataError]:
-        number, row = numbered
+    def _read(
+        self, number: int, row: Row | DataError, make: Callable[[Row, int], Item]
+    ) -> tuple[int, Item | DataError]:
         if isinstance(row, DataError):
             return number, row
         try:
-            return number, self.prompt(row, number)
+            return number, make(row, number)
         except DataError as error:
             if row.get("id") is not None:
                 error.facts["id"] = str(row["id"])
@@ -206,8 +233,17 @@ class _Reader:
             images=images,
             verifier_params=params,
             solution=draft.solution,
+            format=draft.format,
             meta=self._kept(row, number),
         )
+
+    def pair(self, row: Row, number: int) -> Preference:
+        """The pair of the row with this number; DataError names file and row."""
+        chosen, rejected = row.get("chosen"), row.get("rejected")
+        if not (isinstance(chosen, str) and isinstance(rejected, str)):
+            raise DataError("a pair needs two texts", file=str(self.file), row=number, expected="chosen, rejected")
+        prompt = self.prompt({"verifier_type": "open_ended", **row, "gt": chosen}, number)
+        return Preference(prompt=prompt, answers=(chosen, rejected), worths=(1.0, 0.0))
 
     def _kept(self, row: Row, number: int) -> dict[str, Any]:
         try:

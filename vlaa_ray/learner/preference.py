@@ -12,8 +12,8 @@ from torch.nn.functional import logsigmoid
 from vlaa_ray.config import RewardModelConfig
 from vlaa_ray.data.packing import Batch, Row
 from vlaa_ray.data.preferences import open_preferences
-from vlaa_ray.errors import DataError
 from vlaa_ray.learner.core import LearnerCore
+from vlaa_ray.learner.usable import Usable
 from vlaa_ray.models.reward_model import MAX_ANSWERS, RewardModel, answers_row, last_tokens
 from vlaa_ray.records import Defect, Preference
 
@@ -24,29 +24,28 @@ class PreferenceLearner:
     def __init__(self, config: RewardModelConfig, folder: Path) -> None:
         self._config = config
         self.core = LearnerCore(config.model, config.learner, lambda model, _: RewardModel(model))
+        self.usable = Usable("reward_model", config.reward_model)
 
     def datasets(self, quarantine: list[Defect]) -> tuple[Sequence[Preference], Sequence[Preference]]:
-        """What to train on, and what is held out; a damaged pair is a DataError, so nothing is left out."""
+        """What to train on, and what is held out; what is left out is added to `quarantine`."""
         data = self._config.data
         return (
-            open_preferences(data.train, data, data.num_train),
-            open_preferences(data.heldout, data, data.num_heldout),
+            open_preferences(data.train, data, data.num_train, quarantine),
+            open_preferences(data.heldout, data, data.num_heldout, quarantine),
         )
 
-    def row(self, preference: Preference, number: int) -> Row | None:
-        """The prompt with its answers; None if one of them is too long."""
-        row = answers_row(self.core.chat, preference.prompt, preference.answers, number)
-        limits = self._config.reward_model
-        too_long = any(len(answer) > limits.max_completion_tokens for answer in row.completions)
-        return None if too_long or len(row.prompt_token_ids) > limits.max_prompt_tokens else row
+    def row(self, preference: Preference, number: int) -> Row:
+        """The prompt with its answers; DataError if the model can't take one of them."""
+        return answers_row(self.core.chat, preference.prompt, preference.answers, number)
 
     def update(self, preferences: Sequence[Preference], step: int) -> dict[str, float]:
         """One optimizer step on this rank's share of the step: mean loss per prompt, over all ranks."""
         preferences = [_best_first(one) for one in preferences]
-        rows = self._rows(preferences)
-        total = float(self.core.engine.reduce_sum(torch.tensor([len(rows)], dtype=torch.float64))[0])
-        if not total:
-            raise DataError("every answer of the step is too long", fix="raise reward_model.max_completion_tokens")
+        rows = self.usable.rows(preferences, self.row)
+        local = [len(rows), len(self.usable.dropped)]
+        total, num_dropped = self.core.engine.reduce_sum(torch.tensor(local, dtype=torch.float64)).tolist()
+        if self.usable.idle(total):
+            return {"samples/dropped": num_dropped}
         loss_sum = torch.zeros(1, dtype=torch.float64)
         counts = _Counts()
         section = self._config.reward_model
@@ -65,6 +64,7 @@ class PreferenceLearner:
         return {
             **self.core.step(step, self._config.run.num_steps),
             "policy/loss": self.core.engine.reduce_sum(loss_sum).item(),
+            "samples/dropped": num_dropped,
             **counts.metrics(self.core.engine.reduce_sum, "pairs"),
         }
 
@@ -72,13 +72,13 @@ class PreferenceLearner:
         """Accuracy and margin on held-out answers, over all ranks."""
         counts = _Counts()
         preferences = [_best_first(one) for one in preferences]
-        for (scores, _), batch in self.core.evaluate(self._rows(preferences)):
+        for (scores, _), batch in self.core.evaluate(self.usable.rows(preferences, self.row)):
             counts.add(_by_prompt(scores, batch, preferences))
-        return counts.metrics(self.core.engine.reduce_sum, "eval/pairs")
-
-    def _rows(self, preferences: Sequence[Preference]) -> list[Row]:
-        rows = (self.row(preference, number) for number, preference in enumerate(preferences))
-        return [row for row in rows if row is not None]
+        num_dropped = self.core.engine.reduce_sum(torch.tensor([len(self.usable.dropped)], dtype=torch.float64))
+        return {
+            "eval/samples/dropped": num_dropped.item(),
+            **counts.metrics(self.core.engine.reduce_sum, "eval/pairs"),
+        }
 
     def save(self, folder: Path, step: int) -> None:
         """Write what `load` needs, and `hf/`; a collective."""

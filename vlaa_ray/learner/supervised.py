@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from vlaa_ray.config import SftConfig
-from vlaa_ray.data.dataset import open_dataset
+from vlaa_ray.data.dataset import UNSOLVED, open_dataset
 from vlaa_ray.data.packing import Batch, Row
 from vlaa_ray.errors import DataError
 from vlaa_ray.grpo.loss import sft_loss
 from vlaa_ray.learner.core import LearnerCore
+from vlaa_ray.learner.usable import Usable
 from vlaa_ray.models.logprobs import policy_at
+from vlaa_ray.models.paths import UNTRAINED
 from vlaa_ray.models.tiny import make_tiny_model
 from vlaa_ray.records import Defect, Prompt
-
-UNTRAINED = "builtin:tiny-untrained"
-"""As `model.path`: the quickstart's small model with random weights, made in the run folder."""
 
 
 def _starting_model(config: SftConfig, folder: Path) -> Path | None:
@@ -40,35 +38,31 @@ class SupervisedLearner:
         self._config = config
         path = _starting_model(config, folder)
         self.core = LearnerCore(config.model, config.learner, policy_at(1.0), path)
+        self.usable = Usable("sft", config.sft)
 
     def datasets(self, quarantine: list[Defect]) -> tuple[Sequence[Prompt], Sequence[Prompt]]:
         """The prompts to train on, and the held-out ones; what is left out is added to `quarantine`."""
         data = self._config.data
         return (
-            open_dataset(data.train, data, data.num_train, quarantine=quarantine),
-            open_dataset(data.heldout, data, data.num_heldout, quarantine=quarantine),
+            open_dataset(data.train, data, data.num_train, quarantine=quarantine, solved=True),
+            open_dataset(data.heldout, data, data.num_heldout, quarantine=quarantine, solved=True),
         )
 
-    def row(self, prompt: Prompt) -> Row | None:
-        """The prompt with its solution as the one completion; None if it is too long."""
+    def row(self, prompt: Prompt, number: int) -> Row:
+        """The prompt with its solution as the one completion; DataError if the model can't take one of them."""
         if prompt.solution is None:
-            raise DataError("the prompt has no solution to learn from", prompt_id=prompt.prompt_id)
+            raise DataError(UNSOLVED)
         prompt_ids = self.core.chat.expanded_token_ids(prompt)
         completion = self.core.chat.completion_token_ids(prompt.solution)
-        limits = self._config.sft
-        if len(prompt_ids) > limits.max_prompt_tokens or len(completion) > limits.max_completion_tokens:
-            return None
-        return Row(prompt_token_ids=prompt_ids, images=prompt.images, completions=(completion,), sequence_ids=(0,))
+        return Row(prompt_token_ids=prompt_ids, images=prompt.images, completions=(completion,), sequence_ids=(number,))
 
     def update(self, prompts: Sequence[Prompt], step: int) -> dict[str, float]:
         """One optimizer step on this rank's share of the step's prompts: mean loss per token, over all ranks."""
-        rows = [row for row in map(self.row, prompts) if row is not None]
-        local = sum(len(row.completions[0]) for row in rows)
-        total_tokens = float(self.core.engine.reduce_sum(torch.tensor([local], dtype=torch.float64))[0])
-        if not total_tokens:
-            raise DataError(
-                "every sample of the step is too long", fix="raise sft.max_prompt_tokens or max_completion_tokens"
-            )
+        rows = self.usable.rows(prompts, self.row)
+        local = [sum(len(row.completions[0]) for row in rows), len(self.usable.dropped)]
+        total_tokens, num_dropped = self.core.engine.reduce_sum(torch.tensor(local, dtype=torch.float64)).tolist()
+        if self.usable.idle(total_tokens):
+            return {"samples/dropped": num_dropped}
         sums = torch.zeros(2, dtype=torch.float64)
 
         def loss(outputs: tuple[torch.Tensor, torch.Tensor], batch: Batch) -> torch.Tensor:
@@ -84,16 +78,16 @@ class SupervisedLearner:
             "policy/loss": mean_loss,
             "policy/entropy": entropy,
             **applied,
+            "samples/dropped": num_dropped,
             "completion/mean_tokens": total_tokens / self._config.sft.samples_per_step,
         }
 
     def evaluate(self, prompts: Sequence[Prompt]) -> dict[str, float]:
         """Mean loss per token over all ranks' prompts, without training on them."""
-        rows = [replace(row, sequence_ids=(i,)) for i, prompt in enumerate(prompts) if (row := self.row(prompt))]
-        logprobs = self.core.logprobs(rows).values()
-        local = torch.tensor([-sum(float(one.sum()) for one in logprobs), sum(map(len, logprobs))], dtype=torch.float64)
-        loss, tokens = self.core.engine.reduce_sum(local).tolist()
-        return {"eval/loss": loss / max(tokens, 1)}
+        logprobs = self.core.logprobs(self.usable.rows(prompts, self.row)).values()
+        local = [-sum(float(one.sum()) for one in logprobs), sum(map(len, logprobs)), len(self.usable.dropped)]
+        loss, tokens, num_dropped = self.core.engine.reduce_sum(torch.tensor(local, dtype=torch.float64)).tolist()
+        return {"eval/loss": loss / max(tokens, 1), "eval/samples/dropped": num_dropped}
 
     def save(self, folder: Path, step: int) -> None:
         """Write what `load` needs, and `hf/`; a collective."""

@@ -7,6 +7,8 @@ from pathlib import Path
 from vlaa_ray.errors import ModelError
 
 BUILTIN_MODELS = Path(__file__).parent / "builtin"
+UNTRAINED = "builtin:tiny-untrained"
+"""As `model.path` of SFT: the quickstart's small model with random weights, made in the run folder."""
 
 
 def local_path(path: str) -> str:

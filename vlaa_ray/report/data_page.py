@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from vlaa_ray.config import DataSection, RewardsSection, RunConfig
+from vlaa_ray.config import DataSection, TrainingConfig
 from vlaa_ray.data.chat import chat_format_of
 from vlaa_ray.data.dataset import BUILTIN
 from vlaa_ray.data.embedded import EmbeddedData
 from vlaa_ray.data.files import record_files
-from vlaa_ray.data.readers import defect_of, iterate_prompts
+from vlaa_ray.data.readers import defect_of, iterate_for
 from vlaa_ray.errors import DataError
-from vlaa_ray.records import Defect, Prompt, in_order
+from vlaa_ray.records import Defect, Preference, Prompt, in_order
 from vlaa_ray.report.data_samples import DataSample, Draw, data_sample
 from vlaa_ray.report.html import write_page
 
@@ -22,7 +22,7 @@ _MOST_STRATA = 50
 
 
 def write_data_page(
-    out: Path, sources: Sequence[str], data: DataSection, config: RunConfig | None, limit: int, seed: int
+    out: Path, sources: Sequence[str], data: DataSection, config: TrainingConfig | None, limit: int, seed: int
 ) -> Path:
     """Writes the page and gives its path back; sources are what a config may name, `builtin:SPLIT` included.
 
@@ -35,16 +35,18 @@ def write_data_page(
     return write_page(out, "data.html.jinja", _content(draw, sources, config, seed))
 
 
-def _rows(file: str, data: DataSection, config: RunConfig | None) -> Iterator[tuple[int, Prompt | Defect]]:
+def _rows(file: str, data: DataSection, config: TrainingConfig | None) -> Iterator[tuple[int, Prompt | Defect]]:
     if file.startswith(BUILTIN):
         yield from enumerate(EmbeddedData(file.removeprefix(BUILTIN)), start=1)  # type: ignore[arg-type]
         return
-    known = (config.rewards if config else RewardsSection()).verifier_types()
-    for row, read in iterate_prompts(file, data.image_root, known, data.verifier_type, fetch=data.fetch):
-        yield row, defect_of(read, Path(file), row) if isinstance(read, DataError) else read
+    for row, read in iterate_for(file, data, config):
+        if isinstance(read, DataError):
+            yield row, defect_of(read, Path(file), row)
+        else:
+            yield row, read.prompt if isinstance(read, Preference) else read
 
 
-def _content(draw: Draw, sources: Sequence[str], config: RunConfig | None, seed: int) -> dict[str, Any]:
+def _content(draw: Draw, sources: Sequence[str], config: TrainingConfig | None, seed: int) -> dict[str, Any]:
     chat = chat_format_of(config.model) if config else None
     chosen = draw.chosen()
     samples: dict[str, list[DataSample]] = {kind: [] for kind in in_order(one.verifier_type for one, _ in chosen)}

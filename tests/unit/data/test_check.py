@@ -12,7 +12,8 @@ from vlaa_ray.cli import main
 from vlaa_ray.config import load_config
 from vlaa_ray.data.chat import chat_format_of
 
-QUICKSTART = str(Path(__file__).parents[3] / "configs/quickstart.yaml")
+CONFIGS = Path(__file__).parents[3] / "configs"
+QUICKSTART = str(CONFIGS / "quickstart.yaml")
 
 
 @pytest.fixture
@@ -26,9 +27,9 @@ def photo(seed: int) -> Image.Image:
     return Image.fromarray(colours).resize((400, 300), Image.Resampling.BICUBIC)
 
 
-def checked(folder: Path, *records: dict) -> tuple[int, dict]:
+def checked(folder: Path, *records: dict, config: str = QUICKSTART) -> tuple[int, dict]:
     file = write_rows(folder / "data.jsonl", *records)
-    code = main(["data", "check", str(file), "--config", QUICKSTART, "--report", str(folder / "report.json")])
+    code = main(["data", "check", str(file), "--config", config, "--report", str(folder / "report.json")])
     return code, json.loads((folder / "report.json").read_text())
 
 
@@ -52,6 +53,7 @@ def test_sound_data_is_safe_and_told_of(folder, capsys) -> None:
     code, report = checked(folder, sound(1), sound(2), sound(3))
     assert (code, report["defects"]) == (0, [])
     statistics = report["statistics"]
+    assert statistics["format"] == {"vlaa-thinking": 3}
     assert statistics["verifier_type"] == {"digit": 3} and statistics["gold_type"] == {"int": 3}
     assert statistics["image_px"] == {"least": 3000, "median": 3000.0, "most": 3000}
     assert statistics["prompt_tokens"]["least"] > 10
@@ -83,7 +85,7 @@ def test_sizes_and_solutions_are_told_of(folder) -> None:
     assert statistics["image_height_px"] == {"least": 50, "median": 50.0, "most": 50}
     chat = chat_format_of(load_config(QUICKSTART).model)
     lengths = sorted(len(chat.completion_token_ids(text)) for text in solutions)
-    assert [statistics["solution_tokens"][key] for key in ("least", "most")] == lengths
+    assert [statistics["answer_tokens"][key] for key in ("least", "most")] == lengths
 
 
 def test_images_in_training_and_held_out_data_are_named_with_their_rows(folder, capsys) -> None:
@@ -107,3 +109,34 @@ def test_images_in_training_and_held_out_data_are_named_with_their_rows(folder, 
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "heldout.jsonl:2 an image that looks like that of train.jsonl:2" in shown
     assert "heldout.jsonl:3 the same image as train.jsonl:3" in shown
+
+
+def test_written_answers_are_held_against_the_limits_of_sft_and_golds_are_not_asked_for(folder) -> None:
+    records = [sound(number) | {"answer": f"<think>.</think><answer>{number}</answer>"} for number in range(5)]
+    records[1] |= {"gt": "many"}  # no digit, which is nothing to SFT
+    records[2].pop("answer")
+    records[3] |= {"answer": "<answer>" + "word " * 400 + "</answer>"}
+    records[4] |= {"answer": "<answer><|im_end|></answer>"}
+    code, report = checked(folder, *records, config=str(CONFIGS / "tiny_base_sft.yaml"))
+    assert code == 1
+    reasons = {defect["row"]: defect["reason"] for defect in report["defects"]}
+    assert reasons.keys() == {3, 4, 5}
+    assert reasons[3] == "the record has no worked answer to learn from"
+    assert reasons[4].startswith("the answer has ") and "over sft.max_completion_tokens = " in reasons[4]
+    assert reasons[5] == "the solution holds the control token '<|im_end|>'"
+
+
+def test_pairs_are_checked_for_a_reward_model(folder) -> None:
+    pair = {"image": "a.png", "question": "What is it?", "chosen": "a cat", "rejected": "a dog"}
+    records = [pair, pair | {"question": "And?", "rejected": None}, pair | {"question": "Then?", "chosen": "a " * 900}]
+    code, report = checked(folder, *records, config=str(CONFIGS / "tiny_reward_model.yaml"))
+    reasons = {defect["row"]: defect["reason"] for defect in report["defects"]}
+    assert (code, reasons[2]) == (1, "a pair needs two texts")
+    assert "over reward_model.max_completion_tokens" in reasons[3]
+    assert report["statistics"]["answer_tokens"]["least"] < 10
+
+
+def test_a_config_that_trains_nothing_is_refused(folder, capsys) -> None:
+    file = str(write_rows(folder / "data.jsonl", sound(1)))
+    assert main(["data", "check", file, "--config", str(CONFIGS / "curate_quickstart.yaml")]) == 2
+    assert "the config trains nothing" in capsys.readouterr().err

@@ -11,6 +11,7 @@ from vlaa_ray.config import DataSection
 from vlaa_ray.data.dataset import Mixture, SeededOrder, fingerprint, open_dataset
 from vlaa_ray.data.embedded import EmbeddedData
 from vlaa_ray.errors import DataError
+from vlaa_ray.records import Defect
 
 
 def test_the_order_is_for_ever():
@@ -141,3 +142,16 @@ def test_a_few_bad_records_are_left_out_and_listed_and_many_end_the_run(tmp_path
         open_dataset(data.train, strict, None, quarantine=[])
     with pytest.raises(DataError, match=r"lacks a field.*row=5"):  # nobody would hear of them
         open_dataset(data.train, data, None)
+
+
+def test_records_without_a_worked_answer_are_left_out_where_one_is_learned(tmp_path) -> None:
+    rows = [{"id": n, "question": "?", "image": None, "gt": n, "answer": f"<answer>{n}</answer>"} for n in range(40)]
+    rows[3].pop("answer")
+    file = tmp_path / "data.json"
+    file.write_text(json.dumps([row | {"verifier_type": "digit"} for row in rows]))
+    quarantine: list[Defect] = []
+    assert len(open_dataset(str(file), DataSection(), None, quarantine=quarantine)) == 40
+    assert len(open_dataset(str(file), DataSection(), None, quarantine=quarantine, solved=True)) == 39
+    assert [(one.row, one.reason) for one in quarantine] == [(4, "the record has no worked answer to learn from")]
+    with pytest.raises(DataError, match=r"no worked answer.*row=4.*bad=1"):
+        open_dataset(str(file), DataSection(), None, solved=True)

@@ -9,6 +9,7 @@ from PIL import Image
 from vlaa_ray.config import DataSection
 from vlaa_ray.data.preferences import open_preferences
 from vlaa_ray.errors import DataError
+from vlaa_ray.records import Defect
 
 
 def is_true(gold: str, answer: str) -> bool:
@@ -53,3 +54,16 @@ def test_a_file_of_pairs(tmp_path) -> None:
     with pytest.raises(DataError, match="two texts") as caught:
         open_preferences(str(file), DataSection(), None)
     assert caught.value.facts["row"] == 2
+
+
+def test_a_few_bad_pairs_are_left_out(tmp_path) -> None:
+    row = {"image": None, "question": "What is it?", "chosen": "a cat", "rejected": "a dog"}
+    rows = [row | {"id": number} for number in range(40)]
+    rows[7] |= {"rejected": 3}
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    quarantine: list[Defect] = []
+    assert len(open_preferences(str(file), DataSection(), None, quarantine)) == 39
+    assert [(one.id, one.row, one.reason) for one in quarantine] == [("7", 8, "a pair needs two texts")]
+    with pytest.raises(DataError, match="two texts"):
+        open_preferences(str(file), DataSection(max_bad_share=0.01), None, [])

@@ -1,0 +1,69 @@
+"""Samples into rows; what can't be trained on is left out with its reason, and never ends a run by itself.
+
+usable = Usable("sft", config.sft)
+rows = usable.rows(prompts, make_row)
+usable.dropped  -> [{"id": "train.json:7", "reason": "the image is damaged: …"}]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from vlaa_ray.config import SftSection
+from vlaa_ray.data.images import load
+from vlaa_ray.data.packing import Row
+from vlaa_ray.data.readers import told
+from vlaa_ray.errors import DataError
+from vlaa_ray.records import Preference, Prompt
+
+Item = TypeVar("Item", Prompt, Preference)
+_MOST_IDLE_STEPS = 10
+
+
+class Usable:
+    """Of one rank. `section` is the config's, by which limits are named."""
+
+    def __init__(self, section: str, limits: SftSection) -> None:
+        self._section, self._limits = section, limits
+        self._sound: set[str] = set()
+        self._idle_steps = 0
+        self.dropped: list[dict[str, str]] = []
+        """Of the last call of `rows`."""
+
+    def rows(self, items: Sequence[Item], make: Callable[[Item, int], Row]) -> list[Row]:
+        """What `make` makes of (item, its number), where it is within the limits and its images can be decoded."""
+        rows: list[Row] = []
+        self.dropped = []
+        for number, item in enumerate(items):
+            try:
+                row = make(item, number)
+                self._refuse_long(row)
+                self._refuse_damaged(row)
+                rows.append(row)
+            except DataError as error:
+                prompt = item.prompt if isinstance(item, Preference) else item
+                self.dropped.append({"id": prompt.prompt_id, "reason": told(error)})
+        return rows
+
+    def idle(self, total: float) -> bool:
+        """Whether the step has nothing to train on, on no rank; DataError at the tenth such step in a row."""
+        self._idle_steps = 0 if total else self._idle_steps + 1
+        if self._idle_steps == _MOST_IDLE_STEPS:
+            last = self.dropped[-1]["reason"] if self.dropped else "other ranks have the reason"
+            message = f"nothing could be trained on for {_MOST_IDLE_STEPS} steps: {last}"
+            raise DataError(message, fix="dropped.jsonl has all reasons; vlaa-ray data check finds them beforehand")
+        return not total
+
+    def _refuse_long(self, row: Row) -> None:
+        longest = max(len(completion) for completion in row.completions)
+        for name, tokens in (("max_prompt_tokens", len(row.prompt_token_ids)), ("max_completion_tokens", longest)):
+            if tokens > (limit := getattr(self._limits, name)):
+                raise DataError(f"{tokens} tokens, over {self._section}.{name} = {limit}")
+
+    def _refuse_damaged(self, row: Row) -> None:
+        """Decodes what wasn't before: later, in a batch, one image would end the run."""
+        for image in row.images:
+            if image.sha256 not in self._sound:
+                load(image)
+                self._sound.add(image.sha256)
