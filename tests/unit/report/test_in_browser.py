@@ -10,11 +10,15 @@ import threading
 from html import unescape
 
 import pytest
+from curating import config as curation_config
+from curating import sample
 from pages import NASTY
 from PIL import Image, ImageDraw
 
 from vlaa_ray.cli import main
+from vlaa_ray.curation.outputs import Outputs
 from vlaa_ray.report import write_report
+from vlaa_ray.report.curation_page import write_curation_page
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
@@ -106,6 +110,27 @@ def data_page(tmp_path):
     return "data.html"
 
 
+@pytest.fixture
+def curation_page(tmp_path):
+    """Of a sample in each set, and of a dropped one whose texts are hostile."""
+    (tmp_path / "images/shapes").mkdir(parents=True)
+    Image.new("RGB", (120, 80), "teal").save(tmp_path / "images/shapes/a.png")
+    texts = dict.fromkeys(("question", "caption", "distilled", "rewritten", "verdict", "source", "sample_id"), NASTY)
+    outputs = Outputs(curation_config(), tmp_path)
+    for said in ("I see three.", "Wait, I see three."):
+        outputs.take(sample(sample_id=said, solution=f"<think>{said}</think><answer>3</answer>", verdict="Yes"))
+    outputs.take(sample(**texts, gold=NASTY).drop("verify", NASTY, NASTY * 20))
+    outputs.write()
+    return write_curation_page(tmp_path, outputs).name
+
+
+def test_the_page_of_a_curation_is_whole(tmp_path, site, curation_page):
+    seen = looked_at(tmp_path, site, curation_page)
+    assert len(seen["images"]) == 3 and all(loaded and width > 0 for loaded, width, _ in seen["images"])
+    assert seen["scripts"] == 0
+    assert seen["text"].count("<script>alert(1)</script>") >= 8 and "{{ 7*7 }}" in seen["text"]
+
+
 def test_boxes_of_the_data_page_lie_on_their_pixels(tmp_path, site, data_page):
     seen = looked_at(tmp_path, site, data_page)
     assert [loaded and width > 0 < height for loaded, width, height in seen["images"]] == [True] * 4
@@ -154,9 +179,9 @@ def test_a_runs_report_is_whole(tmp_path, site, finished_run):
 
 
 @pytest.mark.parametrize("width", [400, 1200])
-def test_pages_are_no_wider_than_the_window(tmp_path, site, data_page, finished_run, width):
+def test_pages_are_no_wider_than_the_window(tmp_path, site, data_page, curation_page, finished_run, width):
     shutil.copy(finished_run / "report.html", tmp_path / "report.html")
-    for page in (data_page, "report.html"):
+    for page in (data_page, curation_page, "report.html"):
         assert looked_at(tmp_path, site, page, width)["wide"] <= width
 
 
