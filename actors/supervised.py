@@ -15,6 +15,7 @@ from vlaa_ray.errors import LearnerError, VlaaRayError
 from vlaa_ray.run_folder import RunFolder, run_in_folder
 
 _POLL_S = 1.0
+_NOTES = "logs/data.txt"  # what people are to know of the data
 
 
 def run_supervised(config: SupervisedConfig, resume: str = "auto") -> None:
@@ -42,6 +43,7 @@ def _run(config: SupervisedConfig, folder: RunFolder) -> None:
             "config": config,
             "folder": str(folder.path.resolve()),
             "resume_from": str(checkpoint.path.resolve()) if checkpoint else None,
+            "data": checkpoint.state.get("data") if checkpoint else None,
         },
         torch_config=TorchConfig(backend="nccl" if learner.gpus_per_rank else "gloo"),
         scaling_config=ScalingConfig(
@@ -116,8 +118,8 @@ def _train_on_rank(task: dict[str, Any]) -> None:
 
     from vlaa_ray.checkpoints import CheckpointStore
     from vlaa_ray.config import dump_config
-    from vlaa_ray.data.dataset import SeededOrder
-    from vlaa_ray.data.quarantine import write_quarantine
+    from vlaa_ray.data.dataset import SeededOrder, change_of, fingerprint
+    from vlaa_ray.data.quarantine import quarantine_note, write_quarantine
     from vlaa_ray.metrics import Tracker
     from vlaa_ray.records import Defect
 
@@ -127,8 +129,11 @@ def _train_on_rank(task: dict[str, Any]) -> None:
     first = learner.load(Path(task["resume_from"])) if task["resume_from"] else 0
     quarantine: list[Defect] = []
     training, heldout = learner.datasets(quarantine)
+    data = fingerprint(training)
     if rank == 0:
         write_quarantine(folder, quarantine)
+        notes = (quarantine_note(folder), change_of(task["data"], data))
+        (folder / _NOTES).write_text("\n".join(filter(None, notes)), encoding="utf-8", errors="backslashreplace")
     order = SeededOrder(training, config.run.seed)
     store = CheckpointStore(folder / "checkpoints", config.checkpoint.keep, config=dump_config(config))
     tracker = Tracker(folder, config.tracking, config.run.name, config.model_dump(mode="json")) if rank == 0 else None
@@ -153,7 +158,7 @@ def _train_on_rank(task: dict[str, Any]) -> None:
             learner.save(Path(partial[0]), done)
             torch.distributed.barrier()
             if rank == 0:
-                store.commit(done, {"step": done})
+                store.commit(done, {"step": done, "data": data})
     if tracker:
         tracker.close()
 
@@ -180,8 +185,7 @@ def _learner(config: SupervisedConfig, folder: Path) -> Any:
 
 @contextlib.contextmanager
 def _watch(config: SupervisedConfig, folder: RunFolder) -> Any:
-    """Show the steps that rank 0 writes, wherever it runs; with the first of them what it leaves out of the data."""
-    from vlaa_ray.data.quarantine import quarantine_note
+    """Show the steps that rank 0 writes, wherever it runs; with the first of them what it notes of the data."""
     from vlaa_ray.metrics import read_metrics
     from vlaa_ray.progress import Progress
 
@@ -193,8 +197,9 @@ def _watch(config: SupervisedConfig, folder: RunFolder) -> Any:
             while True:
                 over = ended.wait(_POLL_S)
                 new = [row for row in read_metrics(folder.path) if row["step"] > shown]
-                if new and shown == first and (note := quarantine_note(folder.path)):
-                    progress.note(note)
+                if new and shown == first:
+                    for note in (folder.path / _NOTES).read_text(encoding="utf-8").splitlines():
+                        progress.note(note)
                 for row in new:
                     shown = row["step"]
                     if count := row.get("samples/dropped"):

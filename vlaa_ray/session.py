@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vlaa_ray.config import RunConfig
-from vlaa_ray.data.dataset import fingerprint
+from vlaa_ray.data.dataset import change_of, fingerprint
 from vlaa_ray.data.quarantine import quarantine_note, write_quarantine
 from vlaa_ray.errors import CheckpointError, RunInterrupted
 from vlaa_ray.metrics import Tracker, truncate_after
@@ -72,13 +72,8 @@ class Session:
         if note := quarantine_note(self._folder.path):
             self.progress.note(note)
         self._data = fingerprint(prompts)
-        before = (self.resume_state or {}).get("data")
-        if before and before != self._data:
-            self.alarm(
-                f"the training data has changed since the checkpoint: {before.get('num_prompts')} prompts then, "
-                f"{self._data['num_prompts']} now, and not the same ones; the run goes on, but not with the prompts "
-                "that it would have had"
-            )
+        if change := change_of((self.resume_state or {}).get("data"), self._data):
+            self.alarm(change)
 
     def phase(self, name: Phase) -> None:
         self.progress.phase(name)

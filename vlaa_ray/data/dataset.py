@@ -14,7 +14,7 @@ from vlaa_ray.data.embedded import EmbeddedData
 from vlaa_ray.data.files import record_files
 from vlaa_ray.data.readers import Opened, open_prompts
 from vlaa_ray.errors import DataError
-from vlaa_ray.records import PAPER_TYPES, VERIFIER_TYPES, Defect, Prompt
+from vlaa_ray.records import PAPER_TYPES, VERIFIER_TYPES, Defect, Preference, Prompt
 
 BUILTIN = "builtin:"
 UNSOLVED = "the record has no worked answer to learn from"
@@ -120,14 +120,34 @@ class Mixture(Sequence[Item]):
         return self._parts[part][int(self._places[part][index - start])]
 
 
-def fingerprint(prompts: Sequence[Prompt]) -> dict[str, Any]:
+def fingerprint(items: Sequence[Prompt] | Sequence[Preference]) -> dict[str, Any]:
     """The number of prompts, and a hash of some of them spread over all: enough to tell a changed data set."""
     digest = hashlib.sha256()
-    for index in np.linspace(0, len(prompts) - 1, _FINGERPRINT_PROMPTS).astype(int):
-        one = prompts[int(index)]
-        told = [one.prompt_id, one.question, str(one.gold), one.verifier_type, *(image.sha256 for image in one.images)]
+    for index in np.linspace(0, len(items) - 1, _FINGERPRINT_PROMPTS).astype(int):
+        item = items[int(index)]
+        one = item.prompt if isinstance(item, Preference) else item
+        answers = item.answers if isinstance(item, Preference) else (one.solution or "",)
+        told = [
+            one.prompt_id,
+            one.question,
+            str(one.gold),
+            one.verifier_type,
+            *(image.sha256 for image in one.images),
+            *answers,
+        ]
         digest.update("\0".join(told).encode("utf-8", "surrogatepass"))
-    return {"num_prompts": len(prompts), "sha256": digest.hexdigest()}
+    return {"num_prompts": len(items), "sha256": digest.hexdigest()}
+
+
+def change_of(before: dict[str, Any] | None, now: dict[str, Any]) -> str | None:
+    """What people are told where a resumed checkpoint was made with data of another fingerprint."""
+    if not before or before == now:
+        return None
+    return (
+        f"the training data has changed since the checkpoint: {before.get('num_prompts')} prompts then, "
+        f"{now['num_prompts']} now, and not the same ones; the run goes on, but not with the prompts "
+        "that it would have had"
+    )
 
 
 def first(items: Sequence[Item], limit: int | None) -> Sequence[Item]:

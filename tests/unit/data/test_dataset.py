@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlaa_ray.config import DataSection
-from vlaa_ray.data.dataset import Mixture, SeededOrder, fingerprint, open_dataset
+from vlaa_ray.data.dataset import Mixture, SeededOrder, change_of, fingerprint, open_dataset
 from vlaa_ray.data.embedded import EmbeddedData
 from vlaa_ray.errors import DataError
-from vlaa_ray.records import Defect
+from vlaa_ray.records import Defect, Preference
 
 
 def test_the_order_is_for_ever():
@@ -155,3 +155,15 @@ def test_records_without_a_worked_answer_are_left_out_where_one_is_learned(tmp_p
     assert [(one.row, one.reason) for one in quarantine] == [(4, "the record has no worked answer to learn from")]
     with pytest.raises(DataError, match=r"no worked answer.*row=4.*bad=1"):
         open_dataset(str(file), DataSection(), None, solved=True)
+
+
+def test_changed_answers_are_noticed_too():
+    train = EmbeddedData("train")
+    prompts = [train[index] for index in range(10)]
+    others = [*prompts[:-1], replace(prompts[-1], solution="<answer>?</answer>")]
+    pairs = [Preference(prompt=prompt, answers=("a", "b"), worths=(1.0, 0.0)) for prompt in prompts]
+    swapped = [*pairs[:-1], replace(pairs[-1], answers=("b", "a"))]
+    assert len({fingerprint(items)["sha256"] for items in (prompts, others, pairs, swapped)}) == 4
+    assert change_of(fingerprint(prompts), fingerprint(prompts)) is None
+    assert change_of(None, fingerprint(prompts)) is None  # it starts
+    assert "10 prompts then, 9 now" in change_of(fingerprint(prompts), fingerprint(prompts[1:]))
