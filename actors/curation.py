@@ -23,6 +23,7 @@ from vlaa_ray.curation.process import CallerClient, CallerProcess
 from vlaa_ray.curation.progress import CurationProgress
 from vlaa_ray.curation.sample import Sample
 from vlaa_ray.curation.steps import Steps
+from vlaa_ray.data.reading import telling
 from vlaa_ray.errors import DataError, TeacherError, VlaaRayError
 from vlaa_ray.locked_folder import LockedFolder, run_path
 
@@ -66,7 +67,8 @@ def _run(config: CurationConfig, steps: Steps, folder: Path) -> Outputs:
     progress = CurationProgress()
     progress.note("Reading the sources")
     try:
-        collected = collect(config, folder)
+        with telling(progress.note):
+            collected = collect(config, folder)
         outputs = Outputs(config, folder)
         start_ray(config, Placement({"teachers": bundles(config)}))
         _log_to(folder / "logs" / "ray_data.log")

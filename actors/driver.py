@@ -44,11 +44,13 @@ def _run(config: RunConfig, folder: RunFolder) -> None:
 
 def _read_data(config: RunConfig, session: Session) -> tuple[Sequence[Prompt], Sequence[Prompt]]:
     from vlaa_ray.data.dataset import open_dataset
+    from vlaa_ray.data.reading import telling
 
     data, verifier_types = config.data, config.rewards.verifier_types()
     quarantine: list[Defect] = []
-    prompts = open_dataset(data.train, data, data.num_train, verifier_types, quarantine)
-    heldout = open_dataset(data.heldout, data, data.num_heldout, verifier_types, quarantine)
+    with telling(session.progress.note):
+        prompts = open_dataset(data.train, data, data.num_train, verifier_types, quarantine)
+        heldout = open_dataset(data.heldout, data, data.num_heldout, verifier_types, quarantine)
     session.use_data(prompts, quarantine)
     return prompts, heldout
 

@@ -6,16 +6,17 @@ import contextlib
 import functools
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
-from vlaa_ray.config import RewardModelConfig, SftConfig, SupervisedConfig
+from actors.supervised_rank import NOTES, Task, train_on_rank
+from vlaa_ray.config import SupervisedConfig
 from vlaa_ray.errors import LearnerError, VlaaRayError
 from vlaa_ray.run_folder import RunFolder, run_in_folder
 
 _POLL_S = 1.0
-_NOTES = "logs/data.txt"  # what people are to know of the data
+_FIX = "the same command continues from the last checkpoint"
 
 
 def run_supervised(config: SupervisedConfig, resume: str = "auto") -> None:
@@ -37,14 +38,15 @@ def _run(config: SupervisedConfig, folder: RunFolder) -> None:
 
     learner, checkpoint = config.learner, folder.resume_from
     truncate_after(folder.path, checkpoint.step if checkpoint else -1)
+    task = Task(
+        config=config,
+        folder=folder.path.resolve(),
+        resume_from=checkpoint.path.resolve() if checkpoint else None,
+        data=checkpoint.state.get("data") if checkpoint else None,
+    )
     trainer = TorchTrainer(
-        _train_on_rank,
-        train_loop_config={
-            "config": config,
-            "folder": str(folder.path.resolve()),
-            "resume_from": str(checkpoint.path.resolve()) if checkpoint else None,
-            "data": checkpoint.state.get("data") if checkpoint else None,
-        },
+        train_on_rank,
+        train_loop_config={"task": task},
         torch_config=TorchConfig(backend="nccl" if learner.gpus_per_rank else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=learner.num_ranks,
@@ -61,14 +63,26 @@ def _run(config: SupervisedConfig, folder: RunFolder) -> None:
             },
         ),
     )
-    with _watch(config, folder):
+    with _watch(config, folder) as note:
         try:
+            if config.data.fetch.hosts:
+                with signals_as_errors(_FIX):
+                    _fetch_images(config, note)
             start_ray(config, plan(config))
-            with signals_as_errors("the same command continues from the last checkpoint"):
+            with signals_as_errors(_FIX):
                 _fit(trainer)
         finally:
             ray.shutdown()
     folder.update(config.run.num_steps)
+
+
+def _fetch_images(config: SupervisedConfig, note: Callable[[str], None]) -> None:
+    """Reads the data once: the ranks find its images in the cache, instead of asking for them side by side."""
+    from vlaa_ray.data.reading import telling
+    from vlaa_ray.data.written import open_written
+
+    with telling(note):
+        open_written(config, [])
 
 
 def _fit(trainer: Any) -> None:
@@ -105,86 +119,8 @@ def _cause(error: Any) -> VlaaRayError:
     return LearnerError(f"training failed: {first}", ranks=sorted(failures), fix=fix)
 
 
-def _train_on_rank(task: dict[str, Any]) -> None:
-    """The whole run on one rank. All of them take the same steps; rank 0 writes metrics and checkpoints."""
-    import os
-
-    os.environ["LOCAL_SIZE"] = os.environ.get("LOCAL_WORLD_SIZE", "1")
-    from vlaa_ray.cpu_wheels import register
-
-    register()
-    import torch
-    from ray.train import get_context
-
-    from vlaa_ray.checkpoints import CheckpointStore
-    from vlaa_ray.config import dump_config
-    from vlaa_ray.data.dataset import SeededOrder, change_of, fingerprint
-    from vlaa_ray.data.quarantine import quarantine_note, write_quarantine
-    from vlaa_ray.metrics import Tracker
-    from vlaa_ray.records import Defect
-
-    config, folder = task["config"], Path(task["folder"])
-    rank, num_ranks = get_context().get_world_rank(), config.learner.num_ranks
-    learner = _learner(config, folder)
-    first = learner.load(Path(task["resume_from"])) if task["resume_from"] else 0
-    quarantine: list[Defect] = []
-    training, heldout = learner.datasets(quarantine)
-    data = fingerprint(training)
-    if rank == 0:
-        write_quarantine(folder, quarantine)
-        notes = (quarantine_note(folder), change_of(task["data"], data))
-        (folder / _NOTES).write_text("\n".join(filter(None, notes)), encoding="utf-8", errors="backslashreplace")
-    order = SeededOrder(training, config.run.seed)
-    store = CheckpointStore(folder / "checkpoints", config.checkpoint.keep, config=dump_config(config))
-    tracker = Tracker(folder, config.tracking, config.run.name, config.model_dump(mode="json")) if rank == 0 else None
-    size = config.limits.samples_per_step
-    for step in range(first, config.run.num_steps):
-        mine = [order[position] for position in range(step * size + rank, (step + 1) * size, num_ranks)]
-        metrics = learner.update(mine, step)
-        done = step + 1
-        if metrics["samples/dropped"]:
-            dropped = _from_all_ranks(learner.usable.dropped)
-            if tracker:
-                tracker.log_dropped([{"step": done, **one} for one in dropped])
-        last = done == config.run.num_steps
-        if done % config.eval.every_steps == 0 or last:
-            count = min(len(heldout), config.eval.num_prompts or len(heldout))
-            metrics |= learner.evaluate([heldout[i] for i in range(rank, count, num_ranks)])
-        if tracker:
-            tracker.log(done, metrics)
-        if done % config.checkpoint.every_steps == 0 or last:
-            partial = [str(store.begin(done)) if rank == 0 else ""]
-            torch.distributed.broadcast_object_list(partial)
-            learner.save(Path(partial[0]), done)
-            torch.distributed.barrier()
-            if rank == 0:
-                store.commit(done, {"step": done, "data": data})
-    if tracker:
-        tracker.close()
-
-
-def _from_all_ranks(mine: list[Any]) -> list[Any]:
-    """The items of every rank, on every rank; a collective."""
-    import torch
-
-    lists: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(lists, mine)
-    return [item for one in lists for item in one]
-
-
-def _learner(config: SupervisedConfig, folder: Path) -> Any:
-    if isinstance(config, RewardModelConfig):
-        from vlaa_ray.learner.preference import PreferenceLearner
-
-        return PreferenceLearner(config, folder)
-    from vlaa_ray.learner.supervised import SupervisedLearner
-
-    assert isinstance(config, SftConfig)
-    return SupervisedLearner(config, folder)
-
-
 @contextlib.contextmanager
-def _watch(config: SupervisedConfig, folder: RunFolder) -> Any:
+def _watch(config: SupervisedConfig, folder: RunFolder) -> Iterator[Callable[[str], None]]:
     """Show the steps that rank 0 writes, wherever it runs; with the first of them what it notes of the data."""
     from vlaa_ray.metrics import read_metrics
     from vlaa_ray.progress import Progress
@@ -198,7 +134,7 @@ def _watch(config: SupervisedConfig, folder: RunFolder) -> Any:
                 over = ended.wait(_POLL_S)
                 new = [row for row in read_metrics(folder.path) if row["step"] > shown]
                 if new and shown == first:
-                    for note in (folder.path / _NOTES).read_text(encoding="utf-8").splitlines():
+                    for note in (folder.path / NOTES).read_text(encoding="utf-8").splitlines():
                         progress.note(note)
                 for row in new:
                     shown = row["step"]
@@ -213,7 +149,7 @@ def _watch(config: SupervisedConfig, folder: RunFolder) -> Any:
         thread = threading.Thread(target=show, name="progress", daemon=True)
         thread.start()
         try:
-            yield
+            yield progress.note
         finally:
             ended.set()
             thread.join(10 * _POLL_S)

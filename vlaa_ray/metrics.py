@@ -62,7 +62,7 @@ METRICS: tuple[Metric, ...] = (
     *_reward_metrics("eval/reward", "held-out samples"),
     Metric("eval/loss", "nats", "mean loss of a held-out answer token (SFT)"),
     Metric("samples/dropped", "samples", "written answers that could not be trained on; dropped.jsonl has the reasons"),
-    Metric("eval/samples/dropped", "samples", "the same, of the held-out ones"),
+    Metric("eval/samples/dropped", "samples", "the same, of the held-out ones; listed the first time"),
     Metric("pairs/accuracy", "share", "pairs of answers whose better one the reward model scores higher"),
     Metric("pairs/margin", "", "mean score of the better answers less that of the others"),
     Metric("eval/pairs/accuracy", "share", "the same accuracy, on held-out pairs"),

@@ -27,6 +27,7 @@ Resume = Literal["auto", "never"] | str | Path
 
 _HARMLESS_KEYS = {
     "run": ("name", "dir"),
+    "data": ("fetch.",),
     "rollout": ("num_actors", "cpus_", "gpus_", "max_num_seqs", "kv_cache_bytes", "gpu_memory_share", "max_restarts"),
     "rewards": ("num_actors", "cpus_", "memory_limit_bytes", "max_invalid_share", "max_restarts"),
     "learner": ("num_ranks", "cpus_", "gpus_", "num_threads", "zero_stage", "micro_batch", "gradient_checkpointing"),

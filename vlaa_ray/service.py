@@ -22,7 +22,7 @@ from vlaa_ray.pacing import Pace, Slots
 
 WORTH_RETRYING = {408, 409, 425, 429, 500, 502, 503, 504}
 _TOO_MANY = 429
-_OVERLOADS = {_TOO_MANY, 503}
+OVERLOADS = {_TOO_MANY, 503}
 _REFUSES_ALL = {401, 402, 405, 407, *range(300, 400)}  # the URL or the key is wrong, or the account is empty
 _REFUSES_ALL_AT_FIRST = {403, 404}  # likewise, unless others were served
 _FIRST_WAIT_S, _MAX_WAIT_S = 0.25, 8.0
@@ -154,7 +154,7 @@ class Service:
         if status in _REFUSES_ALL or (status in _REFUSES_ALL_AT_FIRST and not self._circuit.ever_succeeded):
             fix = f"check {self._key}: url and api_key_env, and the model's name; and the account there"
             raise self._error(f"{self._what} refuses requests: {said}", url=str(response.url), fix=fix)
-        if status in _OVERLOADS:
+        if status in OVERLOADS:
             self._slots.overloaded()
         if status not in WORTH_RETRYING:
             self._circuit.succeeded()

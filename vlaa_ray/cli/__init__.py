@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 
 def main(args: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
-    _show_what_is_read()
     try:
         app(args, prog_name="vlaa-ray")
     except SystemExit as done:
@@ -46,21 +45,6 @@ def main(args: list[str] | None = None) -> int:
         _complain(type(error).__name__, str(error), "This is a bug: please report it, with the traceback above.")
         return 1
     return 0
-
-
-def _show_what_is_read() -> None:
-    """Reading may take hours: show what its log says of how far it is."""
-    reading = logging.getLogger("vlaa_ray.data.readers")
-    if not any(isinstance(handler, _OnTerminal) for handler in reading.handlers):
-        reading.addHandler(_OnTerminal())
-        reading.setLevel(logging.INFO)
-
-
-class _OnTerminal(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        from rich.console import Console
-
-        Console(stderr=True, soft_wrap=True, highlight=False).print(record.getMessage(), markup=False)
 
 
 def _print_error(error: VlaaRayError) -> None:

@@ -48,6 +48,13 @@ def print_report(run_dir: Path) -> None:
     console.print(f"Report: {path}", soft_wrap=True, highlight=False)
 
 
+def say_beside(text: str) -> None:
+    """A line for people that is no result: on stderr."""
+    from rich.console import Console
+
+    Console(stderr=True, soft_wrap=True, highlight=False).print(text, markup=False)
+
+
 def require_own_actors() -> None:
     """ConfigError unless the package `actors` that Python would import is the one beside `vlaa_ray`."""
     spec = importlib.util.find_spec("actors")

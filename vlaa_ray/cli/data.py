@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlaa_ray.cli.common import ConfigFile, Overrides, load_any_config, require_own_actors
+from vlaa_ray.cli.common import ConfigFile, Overrides, load_any_config, require_own_actors, say_beside
 from vlaa_ray.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,15 +41,17 @@ def check(
     from vlaa_ray.config import RewardsSection, RunConfig
     from vlaa_ray.data.check import check_data, report_table
     from vlaa_ray.data.quarantine import write_defects
+    from vlaa_ray.data.reading import telling
     from vlaa_ray.rewards.mixture import MixedReward
 
     run = _training_config(config)
     data = _data_section(run, image_root, image_host)
-    if run and not isinstance(run, RunConfig):  # its golds are not asked for
-        found = check_data(paths, data, None, run)
-    else:
-        with MixedReward(run.rewards if run else RewardsSection()) as rewards:
-            found = check_data(paths, data, rewards, run)
+    with telling(say_beside):
+        if run and not isinstance(run, RunConfig):  # its golds are not asked for
+            found = check_data(paths, data, None, run)
+        else:
+            with MixedReward(run.rewards if run else RewardsSection()) as rewards:
+                found = check_data(paths, data, rewards, run)
     if report:
         report.write_text(found.as_json() + "\n", encoding="utf-8")
     if quarantine:
@@ -94,10 +96,12 @@ def show(
     """Write a page of records with their pictures, boxes and solutions, some of every kind."""
     from rich.console import Console
 
+    from vlaa_ray.data.reading import telling
     from vlaa_ray.report.data_page import write_data_page
 
     run = _training_config(config)
-    page = write_data_page(out, paths, _data_section(run, image_root, image_host), run, limit, seed)
+    with telling(say_beside):
+        page = write_data_page(out, paths, _data_section(run, image_root, image_host), run, limit, seed)
     Console().print(f"Page: {page}", soft_wrap=True, highlight=False)
 
 

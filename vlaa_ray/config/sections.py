@@ -89,6 +89,10 @@ class FetchSection(Section):
                 raise ValueError(f"{host!r} is neither a host's name alone nor an address or a network")
         return tuple(host.lower() for host in hosts)
 
+    def names(self) -> list[str]:
+        """Those of the list that are no addresses."""
+        return [host for host in self.hosts if not _network(host)]
+
     def networks(self) -> list[IPv4Network | IPv6Network]:
         """Those of the list that are no names."""
         return [network for host in self.hosts if (network := _network(host))]

@@ -121,6 +121,10 @@ class ChatFormat:
         return str(self._processor.apply_chat_template(messages, tokenize=False).partition(_MARK)[2])
 
     def _refuse_control_tokens(self, text: str, what: str, **facts: str) -> None:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(f"{what} holds half of a character: {error.reason}", **facts) from error
         for token in self._control:
             if token in text:
                 raise DataError(f"{what} holds the control token {token!r}", **facts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,7 +24,7 @@ from vlaa_ray.data.images import load
 from vlaa_ray.data.look_alikes import NEAR_PX, LookAlikes, Pair, Place
 from vlaa_ray.data.readers import defect_of, iterate_for, told
 from vlaa_ray.errors import DataError
-from vlaa_ray.records import Defect, ImageRef, Preference, Prompt
+from vlaa_ray.records import VERIFIER_TYPES, Defect, ImageRef, Preference, Prompt
 from vlaa_ray.rewards.golds import gold_faults
 from vlaa_ray.rewards.mixture import MixedReward
 
@@ -66,7 +66,7 @@ def check_data(
 class _Checker:
     def __init__(self, rewards: MixedReward | None, config: TrainingConfig | None) -> None:
         self._rewards = rewards
-        self._needs_solutions = isinstance(config, SftConfig)
+        self._solved = _solved(config)
         self._limits = _limits(config)
         self._chat = chat_format_of(config.model) if config else None
         self._report = Report()
@@ -92,7 +92,7 @@ class _Checker:
             place = Place(source, str(file), number)
             prompt = read.prompt if isinstance(read, Preference) else read
             for reason in (
-                *self._repeats(prompt, place),
+                *self._repeats(prompt, read, place),
                 *self._odd_text(prompt),
                 *self._odd_images(prompt, place),
                 *self._unfit_for_the_model(prompt, read),
@@ -126,11 +126,20 @@ class _Checker:
     def _add(self, identity: str, file: Path, row: int, reason: str) -> None:
         self._report.defects.append(Defect(identity, str(file), row, reason))
 
-    def _repeats(self, prompt: Prompt, place: Place) -> Iterator[str]:
-        """A second record with this id, or with these images and this question, be it in another file."""
-        asked = "\0".join([*(image.sha256 for image in prompt.images), prompt.question.strip()])
+    def _repeats(self, prompt: Prompt, read: Prompt | Preference, place: Place) -> Iterator[str]:
+        """A second record with this id, or with these images and this question, be it in another file.
+
+        Of one prompt there may be many pairs of answers.
+        """
+        answers = read.answers if isinstance(read, Preference) else ()
+        asked = "\0".join([*(image.sha256 for image in prompt.images), prompt.question.strip(), *answers])
         key = hashlib.sha256(asked.encode("utf-8", "surrogatepass")).digest()
-        for what, value in (("id", prompt.prompt_id), ("question and images", key)):
+        same: list[tuple[str, str | bytes]] = [
+            ("question, images and answers" if answers else "question and images", key)
+        ]
+        if not answers:
+            same.insert(0, ("id", prompt.prompt_id))
+        for what, value in same:
             first = self._first.setdefault((what, value), place)
             if first != place:
                 yield f"the same {what} as {first}"
@@ -167,7 +176,7 @@ class _Checker:
 
     def _unfit_for_the_model(self, prompt: Prompt, read: Prompt | Preference) -> Iterator[str]:
         """What only the config's kind of run, model or limits forbid."""
-        if self._needs_solutions and prompt.solution is None:
+        if prompt.verifier_type in self._solved and prompt.solution is None:
             yield UNSOLVED
         if not self._chat:
             return
@@ -191,6 +200,13 @@ class _Checker:
         for (number, prompt), fault in zip(pending, faults, strict=True):
             if fault:
                 self._add(prompt.prompt_id, file, number, fault)
+
+
+def _solved(config: TrainingConfig | None) -> Collection[str]:
+    """Verifier types whose prompts need a worked answer."""
+    if not isinstance(config, SftConfig):
+        return ()
+    return config.data.verifier_types or VERIFIER_TYPES
 
 
 class _Limit(NamedTuple):

@@ -120,13 +120,16 @@ class Mixture(Sequence[Item]):
         return self._parts[part][int(self._places[part][index - start])]
 
 
-def fingerprint(items: Sequence[Prompt] | Sequence[Preference]) -> dict[str, Any]:
-    """The number of prompts, and a hash of some of them spread over all: enough to tell a changed data set."""
+def fingerprint(items: Sequence[Prompt] | Sequence[Preference], *, solved: bool = False) -> dict[str, Any]:
+    """The number of prompts, and a hash of some of them spread over all: enough to tell a changed data set.
+
+    Written answers count where they are learned from: of pairs, and of prompts that have to be `solved`.
+    """
     digest = hashlib.sha256()
     for index in np.linspace(0, len(items) - 1, _FINGERPRINT_PROMPTS).astype(int):
         item = items[int(index)]
         one = item.prompt if isinstance(item, Preference) else item
-        answers = item.answers if isinstance(item, Preference) else (one.solution or "",)
+        answers = item.answers if isinstance(item, Preference) else (one.solution or "",) if solved else ()
         told = [
             one.prompt_id,
             one.question,

@@ -10,16 +10,18 @@ asked.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import ipaddress
-import os
+import itertools
 import random
 import socket
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -28,30 +30,37 @@ import httpx
 from vlaa_ray.config import FetchSection
 from vlaa_ray.data.images import MAX_IMAGE_BYTES, reference_of
 from vlaa_ray.errors import ConfigError, DataError, DeadlineExceeded
-from vlaa_ray.service import WORTH_RETRYING
+from vlaa_ray.service import OVERLOADS, WORTH_RETRYING
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 _MAX_ATTEMPTS = 3
 _OUTAGE = 5
-"""Images in a row that a host failed to send: then it is the host, not the images."""
+"""Images in a row that a host failed to send: then it may be the host, not the images."""
 _FIRST_WAIT_S, _MAX_WAIT_S = 0.25, 8.0
+_JOIN_S = 10.0
+_UNICAST, _6TO4 = ipaddress.ip_network("2000::/3"), ipaddress.ip_network("2002::/16")
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Networks = Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]
 
 
 class _TryAgain(Exception):
-    pass
+    def __init__(self, said: str, *, too_many: bool = False) -> None:
+        super().__init__(said)
+        self.too_many = too_many
 
 
 class Fetcher:
-    """May be used from many threads at once."""
+    """May be used from many threads at once, and again after `close`."""
 
     def __init__(self, section: FetchSection) -> None:
         self._section, self._networks = section, section.networks()
+        self._names = {_raw_name(name) for name in section.names()}
         self._cache = Path(section.cache).expanduser()
-        self._clients: dict[str, httpx.Client] = {}
-        self._failed_in_a_row: Counter[str] = Counter()
         self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None  # which ends an exchange in time, whatever it waits for
+        self._thread: threading.Thread | None = None
+        self._clients: dict[bytes, httpx.AsyncClient] = {}
+        self._failed_in_a_row: Counter[bytes] = Counter()
 
     def file(self, address: str) -> Path:
         """The image's file in the cache; DataError if there is none to be had.
@@ -67,72 +76,115 @@ class Fetcher:
         suffix = Path(url.path).suffix.lower()
         file = self._cache / digest[:2] / f"{digest}{suffix if suffix in _SUFFIXES else ''}"
         if not file.exists():
-            data = self._until_sent(url)
+            with self._lock:
+                coming = asyncio.run_coroutine_threadsafe(self._until_sent(url), self._started())
+            data = coming.result()
             reference_of(data)  # nothing else is kept
             _write(file, data)
         return file
 
+    def close(self) -> None:
+        """End what is on its way, and the connections."""
+        with self._lock:
+            loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
+            if loop:
+                asyncio.run_coroutine_threadsafe(self._end(), loop)
+        if thread:
+            thread.join(_JOIN_S)
+
+    async def _end(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        clients, self._clients = list(self._clients.values()), {}
+        for client in clients:
+            await client.aclose()
+        asyncio.get_running_loop().stop()
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=_run, args=(self._loop,), name="fetch", daemon=True)
+            self._thread.start()
+        return self._loop
+
     def _refuse_unlisted(self, url: httpx.URL) -> None:
-        named = url.host in self._section.hosts or _is_in(_literal(url.host), self._networks)
+        named = url.raw_host in self._names or _is_in(_literal(url.host), self._networks)
         if url.scheme not in ("http", "https") or url.userinfo or not named:
             fix = "name its host in fetch.hosts of the config if you trust it, or put the image below the image root"
             raise DataError("an image that is not fetched", got=str(url)[:200], fix=fix)
 
-    def _until_sent(self, url: httpx.URL) -> bytes:
-        started, attempt = time.monotonic(), 0
-        while True:
+    async def _until_sent(self, url: httpx.URL) -> bytes:
+        started = time.monotonic()
+        for attempt in itertools.count(1):
             try:
-                data = self._get(url)
-                self._failed_in_a_row[url.host] = 0
+                data = await self._get(url)
+                self._failed_in_a_row[url.raw_host] = 0
                 return data
             except _TryAgain as failure:
-                attempt += 1
-                with self._lock:
-                    outage = self._failed_in_a_row[url.host] >= _OUTAGE  # then all wait, and no image is given up
-                    if attempt >= _MAX_ATTEMPTS and not outage:
-                        self._failed_in_a_row[url.host] += 1
-                        _refuse(url, f"can't fetch the image, {attempt} times: {failure}")
-                if outage and time.monotonic() - started > self._section.give_up_s:
+                if attempt >= _MAX_ATTEMPTS and not failure.too_many and await self._is_to_blame(url):
+                    _refuse(url, f"can't fetch the image, {attempt} times: {failure}")
+                if attempt >= _MAX_ATTEMPTS and time.monotonic() - started > self._section.give_up_s:
                     fix = f"the same command goes on; what was fetched is in {self._cache}"
                     patience = f"{self._section.give_up_s:g} s"
                     message = f"no image came from {url.host} for {patience}: {failure}"
                     raise DeadlineExceeded(message, url=str(url)[:200], fix=fix) from None
-            time.sleep(random.uniform(0, min(_MAX_WAIT_S, _FIRST_WAIT_S * 2**attempt)))
+            await asyncio.sleep(random.uniform(0, min(_MAX_WAIT_S, _FIRST_WAIT_S * 2 ** min(attempt, 16))))
+        raise AssertionError  # it counts for ever
 
-    def _get(self, url: httpx.URL) -> bytes:
-        """The bytes that the host sends within `timeout_s` in all: httpx's own timeout is of each read."""
-        end, parts, size = time.monotonic() + self._section.timeout_s, [], 0
-        headers = {"Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity"}
-        try:
-            at = url.copy_with(host=str(self._address(url)))
-            options = {"headers": headers, "extensions": {"sni_hostname": url.raw_host.decode("ascii")}}
-            with self._client(url.host).stream("GET", at, **options) as response:
-                self._look_at(response, url)
-                for part in response.iter_raw():
+    async def _is_to_blame(self, url: httpx.URL) -> bool:
+        """Whether it is this image that fails, and not its host: at an outage all wait, and no image is given up."""
+        if self._failed_in_a_row[url.raw_host] >= _OUTAGE:
+            try:
+                if await self._status(url.copy_with(raw_path=b"/")) in WORTH_RETRYING:
+                    return False
+            except _TryAgain:
+                return False
+        self._failed_in_a_row[url.raw_host] += 1
+        return True
+
+    async def _status(self, url: httpx.URL) -> int:
+        async with self._in_time():
+            async with self._asked(url) as response:
+                return response.status_code
+
+    async def _get(self, url: httpx.URL) -> bytes:
+        parts, size = [], 0
+        async with self._in_time():
+            async with self._asked(url) as response:
+                _look_at(response, url)
+                async for part in response.aiter_raw():
                     parts.append(part)
                     size += len(part)
                     if size > MAX_IMAGE_BYTES:
                         _refuse(url, "the image file is too large", limit_bytes=MAX_IMAGE_BYTES)
-                    if time.monotonic() > end:
-                        raise httpx.ReadTimeout(f"no whole image within {self._section.timeout_s:g} s")
-        except (httpx.RequestError, socket.gaierror) as error:
-            raise _TryAgain(f"{type(error).__name__}: {error}") from None
         return b"".join(parts)
 
-    def _look_at(self, response: httpx.Response, url: httpx.URL) -> None:
-        status = response.status_code
-        if status in WORTH_RETRYING:
-            raise _TryAgain(f"status {status}")
-        if response.has_redirect_location:
-            target = response.headers["location"][:200]
-            _refuse(url, f"can't fetch the image: redirects are not followed, and it leads to {target}")
-        if status != httpx.codes.OK:
-            _refuse(url, f"can't fetch the image: status {status}")
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        """Within `timeout_s`, whatever it waits for; httpx's own timeout is of each read."""
+        try:
+            async with asyncio.timeout(self._section.timeout_s):
+                yield
+        except TimeoutError:
+            raise _TryAgain(f"not sent within {self._section.timeout_s:g} s") from None
+        except (httpx.RequestError, socket.gaierror, UnicodeError) as error:
+            raise _TryAgain(f"{type(error).__name__}: {error}") from None
 
-    def _address(self, url: httpx.URL) -> _Address:
+    @asynccontextmanager
+    async def _asked(self, url: httpx.URL) -> AsyncIterator[httpx.Response]:
+        at = url.copy_with(host=str(await self._address(url)))
+        headers = {"Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity"}
+        options = {"headers": headers, "extensions": {"sni_hostname": url.raw_host.decode("ascii")}}
+        async with self._client(url.raw_host).stream("GET", at, **options) as response:
+            yield response
+
+    async def _address(self, url: httpx.URL) -> _Address:
         """The first address of the host that may be asked."""
         port = url.port or (443 if url.scheme == "https" else 80)
-        found = socket.getaddrinfo(url.raw_host.decode("ascii"), port, type=socket.SOCK_STREAM)
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(url.raw_host.decode("ascii"), port, type=socket.SOCK_STREAM)
         for _, _, _, _, address in found:
             one = ipaddress.ip_address(str(address[0]).partition("%")[0])
             if _is_public(one) or _is_in(one, self._networks):
@@ -140,18 +192,40 @@ class Fetcher:
         fix = "name the address, too, in fetch.hosts if you trust it"
         _refuse(url, "can't fetch the image: its host is at a private address", address=found[0][4][0], fix=fix)
 
-    def _client(self, host: str) -> httpx.Client:
+    def _client(self, host: bytes) -> httpx.AsyncClient:
         """A client of this host alone: a connection is checked for the name that it was opened with."""
-        with self._lock:
-            if host not in self._clients:
-                # a transport of its own goes through no proxy, which would look the name up by itself
-                transport = httpx.HTTPTransport(limits=httpx.Limits(max_connections=self._section.concurrency))
-                self._clients[host] = httpx.Client(timeout=self._section.timeout_s, transport=transport)
-            return self._clients[host]
+        if host not in self._clients:
+            # a transport of its own goes through no proxy, which would look the name up by itself
+            transport = httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=self._section.concurrency))
+            self._clients[host] = httpx.AsyncClient(timeout=None, transport=transport)
+        return self._clients[host]
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_forever()
+    loop.close()
+
+
+def _look_at(response: httpx.Response, url: httpx.URL) -> None:
+    status = response.status_code
+    if status in WORTH_RETRYING:
+        raise _TryAgain(f"status {status}", too_many=status in OVERLOADS)
+    if response.has_redirect_location:
+        target = response.headers["location"][:200]
+        _refuse(url, f"can't fetch the image: redirects are not followed, and it leads to {target}")
+    if status != httpx.codes.OK:
+        _refuse(url, f"can't fetch the image: status {status}")
 
 
 def _refuse(url: httpx.URL, message: str, **facts: object) -> NoReturn:
     raise DataError(message, **{"got": str(url)[:200], **facts})  # type: ignore[arg-type]
+
+
+def _raw_name(name: str) -> bytes:
+    try:
+        return httpx.URL(f"http://{name}").raw_host
+    except httpx.InvalidURL as error:
+        raise ConfigError(f"fetch.hosts: {name!r} is no name of a host: {error}") from error
 
 
 def _literal(host: str) -> _Address | None:
@@ -162,7 +236,10 @@ def _literal(host: str) -> _Address | None:
 
 
 def _is_public(address: _Address) -> bool:
+    """Whether it leads nowhere but to the internet: not to an address of version 4 that it holds, either."""
     address = getattr(address, "ipv4_mapped", None) or address
+    if address.version == 6 and (address not in _UNICAST or address in _6TO4):
+        return False
     return address.is_global and not address.is_multicast
 
 
@@ -172,12 +249,17 @@ def _is_in(address: _Address | None, networks: _Networks) -> bool:
 
 def _write(file: Path, data: bytes) -> None:
     """Whole or not at all, whoever else writes it."""
+    partial: Path | None = None
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as partial:
-            partial.write(data)
-        os.chmod(partial.name, 0o644)
-        os.replace(partial.name, file)
+        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as out:
+            partial = Path(out.name)
+            out.write(data)
+        partial.chmod(0o644)
+        partial.replace(file)
     except OSError as error:
+        if partial:
+            with suppress(OSError):
+                partial.unlink()
         fix = "free space there, or set fetch.cache"
         raise ConfigError(f"can't keep a fetched image: {error}", file=str(file), fix=fix) from error

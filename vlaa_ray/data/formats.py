@@ -262,7 +262,10 @@ def _parts(content: Any) -> list[Mapping[str, Any]]:
 def _path_of(image: Any) -> str:
     """The path that an image is named by; empty where it is not named by one."""
     path = image.get("path") if isinstance(image, Mapping) else image
-    return path if isinstance(path, str) and "://" not in path and not path.startswith("data:") else ""
+    if not isinstance(path, str) or path.startswith("data:"):
+        return ""
+    path = path.removeprefix("file://")
+    return "" if "://" in path else path
 
 
 def _folder_of(name: str) -> str:

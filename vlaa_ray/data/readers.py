@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -16,15 +12,14 @@ from vlaa_ray.data.fetch import Fetcher
 from vlaa_ray.data.formats import FORMATS, Draft, field_of, read_record
 from vlaa_ray.data.json_files import json_rows
 from vlaa_ray.data.lookup import image_of, root_of
+from vlaa_ray.data.reading import side_by_side, with_word
 from vlaa_ray.data.tables import Table, is_table, open_table
 from vlaa_ray.errors import DataError
 from vlaa_ray.records import VERIFIER_TYPES, Defect, Preference, Prompt
 
-TELL_EVERY_S = 10.0
-log = logging.getLogger(__name__)
 Row = dict[str, Any]
 NO_FETCH = FetchSection()
-Item, Made = TypeVar("Item"), TypeVar("Made")
+Item = TypeVar("Item")
 
 
 def iterate_prompts(
@@ -186,18 +181,9 @@ class _Reader:
             return self._read(*numbered, make)
 
         numbered = enumerate(rows, start=1)
-        if self._fetch.hosts:
-            return self._told(_side_by_side(one, numbered, self._fetch.concurrency))
-        return self._told(map(one, numbered))
-
-    def _told(self, read: Iterable[tuple[int, Made]]) -> Iterator[tuple[int, Made]]:
-        """The same, with a line in the log now and then."""
-        told = time.monotonic()
-        for number, one in read:
-            if time.monotonic() - told > TELL_EVERY_S:
-                told = time.monotonic()
-                log.info("%s: %s records read", self.file, f"{number:,}")
-            yield number, one
+        if not self._fetch.hosts:
+            return with_word(self.file, map(one, numbered))
+        return with_word(self.file, side_by_side(one, numbered, self._fetch.concurrency, self._fetcher.close))
 
     def _read(
         self, number: int, row: Row | DataError, make: Callable[[Row, int], Item]
@@ -252,21 +238,6 @@ class _Reader:
             names = ", ".join(self._keep)
             facts = {"file": str(self.file), "row": number, "fields": names}
             raise DataError(f"a damaged record: a field that holds others is not JSON: {error}", **facts) from error
-
-
-def _side_by_side(make: Callable[[Item], Made], items: Iterable[Item], width: int) -> Iterator[Made]:
-    """What is made of the items, in their order; so many are being made at once."""
-    with ThreadPoolExecutor(width) as threads:
-        on_their_way: deque[Future[Made]] = deque()
-        try:
-            for item in items:
-                on_their_way.append(threads.submit(make, item))
-                if len(on_their_way) > width:
-                    yield on_their_way.popleft().result()
-            while on_their_way:
-                yield on_their_way.popleft().result()
-        finally:
-            threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _draft(row: dict[str, Any], number: int, file: Path, verifier_type: str | None) -> Draft:

@@ -11,11 +11,10 @@ from torch.nn.functional import logsigmoid
 
 from vlaa_ray.config import RewardModelConfig
 from vlaa_ray.data.packing import Batch, Row
-from vlaa_ray.data.preferences import open_preferences
 from vlaa_ray.learner.core import LearnerCore
 from vlaa_ray.learner.usable import Usable
 from vlaa_ray.models.reward_model import MAX_ANSWERS, RewardModel, answers_row, last_tokens
-from vlaa_ray.records import Defect, Preference
+from vlaa_ray.records import Preference
 
 
 class PreferenceLearner:
@@ -25,14 +24,6 @@ class PreferenceLearner:
         self._config = config
         self.core = LearnerCore(config.model, config.learner, lambda model, _: RewardModel(model))
         self.usable = Usable("reward_model", config.reward_model)
-
-    def datasets(self, quarantine: list[Defect]) -> tuple[Sequence[Preference], Sequence[Preference]]:
-        """What to train on, and what is held out; what is left out is added to `quarantine`."""
-        data = self._config.data
-        return (
-            open_preferences(data.train, data, data.num_train, quarantine),
-            open_preferences(data.heldout, data, data.num_heldout, quarantine),
-        )
 
     def row(self, preference: Preference, number: int) -> Row:
         """The prompt with its answers; DataError if the model can't take one of them."""
@@ -141,4 +132,4 @@ class _Counts:
 
     def metrics(self, total: Callable[[torch.Tensor], torch.Tensor], prefix: str) -> dict[str, float]:
         count, right, margin = total(self._values).tolist()
-        return {f"{prefix}/accuracy": right / max(count, 1), f"{prefix}/margin": margin / max(count, 1)}
+        return {f"{prefix}/accuracy": right / count, f"{prefix}/margin": margin / count} if count else {}

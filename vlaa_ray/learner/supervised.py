@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from vlaa_ray.config import SftConfig
-from vlaa_ray.data.dataset import UNSOLVED, open_dataset
+from vlaa_ray.data.dataset import UNSOLVED
 from vlaa_ray.data.packing import Batch, Row
 from vlaa_ray.errors import DataError
 from vlaa_ray.grpo.loss import sft_loss
@@ -17,7 +17,7 @@ from vlaa_ray.learner.usable import Usable
 from vlaa_ray.models.logprobs import policy_at
 from vlaa_ray.models.paths import UNTRAINED
 from vlaa_ray.models.tiny import make_tiny_model
-from vlaa_ray.records import Defect, Prompt
+from vlaa_ray.records import Prompt
 
 
 def _starting_model(config: SftConfig, folder: Path) -> Path | None:
@@ -39,14 +39,6 @@ class SupervisedLearner:
         path = _starting_model(config, folder)
         self.core = LearnerCore(config.model, config.learner, policy_at(1.0), path)
         self.usable = Usable("sft", config.sft)
-
-    def datasets(self, quarantine: list[Defect]) -> tuple[Sequence[Prompt], Sequence[Prompt]]:
-        """The prompts to train on, and the held-out ones; what is left out is added to `quarantine`."""
-        data = self._config.data
-        return (
-            open_dataset(data.train, data, data.num_train, quarantine=quarantine, solved=True),
-            open_dataset(data.heldout, data, data.num_heldout, quarantine=quarantine, solved=True),
-        )
 
     def row(self, prompt: Prompt, number: int) -> Row:
         """The prompt with its solution as the one completion; DataError if the model can't take one of them."""
@@ -87,7 +79,8 @@ class SupervisedLearner:
         logprobs = self.core.logprobs(self.usable.rows(prompts, self.row)).values()
         local = [-sum(float(one.sum()) for one in logprobs), sum(map(len, logprobs)), len(self.usable.dropped)]
         loss, tokens, num_dropped = self.core.engine.reduce_sum(torch.tensor(local, dtype=torch.float64)).tolist()
-        return {"eval/loss": loss / max(tokens, 1), "eval/samples/dropped": num_dropped}
+        measured = {"eval/loss": loss / tokens} if tokens else {}
+        return {**measured, "eval/samples/dropped": num_dropped}
 
     def save(self, folder: Path, step: int) -> None:
         """Write what `load` needs, and `hf/`; a collective."""

@@ -117,10 +117,12 @@ def test_written_answers_are_held_against_the_limits_of_sft_and_golds_are_not_as
     records[2].pop("answer")
     records[3] |= {"answer": "<answer>" + "word " * 400 + "</answer>"}
     records[4] |= {"answer": "<answer><|im_end|></answer>"}
+    records += [sound(5) | {"answer": "<answer>\ud800</answer>"}, sound(6) | {"verifier_type": "text"}]
     code, report = checked(folder, *records, config=str(CONFIGS / "tiny_base_sft.yaml"))
     assert code == 1
     reasons = {defect["row"]: defect["reason"] for defect in report["defects"]}
-    assert reasons.keys() == {3, 4, 5}
+    assert reasons.keys() == {3, 4, 5, 6}  # the last is of a type that the config leaves out
+    assert "holds half of a character" in reasons[6]
     assert reasons[3] == "the record has no worked answer to learn from"
     assert reasons[4].startswith("the answer has ") and "over sft.max_completion_tokens = " in reasons[4]
     assert reasons[5] == "the solution holds the control token '<|im_end|>'"
@@ -129,8 +131,11 @@ def test_written_answers_are_held_against_the_limits_of_sft_and_golds_are_not_as
 def test_pairs_are_checked_for_a_reward_model(folder) -> None:
     pair = {"image": "a.png", "question": "What is it?", "chosen": "a cat", "rejected": "a dog"}
     records = [pair, pair | {"question": "And?", "rejected": None}, pair | {"question": "Then?", "chosen": "a " * 900}]
+    records += [pair | {"rejected": "a cow"}, pair]  # other answers to the same question are nothing odd
     code, report = checked(folder, *records, config=str(CONFIGS / "tiny_reward_model.yaml"))
     reasons = {defect["row"]: defect["reason"] for defect in report["defects"]}
+    assert reasons.keys() == {2, 3, 5}
+    assert "the same question, images and answers as row 1" in reasons[5]
     assert (code, reasons[2]) == (1, "a pair needs two texts")
     assert "over reward_model.max_completion_tokens" in reasons[3]
     assert report["statistics"]["answer_tokens"]["least"] < 10

@@ -163,7 +163,8 @@ def test_changed_answers_are_noticed_too():
     others = [*prompts[:-1], replace(prompts[-1], solution="<answer>?</answer>")]
     pairs = [Preference(prompt=prompt, answers=("a", "b"), worths=(1.0, 0.0)) for prompt in prompts]
     swapped = [*pairs[:-1], replace(pairs[-1], answers=("b", "a"))]
-    assert len({fingerprint(items)["sha256"] for items in (prompts, others, pairs, swapped)}) == 4
+    assert len({fingerprint(items, solved=True)["sha256"] for items in (prompts, others, pairs, swapped)}) == 4
+    assert fingerprint(prompts) == fingerprint(others)  # GRPO doesn't learn from them
     assert change_of(fingerprint(prompts), fingerprint(prompts)) is None
     assert change_of(None, fingerprint(prompts)) is None  # it starts
     assert "10 prompts then, 9 now" in change_of(fingerprint(prompts), fingerprint(prompts[1:]))

@@ -2,6 +2,7 @@
 
 import datetime
 import io
+import ipaddress
 import json
 import signal
 import socket
@@ -13,6 +14,7 @@ import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import psutil
 import pytest
 from PIL import Image
 from pydantic import ValidationError
@@ -20,7 +22,7 @@ from pydantic import ValidationError
 from vlaa_ray.cli import main
 from vlaa_ray.config import CurationConfig, FetchSection, load_config
 from vlaa_ray.curation.metadata import iterate_samples
-from vlaa_ray.data import fetch, readers
+from vlaa_ray.data import fetch, reading
 from vlaa_ray.data.fetch import Fetcher
 from vlaa_ray.data.images import MAX_IMAGE_BYTES, load
 from vlaa_ray.data.readers import iterate_prompts
@@ -133,6 +135,35 @@ def test_a_name_that_leads_inside_is_not_asked(host, section) -> None:
     assert Fetcher(both).file(f"http://localhost:{host.port}/a.png").read_bytes() == png()
 
 
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("8.8.8.8", True),
+        ("2606:4700::1111", True),
+        ("::ffff:8.8.8.8", True),
+        *((one, False) for one in ("10.0.0.1", "127.0.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1")),
+        *((one, False) for one in ("::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::1", "fec0::1", "fe80::1")),
+        *((one, False) for one in ("::127.0.0.1", "fd00::1", "ff02::1", "2001:0:a00:1::1")),
+    ],
+)
+def test_which_addresses_lead_outside(address, public) -> None:
+    assert fetch._is_public(ipaddress.ip_address(address)) == public
+
+
+def test_a_name_may_be_listed_in_its_own_letters(section, monkeypatch) -> None:
+    asked = []
+
+    def look_up(host, *_, **__):
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 80))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    for listed, written in (("Bücher.example", "xn--bcher-kva.example"), ("xn--bcher-kva.example", "bücher.example")):
+        with pytest.raises(DataError, match=r"private address.*10\.0\.0\.1"):
+            Fetcher(section.model_copy(update={"hosts": (listed.lower(),)})).file(f"http://{written}/a.png")
+    assert asked == ["xn--bcher-kva.example"] * 2
+
+
 def test_the_name_is_told_to_the_host(host, section) -> None:
     names = []
 
@@ -178,6 +209,13 @@ def slow(handler) -> None:
             time.sleep(0.05)
 
 
+def never_begun(handler) -> None:
+    with pytest.raises(OSError):
+        for _ in range(1000):
+            handler.wfile.write(b"HTTP/1.1 102 Processing\r\n\r\n")
+            time.sleep(0.05)
+
+
 def cut_short(handler) -> None:
     handler.send_response(200)
     handler.send_header("content-length", "1000")
@@ -194,7 +232,8 @@ def cut_short(handler) -> None:
         (204, "status 204", 1),
         (500, "can't fetch the image, 3 times: status 500", 3),
         (endless, rf"too large.*{MAX_IMAGE_BYTES}", 1),
-        (slow, "can't fetch the image, 3 times: ReadTimeout", 3),
+        (slow, "can't fetch the image, 3 times: not sent within 1 s", 3),
+        (never_begun, "can't fetch the image, 3 times: not sent within 1 s", 3),
         (cut_short, "can't fetch the image, 3 times: RemoteProtocolError", 3),
     ],
 )
@@ -225,12 +264,20 @@ def test_a_host_that_is_gone_ends_it_with_one_error(section) -> None:
 
 def test_an_outage_costs_no_image(host, section) -> None:
     fetcher = Fetcher(section.model_copy(update={"give_up_s": 30}))
-    fetcher._failed_in_a_row["127.0.0.1"] = 5
+    fetcher._failed_in_a_row[b"127.0.0.1"] = 5
     host.pages["/a.png"] = [500, 500, 500, 500, png()]
+    host.pages["/"] = 502
     assert fetcher.file(f"{host.url}/a.png").read_bytes() == png()
-    host.pages["/b.png"] = 500
-    with pytest.raises(DataError, match="3 times"):
-        fetcher.file(f"{host.url}/b.png")
+    host.pages["/b.png"] = [*[429] * 9, png()]
+    assert fetcher.file(f"{host.url}/b.png").read_bytes() == png()
+
+
+def test_any_number_of_bad_images_is_told_from_an_outage(host, section) -> None:
+    fetcher = Fetcher(section)
+    for number in range(8):
+        host.pages[f"/{number}.png"] = 500
+        with pytest.raises(DataError, match="3 times: status 500"):
+            fetcher.file(f"{host.url}/{number}.png")
 
 
 @pytest.mark.parametrize("host", ["http://a.org", "a.org/x", "a.org:80", "*.a.org", "", "10.0.0.1/8", "a b", "[::1]"])
@@ -295,6 +342,7 @@ def test_records_are_read_in_their_order_while_images_are_fetched_side_by_side(h
     assert isinstance(read[9][1], DataError)
     assert read[9][1].facts["row"] == 10
     assert 1 < host.most_at_once <= 8
+    assert not [one for one in psutil.Process().net_connections("tcp") if one.raddr and one.raddr.port == host.port]
     for number, prompt in read[:9] + read[10:]:
         assert prompt.gold == number - 1
         assert load(prompt.images[0]).size == (27 + number, 28)
@@ -328,7 +376,7 @@ def test_curation_puts_fetched_images_into_its_folder(host, section, tmp_path) -
 
 
 def test_long_reading_says_how_far_it_is(host, tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(readers, "TELL_EVERY_S", 0)
+    monkeypatch.setattr(reading, "TELL_EVERY_S", 0)
     host.pages["/a.png"] = png()
     record = {"image": f"{host.url}/a.png", "question": "How many?", "gt": 3, "verifier_type": "digit"}
     (tmp_path / "data.json").write_text(json.dumps([record | {"id": number} for number in range(1234)]))
@@ -344,7 +392,7 @@ def test_a_run_can_be_stopped_while_it_fetches(host, tmp_path) -> None:
     ]
     (tmp_path / "data.json").write_text(json.dumps(rows))
     fetched = [f"data.train={tmp_path}/data.json", "data.fetch.hosts=[127.0.0.1]", "data.fetch.concurrency=2"]
-    fetched += [f"data.fetch.cache={tmp_path}/cache", "data.fetch.timeout_s=2", f"run.dir={tmp_path}"]
+    fetched += [f"data.fetch.cache={tmp_path}/cache", f"run.dir={tmp_path}"]
     command = [sys.executable, "-m", "vlaa_ray", "train", "--config", "configs/quickstart.yaml", *fetched]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as run:
         end = time.monotonic() + 60
@@ -352,7 +400,7 @@ def test_a_run_can_be_stopped_while_it_fetches(host, tmp_path) -> None:
             time.sleep(0.05)
         assert host.asked
         run.send_signal(signal.SIGINT)
-        _, said = run.communicate(timeout=30)
+        _, said = run.communicate(timeout=20)  # an image has 30 s
     assert run.returncode == 130
     assert "RunInterrupted: stopped by SIGINT" in said
     assert json.loads((tmp_path / "quickstart/run.json").read_text())["error"]["type"] == "RunInterrupted"

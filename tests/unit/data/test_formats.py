@@ -79,6 +79,7 @@ def test_the_records_own_verifier_wins_over_the_configs_and_that_over_the_format
         ({"bytes": PNG, "path": None}, "vlaa-thinking"),
         ("data:image/png;base64," + base64.b64encode(PNG).decode(), "vlaa-thinking"),
         ("images/coco/a.png", "coco"),
+        ("file://coco/a.png", "coco"),
         (["coco/a.png"], "vlaa-thinking"),
     ],
 )
