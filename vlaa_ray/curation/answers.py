@@ -14,6 +14,7 @@ from vlaa_ray.rewards.extraction import CLOSE, OPEN, extract_answer, last_boxed
 
 _THOUGHT = re.compile(r"\s*<think>(.*?)</think>(.*)", re.DOTALL)
 _PREFIX = re.compile(r"^\s*(?:†\s*)?(?:output|answer|final answer)\s*:\s*", re.IGNORECASE)
+_MATH_MODE = re.compile(r"\A(?:\\\[|\\\(|\$+)\s*|\s*(?:\\\]|\\\)|\$+)\Z")
 _TAGS = ("<think>", "</think>", OPEN, CLOSE)
 
 
@@ -75,7 +76,8 @@ def clean_gold(gold: Any, verifier_type: str) -> Any:
     text = _PREFIX.sub("", gold).strip()
     if verifier_type == "mcq":
         return read_letter(text) or text
-    return last_boxed(text) or text
+    boxed = last_boxed(text)
+    return boxed if boxed and _MATH_MODE.sub("", text) == rf"\boxed{{{boxed}}}" else text  # one of several is not all
 
 
 def num_words(text: str) -> int:

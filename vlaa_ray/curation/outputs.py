@@ -153,13 +153,14 @@ class SetWriter:
     def _flush(self) -> None:
         import pyarrow
 
-        rows = [{name: _as_text(value) for name, value in row.items()} for row in self._rows]
+        rows = [row | {"gt_json": json.dumps(row["gt"])} for row in self._rows]
+        rows = [{name: _as_text(value) for name, value in row.items()} for row in rows]
         self._table.write_table(pyarrow.Table.from_pylist(rows, schema=_schema()))
         self._rows = []
 
 
 def _schema() -> Any:
-    """All text: a column has one type, and golds have many."""
+    """All text: a column has one type, and golds have many; `gt_json` keeps theirs."""
     import pyarrow
 
     names = (
@@ -167,6 +168,7 @@ def _schema() -> Any:
         "image",
         "question",
         "gt",
+        "gt_json",
         "verifier_type",
         "verifier_params",
         "answer",

@@ -31,7 +31,7 @@ def has_cue(text: str, cues: Sequence[str], match: CueMatch) -> bool:
 
 def destination(sample: Sample, split: SplitSection) -> Literal["sft", "rl"]:
     """Where a verified sample belongs, before any cap."""
-    if sample.use == "rl_only" or has_cue(sample.solution, split.cues, split.match):
+    if sample.use == "rl_only" or has_cue(f"{sample.rewritten}\n{sample.solution}", split.cues, split.match):
         return "rl"
     return "sft"
 

@@ -137,8 +137,8 @@ class _Checker:
         same: list[tuple[str, str | bytes]] = [
             ("question, images and answers" if answers else "question and images", key)
         ]
-        if not answers:
-            same.insert(0, ("id", prompt.prompt_id))
+        if not answers and prompt.prompt_id != f"{Path(place.file).name}:{place.row}":  # which the reader has made
+            same.insert(0, ("id", f"{place.source}\0{prompt.prompt_id}"))
         for what, value in same:
             first = self._first.setdefault((what, value), place)
             if first != place:
@@ -250,7 +250,6 @@ def _spread(values: Sequence[int]) -> dict[str, float]:
 
 def report_table(report: Report) -> Table:
     """What the data is made of, the first pairs of images in different sources, and the first defects."""
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title="Data", title_justify="left", show_header=False)
@@ -260,7 +259,7 @@ def report_table(report: Report) -> Table:
         if isinstance(value, list):
             continue
         shown = ", ".join(f"{key} {number:g}" for key, number in value.items()) if isinstance(value, dict) else value
-        table.add_row(name.replace("_", " "), escape(str(shown)))
+        table.add_row(name.replace("_", " "), _shown(str(shown)))
     sections = [
         ([_told_pair(pair) for pair in report.statistics["image_pairs"]], report.statistics["shared_images"]),
         ([_told_defect(one) for one in report.defects], len(report.defects)),
@@ -268,10 +267,17 @@ def report_table(report: Report) -> Table:
     for lines, count in sections:
         table.add_section()
         for place, text in lines[:_SHOWN]:
-            table.add_row(f"[red]{escape(place)}[/]", escape(text))
+            table.add_row(f"[red]{_shown(place)}[/]", _shown(text))
         if count > _SHOWN:
             table.add_row("", f"… and {count - _SHOWN} more")
     return table
+
+
+def _shown(text: str) -> str:
+    """As a terminal can print it: half of a surrogate pair as its escape."""
+    from rich.markup import escape
+
+    return escape(text.encode("utf-8", "backslashreplace").decode())
 
 
 def _told_pair(pair: dict[str, Any]) -> tuple[str, str]:

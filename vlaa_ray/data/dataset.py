@@ -18,7 +18,7 @@ from vlaa_ray.records import PAPER_TYPES, VERIFIER_TYPES, Defect, Preference, Pr
 
 BUILTIN = "builtin:"
 UNSOLVED = "the record has no worked answer to learn from"
-_FINGERPRINT_PROMPTS = 64
+_FINGERPRINT_PROMPTS = 1024
 Item = TypeVar("Item")
 
 
@@ -133,8 +133,9 @@ def fingerprint(items: Sequence[Prompt] | Sequence[Preference], *, solved: bool 
         told = [
             one.prompt_id,
             one.question,
-            str(one.gold),
+            repr(one.gold),
             one.verifier_type,
+            repr(one.verifier_params),
             *(image.sha256 for image in one.images),
             *answers,
         ]

@@ -12,12 +12,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 Row = Mapping[str, Any]
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _SECTION = re.compile(r"<(SUMMARY|CAPTION|REASONING|CONCLUSION)>(.*?)</\1>", re.DOTALL)
+_THOUGHT = re.compile(r"\s*<think>(.*?)</think>", re.DOTALL)
+_FENCED = re.compile(r"\A\s*```(?:json)?\s*(.*?)\s*```\s*\Z", re.DOTALL)
 _DETECTION = re.compile(r"```json.*?bbox", re.DOTALL)
 _SOURCES = {
     "clevr_math": "digit",
@@ -44,7 +47,8 @@ _VERO_TYPES = {
     "instruction": "open_ended",
     "llm_judge": "open_ended",
 }
-_VLM_R1_METHODS = {"mcq": "mcq", "yes_no": "yes_no", "math": "math", "llm": "open_ended", "detection": "boxes"}
+_VLM_R1_METHODS = {"mcq": "mcq", "yes_no": "yes_no", "math": "math", "llm": "open_ended"}
+_VLM_R1_METHODS |= dict.fromkeys(("detection", "map", "odLength", "od_ap", "od_ap50", "weighted_sum"), "boxes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,13 +80,17 @@ def read_record(row: Row, verifier_type: str | None = None) -> Draft | None:
     `verifier_type` is for rows that don't name one; without it they get their format's.
     """
     row = _with_image(row)
+    if row.get("videos"):
+        raise ValueError("videos are not read")
     for layout in FORMATS:
         if layout.known_by(row):
             values = layout.read(row)
             if named := row.get("verifier_type") or verifier_type:
                 values["verifier_type"] = named
             if (params := _mapping(row.get("verifier_params"))) is not None:
-                values["verifier_params"] = dict(params)
+                values["verifier_params"] = {  # a table fills what others name with nulls
+                    name: value for name, value in params.items() if value is not None
+                }
             identity = next((row[key] for key in ("id", "qid", "prompt_id") if row.get(key) is not None), None)
             return Draft(format=layout.name, record_id=None if identity is None else str(identity), **values)
     return None
@@ -119,13 +127,18 @@ def _vlaa_thinking(row: Row) -> dict[str, Any]:
     name = _path_of(row["image"]).lstrip("/").removeprefix("images/")
     source = next((part for part in name.split("/") if part in _SOURCES), _folder_of(name) or "vlaa-thinking")
     kind = row.get("verifier_type") or _SOURCES.get(source)
+    gold = json.loads(row["gt_json"]) if row.get("gt_json") else row.get("gt")
+    if gold is None:
+        gold = _untagged(row.get("answer"))
     texts = (row.get("answer"), row.get("ds_answer"))
     solution = next((text for text in texts if isinstance(text, str) and "<answer>" in text), None)
-    gold = row["gt"] if "gt" in row else _untagged(row["answer"])
+    if solution is None and gold is not None:  # the published answers of SFT end in prose
+        thoughts = (_THOUGHT.match(text) for text in texts if isinstance(text, str))
+        solution = next((f"<think>{found[1]}</think><answer>{gold}</answer>" for found in thoughts if found), None)
     return {
-        "question": str(row["question"]),
+        "question": _text(row["question"]),
         "gold": gold,
-        "images": (name,) if isinstance(row["image"], str) and name else _images(row),
+        "images": _images(row),
         "source": source,
         "verifier_type": kind,
         "verifier_params": {"frame": "unit"} if kind == "iou" else {},
@@ -136,7 +149,7 @@ def _vlaa_thinking(row: Row) -> dict[str, Any]:
 def _record(row: Row, question: Any, gold: Any, source: Any, verifier_type: str | None = "math") -> dict[str, Any]:
     """What most formats have in common: the draft's fields, with the row's images."""
     return {
-        "question": str(question),
+        "question": _text(question),
         "gold": gold,
         "images": _images(row),
         "source": str(source),
@@ -145,10 +158,11 @@ def _record(row: Row, question: Any, gold: Any, source: Any, verifier_type: str 
 
 
 def _verl(row: Row) -> dict[str, Any]:
-    judged = row["reward_model"]
-    if not isinstance(judged, Mapping) or "ground_truth" not in judged:
+    judged = _mapping(row["reward_model"])
+    if judged is None or "ground_truth" not in judged:
         raise ValueError("reward_model has no ground_truth")
-    return _record(row, _last_user_text(row["prompt"]), judged["ground_truth"], row.get("data_source") or "verl")
+    asked = _last_user_text(row["prompt"])
+    return _record(_with_parts(row), asked, judged["ground_truth"], row.get("data_source") or "verl")
 
 
 def _vero(row: Row) -> dict[str, Any]:
@@ -157,7 +171,8 @@ def _vero(row: Row) -> dict[str, Any]:
     kind = _VERO_TYPES.get(str(row["reward_type"]))
     params = {"rel_tol": tolerance} if kind == "number" and isinstance(tolerance, int | float) else {}
     asked = _last_user_text(row["prompt"])
-    return _record(row, asked, row["answer"], row.get("data_source") or "vero", kind) | {"verifier_params": params}
+    record = _record(_with_parts(row), asked, row["answer"], row.get("data_source") or "vero", kind)
+    return record | {"verifier_params": params}
 
 
 def _easyr1(row: Row) -> dict[str, Any]:
@@ -198,10 +213,8 @@ def _virl39k(row: Row) -> dict[str, Any]:
 
 
 def _mm_eureka(row: Row) -> dict[str, Any]:
-    messages = json.loads(row["message"]) if isinstance(row["message"], str) else row["message"]
-    parts = [part for message in messages for part in _parts(message.get("content"))]
-    images = tuple(part["image"] for part in parts if part.get("type") == "image" and "image" in part)
-    return _record(row, _last_user_text(messages), row["answer"], "mm-eureka") | {"images": images}
+    asked = _last_user_text(row["message"])
+    return _record(row, asked, row["answer"], "mm-eureka") | {"images": _part_images(row["message"])}
 
 
 def _r1v(row: Row) -> dict[str, Any]:
@@ -213,12 +226,15 @@ def _r1v_evaluation(row: Row) -> dict[str, Any]:
 
 
 def _grounded(gold: Any, row: Row) -> dict[str, Any]:
-    """The verifier of a VLM-R1 record."""
+    """The verifier of a VLM-R1 record, and its gold; boxes may be JSON in a text, fenced or not."""
     pixels = {"frame": "original_px"}
+    with suppress(ValueError):
+        held = json.loads(_FENCED.sub(r"\1", gold)) if isinstance(gold, str) else None
+        gold = held if isinstance(held, list) else gold
     if isinstance(gold, list) and len(gold) == 4 and all(isinstance(edge, int | float) for edge in gold):
-        return {"verifier_type": "iou", "verifier_params": pixels}
+        return {"gold": gold, "verifier_type": "iou", "verifier_params": pixels}
     if isinstance(gold, list) or (isinstance(gold, str) and _DETECTION.search(gold)):
-        return {"verifier_type": "boxes", "verifier_params": pixels}
+        return {"gold": gold, "verifier_type": "boxes", "verifier_params": pixels}
     kind = _VLM_R1_METHODS.get(str(row.get("accu_reward_method")), "text")
     return {"verifier_type": kind, "verifier_params": pixels if kind == "boxes" else {}}
 
@@ -243,10 +259,34 @@ def _turns(conversations: Any) -> tuple[str, Any]:
     said = {str(turn.get("from")): turn.get("value") for turn in reversed(conversations) if isinstance(turn, Mapping)}
     if "human" not in said or "gpt" not in said:
         raise ValueError("the conversation lacks a human or a gpt turn")
-    return str(said["human"]), said["gpt"]
+    return _text(said["human"]), said["gpt"]
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"the question is no text but {type(value).__name__}")
+    return value
+
+
+def _messages(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def _part_images(messages: Any) -> tuple[Any, ...]:
+    """The images that are parts of the messages, as {"type": "image", "image": …} or OpenAI's image_url."""
+    parts = [part for message in _messages(messages) for part in _parts(message.get("content"))]
+    return tuple(
+        part[key] for part in parts for key in ("image", "image_url") if part.get("type") == key and part.get(key)
+    )
+
+
+def _with_parts(row: Row) -> Row:
+    """The row with the images of its prompt's parts, where it has no column of them."""
+    return row if _images(row) else {**row, "images": list(_part_images(row["prompt"]))}
 
 
 def _last_user_text(messages: Any) -> str:
+    messages = _messages(messages)
     users = [message for message in messages if isinstance(message, Mapping) and message.get("role") == "user"]
     if not users:
         raise ValueError("the prompt has no user message")

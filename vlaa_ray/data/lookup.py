@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from vlaa_ray.errors import DataError
 from vlaa_ray.records import ImageRef
 
 _KEYS = ("bytes", "path", "image", "url")
+_BASE64 = re.compile(r"[A-Za-z0-9+/\s]{128,}={0,2}\s*")  # no path: it has no dot
 
 
 def root_of(file: Path, image_root: str | Path | None) -> Path:
@@ -33,15 +35,16 @@ def image_of(image: Any, root: Path, fetcher: Fetcher, file: Path, number: int) 
 
     DataError names the data's file and row.
     """
-    if isinstance(image, Mapping):
-        image = next(filter(None, map(image.get, _KEYS)), None)
     try:
+        if isinstance(image, Mapping):
+            held = image.get("bytes")
+            image = _from_base64(held) if isinstance(held, str) else next(filter(None, map(image.get, _KEYS)), None)
         if isinstance(image, bytes):
             return reference_of(image)
-        if isinstance(image, str) and image.startswith("data:"):
-            return reference_of(base64.b64decode(image.partition(",")[2], validate=True))
         if isinstance(image, str) and image.startswith(("http://", "https://")):
             return reference(fetcher.file(image), image)
+        if isinstance(image, str) and (image.startswith("data:") or _BASE64.fullmatch(image)):
+            return reference_of(_from_base64(image))
         if isinstance(image, str) and "://" not in image.removeprefix("file://"):
             return _file_below(image.removeprefix("file://"), root)
         raise DataError("not an image that is read from here", expected="a path, bytes, base64 or a URL")
@@ -52,11 +55,25 @@ def image_of(image: Any, root: Path, fetcher: Fetcher, file: Path, number: int) 
         raise DataError(error.message, fix=error.fix, **facts) from error
 
 
+def _from_base64(text: str) -> bytes:
+    """The bytes of base64, be it in lines, with or without a `data:` before it; binascii.Error if it is none."""
+    held = text.partition(",")[2] if text.startswith("data:") else text
+    return base64.b64decode("".join(held.split()), validate=True)
+
+
 def _file_below(name: str, root: Path) -> ImageRef:
-    relative = name.lstrip("/").removeprefix(f"{root.name}/")
-    if Path(name).is_relative_to(root):
-        relative = str(Path(name).relative_to(root))
-    path = root / relative
-    if "\0" in relative or not path.resolve().is_relative_to(root):
-        raise DataError("the image lies outside the image root")
-    return reference(path, relative)
+    """Of the file below the root; publishers differ in whether a path names the root's folder, or `images`."""
+    relative = str(Path(name).relative_to(root)) if Path(name).is_relative_to(root) else name.lstrip("/")
+    relative = relative.removeprefix("./")
+    shorter = relative.removeprefix("images/")
+    inside = (one.removeprefix(f"{root.name}/") for one in (relative, shorter))
+    for one in dict.fromkeys((*inside, relative, shorter, f"images/{relative}")):
+        try:
+            path = root / one
+            if "\0" in one or not path.resolve().is_relative_to(root):
+                raise DataError("the image lies outside the image root")
+            if path.exists():
+                return reference(path, one)
+        except (ValueError, OSError, RuntimeError) as error:  # half of a surrogate pair, too long, a link to itself
+            raise DataError(f"not the name of a file: {error}") from error
+    return reference(root / relative, relative)

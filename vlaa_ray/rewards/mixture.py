@@ -61,6 +61,13 @@ class MixedReward:
         """Whether rules alone judge the prompt, no scorer."""
         return not any(self._is_scored(name) for name in self._weights(prompt))
 
+    def odd_params(self, prompt: Prompt) -> list[str]:
+        """Parameters of the record that its verifier doesn't know; `score` takes none of them."""
+        name = prompt.verifier_type
+        if self._is_scored(name) or self._verifiers.get(name, _ALONE).function:
+            return []
+        return sorted(key for key in prompt.verifier_params if key != "extraction" and not takes(name, key))
+
     def park(self) -> None:
         """Give the scorer's GPU memory back until the next samples come."""
         if self._scorer:
@@ -93,7 +100,7 @@ class MixedReward:
         answers: dict[int, tuple[Prompt, dict[int, str]]] = {}  # by the prompt object: ids may repeat
         for number, (prompt, response) in enumerate(responses):
             answer = extract_answer(response, prompt.verifier_params.get("extraction", self._extraction))
-            if not str(prompt.gold).strip():
+            if is_blank(prompt.gold):
                 results[number] = invalid(answer, "the gold is empty")
             elif answer is None:
                 results[number] = without_answer(scored(0.0, None), response)
@@ -104,6 +111,11 @@ class MixedReward:
             verdicts = self._scorer.score(prompt, list(of_prompt.values()))
             results |= dict(zip(of_prompt, verdicts, strict=True))
         return [results[number] for number in range(len(responses))]
+
+
+def is_blank(gold: Any) -> bool:
+    """Whether there is nothing that an answer could be held against."""
+    return gold is None or gold in ([], {}) or not str(gold).strip()
 
 
 def weighted(weights: Mapping[str, float], results: Mapping[str, RewardResult]) -> RewardResult:

@@ -67,7 +67,10 @@ def plan(
     answer = extract_answer(response, rule)
     if verifier_type == "math":
         return _plan_math(answer, gold)
-    verdict = VERIFIERS[verifier_type](answer or "", gold, **verifier_params)
+    try:
+        verdict = VERIFIERS[verifier_type](answer or "", gold, **verifier_params)
+    except (TypeError, ValueError, ArithmeticError) as error:  # of no answer or gold, but of parameters
+        return invalid(answer, f"the verifier's parameters can't be used: {error}")
     return without_answer(verdict, response) if answer is None else verdict
 
 

@@ -98,6 +98,8 @@ def test_final_answer(answer, kind, expected):
         ("C: 45°", "mcq", "C"),
         ("none of the above", "mcq", "none of the above"),
         ("\\[\\boxed{y = 2x + 1}\\]", "math", "y = 2x + 1"),
+        ("\\boxed{3} or \\boxed{-3}", "math", "\\boxed{3} or \\boxed{-3}"),
+        ("A page with \\boxed{3} on it", "open_ended", "A page with \\boxed{3} on it"),
         ("Output: 5", "math", "5"),
         ("†Output: \\boxed{5}", "math", "5"),
         ("Final answer : x = 3", "math", "x = 3"),

@@ -88,11 +88,7 @@ def test_the_sets_load_again_as_they_were(tmp_path):
                 assert one.verifier_params == before.verifier_params
                 assert one.solution == before.solution and extract_answer(one.solution, "exactly_one") is not None
                 assert one.images[0].path == str(tmp_path / "images" / before.image)
-                if suffix == "json":
-                    assert one.gold == before.gold and type(one.gold) is type(before.gold)
-                else:  # a column has one type
-                    as_text = before.gold if isinstance(before.gold, str) else json.dumps(before.gold)
-                    assert one.gold == as_text
+                assert one.gold == before.gold and type(one.gold) is type(before.gold)
     assert (outputs.counts.sources["shapes"].sft, outputs.counts.sources["shapes"].rl) == (7, 7)
     assert dropped(tmp_path) == []
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [

@@ -145,3 +145,31 @@ def test_a_config_that_trains_nothing_is_refused(folder, capsys) -> None:
     file = str(write_rows(folder / "data.jsonl", sound(1)))
     assert main(["data", "check", file, "--config", str(CONFIGS / "curate_quickstart.yaml")]) == 2
     assert "the config trains nothing" in capsys.readouterr().err
+
+
+def test_what_no_verifier_can_take_is_named_and_what_it_can_is_not(folder, capsys) -> None:
+    records = [sound(number) for number in range(6)]
+    records[0] |= {"verifier_type": "open_ended", "gt": None}
+    records[1] |= {"verifier_type": "open_ended", "gt": " "}
+    records[2] |= {"verifier_params": {"foo": 1}}
+    records[3] |= {"verifier_type": "number", "verifier_params": {"rel_tol": "x"}, "gt": "3"}
+    records[4] |= {"verifier_type": "text", "gt": ["red", "crimson"]}
+    records[5] |= {"id": "\ud800", "image": "none.png"}
+    code, report = checked(folder, *records)
+    reasons = {defect["row"]: defect["reason"] for defect in report["defects"]}
+    assert code == 1 and reasons.keys() == {1, 2, 3, 4, 6}
+    assert reasons[1] == reasons[2] == "the gold can't be judged: it is empty"
+    assert reasons[3] == "its verifier knows no verifier_params ['foo']"
+    assert "parameters can't be used" in reasons[4]
+    assert "\\ud800: can't read the image" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+def test_rows_without_ids_and_other_data_sets_ids_are_no_repeats(folder) -> None:
+    for name in ("train", "heldout"):
+        (folder / name).mkdir()
+        rows = [sound(f"{name} {number}") | {"gt": number} for number in range(3)]
+        rows[0].pop("id")
+        rows[1]["id"] = 1
+        write_rows(folder / name / "data.jsonl", *rows)
+    files = [str(folder / f"{name}/data.jsonl") for name in ("train", "heldout")]
+    assert main(["data", "check", *files, "--image-root", str(folder / "images")]) == 0

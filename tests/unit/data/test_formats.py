@@ -1,6 +1,7 @@
 """Small records of every format, after its documented schema: read as they are, golds of their own type."""
 
 import base64
+import json
 
 import pytest
 from formats import PNG, ROWS, png, read_prompts, written
@@ -11,6 +12,8 @@ from vlaa_ray.data.formats import FORMATS, read_record
 from vlaa_ray.data.images import load
 from vlaa_ray.errors import DataError
 
+IMAGE_PART, TEXT_PART = {"type": "image", "image": "coco/a.png"}, {"type": "text", "text": "How many?"}
+LARGE = png()
 EXPECTED = {
     "vlaa-thinking": ("iou", "[0.1, 0.2, 0.7, 0.5]", "coco", {"frame": "unit"}),
     "verl": ("math", "2 \\sqrt{3}", "hiyouga/geometry3k", {}),
@@ -46,10 +49,15 @@ def test_llava_cot_can_be_learned_from() -> None:
     assert draft.solution == "<think>I look.\nRed.\nSo red.</think><answer>red</answer>"
 
 
+BOXES = [{"bbox_2d": [1, 2, 3, 4], "label": "cat"}]
+
+
 @pytest.mark.parametrize(
     ("value", "method", "kind"),
     [
         ('```json\n[{"bbox_2d": [1, 2, 3, 4], "label": "cat"}]\n```', None, "boxes"),
+        (json.dumps(BOXES), None, "boxes"),
+        ("<answer>[1, 2, 30, 20]</answer>", None, "iou"),
         ("<answer> B </answer>", "mcq", "mcq"),
         ("yes", "yes_no", "yes_no"),
         ("a cat", None, "text"),
@@ -60,7 +68,7 @@ def test_vlm_r1s_other_golds(value, method, kind) -> None:
     row = ROWS["vlm-r1"] | {"conversations": [ROWS["vlm-r1"]["conversations"][0], {"from": "gpt", "value": value}]}
     draft = read_record(row | ({"accu_reward_method": method} if method else {}))
     assert draft.verifier_type == kind
-    assert draft.gold == ("B" if kind == "mcq" else value)
+    assert draft.gold == {"mcq": "B", "boxes": BOXES, "iou": [1, 2, 30, 20]}.get(kind, value)
 
 
 def test_the_records_own_verifier_wins_over_the_configs_and_that_over_the_formats(tmp_path) -> None:
@@ -123,3 +131,58 @@ def test_several_images_and_saved_datasets(tmp_path) -> None:
 def test_a_damaged_record_is_named(tmp_path, name, change, message) -> None:
     with pytest.raises(DataError, match=message):
         read_prompts(written(tmp_path, ROWS[name] | change), None)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "gold", "images"),
+    [
+        ("verl", {"reward_model": json.dumps({"ground_truth": "7"})}, "7", 1),
+        ("verl", {"images": None, "prompt": [{"role": "user", "content": [IMAGE_PART, TEXT_PART]}]}, None, 1),
+        ("verl", {"images": None, "prompt": json.dumps([{"role": "user", "content": [TEXT_PART]}])}, None, 0),
+        ("vlaa-thinking", {"gt": None, "answer": "<answer>[0, 0, 1, 1]</answer>"}, "[0, 0, 1, 1]", 1),
+        ("vlaa-thinking", {"verifier_params": {"frame": "unit", "rel_tol": None}}, None, 1),
+    ],
+)
+def test_what_else_publishers_ship(tmp_path, name, change, gold, images) -> None:
+    row = {key: value for key, value in (ROWS[name] | change).items() if value is not None or key == "gt"}
+    (prompt,) = read_prompts(written(tmp_path, row), None)
+    assert len(prompt.images) == images
+    assert gold in (None, prompt.gold) and None not in prompt.verifier_params.values()
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        *("coco/a.png", "images/coco/a.png", "/coco/a.png", "./images/coco/a.png", "/images/coco/a.png"),
+        base64.b64encode(LARGE).decode(),
+        base64.encodebytes(LARGE).decode(),
+        {"bytes": base64.b64encode(LARGE).decode()},
+    ],
+)
+def test_an_image_is_found_however_it_is_named(tmp_path, image) -> None:
+    file = written(tmp_path, ROWS["easyr1"] | {"images": [image]})
+    for root in (None, tmp_path, tmp_path / "images"):
+        (prompt,) = read_prompts(file, root)
+        assert load(prompt.images[0]).width >= 40
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": ["x\ud800.png"]}, "not the name of a file"),
+        ({"images": [{"bytes": "!"}]}, "not base64"),
+        ({"problem": None}, "the question is no text but NoneType"),
+        ({"problem": ["a"]}, "the question is no text but list"),
+        ({"videos": ["a.mp4"]}, "videos are not read"),
+    ],
+)
+def test_what_can_not_be_meant_is_named(tmp_path, change, message) -> None:
+    file = written(tmp_path, ROWS["easyr1"] | change)
+    with pytest.raises(DataError, match=message):
+        read_prompts(file, None)
+
+
+def test_published_answers_of_sft_end_in_prose() -> None:
+    row = {"image": "coco/a.png", "question": "?", "gt": 3, "verifier_type": "digit"}
+    draft = read_record(row | {"ds_answer": "<think>One, two, three.</think>\n\nThe answer is 3."})
+    assert draft.solution == "<think>One, two, three.</think><answer>3</answer>"
