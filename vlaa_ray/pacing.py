@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,12 @@ from contextlib import contextmanager
 _FIRST_SLOTS = 8
 _BACK_OFF = 0.7
 _SETTLE_S = 0.5
+FIRST_WAIT_S, MAX_WAIT_S = 0.25, 8.0
+
+
+def backoff_s(attempt: int) -> float:
+    """How long to wait after so many failures: by chance, up to twice as long each time."""
+    return random.uniform(0, min(MAX_WAIT_S, FIRST_WAIT_S * 2 ** min(attempt, 16)))
 
 
 class Slots:

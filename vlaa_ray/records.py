@@ -99,6 +99,11 @@ class Preference:
     worths: tuple[float, ...]
 
 
+def prompt_of(record: Prompt | Preference) -> Prompt:
+    """The prompt itself, or the one that the answers are to."""
+    return record.prompt if isinstance(record, Preference) else record
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Completion:
     """One sampled answer, token by token as the engine made it; never tokenised again."""

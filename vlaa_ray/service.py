@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -18,14 +17,13 @@ import httpx
 from vlaa_ray.circuit import OPENS_AFTER, Circuit
 from vlaa_ray.config import ServiceSection
 from vlaa_ray.errors import ConfigError, VlaaRayError
-from vlaa_ray.pacing import Pace, Slots
+from vlaa_ray.pacing import Pace, Slots, backoff_s
 
 WORTH_RETRYING = {408, 409, 425, 429, 500, 502, 503, 504}
 _TOO_MANY = 429
 OVERLOADS = {_TOO_MANY, 503}
 _REFUSES_ALL = {401, 402, 405, 407, *range(300, 400)}  # the URL or the key is wrong, or the account is empty
 _REFUSES_ALL_AT_FIRST = {403, 404}  # likewise, unless others were served
-_FIRST_WAIT_S, _MAX_WAIT_S = 0.25, 8.0
 _PROBE_S = 10.0
 _MAX_REPLY_BYTES = 16 << 20
 
@@ -115,8 +113,7 @@ class Service:
                     # while nobody is answered, the service is what fails, not this request
                     if attempt >= self._section.max_attempts and self._circuit.succeeded_since(started):
                         raise Unanswered(f"no answer after {attempt} attempts: {failed}") from None
-                    jitter_s = random.uniform(0, min(_MAX_WAIT_S, _FIRST_WAIT_S * 2 ** min(attempt, 16)))
-                    pause_s = failure.after_s + jitter_s
+                    pause_s = failure.after_s + backoff_s(attempt)
             if self._stopped.wait(min(pause_s, self._circuit.patience_s())):
                 raise Unanswered(f"stopped after {attempt} attempts: {failed}")
 

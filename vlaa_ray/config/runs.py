@@ -101,6 +101,8 @@ class SftSection(Section):
 class SupervisedConfig(Section, ABC):
     """What runs on written answers have in common."""
 
+    limits_key: ClassVar[str]
+    """Where `limits` are in the config."""
     run: RunSection
     model: ModelSection
     data: DataSection = DataSection()
@@ -121,6 +123,7 @@ class SftConfig(SupervisedConfig):
     """A supervised run: `vlaa-ray sft --config FILE`."""
 
     command: ClassVar[str] = "sft"
+    limits_key: ClassVar[str] = "sft"
     sft: SftSection = SftSection()
 
     @property
@@ -149,6 +152,7 @@ class RewardModelConfig(SupervisedConfig):
     """A reward model's training on pairs of answers: `vlaa-ray reward-model --config FILE`."""
 
     command: ClassVar[str] = "reward-model"
+    limits_key: ClassVar[str] = "reward_model"
     reward_model: RewardModelSection = RewardModelSection()
 
     @property

@@ -25,7 +25,7 @@ from vlaa_ray.data.dataset import BUILTIN
 from vlaa_ray.data.embedded import EmbeddedData
 from vlaa_ray.data.files import record_files
 from vlaa_ray.data.images import mime_type
-from vlaa_ray.data.readers import iterate_prompts, told
+from vlaa_ray.data.readers import iterate_prompts, row_id, told
 from vlaa_ray.errors import ConfigError, DataError
 from vlaa_ray.records import VERIFIER_TYPES, ImageRef, Prompt
 
@@ -99,7 +99,7 @@ def _records(section: CurationSourceSection, fetch: FetchSection) -> Iterator[tu
     for file in record_files(section.path):
         how = (section.image_root, VERIFIER_TYPES, section.verifier_type, keep, fetch)
         for row, read in iterate_prompts(file, *how):
-            yield f"{file.name}:{row}", read
+            yield row_id(file, row), read
 
 
 def _sample(

@@ -186,9 +186,8 @@ def main() -> None:
 async def _serve(address: str, pid: int, caller: Caller, config: CurationConfig) -> None:
     """Answers until the run of this pid is gone, or says stop."""
     over = asyncio.Event()
-    threads = ThreadPoolExecutor(
-        2 * config.max_calls_in_flight, thread_name_prefix="call"
-    )  # some of them wait to try again
+    num_threads = 2 * config.max_calls_in_flight  # some of them wait to try again
+    threads = ThreadPoolExecutor(num_threads, thread_name_prefix="call")
 
     async def answer(writer: asyncio.StreamWriter, number: int, call: Call) -> None:
         loop = asyncio.get_running_loop()

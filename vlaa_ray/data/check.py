@@ -22,9 +22,9 @@ from vlaa_ray.data.dataset import UNSOLVED
 from vlaa_ray.data.files import record_files
 from vlaa_ray.data.images import load
 from vlaa_ray.data.look_alikes import NEAR_PX, LookAlikes, Pair, Place
-from vlaa_ray.data.readers import defect_of, iterate_for, told
+from vlaa_ray.data.readers import defect_of, iterate_for, row_id, told
 from vlaa_ray.errors import DataError
-from vlaa_ray.records import VERIFIER_TYPES, Defect, ImageRef, Preference, Prompt
+from vlaa_ray.records import VERIFIER_TYPES, Defect, ImageRef, Preference, Prompt, prompt_of
 from vlaa_ray.rewards.golds import gold_faults
 from vlaa_ray.rewards.mixture import MixedReward
 
@@ -90,7 +90,7 @@ class _Checker:
                 self._report.defects.append(defect_of(read, file, number))
                 continue
             place = Place(source, str(file), number)
-            prompt = read.prompt if isinstance(read, Preference) else read
+            prompt = prompt_of(read)
             for reason in (
                 *self._repeats(prompt, read, place),
                 *self._odd_text(prompt),
@@ -137,7 +137,7 @@ class _Checker:
         same: list[tuple[str, str | bytes]] = [
             ("question, images and answers" if answers else "question and images", key)
         ]
-        if not answers and prompt.prompt_id != f"{Path(place.file).name}:{place.row}":  # which the reader has made
+        if not answers and prompt.prompt_id != row_id(Path(place.file), place.row):
             same.insert(0, ("id", f"{place.source}\0{prompt.prompt_id}"))
         for what, value in same:
             first = self._first.setdefault((what, value), place)
@@ -222,10 +222,9 @@ def _limits(config: TrainingConfig | None) -> tuple[_Limit | None, _Limit | None
         return _Limit("rollout.max_prompt_tokens", config.rollout.max_prompt_tokens), None
     if config is None:
         return None, None
-    section = "sft" if isinstance(config, SftConfig) else "reward_model"
     return (
-        _Limit(f"{section}.max_prompt_tokens", config.limits.max_prompt_tokens),
-        _Limit(f"{section}.max_completion_tokens", config.limits.max_completion_tokens),
+        _Limit(f"{config.limits_key}.max_prompt_tokens", config.limits.max_prompt_tokens),
+        _Limit(f"{config.limits_key}.max_completion_tokens", config.limits.max_completion_tokens),
     )
 
 

@@ -14,7 +14,7 @@ from vlaa_ray.data.embedded import EmbeddedData
 from vlaa_ray.data.files import record_files
 from vlaa_ray.data.readers import Opened, open_prompts
 from vlaa_ray.errors import DataError
-from vlaa_ray.records import PAPER_TYPES, VERIFIER_TYPES, Defect, Preference, Prompt
+from vlaa_ray.records import PAPER_TYPES, VERIFIER_TYPES, Defect, Preference, Prompt, prompt_of
 
 BUILTIN = "builtin:"
 UNSOLVED = "the record has no worked answer to learn from"
@@ -128,7 +128,7 @@ def fingerprint(items: Sequence[Prompt] | Sequence[Preference], *, solved: bool 
     digest = hashlib.sha256()
     for index in np.linspace(0, len(items) - 1, _FINGERPRINT_PROMPTS).astype(int):
         item = items[int(index)]
-        one = item.prompt if isinstance(item, Preference) else item
+        one = prompt_of(item)
         answers = item.answers if isinstance(item, Preference) else (one.solution or "",) if solved else ()
         told = [
             one.prompt_id,

@@ -13,8 +13,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import ipaddress
-import itertools
-import random
 import socket
 import tempfile
 import threading
@@ -30,13 +28,13 @@ import httpx
 from vlaa_ray.config import FetchSection
 from vlaa_ray.data.images import MAX_IMAGE_BYTES, reference_of
 from vlaa_ray.errors import ConfigError, DataError, DeadlineExceeded
+from vlaa_ray.pacing import backoff_s
 from vlaa_ray.service import OVERLOADS, WORTH_RETRYING
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 _MAX_ATTEMPTS = 3
 _OUTAGE = 5
 """Images in a row that a host failed to send: then it may be the host, not the images."""
-_FIRST_WAIT_S, _MAX_WAIT_S = 0.25, 8.0
 _JOIN_S = 10.0
 _UNICAST, _6TO4 = ipaddress.ip_network("2000::/3"), ipaddress.ip_network("2002::/16")
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -116,8 +114,9 @@ class Fetcher:
             raise DataError("an image that is not fetched", got=str(url)[:200], fix=fix)
 
     async def _until_sent(self, url: httpx.URL) -> bytes:
-        started = time.monotonic()
-        for attempt in itertools.count(1):
+        started, attempt = time.monotonic(), 0
+        while True:
+            attempt += 1
             try:
                 data = await self._get(url)
                 self._failed_in_a_row[url.raw_host] = 0
@@ -130,8 +129,7 @@ class Fetcher:
                     patience = f"{self._section.give_up_s:g} s"
                     message = f"no image came from {url.host} for {patience}: {failure}"
                     raise DeadlineExceeded(message, url=str(url)[:200], fix=fix) from None
-            await asyncio.sleep(random.uniform(0, min(_MAX_WAIT_S, _FIRST_WAIT_S * 2 ** min(attempt, 16))))
-        raise AssertionError  # it counts for ever
+            await asyncio.sleep(backoff_s(attempt))
 
     async def _is_to_blame(self, url: httpx.URL) -> bool:
         """Whether it is this image that fails, and not its host: at an outage all wait, and no image is given up."""
@@ -145,40 +143,34 @@ class Fetcher:
         return True
 
     async def _status(self, url: httpx.URL) -> int:
-        async with self._in_time():
-            async with self._asked(url) as response:
-                return response.status_code
+        async with self._asked(url) as response:
+            return response.status_code
 
     async def _get(self, url: httpx.URL) -> bytes:
         parts, size = [], 0
-        async with self._in_time():
-            async with self._asked(url) as response:
-                _look_at(response, url)
-                async for part in response.aiter_raw():
-                    parts.append(part)
-                    size += len(part)
-                    if size > MAX_IMAGE_BYTES:
-                        _refuse(url, "the image file is too large", limit_bytes=MAX_IMAGE_BYTES)
+        async with self._asked(url) as response:
+            _look_at(response, url)
+            async for part in response.aiter_raw():
+                parts.append(part)
+                size += len(part)
+                if size > MAX_IMAGE_BYTES:
+                    _refuse(url, "the image file is too large", limit_bytes=MAX_IMAGE_BYTES)
         return b"".join(parts)
 
     @asynccontextmanager
-    async def _in_time(self) -> AsyncIterator[None]:
-        """Within `timeout_s`, whatever it waits for; httpx's own timeout is of each read."""
+    async def _asked(self, url: httpx.URL) -> AsyncIterator[httpx.Response]:
+        """The response, left within `timeout_s`, whatever it waits for; httpx's own timeout is of each read."""
+        headers = {"Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity"}
+        options = {"headers": headers, "extensions": {"sni_hostname": url.raw_host.decode("ascii")}}
         try:
             async with asyncio.timeout(self._section.timeout_s):
-                yield
+                at = url.copy_with(host=str(await self._address(url)))
+                async with self._client(url.raw_host).stream("GET", at, **options) as response:
+                    yield response
         except TimeoutError:
             raise _TryAgain(f"not sent within {self._section.timeout_s:g} s") from None
         except (httpx.RequestError, socket.gaierror, UnicodeError) as error:
             raise _TryAgain(f"{type(error).__name__}: {error}") from None
-
-    @asynccontextmanager
-    async def _asked(self, url: httpx.URL) -> AsyncIterator[httpx.Response]:
-        at = url.copy_with(host=str(await self._address(url)))
-        headers = {"Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity"}
-        options = {"headers": headers, "extensions": {"sni_hostname": url.raw_host.decode("ascii")}}
-        async with self._client(url.raw_host).stream("GET", at, **options) as response:
-            yield response
 
     async def _address(self, url: httpx.URL) -> _Address:
         """The first address of the host that may be asked."""

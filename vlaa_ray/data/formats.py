@@ -161,8 +161,9 @@ def _verl(row: Row) -> dict[str, Any]:
     judged = _mapping(row["reward_model"])
     if judged is None or "ground_truth" not in judged:
         raise ValueError("reward_model has no ground_truth")
-    asked = _last_user_text(row["prompt"])
-    return _record(_with_parts(row), asked, judged["ground_truth"], row.get("data_source") or "verl")
+    messages = _messages(row["prompt"])
+    asked = _last_user_text(messages)
+    return _record(_with_parts(row, messages), asked, judged["ground_truth"], row.get("data_source") or "verl")
 
 
 def _vero(row: Row) -> dict[str, Any]:
@@ -170,8 +171,10 @@ def _vero(row: Row) -> dict[str, Any]:
     tolerance = extra.get("tolerance") if isinstance(extra, Mapping) else None
     kind = _VERO_TYPES.get(str(row["reward_type"]))
     params = {"rel_tol": tolerance} if kind == "number" and isinstance(tolerance, int | float) else {}
-    asked = _last_user_text(row["prompt"])
-    record = _record(_with_parts(row), asked, row["answer"], row.get("data_source") or "vero", kind)
+    messages = _messages(row["prompt"])
+    record = _record(
+        _with_parts(row, messages), _last_user_text(messages), row["answer"], row.get("data_source") or "vero", kind
+    )
     return record | {"verifier_params": params}
 
 
@@ -213,8 +216,8 @@ def _virl39k(row: Row) -> dict[str, Any]:
 
 
 def _mm_eureka(row: Row) -> dict[str, Any]:
-    asked = _last_user_text(row["message"])
-    return _record(row, asked, row["answer"], "mm-eureka") | {"images": _part_images(row["message"])}
+    messages = _messages(row["message"])
+    return _record(row, _last_user_text(messages), row["answer"], "mm-eureka") | {"images": _part_images(messages)}
 
 
 def _r1v(row: Row) -> dict[str, Any]:
@@ -274,19 +277,18 @@ def _messages(value: Any) -> Any:
 
 def _part_images(messages: Any) -> tuple[Any, ...]:
     """The images that are parts of the messages, as {"type": "image", "image": …} or OpenAI's image_url."""
-    parts = [part for message in _messages(messages) for part in _parts(message.get("content"))]
+    parts = [part for message in messages for part in _parts(message.get("content"))]
     return tuple(
         part[key] for part in parts for key in ("image", "image_url") if part.get("type") == key and part.get(key)
     )
 
 
-def _with_parts(row: Row) -> Row:
+def _with_parts(row: Row, messages: Any) -> Row:
     """The row with the images of its prompt's parts, where it has no column of them."""
-    return row if _images(row) else {**row, "images": list(_part_images(row["prompt"]))}
+    return row if _images(row) else {**row, "images": list(_part_images(messages))}
 
 
 def _last_user_text(messages: Any) -> str:
-    messages = _messages(messages)
     users = [message for message in messages if isinstance(message, Mapping) and message.get("role") == "user"]
     if not users:
         raise ValueError("the prompt has no user message")

@@ -137,9 +137,14 @@ class _TablePrompts(Sequence[Prompt]):
         return self._reader.prompt(self._table[kept - 1], kept) if isinstance(kept, int) else kept
 
 
+def row_id(file: Path, row: int) -> str:
+    """What a record is called that has no id of its own."""
+    return f"{file.name}:{row}"
+
+
 def defect_of(error: DataError, file: Path, row: int) -> Defect:
     """What `iterate_prompts` gave for a row that can't be read, as a report lists it."""
-    return Defect(str(error.facts.get("id", f"{file.name}:{row}")), str(file), row, told(error))
+    return Defect(str(error.facts.get("id", row_id(file, row))), str(file), row, told(error))
 
 
 def told(error: DataError) -> str:
@@ -211,7 +216,7 @@ class _Reader:
         if params.get("frame") == "original_px" and images:
             params.setdefault("image_size", [images[0].width_px, images[0].height_px])
         return Prompt(
-            prompt_id=draft.record_id or f"{file.name}:{number}",
+            prompt_id=draft.record_id or row_id(file, number),
             question=draft.question,
             gold=draft.gold,
             verifier_type=kind,

@@ -23,7 +23,7 @@ class PreferenceLearner:
     def __init__(self, config: RewardModelConfig, folder: Path) -> None:
         self._config = config
         self.core = LearnerCore(config.model, config.learner, lambda model, _: RewardModel(model))
-        self.usable = Usable("reward_model", config.reward_model)
+        self.usable = Usable(config.limits_key, config.limits)
 
     def row(self, preference: Preference, number: int) -> Row:
         """The prompt with its answers; DataError if the model can't take one of them."""

@@ -38,7 +38,7 @@ class SupervisedLearner:
         self._config = config
         path = _starting_model(config, folder)
         self.core = LearnerCore(config.model, config.learner, policy_at(1.0), path)
-        self.usable = Usable("sft", config.sft)
+        self.usable = Usable(config.limits_key, config.limits)
 
     def row(self, prompt: Prompt, number: int) -> Row:
         """The prompt with its solution as the one completion; DataError if the model can't take one of them."""

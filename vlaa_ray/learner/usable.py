@@ -15,7 +15,7 @@ from vlaa_ray.data.images import load
 from vlaa_ray.data.packing import Row
 from vlaa_ray.data.readers import told
 from vlaa_ray.errors import DataError
-from vlaa_ray.records import Preference, Prompt
+from vlaa_ray.records import Preference, Prompt, prompt_of
 
 Item = TypeVar("Item", Prompt, Preference)
 _MOST_IDLE_STEPS = 10
@@ -42,8 +42,7 @@ class Usable:
                 self._refuse_damaged(row)
                 rows.append(row)
             except DataError as error:
-                prompt = item.prompt if isinstance(item, Preference) else item
-                self.dropped.append({"id": prompt.prompt_id, "reason": told(error)})
+                self.dropped.append({"id": prompt_of(item).prompt_id, "reason": told(error)})
         return rows
 
     def idle(self, total: float) -> bool:

@@ -14,7 +14,7 @@ from vlaa_ray.data.embedded import EmbeddedData
 from vlaa_ray.data.files import record_files
 from vlaa_ray.data.readers import defect_of, iterate_for
 from vlaa_ray.errors import DataError
-from vlaa_ray.records import Defect, Preference, Prompt, in_order
+from vlaa_ray.records import Defect, Prompt, in_order, prompt_of
 from vlaa_ray.report.data_samples import DataSample, Draw, data_sample
 from vlaa_ray.report.html import write_page
 
@@ -43,7 +43,7 @@ def _rows(file: str, data: DataSection, config: TrainingConfig | None) -> Iterat
         if isinstance(read, DataError):
             yield row, defect_of(read, Path(file), row)
         else:
-            yield row, read.prompt if isinstance(read, Preference) else read
+            yield row, prompt_of(read)
 
 
 def _content(draw: Draw, sources: Sequence[str], config: TrainingConfig | None, seed: int) -> dict[str, Any]:

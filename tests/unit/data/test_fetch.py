@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
+from vlaa_ray import pacing
 from vlaa_ray.cli import main
 from vlaa_ray.config import CurationConfig, FetchSection, load_config
 from vlaa_ray.curation.metadata import iterate_samples
@@ -86,7 +87,7 @@ def host():
 
 @pytest.fixture
 def section(tmp_path, monkeypatch):
-    monkeypatch.setattr(fetch, "_FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(pacing, "FIRST_WAIT_S", 0.01)
     return FetchSection(hosts=("127.0.0.1",), cache=str(tmp_path / "cache"), timeout_s=1, give_up_s=2)
 
 
@@ -337,7 +338,7 @@ def test_records_are_read_in_their_order_while_images_are_fetched_side_by_side(h
     rows[9]["image"] = f"{host.url}/gone.png"
     file = tmp_path / "data.json"
     file.write_text(json.dumps(rows))
-    read = list(iterate_prompts(file, None, fetch=section.model_copy(update={"concurrency": 8})))
+    read = list(iterate_prompts(file, None, fetch=section.model_copy(update={"concurrency": 8, "timeout_s": 30})))
     assert [number for number, _ in read] == list(range(1, 33))
     assert isinstance(read[9][1], DataError)
     assert read[9][1].facts["row"] == 10
