@@ -11,13 +11,13 @@ import contextlib
 import logging
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from actors.reaper import TOKEN
 from vlaa_ray.config import CurationConfig
-from vlaa_ray.curation.metadata import BLOCK, Collected, collect, read_block
+from vlaa_ray.curation.metadata import BLOCK, Collected, collect, read_block, with_sound_picture
 from vlaa_ray.curation.outputs import Outputs
 from vlaa_ray.curation.process import CallerClient, CallerProcess
 from vlaa_ray.curation.progress import CurationProgress
@@ -182,9 +182,14 @@ class CuratedBlocks:
         self._client = CallerClient(address)
 
     async def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        samples = [sample for offset in batch["offset"] for sample in read_block(self._file, int(offset))]
+        samples = await asyncio.to_thread(self._read, batch["offset"])
         done = await asyncio.gather(*(self._steps.run(sample, self._client.ask) for sample in samples))
         return {"sample": [sample.to_json() for sample in done]}
+
+    def _read(self, offsets: Iterable[int]) -> list[Sample]:
+        images = self._file.parent / "images"
+        samples = (sample for offset in offsets for sample in read_block(self._file, int(offset)))
+        return [with_sound_picture(sample, images) for sample in samples]
 
 
 def _cause(error: BaseException) -> VlaaRayError:

@@ -97,8 +97,8 @@ def sources_table(counts: Counts) -> Table:
     return table
 
 
-def reasons_table(counts: Counts) -> Table:
-    """Why samples were dropped, by step, the commonest reasons first."""
+def reasons_table(counts: Counts, most: int | None = None) -> Table:
+    """Why samples were dropped, by step, the commonest reasons first; `most` of all of them."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -106,7 +106,8 @@ def reasons_table(counts: Counts) -> Table:
     for name in ("step", "reason"):
         table.add_column(name)
     table.add_column("samples", justify="right")
-    for step, flow in counts.steps.items():
-        for reason, count in flow.dropped.most_common():
-            table.add_row(step, escape(reason), f"{count:,}")
+    rows = [(step, *one) for step, flow in counts.steps.items() for one in flow.dropped.most_common()]
+    shown = sorted(rows, key=lambda row: -row[2])[:most]
+    for step, reason, count in (row for row in rows if row in shown):
+        table.add_row(step, escape(reason), f"{count:,}")
     return table

@@ -24,7 +24,8 @@ from vlaa_ray.curation.sample import Sample
 from vlaa_ray.data.dataset import BUILTIN
 from vlaa_ray.data.embedded import EmbeddedData
 from vlaa_ray.data.files import record_files
-from vlaa_ray.data.images import mime_type
+from vlaa_ray.data.images import load, mime_type
+from vlaa_ray.data.look_alikes import NEAR_PX
 from vlaa_ray.data.readers import iterate_prompts, row_id, told
 from vlaa_ray.errors import ConfigError, DataError
 from vlaa_ray.records import VERIFIER_TYPES, ImageRef, Prompt
@@ -87,6 +88,17 @@ def read_block(file: Path, offset: int) -> list[Sample]:
     with file.open("rb") as opened:
         opened.seek(offset)
         return [Sample.from_json(line.decode()) for line in islice(opened, BLOCK)]
+
+
+def with_sound_picture(sample: Sample, images: Path) -> Sample:
+    """The sample, dropped at `metadata` if its picture below `images` can't be decoded: no teacher is paid for it."""
+    if sample.dropped_at:
+        return sample
+    try:
+        load(ImageRef(sha256=sample.image_sha256, width_px=0, height_px=0, path=str(images / sample.image)), NEAR_PX)
+    except DataError as error:
+        return sample.drop("metadata", "its picture is damaged", told(error))
+    return sample
 
 
 def _records(section: CurationSourceSection, fetch: FetchSection) -> Iterator[tuple[str, Prompt | DataError]]:

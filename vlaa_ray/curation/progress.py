@@ -1,4 +1,4 @@
-"""Step by step what a curation has done so far: a table on a terminal that is renewed, else a line now and then."""
+"""Step by step what a curation has done so far: tables on a terminal that are renewed, else lines now and then."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from vlaa_ray.curation.counts import Counts
+from vlaa_ray.curation.counts import Counts, Flow, reasons_table
 from vlaa_ray.curation.sample import STEPS
 from vlaa_ray.progress import duration
 
 _LINE_EVERY_S = 10.0
 _WINDOW_S, _LEAST_S = 60.0, 5.0
+_SHOWN_REASONS = 8
 
 
 class CurationProgress:
@@ -54,10 +55,13 @@ class CurationProgress:
         if self._live:
             table = flow_table(counts, calls)
             table.title = self._headline(counts, calls)
-            self._live.update(table)
+            self._live.update(Group(table, reasons_table(counts, _SHOWN_REASONS)))
         elif now - self._last_line >= _LINE_EVERY_S:
             self._last_line = now
             self.note(self._headline(counts, calls))
+            for name, flow in counts.steps.items():
+                if flow.entered:
+                    self.note(f"  {name}: {_told(flow)}")
 
     def left_s(self, done: int) -> float | None:
         """Seconds to the end at the pace of the last minute; None while that isn't known."""
@@ -74,6 +78,12 @@ class CurationProgress:
         parts += [f"{calls['in_flight']} on their way"]
         left = self.left_s(counts.done)
         return " · ".join(parts + ([f"{duration(left)} left"] if left else []))
+
+
+def _told(flow: Flow) -> str:
+    """One step in words: `100 in, 88 out; its picture was taken before 12`."""
+    why = "".join(f"; {reason} {count:,}" for reason, count in flow.dropped.most_common())
+    return f"{flow.entered:,} in, {flow.left:,} out{why}"
 
 
 def flow_table(counts: Counts, calls: dict[str, Any]) -> Table:

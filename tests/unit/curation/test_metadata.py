@@ -9,7 +9,7 @@ import pytest
 from curating import config
 from PIL import Image
 
-from vlaa_ray.curation.metadata import BLOCK, collect, iterate_samples, read_block
+from vlaa_ray.curation.metadata import BLOCK, collect, iterate_samples, read_block, with_sound_picture
 from vlaa_ray.errors import ConfigError, DataError
 
 THOUGHT = "<think>I count.</think><answer>3</answer>"
@@ -50,6 +50,17 @@ def samples_of(folder, *sources, **changes):
 
 def numbered(count):
     return {f"shapes/{number}.png": picture(number) for number in range(count)}
+
+
+def test_a_damaged_picture_is_dropped_before_a_teacher_sees_it(tmp_path):
+    pictures = numbered(2) | {"shapes/1.png": picture(1)[:-30], "shapes/2.png": b"no picture"}
+    section = source(tmp_path, [record(number) for number in range(3)], pictures)
+    sound, cut, none = samples_of(tmp_path, section)
+    assert with_sound_picture(sound, tmp_path / "out") == sound
+    dropped = with_sound_picture(cut, tmp_path / "out")
+    assert (cut.dropped_at, dropped.dropped_at, dropped.reason) == ("", "metadata", "its picture is damaged")
+    assert "truncated" in dropped.detail
+    assert none.dropped_at == "metadata" and with_sound_picture(none, tmp_path / "out") == none
 
 
 def test_a_record_is_a_sample(tmp_path):
