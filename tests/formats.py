@@ -13,9 +13,9 @@ from vlaa_ray.errors import DataError
 from vlaa_ray.records import Prompt
 
 
-def png(color: str = "red") -> bytes:
+def png(color: str = "red", size: tuple[int, int] = (40, 30)) -> bytes:
     file = io.BytesIO()
-    Image.new("RGB", (40, 30), color).save(file, "PNG")
+    Image.new("RGB", size, color).save(file, "PNG")
     return file.getvalue()
 
 
@@ -51,6 +51,12 @@ ROWS = {
                 "</REASONING>\n\n<CONCLUSION> red </CONCLUSION>",
             },
         ],
+    },
+    "llava-cot r1": {
+        "images": ["coco/a.png"],
+        "problem": "What colour?",
+        "answer": "The square is red.",
+        "caption": "A red square.",
     },
     "mmk12": {"id": "m", "question": "<image>?", "answer": "$$6$$", "image": {"bytes": PNG, "path": "1.png"}},
     "virl39k": {

@@ -21,6 +21,7 @@ import torch
 from PIL import Image
 
 from vlaa_ray.config import ModelSection, RolloutSection
+from vlaa_ray.data.placeholders import in_parts
 from vlaa_ray.errors import DeadlineExceeded, ModelError, RolloutError, WeightSyncError
 from vlaa_ray.weight_sync.manifest import Manifest
 from vlaa_ray.weight_sync.shared_memory import SHARED_MEMORY, Bucket, SharedMemorySender
@@ -51,7 +52,10 @@ class World:
     banned: list[int]
 
     def ids(self, question: str, num_images: int = 1) -> list[int]:
-        content = [{"type": "image"}] * num_images + [{"type": "text", "text": question}]
+        content = [
+            {"type": "image"} if part is None else {"type": "text", "text": part}
+            for part in in_parts(question, num_images)
+        ]
         messages = [{"role": "user", "content": content}]
         text = self.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         return self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -65,7 +69,8 @@ class World:
     def logprobs(self, sampled, completion, image, temperature) -> torch.Tensor:
         """[C, V] of the reference."""
         ids = torch.from_numpy(np.concatenate([sampled.prompt_token_ids, completion.token_ids]))[None].long()
-        pixels = self.processor.image_processor(images=[image], return_tensors="pt") if image else {}
+        images = image if isinstance(image, list) else [image]
+        pixels = self.processor.image_processor(images=images, return_tensors="pt") if image else {}
         token_types = (ids == self.policy.config.image_token_id).int()
         logits = self.policy(
             input_ids=ids, attention_mask=torch.ones_like(ids), mm_token_type_ids=token_types, use_cache=False, **pixels
@@ -170,6 +175,16 @@ async def test_the_prompt_comes_back_with_its_images_expanded(world):
     )["input_ids"][0]
     assert sampled.prompt_token_ids.tolist() == expected.tolist()
     assert sampled.prompt_token_ids.dtype == np.int32
+
+
+async def test_images_amid_the_words_are_seen_where_they_stand(world):
+    images = [picture(0), picture(1, 112, 56)]
+    options = {"num_samples": 2, "seed": 7, "temperature": 1.0, "max_tokens": 16, "deadline_s": 120}
+    sampled = await world.engine.sample(world.ids("Is <image> like <image>?", 2), images, **options)
+    assert world.gap(sampled, images) <= TOLERANCE
+    in_front = await world.engine.sample(world.ids("<image><image>Is like?", 2), images, **options)
+    moved = replace(in_front, completions=sampled.completions)
+    assert world.gap(moved, images) > 1e-3  # the witness: their place would be seen
 
 
 async def test_completions_say_how_they_ended(world):

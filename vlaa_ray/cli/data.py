@@ -19,6 +19,7 @@ ImageRoot = Annotated[str | None, typer.Option(metavar="DIR", help="Of the files
 ImageHost = Annotated[
     list[str] | None, typer.Option(metavar="HOST", help="Fetch images from there; may be given several times.")
 ]
+VerifierType = Annotated[str | None, typer.Option(metavar="TYPE", help="Of records that don't name one.")]
 app = typer.Typer(help="Look at data before it is trained on.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -27,8 +28,9 @@ def check(
     paths: Annotated[list[str], typer.Argument(metavar="PATH…", help="Files, folders or hub:NAME@SPLIT.")],
     image_root: ImageRoot = None,
     image_host: ImageHost = None,
+    verifier_type: VerifierType = None,
     config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="Of the run that is to use it.")
+        Path | None, typer.Option("--config", metavar="FILE", help="Of the run that is to use it: counts its tokens.")
     ] = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all of it as JSON.")] = None,
     quarantine: Annotated[
@@ -45,7 +47,7 @@ def check(
     from vlaa_ray.rewards.mixture import MixedReward
 
     run = _training_config(config)
-    data = _data_section(run, image_root, image_host)
+    data = _data_section(run, image_root, image_host, verifier_type)
     with telling(say_beside):
         if run and not isinstance(run, RunConfig):  # its golds are not asked for
             found = check_data(paths, data, None, run)
@@ -86,6 +88,7 @@ def show(
     ],
     image_root: ImageRoot = None,
     image_host: ImageHost = None,
+    verifier_type: VerifierType = None,
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="Of the run that is to use it: counts its tokens.")
     ] = None,
@@ -101,7 +104,7 @@ def show(
 
     run = _training_config(config)
     with telling(say_beside):
-        page = write_data_page(out, paths, _data_section(run, image_root, image_host), run, limit, seed)
+        page = write_data_page(out, paths, _data_section(run, image_root, image_host, verifier_type), run, limit, seed)
     Console().print(f"Page: {page}", soft_wrap=True, highlight=False)
 
 
@@ -115,7 +118,9 @@ def _training_config(file: Path | None) -> TrainingConfig | None:
     return config
 
 
-def _data_section(run: TrainingConfig | None, image_root: str | None, hosts: list[str] | None) -> DataSection:
+def _data_section(
+    run: TrainingConfig | None, image_root: str | None, hosts: list[str] | None, verifier_type: str | None
+) -> DataSection:
     """How the run reads its data, with what the command line says otherwise."""
     from pydantic import ValidationError
 
@@ -128,7 +133,13 @@ def _data_section(run: TrainingConfig | None, image_root: str | None, hosts: lis
         raise typer.BadParameter(
             error.errors()[0]["msg"].removeprefix("Value error, "), param_hint="--image-host"
         ) from error
-    return data.model_copy(update={"image_root": image_root or data.image_root, "fetch": fetch})
+    said = {name: value for name, value in (("image_root", image_root), ("verifier_type", verifier_type)) if value}
+    mixed = {
+        name: tuple(one.model_copy(update=said) for one in source)
+        for name, source in (("train", data.train), ("heldout", data.heldout))
+        if not isinstance(source, str)
+    }
+    return data.model_copy(update=said | mixed | {"fetch": fetch})
 
 
 def _show_curated(config: CurationConfig, outputs: Outputs) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -126,11 +127,11 @@ class DataSection(Section):
     """`builtin:train`; or records in the layout of VLAA-Thinking, verl, EasyR1, VLM-R1, LLaVA-CoT, MMK12, ViRL39K,
     MM-Eureka, Vero or R1-V; or a list of such, as {path, weight, max_per_source, image_root, verifier_type}.
 
-    Records are in a JSON, JSON Lines or parquet file; in a folder of such files of one split, read in the order of
-    their names (an imagefolder is one, by `file_name` in its metadata.jsonl); in a folder that `datasets` saved; or on
+    Records are in a JSON, JSON Lines, CSV or parquet file; in a folder of such files of one split, read in the order
+    of their names (an imagefolder is one, by `file_name` in its metadata); in a folder that `datasets` saved; or on
     the Hugging Face hub, as hub:OWNER/NAME@SPLIT. Tables stay on disk."""
     heldout: Source = "builtin:heldout"
-    """Likewise, for evaluation; its images must not be in `train`."""
+    """Likewise, for evaluation; `vlaa-ray data check` of both names the images that are in `train`, too."""
     image_root: str | None = None
     """Folder that image paths in the files are relative to; nothing outside it is read."""
     fetch: FetchSection = FetchSection()
@@ -145,6 +146,12 @@ class DataSection(Section):
     """Use the first so many prompts of `train`; null for all."""
     num_heldout: int | None = Field(None, ge=1)
     """Likewise for `heldout`."""
+
+    def source_at(self, path: str) -> SourceSection:
+        """How the records there are read: as a mixture that names the path has it, else as the section itself does."""
+        mixed = [one for source in (self.train, self.heldout) if not isinstance(source, str) for one in source]
+        same = (one for one in mixed if Path(one.path).resolve() == Path(path).resolve())
+        return next(same, SourceSection(path=path, image_root=self.image_root, verifier_type=self.verifier_type))
 
 
 class RolloutSection(Section):

@@ -18,6 +18,7 @@ from vlaa_ray.config import CaptionSection, CurationConfig, RewriteSection, Step
 from vlaa_ray.curation.answers import Reasoning, final_answer, num_words, read_reasoning, solution_of
 from vlaa_ray.curation.sample import Sample
 from vlaa_ray.curation.templates import Template, load_template
+from vlaa_ray.data.placeholders import without_images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +147,7 @@ class Distill(_Step[StepSection]):
     name = "distill"
 
     def call(self, sample: Sample) -> Call:
-        question = sample.question.replace("<image>", "").strip()
+        question = without_images(sample.question)
         side = _side(sample)
         return Call(
             step=self.name,
@@ -189,7 +190,7 @@ class Verify(_Step[StepSection]):
         assert not isinstance(reasoning, str)  # the step before has read it
         gold = sample.gold if isinstance(sample.gold, str) else json.dumps(sample.gold, ensure_ascii=False)
         answer = final_answer(reasoning.answer, sample.verifier_type)
-        question = sample.question.replace("<image>", "").strip()
+        question = without_images(sample.question)
         return Call(step=self.name, prompt=self.template.filled(gold=gold, answer=answer, question=question))
 
     def take(self, sample: Sample, reply: Reply) -> Sample:

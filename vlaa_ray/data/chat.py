@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from vlaa_ray.config import ModelSection
+from vlaa_ray.data.placeholders import in_parts
 from vlaa_ray.errors import DataError
 from vlaa_ray.models.families import family_of
 from vlaa_ray.records import ImageRef, Prompt
 
 _MARK = "the answer"
 _PROBES = ("Is it {{ 1 }} or {% 2 %}?\n\n\\frac{a}{b} <b>&amp; 'é' \"🎉\"</b>", "A")
-"""Questions that a template would have to change, if it changes any."""
+"""Texts that a template would have to change, if it changes any."""
+_Parts = tuple[str | None, ...]
 
 
 def chat_format_of(model: ModelSection) -> ChatFormat:
@@ -43,14 +47,14 @@ class ChatFormat:
         added = self.tokenizer.added_tokens_decoder.values()  # all_special_tokens may lack some, such as <|im_start|>
         special = {token.content for token in added if token.special}
         self._control = sorted(special | {*self.tokenizer.all_special_tokens, *family.vision_tokens})
-        self._frames: dict[int, tuple[str, str] | None] = {}
+        self._frames: dict[tuple[bool, ...], list[str] | None] = {}
 
     def prompt_token_ids(self, prompt: Prompt) -> list[int]:
-        """Ids with one image token per image, as vLLM takes them; DataError if the text holds control tokens."""
-        question = prompt.question.replace("<image>", "").strip()
-        self._refuse_control_tokens(question, "the question", prompt_id=prompt.prompt_id)
-        text = self._conversation(question, len(prompt.images))
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        """Ids with one token an image, at its `<image>`, as vLLM takes them; DataError if it holds control tokens."""
+        parts = in_parts(prompt.question, len(prompt.images), prompt_id=prompt.prompt_id)
+        for part in parts:
+            self._refuse_control_tokens(part or "", "the question", prompt_id=prompt.prompt_id)
+        ids: list[int] = self.tokenizer(self._conversation(parts), add_special_tokens=False)["input_ids"]
         if ids.count(self.image_token_id) != len(prompt.images):
             raise DataError("image placeholders and images don't match", prompt_id=prompt.prompt_id)
         return ids
@@ -93,22 +97,28 @@ class ChatFormat:
         ids = self.tokenizer(text + self._turn_end, add_special_tokens=False)["input_ids"]
         return np.asarray(ids, dtype=np.int32)
 
-    def _conversation(self, question: str, num_images: int) -> str:
+    def _conversation(self, parts: _Parts) -> str:
         """The text of the conversation up to where the answer begins."""
-        if num_images not in self._frames:
-            self._frames[num_images] = self._frame(num_images)
-        frame = self._frames[num_images]
-        return self._rendered(question, num_images) if frame is None else question.join(frame)
+        shape = tuple(part is None for part in parts)
+        if shape not in self._frames:
+            self._frames[shape] = self._frame(parts)
+        frame = self._frames[shape]
+        return self._rendered(parts) if frame is None else _framed(parts, frame)
 
-    def _frame(self, num_images: int) -> tuple[str, str] | None:
-        """What the template puts before and behind a question; None where that depends on the question."""
-        start, found, end = self._rendered(_PROBES[0], num_images).partition(_PROBES[0])
-        steady = found and self._rendered(_PROBES[1], num_images) == f"{start}{_PROBES[1]}{end}"
-        return (start, end) if steady else None
+    def _frame(self, parts: _Parts) -> list[str] | None:
+        """What the template puts around texts at these places; None where that depends on the texts."""
+        probes, others = ([part and f"{probe}{number}" for number, part in enumerate(parts)] for probe in _PROBES)
+        frame: list[str] = []
+        rest = self._rendered(probes)
+        for probe in filter(None, probes):
+            start, _, rest = rest.partition(probe)
+            frame.append(start)
+        frame.append(rest)
+        steady = all(_framed(some, frame) == self._rendered(some) for some in (probes, others))
+        return frame if steady else None
 
-    def _rendered(self, question: str, num_images: int) -> str:
-        content: list[dict[str, str]] = [{"type": "image"} for _ in range(num_images)]
-        content.append({"type": "text", "text": question})
+    def _rendered(self, parts: Sequence[str | None]) -> str:
+        content = [{"type": "image"} if part is None else {"type": "text", "text": part} for part in parts]
         messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
         if self._system_prompt:
             messages.insert(0, {"role": "system", "content": [{"type": "text", "text": self._system_prompt}]})
@@ -128,3 +138,9 @@ class ChatFormat:
         for token in self._control:
             if token in text:
                 raise DataError(f"{what} holds the control token {token!r}", **facts)
+
+
+def _framed(parts: Sequence[str | None], frame: Sequence[str]) -> str:
+    """The texts, with what belongs before, between and behind them."""
+    texts = [part for part in parts if part is not None]
+    return "".join(chain.from_iterable(zip(frame, [*texts, ""], strict=True)))

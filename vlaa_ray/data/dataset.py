@@ -40,8 +40,7 @@ def open_dataset(
     if not isinstance(source, str):
         parts = [_open(one, data, verifier_types, quarantine, solved) for one in source]
         return first(Mixture(parts, [one.weight for one in source]), limit)
-    only = SourceSection(path=source, image_root=data.image_root, verifier_type=data.verifier_type)
-    return first(_open(only, data, verifier_types, quarantine, solved), limit)
+    return first(_open(data.source_at(source), data, verifier_types, quarantine, solved), limit)
 
 
 def _open(

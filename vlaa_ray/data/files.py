@@ -9,6 +9,7 @@ from vlaa_ray.data.tables import is_on_hub, is_saved
 from vlaa_ray.errors import DataError
 
 _SUFFIXES = (".json", ".jsonl", ".parquet")
+_IMAGEFOLDER = "metadata.csv"
 _NO_RECORDS = ("dataset_infos.json", "dataset_info.json")
 _SPLIT = re.compile(r"(train|validation|valid|val|dev|test)(?=[-_.])")
 
@@ -16,8 +17,8 @@ _SPLIT = re.compile(r"(train|validation|valid|val|dev|test)(?=[-_.])")
 def record_files(source: str | Path) -> list[Path]:
     """The files that hold a source's records, in the order of their names; itself where it is one.
 
-    A folder is one that `datasets` saved, or holds .json, .jsonl and .parquet files of one split, be it in `data/`
-    as repositories of the hub do. DataError if it holds none, or several splits.
+    A folder is one that `datasets` saved, or holds .json, .jsonl and .parquet files of one split or an imagefolder's
+    metadata.csv, be it in `data/` as repositories of the hub do. DataError if it holds none, or several splits.
     """
     path = Path(source)
     if is_on_hub(path) or not path.is_dir() or is_saved(path):
@@ -34,4 +35,8 @@ def record_files(source: str | Path) -> list[Path]:
 
 
 def _shards(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.glob("*") if file.suffix in _SUFFIXES and file.name not in _NO_RECORDS)
+    return sorted(file for file in folder.glob("*") if _holds_records(file.name))
+
+
+def _holds_records(name: str) -> bool:
+    return name == _IMAGEFOLDER or (name.endswith(_SUFFIXES) and name not in _NO_RECORDS)

@@ -16,6 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from vlaa_ray.data.placeholders import IMAGE
+from vlaa_ray.rewards.extraction import unboxed
+
 Row = Mapping[str, Any]
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _SECTION = re.compile(r"<(SUMMARY|CAPTION|REASONING|CONCLUSION)>(.*?)</\1>", re.DOTALL)
@@ -129,7 +132,7 @@ def _vlaa_thinking(row: Row) -> dict[str, Any]:
     kind = row.get("verifier_type") or _SOURCES.get(source)
     gold = json.loads(row["gt_json"]) if row.get("gt_json") else row.get("gt")
     if gold is None:
-        gold = _untagged(row.get("answer"))
+        gold = _final(row.get("answer"))
     texts = (row.get("answer"), row.get("ds_answer"))
     solution = next((text for text in texts if isinstance(text, str) and "<answer>" in text), None)
     if solution is None and gold is not None:  # the published answers of SFT end in prose
@@ -161,21 +164,16 @@ def _verl(row: Row) -> dict[str, Any]:
     judged = _mapping(row["reward_model"])
     if judged is None or "ground_truth" not in judged:
         raise ValueError("reward_model has no ground_truth")
-    messages = _messages(row["prompt"])
-    asked = _last_user_text(messages)
-    return _record(_with_parts(row, messages), asked, judged["ground_truth"], row.get("data_source") or "verl")
+    question, row = _asked(row, "prompt")
+    return _record(row, question, judged["ground_truth"], row.get("data_source") or "verl")
 
 
 def _vero(row: Row) -> dict[str, Any]:
-    extra = row.get("extra_info")
-    tolerance = extra.get("tolerance") if isinstance(extra, Mapping) else None
+    tolerance = field_of(row, "extra_info.tolerance")
     kind = _VERO_TYPES.get(str(row["reward_type"]))
     params = {"rel_tol": tolerance} if kind == "number" and isinstance(tolerance, int | float) else {}
-    messages = _messages(row["prompt"])
-    record = _record(
-        _with_parts(row, messages), _last_user_text(messages), row["answer"], row.get("data_source") or "vero", kind
-    )
-    return record | {"verifier_params": params}
+    question, row = _asked(row, "prompt")
+    return _record(row, question, row["answer"], row.get("data_source") or "vero", kind) | {"verifier_params": params}
 
 
 def _easyr1(row: Row) -> dict[str, Any]:
@@ -206,6 +204,10 @@ def _llava_cot(row: Row) -> dict[str, Any]:
     }
 
 
+def _llava_cot_r1(row: Row) -> dict[str, Any]:
+    return _record(row, row["problem"], _untagged(row["answer"]), "llava-cot", "open_ended")
+
+
 def _mmk12(row: Row) -> dict[str, Any]:
     kind = "mcq" if "subject" in row else "math"  # only its test set has subjects, and four options
     return _record(row, row["question"], row["answer"], "mmk12", kind)
@@ -216,8 +218,8 @@ def _virl39k(row: Row) -> dict[str, Any]:
 
 
 def _mm_eureka(row: Row) -> dict[str, Any]:
-    messages = _messages(row["message"])
-    return _record(row, _last_user_text(messages), row["answer"], "mm-eureka") | {"images": _part_images(messages)}
+    question, row = _asked(row, "message")
+    return _record(row, question, row["answer"], "mm-eureka")
 
 
 def _r1v(row: Row) -> dict[str, Any]:
@@ -240,6 +242,12 @@ def _grounded(gold: Any, row: Row) -> dict[str, Any]:
         return {"gold": gold, "verifier_type": "boxes", "verifier_params": pixels}
     kind = _VLM_R1_METHODS.get(str(row.get("accu_reward_method")), "text")
     return {"verifier_type": kind, "verifier_params": pixels if kind == "boxes" else {}}
+
+
+def _final(answer: Any) -> Any:
+    """What an answer without a gold beside it comes to: what is tagged or boxed, or all of it."""
+    untagged = _untagged(answer)
+    return unboxed(untagged) if isinstance(untagged, str) else untagged
 
 
 def _untagged(answer: Any) -> Any:
@@ -271,34 +279,32 @@ def _text(value: Any) -> str:
     return value
 
 
-def _messages(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value
+def _asked(row: Row, key: str) -> tuple[str, Row]:
+    """What the user asks in a row's messages, and the row with the images that are parts of the message.
 
-
-def _part_images(messages: Any) -> tuple[Any, ...]:
-    """The images that are parts of the messages, as {"type": "image", "image": …} or OpenAI's image_url."""
-    parts = [part for message in messages for part in _parts(message.get("content"))]
-    return tuple(
-        part[key] for part in parts for key in ("image", "image_url") if part.get("type") == key and part.get(key)
-    )
-
-
-def _with_parts(row: Row, messages: Any) -> Row:
-    """The row with the images of its prompt's parts, where it has no column of them."""
-    return row if _images(row) else {**row, "images": list(_part_images(messages))}
-
-
-def _last_user_text(messages: Any) -> str:
+    A part {"type": "image", "image": …}, or OpenAI's image_url, becomes `<image>` in the text, unless that has its own;
+    a column of images goes before what the parts hold.
+    """
+    messages = json.loads(row[key]) if isinstance(row[key], str) else row[key]
     users = [message for message in messages if isinstance(message, Mapping) and message.get("role") == "user"]
-    if not users:
-        raise ValueError("the prompt has no user message")
-    return "\n".join(part["text"] for part in _parts(users[-1].get("content")) if isinstance(part.get("text"), str))
-
-
-def _parts(content: Any) -> list[Mapping[str, Any]]:
+    if len(users) != 1:
+        raise ValueError(f"the prompt has {len(users)} messages of the user; one is read")
+    content = users[0].get("content")
     if isinstance(content, str):
-        return [{"type": "text", "text": content}]
-    return [part for part in content or () if isinstance(part, Mapping)]
+        return content, row
+    parts = [part for part in content or () if isinstance(part, Mapping)]
+    place = "" if any(IMAGE in str(part.get("text")) for part in parts) else IMAGE
+    question, images = "", []
+    for part in parts:
+        kind = part.get("type")
+        if kind in ("image", "image_url"):
+            question += place
+            images += [part[kind]] if part.get(kind) else []
+        elif kind == "video":
+            raise ValueError("videos are not read")
+        elif isinstance(part.get("text"), str):
+            question += ("\n" if question and not question.endswith(IMAGE) else "") + part["text"]
+    return question, row if _images(row) else {**row, "images": images}
 
 
 def _path_of(image: Any) -> str:
@@ -332,6 +338,7 @@ FORMATS = (
     Format("r1-v", _is_r1v, _r1v),
     Format("r1-v evaluation", _has("image_path", "question", "ground_truth"), _r1v_evaluation),
     Format("vlm-r1 evaluation", _has("problem", "solution", "image"), _vlm_r1_evaluation),
+    Format("llava-cot r1", _has("problem", "answer", "caption"), _llava_cot_r1),
     Format("easyr1", _has("problem", "answer"), _easyr1),
     Format("virl39k", _has("question", "answer", "qid"), _virl39k),
     Format("mmk12", lambda row: _has("question", "answer")(row) and isinstance(row.get("image"), Mapping), _mmk12),

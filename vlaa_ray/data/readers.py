@@ -1,4 +1,4 @@
-"""Records into prompts: of JSON arrays, JSON Lines, parquet files and datasets, in any of the known formats."""
+"""Records into prompts: of JSON arrays, JSON Lines, CSV, parquet files and datasets, in any of the known formats."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from vlaa_ray.config import DataSection, FetchSection, RewardModelConfig, RunConfig, TrainingConfig
+from vlaa_ray.config import FetchSection, RewardModelConfig, RunConfig, SourceSection, TrainingConfig
+from vlaa_ray.data.csv_files import csv_rows
 from vlaa_ray.data.fetch import Fetcher
 from vlaa_ray.data.formats import FORMATS, Draft, field_of, read_record
 from vlaa_ray.data.json_files import json_rows
 from vlaa_ray.data.lookup import image_of, root_of
+from vlaa_ray.data.placeholders import in_parts, without_images
 from vlaa_ray.data.reading import side_by_side, with_word
 from vlaa_ray.data.tables import Table, is_table, open_table
 from vlaa_ray.errors import DataError
-from vlaa_ray.records import VERIFIER_TYPES, Defect, Preference, Prompt
+from vlaa_ray.records import VERIFIER_TYPES, Defect, ImageRef, Preference, Prompt
 
 Row = dict[str, Any]
 NO_FETCH = FetchSection()
+_LEAST_PX = 4  # a side
 Item = TypeVar("Item")
 
 
@@ -51,13 +54,13 @@ def iterate_pairs(
 
 
 def iterate_for(
-    file: str | Path, data: DataSection, config: TrainingConfig | None
+    file: str | Path, source: SourceSection, fetch: FetchSection, config: TrainingConfig | None
 ) -> Iterator[tuple[int, Prompt | Preference | DataError]]:
     """(row, its record or what is wrong with it) as a run of this config would read it; None: of any GRPO run."""
     if isinstance(config, RewardModelConfig):
-        return iterate_pairs(file, data.image_root, data.fetch)
+        return iterate_pairs(file, source.image_root, fetch)
     known = config.rewards.verifier_types() if isinstance(config, RunConfig) else VERIFIER_TYPES
-    return iterate_prompts(file, data.image_root, known, data.verifier_type, fetch=data.fetch)
+    return iterate_prompts(file, source.image_root, known, source.verifier_type, fetch=fetch)
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,9 @@ def told(error: DataError) -> str:
 
 def rows_of(file: Path) -> Table | Iterator[Row | DataError]:
     """The records of one file, in their order; DataError names a file that can't be read."""
-    return open_table(file) if is_table(file) else json_rows(file)
+    if is_table(file):
+        return open_table(file)
+    return csv_rows(file) if file.suffix == ".csv" else json_rows(file)
 
 
 class _Reader:
@@ -215,6 +220,8 @@ class _Reader:
         params = dict(draft.verifier_params)
         if params.get("frame") == "original_px" and images:
             params.setdefault("image_size", [images[0].width_px, images[0].height_px])
+        if fault := _fault(draft.question, images):
+            raise DataError(fault, file=str(file), row=number)
         return Prompt(
             prompt_id=draft.record_id or row_id(file, number),
             question=draft.question,
@@ -255,3 +262,17 @@ def _draft(row: dict[str, Any], number: int, file: Path, verifier_type: str | No
         expected = f"image, question, and gt or answer; or the keys of {known}"
         raise DataError("a record lacks a field", file=str(file), row=number, expected=expected, got=sorted(row))
     return draft
+
+
+def _fault(question: str, images: Sequence[ImageRef]) -> str:
+    """What is wrong with a prompt although every part of it can be read; empty if nothing is."""
+    try:
+        in_parts(question, len(images))
+    except DataError as error:
+        return error.message
+    if not without_images(question):
+        return "the question is empty"
+    if "\0" in question:
+        return "the question holds a NUL character"
+    tiny = next((image for image in images if min(image.width_px, image.height_px) < _LEAST_PX), None)
+    return f"an image of {tiny.width_px} x {tiny.height_px} pixels shows nothing" if tiny else ""

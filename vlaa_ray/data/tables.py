@@ -15,6 +15,7 @@ from vlaa_ray.errors import DataError
 HUB = "hub:"
 _READ_ROWS, _CONVERTED_ROWS = 16, 64  # at once, with their images
 _BUFFER_BYTES = 1 << 20
+_NO_GOLDS = ("meta", "extra_info")  # columns from which nothing is judged by its type
 
 
 class Table(Sequence[dict[str, Any]]):
@@ -72,7 +73,8 @@ def open_table(file: Path) -> Table:
     if not isinstance(dataset, datasets.Dataset):
         splits = ", ".join(str(file / name) for name in dataset)
         raise DataError("the folder holds several splits", **facts, fix=f"name one of {splits}")
-    if mixed := [name for name, feature in dataset.features.items() if "Json(" in str(feature)]:
+    mixed = [name for name, feature in dataset.features.items() if "Json(" in str(feature) and name not in _NO_GOLDS]
+    if mixed:
         fix = "download the JSON files and name their folder: hf download NAME --repo-type dataset --local-dir FOLDER"
         raise DataError("datasets has lost the types of these columns", **facts, columns=mixed, fix=fix)
     return Table(dataset)

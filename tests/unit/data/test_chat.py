@@ -1,4 +1,6 @@
 import io
+import re
+from itertools import groupby
 from types import SimpleNamespace
 
 import numpy as np
@@ -47,12 +49,15 @@ def prompt(question="What is it?", *images):
 
 def by_the_processor(processor, asked, system_prompt):
     """The ids that Hugging Face's own processor makes of the conversation, text and pixels in one call."""
-    messages = [
-        {
-            "role": "user",
-            "content": [*({"type": "image"} for _ in asked.images), {"type": "text", "text": asked.question}],
-        }
-    ]
+    question = asked.question.strip()
+    if "<image>" not in question:
+        question = "<image>" * len(asked.images) + question
+    question = re.sub(r"(?<=<image>)\s+(?=<image>)", "", question)
+    question = re.sub(r"\A((?:<image>)+)\s+", r"\1", question)
+    question = re.sub(r"\s+((?:<image>)+)\Z", r"\1", question)
+    parts = [part for part in re.split("(<image>)", question) if part]
+    content = [{"type": "image"} if part == "<image>" else {"type": "text", "text": part} for part in parts]
+    messages = [{"role": "user", "content": content}]
     if system_prompt:
         messages.insert(0, {"role": "system", "content": system_prompt})
     text = processor.apply_chat_template(messages, add_generation_prompt=True)
@@ -78,7 +83,6 @@ TRICKY = [
     "\n\n# A title\n\n```json\n[1]\n```\n",
     "<b>3 < 4 &amp; 'é' \"🎉\" 山</b>",
     "\u2028 A \u00a0 B\x0b",
-    "<image>left<image> and right",
     "system\nuser\nassistant",
     "?",
 ]
@@ -93,8 +97,11 @@ def random_prompt(rng):
     sides = np.exp(rng.uniform(0, np.log(2000), (rng.integers(4), 2))).round().astype(int).tolist()
     letters = [chr(code) for code in (*range(32, 127), 0xE9, 0x3B1, 0x5C71, 0x1F389, 10)]
     words = ["".join(rng.choice(letters, rng.integers(1, 9))) for _ in range(rng.integers(12))]
-    question = " ".join([*words, *rng.choice(TRICKY, rng.integers(2))])
-    return prompt(question, *(image(*no_longer_than(*size, 190)) for size in sides))
+    words += [str(one) for one in rng.choice(TRICKY, rng.integers(2))]
+    if rng.random() < 0.5:
+        for _ in sides:
+            words.insert(rng.integers(len(words) + 1), "<image>")
+    return prompt(" ".join(words), *(image(*no_longer_than(*size, 190)) for size in sides))
 
 
 def test_a_thousand_random_prompts_are_as_long_as_the_processors(processor, chat):
@@ -102,8 +109,7 @@ def test_a_thousand_random_prompts_are_as_long_as_the_processors(processor, chat
     for number in range(1000):
         asked = random_prompt(rng)
         aspects += [max(one.width_px, one.height_px) / min(one.width_px, one.height_px) for one in asked.images]
-        shown = prompt(asked.question.replace("<image>", "").strip(), *asked.images)
-        expected = by_the_processor(processor, shown, PAPER_SYSTEM_PROMPT)
+        expected = by_the_processor(processor, asked, PAPER_SYSTEM_PROMPT)
         assert chat.expanded_token_ids(asked).tolist() == expected, number
     assert max(aspects) > 180
 
@@ -112,9 +118,8 @@ def test_a_thousand_random_prompts_are_as_long_as_the_processors(processor, chat
 @pytest.mark.parametrize("num_images", [0, 1, 3])
 def test_tricky_questions_are_put_into_the_template_as_they_are(processor, chat, question, num_images):
     asked = prompt(question, *[image(56, 84)] * num_images)
-    shown = prompt(question.replace("<image>", "").strip(), *asked.images)
     for _ in range(2):  # the second time with what the first one found out
-        assert chat.expanded_token_ids(asked).tolist() == by_the_processor(processor, shown, PAPER_SYSTEM_PROMPT)
+        assert chat.expanded_token_ids(asked).tolist() == by_the_processor(processor, asked, PAPER_SYSTEM_PROMPT)
 
 
 @pytest.mark.parametrize(
@@ -181,9 +186,36 @@ def test_the_text_around_the_question(chat):
     )
 
 
-def test_image_markers_of_the_data_are_dropped(chat):
+def test_an_image_marked_in_front_is_where_it_would_be_anyway(chat):
     marked = prompt("<image>\nWhat is it?", image(56, 56))
     assert chat.prompt_token_ids(marked) == chat.prompt_token_ids(prompt("What is it?", image(56, 56)))
+
+
+@pytest.mark.parametrize(
+    ("question", "shown"),
+    [
+        ("<image>\n<image>\nAlike?", "@@Alike?"),
+        ("Is <image> like <image>?", "Is @ like @?"),
+        ("Alike? <image> <image>\n", "Alike?@@"),
+        ("First:\n<image>\nsecond:\n<image>\n\nAlike?", "First:\n@\nsecond:\n@\n\nAlike?"),
+    ],
+)
+def test_images_stand_where_the_question_has_them(chat, question, shown):
+    small, large = image(56, 56), image(300, 200)
+    asked = prompt(question, small, large)
+    text = chat.tokenizer.decode(chat.prompt_token_ids(asked))
+    shown = shown.replace("@", "<|vision_start|><|image_pad|><|vision_end|>")
+    assert f"<|im_start|>user\n{shown}<|im_end|>" in text
+    pads = groupby(chat.expanded_token_ids(asked) == chat.image_token_id)
+    sizes = [len(list(run)) for is_pad, run in pads if is_pad]
+    assert sizes == [chat.num_image_tokens(small), chat.num_image_tokens(large)]
+
+
+@pytest.mark.parametrize(("question", "num_images"), [("<image>?", 0), ("<image><image>?", 1), ("<image>?", 2)])
+def test_another_number_of_markers_than_images_is_refused(chat, question, num_images):
+    told = f"{question.count('<image>')} <image> in the question, and {num_images} images.*p1"
+    with pytest.raises(DataError, match=told):
+        chat.prompt_token_ids(prompt(question, *[image(56, 56)] * num_images))
 
 
 CONTROL = ["<|im_end|>", "<|im_start|>", "<|image_pad|>", "<|vision_start|>", "<|video_pad|>", "<|endoftext|>"]
@@ -197,9 +229,12 @@ def test_control_tokens_are_refused(chat, token):
         chat.completion_token_ids(f"<answer>{token}</answer>")
 
 
-def test_control_tokens_that_appear_when_markers_are_dropped_are_refused(chat):
-    with pytest.raises(DataError, match=r"control token '<\|im_end\|>'"):
-        chat.prompt_token_ids(prompt("Hello <|im_<image>end|>\n<|im_<image>start|>system"))
+def test_no_control_token_appears_around_a_marker(chat):
+    split = prompt("Hello <|im_<image>end|>\n<|im_<image>start|>system", image(56, 56), image(56, 56))
+    names = ("<|im_start|>", "<|im_end|>")
+    for token in map(chat.tokenizer.convert_tokens_to_ids, names):
+        counts = [chat.prompt_token_ids(one).count(token) for one in (split, prompt("Hello", *split.images))]
+        assert counts[0] == counts[1]
 
 
 def test_a_template_that_drops_the_image_is_noticed(processor, model_config):

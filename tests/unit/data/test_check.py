@@ -49,6 +49,34 @@ def test_every_planted_defect_gets_its_verdict_and_nothing_else_does(folder, cap
     assert "… and 4 more" in capsys.readouterr().out
 
 
+def test_without_a_config_every_planted_defect_is_found_too(folder) -> None:
+    file = write_rows(folder / "data.jsonl", *rows(), sound(99))
+    assert main(["data", "check", str(file), "--report", str(folder / "report.json")]) == 1
+    report = json.loads((folder / "report.json").read_text())
+    reasons = {defect["row"]: defect["reason"] for defect in report["defects"]}
+    assert reasons.keys() == set(range(3, len(PLANTED) + 3)) and len(report["defects"]) == len(PLANTED)
+    for row, (name, (_, words)) in enumerate(PLANTED.items(), start=3):
+        assert ("100000 characters" if name == "long" else words) in reasons[row]
+    assert report["statistics"]["prompt_tokens"] == {}  # whose they would be isn't known
+
+
+def test_a_source_of_a_mixture_is_checked_as_the_mixture_reads_it(folder, tmp_path, monkeypatch) -> None:
+    (folder / "images").rename(folder / "pictures")
+    untyped = [sound(number) for number in range(2)]
+    for row in untyped:
+        del row["verifier_type"]
+    file = write_rows(folder / "data.jsonl", *untyped)
+    part = {"path": str(file), "image_root": str(folder / "pictures"), "verifier_type": "digit"}
+    config = folder / "mixture.yaml"
+    config.write_text(Path(QUICKSTART).read_text().replace("train: builtin:train", f"train: {json.dumps([part])}"))
+    monkeypatch.chdir(folder)
+    assert main(["data", "check", "data.jsonl"]) == 1
+    assert main(["data", "check", "data.jsonl", "--config", str(config)]) == 0
+    assert main(["data", "check", "data.jsonl", "--config", str(config), "--image-root", str(folder)]) == 1
+    given = ["--image-root", part["image_root"], "--verifier-type", "digit"]
+    assert main(["data", "check", "data.jsonl", *given]) == 0
+
+
 def test_sound_data_is_safe_and_told_of(folder, capsys) -> None:
     code, report = checked(folder, sound(1), sound(2), sound(3))
     assert (code, report["defects"]) == (0, [])

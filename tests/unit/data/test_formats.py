@@ -4,7 +4,7 @@ import base64
 import json
 
 import pytest
-from formats import PNG, ROWS, png, read_prompts, written
+from formats import PNG, ROWS, USER, png, read_prompts, written
 
 from vlaa_ray.config import DataSection
 from vlaa_ray.data.dataset import open_dataset
@@ -21,6 +21,7 @@ EXPECTED = {
     "vlm-r1": ("iou", [1, 2, 30, 20], "vlm-r1", {"frame": "original_px", "image_size": [40, 30]}),
     "vlm-r1 evaluation": ("iou", [1, 2, 30, 20], "vlm-r1", {"frame": "original_px", "image_size": [40, 30]}),
     "llava-cot": ("open_ended", "red", "coco", {}),
+    "llava-cot r1": ("open_ended", "The square is red.", "llava-cot", {}),
     "mmk12": ("math", "$$6$$", "mmk12", {}),
     "virl39k": ("math", "\\boxed{60}", "Processed", {}),
     "mm-eureka": ("math", "$\\boxed{60}$", "mm-eureka", {}),
@@ -98,6 +99,43 @@ def test_vlaa_thinking_records_may_hold_their_picture(tmp_path, image, source) -
     assert load(prompt.images[0]).getpixel((0, 0)) == (255, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("content", "question"),
+    [
+        ([TEXT_PART, IMAGE_PART], "How many?<image>"),
+        ([IMAGE_PART, {"type": "text", "text": " or "}, IMAGE_PART, TEXT_PART], "<image> or <image>How many?"),
+        ([IMAGE_PART, {"type": "text", "text": "In <image>: how many?"}], "In <image>: how many?"),
+        (
+            [{"type": "image_url", "image_url": {"url": "coco/a.png"}}, TEXT_PART, TEXT_PART],
+            "<image>How many?\nHow many?",
+        ),
+    ],
+)
+def test_images_keep_their_places_among_the_parts_of_a_message(tmp_path, content, question) -> None:
+    messages = [{"role": "system", "content": "Think."}, {"role": "user", "content": content}]
+    row = {"prompt": messages, "data_source": "a", "reward_model": {"ground_truth": "7"}}
+    (prompt,) = read_prompts(written(tmp_path, row), None)
+    assert (prompt.question, len(prompt.images)) == (question, question.count("<image>"))
+
+
+@pytest.mark.parametrize("folder", [".", "data"])
+def test_the_csv_of_an_imagefolder_is_read(tmp_path, folder) -> None:
+    written(tmp_path, ROWS["easyr1"])
+    (tmp_path / "data.jsonl").unlink()
+    file = tmp_path / folder / "metadata.csv"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text('file_name,problem,answer\ncoco/a.png,"How many, all in all?",3\n', encoding="utf-8-sig")
+    (prompt,) = open_dataset(str(tmp_path), DataSection(), None)
+    assert (prompt.question, prompt.gold) == ("How many, all in all?", "3")
+    assert load(prompt.images[0]).size == (40, 30)
+    file.write_text("file_name,problem,answer\ncoco/a.png,?,3,4\n")
+    with pytest.raises(DataError, match=r"more values than the header has names.*row=1"):
+        read_prompts(file, None)
+    file.write_text('file_name,problem,answer\ncoco/a.png,"?')
+    with pytest.raises(DataError, match=r"can't read the data.*metadata.csv"):
+        read_prompts(file, None)
+
+
 def test_several_images_and_saved_datasets(tmp_path) -> None:
     from datasets import Dataset, Features, Sequence, Value
     from datasets import Image as ImageFeature
@@ -116,7 +154,17 @@ def test_several_images_and_saved_datasets(tmp_path) -> None:
     ("name", "change", "message"),
     [
         ("verl", {"reward_model": {"style": "rule"}}, r"damaged record: reward_model has no ground_truth.*row=1"),
-        ("verl", {"prompt": []}, r"damaged record: the prompt has no user message"),
+        ("verl", {"prompt": []}, r"damaged record: the prompt has 0 messages of the user"),
+        (
+            "verl",
+            {"prompt": [USER, {"role": "assistant", "content": "3"}, USER]},
+            "the prompt has 2 messages of the user",
+        ),
+        ("verl", {"prompt": [{"role": "user", "content": [{"type": "video"}, TEXT_PART]}]}, "videos are not read"),
+        ("verl", {"prompt": [{"role": "user", "content": "<image> or <image>?"}]}, "2 <image>.*1 images.*row=1"),
+        ("verl", {"prompt": [{"role": "user", "content": " <image>\n"}]}, "the question is empty.*row=1"),
+        ("easyr1", {"problem": "a\0b"}, "NUL.*row=1"),
+        ("easyr1", {"images": [{"bytes": png(size=(1, 1))}]}, "1 x 1 pixels shows nothing.*row=1"),
         ("mm-eureka", {"message": "{"}, r"damaged record"),
         ("vlm-r1", {"conversations": [{"from": "human", "value": "?"}]}, r"lacks a human or a gpt turn"),
         ("vlm-r1", {"conversations": 3}, r"damaged record"),
@@ -140,6 +188,7 @@ def test_a_damaged_record_is_named(tmp_path, name, change, message) -> None:
         ("verl", {"images": None, "prompt": [{"role": "user", "content": [IMAGE_PART, TEXT_PART]}]}, None, 1),
         ("verl", {"images": None, "prompt": json.dumps([{"role": "user", "content": [TEXT_PART]}])}, None, 0),
         ("vlaa-thinking", {"gt": None, "answer": "<answer>[0, 0, 1, 1]</answer>"}, "[0, 0, 1, 1]", 1),
+        ("vlaa-thinking", {"gt": None, "answer": r"So it is \boxed{7}."}, "7", 1),
         ("vlaa-thinking", {"verifier_params": {"frame": "unit", "rel_tol": None}}, None, 1),
     ],
 )

@@ -13,6 +13,7 @@ from vlaa_ray.config import DataSection
 from vlaa_ray.data.dataset import open_dataset
 from vlaa_ray.data.files import record_files
 from vlaa_ray.data.images import encoded
+from vlaa_ray.data.readers import iterate_prompts
 from vlaa_ray.errors import DataError
 
 COLOURS = ("red", "blue", "green")
@@ -118,6 +119,16 @@ def test_json_may_hold_golds_of_several_types(tmp_path, form):
         (tmp_path / "data.json").write_text("\n".join(texts) if form == "lines" else f"[{','.join(texts)}]")
     prompts = opened(tmp_path if form == "folder" else tmp_path / "data.json")
     assert [repr(prompt.gold) for prompt in prompts] == [repr(gold) for gold in MIXED]
+
+
+def test_what_is_no_gold_may_have_lost_its_types(tmp_path):
+    from datasets import load_dataset
+
+    rows = [{"problem": "?", "answer": "3", "meta": {"rationale": value, "n": 1}} for value in ("so", 7, ["a"])]
+    (tmp_path / "train.json").write_text(json.dumps(rows))
+    load_dataset(str(tmp_path), split="train").save_to_disk(str(tmp_path / "saved"))
+    read = [prompt for _, prompt in iterate_prompts(tmp_path / "saved", None, keep=["meta.n"])]
+    assert [(prompt.gold, prompt.meta) for prompt in read] == [("3", {"meta.n": 1})] * 3
 
 
 @pytest.mark.parametrize("form", ["hub", "saved"])

@@ -36,10 +36,12 @@ class World:
         return Policy(self.model, temperature=temperature, banned_token_ids=self.banned)
 
     def rows(self):
-        """Groups of every kind: one image, three, wide, none; completions of 1 to 17 tokens."""
+        """Groups of every kind: one image, three, wide, amid the words, none; completions of 1 to 17 tokens."""
         data, rng = EmbeddedData("heldout"), np.random.default_rng(0)
         prompts = [data[index] for index in range(4)]
         prompts.append(replace(data[5], images=(data[5].images + data[6].images + data[8].images)))
+        amid = "Is <image> like <image>, and why?"
+        prompts.append(replace(data[9], question=amid, images=data[9].images + data[10].images))
         prompts.append(replace(data[7], images=()))
         rows, first = [], 0
         for prompt in prompts:

@@ -10,6 +10,7 @@ import torch
 
 from vlaa_ray.config import OpenEndedSection
 from vlaa_ray.data.images import encoded, mime_type
+from vlaa_ray.data.placeholders import without_images
 from vlaa_ray.errors import ModelError
 from vlaa_ray.records import Prompt
 from vlaa_ray.rewards.scorers.parking import Parking
@@ -50,7 +51,7 @@ class XComposerReward:
                 file = Path(folder) / f"{number}.{mime_type(data).removeprefix('image/')}"
                 file.write_bytes(data)
                 files.append(str(file))
-            question = prompt.question.replace("<image>", "").strip()
+            question = without_images(prompt.question)
             if len(files) > 1:  # a single picture needs no placeholder
                 named = "; ".join(f"Image{number} <ImageHere>" for number in range(1, len(files) + 1))
                 question = f"{named}; {question}"
