@@ -72,6 +72,7 @@ class LearnerActor:
         """The current bucket's bytes, for engines on other nodes."""
         from vlaa_ray.weight_sync.shared_memory import pack_bucket
 
+        assert self._bucket  # it has been asked for before
         return pack_bucket(self._bucket)
 
     def open_broadcast(self, address: str, port: int, num_engine_ranks: int) -> None:

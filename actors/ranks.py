@@ -36,7 +36,7 @@ class LearnerRanks:
     async def meeting_point(self) -> tuple[str, int, str]:
         """(address, free port, node id) of rank 0."""
         (place,) = await self._all([self._ranks[0].meeting_point.remote()], self._deadlines.start_s, "rank 0 to answer")
-        return tuple(place)  # type: ignore[return-value]
+        return tuple(place)
 
     async def update(self, shares: list[list[OptimizerStep]]) -> dict[str, float]:
         async with self.turn:

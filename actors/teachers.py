@@ -44,7 +44,7 @@ def _one(config: CurationConfig, name: str, folder: Path, note: Callable[[str], 
         note(f"Starting a vLLM server for {teacher.model}, the teacher {name!r}")
         log_file = str((folder / "logs" / f"vllm_{name}.log").resolve())
         wanted = _bundle(teacher)
-        server = ray.remote(VllmServer).options(num_cpus=wanted["CPU"], num_gpus=wanted["GPU"]).remote(log_file)
+        server: Any = ray.remote(VllmServer).options(num_cpus=wanted["CPU"], num_gpus=wanted["GPU"]).remote(log_file)
         try:
             yield _address(server, teacher)
         finally:

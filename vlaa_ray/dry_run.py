@@ -166,14 +166,14 @@ def _reward_checks(config: RunConfig) -> list[Check]:
         if verifier.function:
             module = verifier.function.partition(":")[0]
             here = _can_import(module)
-            found = f"{module} is {'here' if here else 'not on the Python path, nor in the current folder'}"
-            checks.append(Check(f"rewards.verifiers.{name}", here, found))
+            told = f"{module} is {'here' if here else 'not on the Python path, nor in the current folder'}"
+            checks.append(Check(f"rewards.verifiers.{name}", here, told))
     section = config.rewards.open_ended
     where = section.service.url or section.model
     if section.scorer != "words" and where:
-        here = True if where.startswith("builtin:") or Path(where).is_dir() else None
-        found = f"{section.scorer}: {where} is {'here' if here else 'needed at the start of the run'}"
-        checks.append(Check("rewards.open_ended", here, found))
+        found = True if where.startswith("builtin:") or Path(where).is_dir() else None
+        told = f"{section.scorer}: {where} is {'here' if found else 'needed at the start of the run'}"
+        checks.append(Check("rewards.open_ended", found, told))
     return checks
 
 

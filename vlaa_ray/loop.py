@@ -19,6 +19,7 @@ from vlaa_ray.data.dataset import SeededOrder
 from vlaa_ray.errors import CheckpointError, DataError, LearnerError, RewardError
 from vlaa_ray.learner.plan import group_has_variance, optimizer_steps, with_advantages
 from vlaa_ray.metrics import reward_metrics
+from vlaa_ray.progress import Phase
 from vlaa_ray.records import Completion, Group, Prompt, Rollout
 from vlaa_ray.roles import Metrics, Roles, SampleRequest, request_seed
 from vlaa_ray.rollout_rows import group_metrics
@@ -34,7 +35,7 @@ class Run(Protocol):
     """What `save` was given when the checkpoint was made; None at the start of a run."""
     resume_folder: Path | None
 
-    def phase(self, name: str) -> None: ...
+    def phase(self, name: Phase) -> None: ...
 
     def log(self, step: int, metrics: Metrics, groups: Sequence[Group]) -> None: ...
 

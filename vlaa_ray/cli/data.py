@@ -49,11 +49,11 @@ def check(
     run = _training_config(config)
     data = _data_section(run, image_root, image_host, verifier_type)
     with telling(say_beside):
-        if run and not isinstance(run, RunConfig):  # its golds are not asked for
-            found = check_data(paths, data, None, run)
-        else:
+        if run is None or isinstance(run, RunConfig):
             with MixedReward(run.rewards if run else RewardsSection()) as rewards:
                 found = check_data(paths, data, rewards, run)
+        else:  # its golds are not asked for
+            found = check_data(paths, data, None, run)
     if report:
         report.write_text(found.as_json() + "\n", encoding="utf-8")
     if quarantine:

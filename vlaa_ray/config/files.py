@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ Config = TypeVar("Config", bound=Section)
 
 def load_config(
     path: str | Path,
-    overrides: list[str] | tuple[str, ...] = (),
+    overrides: Sequence[str] = (),
     kind: type[Config] = RunConfig,  # type: ignore[assignment]
 ) -> Config:
     """The config of a YAML file with `key.path=value` overrides (values in YAML); ConfigError lists all problems."""

@@ -104,7 +104,7 @@ def with_sound_picture(sample: Sample, images: Path) -> Sample:
 def _records(section: CurationSourceSection, fetch: FetchSection) -> Iterator[tuple[str, Prompt | DataError]]:
     """(name for those that can't be read, record)."""
     if section.path.startswith(BUILTIN):
-        for prompt in EmbeddedData(section.path.removeprefix(BUILTIN)):  # type: ignore[arg-type]
+        for prompt in EmbeddedData(section.path.removeprefix(BUILTIN)):
             yield prompt.prompt_id, prompt
         return
     keep = (*section.side_information, *filter(None, [section.caption_field]))
@@ -138,8 +138,8 @@ def _sample(
         return sample.drop("metadata", "no worked answer to take as it is")
     (image,) = prompt.images
     sample = sample.with_(image_sha256=image.sha256)
-    name = images.take(image, source)
-    return sample.with_(image=name) if name else sample.drop("metadata", "its picture was taken before")
+    place = images.take(image, source)
+    return sample.with_(image=place) if place else sample.drop("metadata", "its picture was taken before")
 
 
 def _blank(identity: str, index: int, section: CurationSourceSection) -> Sample:

@@ -193,7 +193,9 @@ async def _serve(address: str, pid: int, caller: Caller, config: CurationConfig)
         loop = asyncio.get_running_loop()
         message: dict[str, Any] = {"id": number, "error": _gone("logs/caller.log").as_dict()}
         try:
-            reply = caller.recall(call) or await loop.run_in_executor(threads, caller.ask, call)
+            reply = caller.recall(call)
+            if reply is None:
+                reply = await loop.run_in_executor(threads, caller.ask, call)
             message = {"id": number, "reply": dataclasses.asdict(reply)}
         except VlaaRayError as error:
             message["error"] = error.as_dict()

@@ -41,10 +41,11 @@ PLACES = tuple(f"{vertical} {horizontal}" for vertical in _VERTICAL for horizont
 class EmbeddedData(Sequence[Prompt]):
     """The prompts of one split, made when asked for; the verifier types take turns, one named twice has two."""
 
-    def __init__(self, split: Split, verifier_types: Sequence[str] = PAPER_TYPES) -> None:
-        if split not in NUM_PROMPTS:
+    def __init__(self, split: str, verifier_types: Sequence[str] = PAPER_TYPES) -> None:
+        known = next((one for one in NUM_PROMPTS if one == split), None)
+        if known is None:
             raise DataError(f"no built-in split {split!r}", fix=f"use one of {sorted(NUM_PROMPTS)}")
-        self.split: Split = split
+        self.split = known
         self.verifier_types = tuple(kind for kind in verifier_types if kind in PAPER_TYPES)
 
     def __len__(self) -> int:

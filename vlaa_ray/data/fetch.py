@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import httpx
 
@@ -161,7 +161,7 @@ class Fetcher:
     async def _asked(self, url: httpx.URL) -> AsyncIterator[httpx.Response]:
         """The response, left within `timeout_s`, whatever it waits for; httpx's own timeout is of each read."""
         headers = {"Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity"}
-        options = {"headers": headers, "extensions": {"sni_hostname": url.raw_host.decode("ascii")}}
+        options: dict[str, Any] = {"headers": headers, "extensions": {"sni_hostname": url.raw_host.decode("ascii")}}
         try:
             async with asyncio.timeout(self._section.timeout_s):
                 at = url.copy_with(host=str(await self._address(url)))

@@ -12,6 +12,7 @@ Legend: B rows, S row length, T prompt tokens, N completion tokens of the batch,
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +55,9 @@ class Batch:
     """Parts that the N targets are scored in, at most SCORE_CHUNK_TOKENS each; some may be empty."""
 
     def to(self, device: torch.device) -> "Batch":
-        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
+        moved: dict[str, Any] = {
+            name: value.to(device) for name, value in vars(self).items() if isinstance(value, torch.Tensor)
+        }
         return replace(self, **moved)
 
 

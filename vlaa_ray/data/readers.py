@@ -213,7 +213,7 @@ class _Reader:
         draft = _draft(row, number, file, self._verifier_type)
         kind = draft.verifier_type
         if kind is None or kind not in self._verifier_types:
-            facts = {"file": str(file), "row": number, "got": kind or draft.source}
+            facts: dict[str, Any] = {"file": str(file), "row": number, "got": kind or draft.source}
             fix = "name it in the record's verifier_type, or for all of them in data.verifier_type"
             raise DataError("no verifier for this record", **facts, expected=list(self._verifier_types), fix=fix)
         images = tuple(image_of(image, self._root, self._fetcher, file, number) for image in draft.images)
@@ -248,8 +248,8 @@ class _Reader:
             return {name: value for name in self._keep if (value := field_of(row, name)) is not None}
         except ValueError as error:
             names = ", ".join(self._keep)
-            facts = {"file": str(self.file), "row": number, "fields": names}
-            raise DataError(f"a damaged record: a field that holds others is not JSON: {error}", **facts) from error
+            message = f"a damaged record: a field that holds others is not JSON: {error}"
+            raise DataError(message, file=str(self.file), row=number, fields=names) from error
 
 
 def _draft(row: dict[str, Any], number: int, file: Path, verifier_type: str | None) -> Draft:

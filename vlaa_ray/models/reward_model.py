@@ -42,9 +42,10 @@ class RewardModel(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
-        self.v_head = nn.ModuleDict({"summary": nn.Linear(model.config.text_config.hidden_size, 1)})
-        nn.init.zeros_(self.v_head["summary"].weight)
-        nn.init.zeros_(self.v_head["summary"].bias)
+        summary = nn.Linear(model.config.text_config.hidden_size, 1)
+        nn.init.zeros_(summary.weight)
+        nn.init.zeros_(summary.bias)
+        self.v_head = nn.ModuleDict({"summary": summary})
         self.v_head.to(next(model.parameters()).dtype)
 
     def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:

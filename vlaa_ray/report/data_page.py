@@ -39,7 +39,7 @@ def _rows(
     file: str, source: SourceSection, data: DataSection, config: TrainingConfig | None
 ) -> Iterator[tuple[int, Prompt | Defect]]:
     if file.startswith(BUILTIN):
-        yield from enumerate(EmbeddedData(file.removeprefix(BUILTIN)), start=1)  # type: ignore[arg-type]
+        yield from enumerate(EmbeddedData(file.removeprefix(BUILTIN)), start=1)
         return
     for row, read in iterate_for(file, source, data.fetch, config):
         if isinstance(read, DataError):

@@ -35,11 +35,10 @@ def load_function(path: str) -> Verifier:
 def _call(path: str, function: Any, answer: str | None, gold: Any, **params: Any) -> RewardResult:
     if answer is None:
         return wrong(None, "no answer")
-    value = function(answer, gold, **params)
-    if isinstance(value, RewardResult):
-        value, reason, parts = value.value, value.reason, value.parts
-    else:
-        reason, parts = "", {}
+    given = function(answer, gold, **params)
+    value, reason, parts = (
+        (given.value, given.reason, given.parts) if isinstance(given, RewardResult) else (given, "", {})
+    )
     if value is None:
         return invalid(answer, reason or f"{path} can't judge this sample")
     if not isinstance(value, bool | int | float) or not 0 <= value <= 1:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -38,7 +38,7 @@ def score_file(file: str | Path, rewards: MixedReward) -> list[dict[str, Any]]:
     """The rows of a JSON (Lines) file with `reward`, `valid`, `extracted`, `reason`; DataError names file and row."""
     file = Path(file)
     rows: list[dict[str, Any]] = []
-    numbered = enumerate(json_rows(file), start=1)
+    numbered = enumerate(_objects(file), start=1)
     while batch := list(islice(numbered, _BATCH)):
         responses = [_response(row, file, number) for number, row in batch]
         try:
@@ -88,9 +88,14 @@ def _reasons(rows: Sequence[dict[str, Any]]) -> str:
     return escape("; ".join(f"{count} × {reason}" for reason, count in found.most_common(_MAX_REASONS)))
 
 
-def _response(row: dict[str, Any] | DataError, file: Path, number: int) -> Response:
-    if isinstance(row, DataError):
-        raise row
+def _objects(file: Path) -> Iterator[dict[str, Any]]:
+    for row in json_rows(file):
+        if isinstance(row, DataError):
+            raise row
+        yield row
+
+
+def _response(row: dict[str, Any], file: Path, number: int) -> Response:
     response = row.get("response", row.get("completion"))
     if not isinstance(response, str) or "gold" not in row or not isinstance(row.get("verifier_type"), str):
         expected = "response (or completion), gold and verifier_type"

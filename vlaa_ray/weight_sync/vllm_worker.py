@@ -45,10 +45,10 @@ class SharedMemoryWeightTransferEngine(WeightTransferEngine[NoInitInfo, Any]):
     def receive_weights(self, update_info: Bucket) -> None:
         tensors = list(read_bucket(update_info))  # all checksums first: a bad bucket changes nothing
         with disable_mtp_completeness_check():
-            self.model.load_weights(tensors)  # type: ignore[operator]
+            self.model.load_weights(tensors)
 
     def finish_weight_update(self) -> None:
-        finalize_layerwise_reload(self.model, self.model_config)  # type: ignore[no-untyped-call]
+        finalize_layerwise_reload(self.model, self.model_config)
 
     def shutdown(self) -> None:
         pass

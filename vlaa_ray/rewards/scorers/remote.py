@@ -30,10 +30,13 @@ class RemoteRewardModel:
         }
         reply = self._service.post("score", body)
         scores = reply.get("scores") if isinstance(reply, dict) else None
-        sound = isinstance(scores, list) and all(isinstance(one, str | int | float) for one in scores)
-        if not sound or len(scores) != len(answers):
-            raise RewardError("not the reply of a reward model's server", got=str(reply)[:200], expected=len(answers))
-        return list(scores)
+        if (
+            isinstance(scores, list)
+            and len(scores) == len(answers)
+            and all(isinstance(one, str | int | float) for one in scores)
+        ):
+            return scores
+        raise RewardError("not the reply of a reward model's server", got=str(reply)[:200], expected=len(answers))
 
     def park(self) -> None:
         """The server has its own GPU."""
