@@ -76,7 +76,7 @@ class _Rank:
 
     def _read_data(self) -> None:
         """DataError on all ranks if they haven't read the same, as where a host of images failed one of them."""
-        from vlaa_ray.data.dataset import change_of, fingerprint
+        from vlaa_ray.data.fingerprint import change_of, fingerprint
         from vlaa_ray.data.quarantine import quarantine_note, write_quarantine
         from vlaa_ray.data.written import open_written
         from vlaa_ray.records import Defect

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vlaa_ray.config import RunConfig
-from vlaa_ray.data.dataset import change_of, fingerprint
+from vlaa_ray.data.fingerprint import change_of, fingerprint
 from vlaa_ray.data.quarantine import quarantine_note, write_quarantine
 from vlaa_ray.errors import CheckpointError, RunInterrupted
 from vlaa_ray.metrics import Tracker, truncate_after

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from vlaa_ray.config import RunConfig
-from vlaa_ray.data.dataset import fingerprint
 from vlaa_ray.data.embedded import EmbeddedData
+from vlaa_ray.data.fingerprint import fingerprint
 from vlaa_ray.records import Defect
 from vlaa_ray.run_folder import RunFolder
 from vlaa_ray.session import Session

@@ -15,7 +15,7 @@ from vlaa_ray.curation.counts import Counts, Flow, reasons_table
 from vlaa_ray.curation.sample import STEPS
 from vlaa_ray.progress import duration
 
-_LINE_EVERY_S = 10.0
+_LINE_EVERY_S, _STEPS_EVERY_S = 10.0, 60.0
 _WINDOW_S, _LEAST_S = 60.0, 5.0
 _SHOWN_REASONS = 8
 
@@ -29,7 +29,7 @@ class CurationProgress:
         self.num_samples = num_samples
         self._console = console or Console()
         self._clock = clock
-        self._last_line = clock()
+        self._last_line = self._last_steps = clock()
         self._history: list[tuple[float, int]] = []
         self._live: Live | None = None
 
@@ -59,8 +59,9 @@ class CurationProgress:
         elif now - self._last_line >= _LINE_EVERY_S:
             self._last_line = now
             self.note(self._headline(counts, calls))
-            for name, flow in counts.steps.items():
-                if flow.entered:
+            if now - self._last_steps >= _STEPS_EVERY_S:
+                self._last_steps = now
+                for name, flow in counts.steps.items():
                     self.note(f"  {name}: {_told(flow)}")
 
     def left_s(self, done: int) -> float | None:

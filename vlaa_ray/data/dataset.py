@@ -12,13 +12,13 @@ import numpy as np
 from vlaa_ray.config import DataSection, Source, SourceSection
 from vlaa_ray.data.embedded import EmbeddedData
 from vlaa_ray.data.files import record_files
+from vlaa_ray.data.fingerprint import Digest, fingerprint
 from vlaa_ray.data.readers import Opened, open_prompts
 from vlaa_ray.errors import DataError
-from vlaa_ray.records import PAPER_TYPES, VERIFIER_TYPES, Defect, Preference, Prompt, prompt_of
+from vlaa_ray.records import PAPER_TYPES, VERIFIER_TYPES, Defect, Prompt
 
 BUILTIN = "builtin:"
 UNSOLVED = "the record has no worked answer to learn from"
-_FINGERPRINT_PROMPTS = 1024
 Item = TypeVar("Item")
 
 
@@ -39,7 +39,9 @@ def open_dataset(
     """
     if not isinstance(source, str):
         parts = [_open(one, data, verifier_types, quarantine, solved) for one in source]
-        return first(Mixture(parts, [one.weight for one in source]), limit)
+        weights = [one.weight for one in source]
+        told = [fingerprint(part, solved=solved)["sha256"] for part in parts]
+        return first(Mixture(parts, weights, hashlib.sha256(repr((told, weights)).encode()).hexdigest()), limit)
     return first(_open(data.source_at(source), data, verifier_types, quarantine, solved), limit)
 
 
@@ -47,7 +49,7 @@ def _open(
     source: SourceSection, data: DataSection, known: Collection[str], quarantine: list[Defect] | None, solved: bool
 ) -> Sequence[Prompt]:
     wanted = _Wanted(data.verifier_types, source.max_per_source, solved)
-    prompts: Sequence[Prompt]
+    prompts: Sequence[Prompt] = []
     if source.path.startswith(BUILTIN):
         types = PAPER_TYPES if data.verifier_types is None else data.verifier_types
         prompts = EmbeddedData(source.path.removeprefix(BUILTIN), types)
@@ -60,7 +62,8 @@ def _open(
             leave_out(opened, data.max_bad_share, quarantine)
             if opened.items:
                 parts.append(opened.items)
-        prompts = Mixture(parts, [1.0] * len(parts)) if len(parts) > 1 else next(iter(parts), [])
+        if parts:
+            prompts = Mixture(parts, [1.0] * len(parts), str(wanted.digest))
     if not prompts:
         raise DataError("no prompt is left", file=source.path, fix="look at data.verifier_types and at the file")
     return prompts
@@ -75,6 +78,8 @@ class _Wanted:
     def __init__(self, verifier_types: Collection[str] | None, max_per_source: int | None, solved: bool) -> None:
         self._verifier_types, self._most, self._solved = verifier_types, max_per_source, solved
         self._seen: Counter[str] = Counter()
+        self.digest = Digest(solved)
+        """Of those that were wanted."""
 
     def __call__(self, prompt: Prompt) -> bool:
         if self._verifier_types is not None and prompt.verifier_type not in self._verifier_types:
@@ -82,7 +87,10 @@ class _Wanted:
         if self._solved and prompt.solution is None:
             raise DataError(UNSOLVED, id=prompt.prompt_id)
         self._seen[prompt.source] += 1
-        return self._most is None or self._seen[prompt.source] <= self._most
+        if self._most is not None and self._seen[prompt.source] > self._most:
+            return False
+        self.digest.add(prompt)
+        return True
 
 
 def leave_out(opened: Opened[Any], most: float, quarantine: list[Defect] | None) -> None:
@@ -96,10 +104,13 @@ def leave_out(opened: Opened[Any], most: float, quarantine: list[Defect] | None)
 
 
 class Mixture(Sequence[Item]):
-    """Parts one after another, each as often as its weight says: 2 for twice, 0.5 for every other item."""
+    """Parts one after another, each as often as its weight says: 2 for twice, 0.5 for every other item.
 
-    def __init__(self, parts: Sequence[Sequence[Item]], weights: Sequence[float]) -> None:
-        self._parts = parts
+    `digest` is of all items, where it is known.
+    """
+
+    def __init__(self, parts: Sequence[Sequence[Item]], weights: Sequence[float], digest: str = "") -> None:
+        self._parts, self.digest = parts, digest
         counts = [max(1, round(len(part) * weight)) for part, weight in zip(parts, weights, strict=True)]
         # evenly over the part: the first of two halves would leave out whole sources
         self._places = [
@@ -117,40 +128,6 @@ class Mixture(Sequence[Item]):
         part = int(np.searchsorted(self._ends, index, side="right"))
         start = int(self._ends[part - 1]) if part else 0
         return self._parts[part][int(self._places[part][index - start])]
-
-
-def fingerprint(items: Sequence[Prompt] | Sequence[Preference], *, solved: bool = False) -> dict[str, Any]:
-    """The number of prompts, and a hash of some of them spread over all: enough to tell a changed data set.
-
-    Written answers count where they are learned from: of pairs, and of prompts that have to be `solved`.
-    """
-    digest = hashlib.sha256()
-    for index in np.linspace(0, len(items) - 1, _FINGERPRINT_PROMPTS).astype(int):
-        item = items[int(index)]
-        one = prompt_of(item)
-        answers = item.answers if isinstance(item, Preference) else (one.solution or "",) if solved else ()
-        told = [
-            one.prompt_id,
-            one.question,
-            repr(one.gold),
-            one.verifier_type,
-            repr(one.verifier_params),
-            *(image.sha256 for image in one.images),
-            *answers,
-        ]
-        digest.update("\0".join(told).encode("utf-8", "surrogatepass"))
-    return {"num_prompts": len(items), "sha256": digest.hexdigest()}
-
-
-def change_of(before: dict[str, Any] | None, now: dict[str, Any]) -> str | None:
-    """What people are told where a resumed checkpoint was made with data of another fingerprint."""
-    if not before or before == now:
-        return None
-    return (
-        f"the training data has changed since the checkpoint: {before.get('num_prompts')} prompts then, "
-        f"{now['num_prompts']} now, and not the same ones; the run goes on, but not with the prompts "
-        "that it would have had"
-    )
 
 
 def first(items: Sequence[Item], limit: int | None) -> Sequence[Item]:

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlaa_ray.config import DataSection
-from vlaa_ray.data.dataset import Mixture, SeededOrder, change_of, fingerprint, open_dataset
+from vlaa_ray.data.dataset import Mixture, SeededOrder, open_dataset
 from vlaa_ray.data.embedded import EmbeddedData
+from vlaa_ray.data.fingerprint import change_of, fingerprint
 from vlaa_ray.errors import DataError
 from vlaa_ray.records import Defect, Preference
 
@@ -126,6 +127,22 @@ def test_a_changed_data_set_has_another_fingerprint():
     assert before == fingerprint(list(data)) and before["num_prompts"] == 100
     for changed in (data[:-1], [*data[:-1], replace(data[-1], gold="other")], data[::-1]):
         assert fingerprint(changed) != before
+
+
+def test_one_changed_record_of_many_is_noticed_wherever_it_is(tmp_path):
+    rows = [{"problem": f"{number}?", "answer": str(number)} for number in range(3000)]
+
+    def digest(changed=None, weight=1.0):
+        mine = rows if changed is None else [*rows[:changed], rows[changed] | {"answer": "other"}, *rows[changed + 1 :]]
+        (tmp_path / "data.json").write_text(json.dumps(mine))
+        one = {"path": str(tmp_path / "data.json"), "weight": weight}
+        data = DataSection.model_validate({"train": [one, {"path": "builtin:train"}] if weight != 1 else one["path"]})
+        return fingerprint(open_dataset(data.train, data, None))["sha256"]
+
+    assert digest() == digest()
+    assert len({digest(), *(digest(place) for place in (0, 1, 1234, 2998, 2999))}) == 6
+    assert digest(weight=2.0) == digest(weight=2.0)
+    assert len({digest(weight=2.0), digest(1234, weight=2.0), digest(weight=3.0)}) == 3
 
 
 def test_a_few_bad_records_are_left_out_and_listed_and_many_end_the_run(tmp_path):
