@@ -124,8 +124,12 @@ def _data_section(
     """How the run reads its data, with what the command line says otherwise."""
     from pydantic import ValidationError
 
-    from vlaa_ray.config import DataSection, FetchSection
+    from vlaa_ray.config import DataSection, FetchSection, RunConfig
+    from vlaa_ray.records import VERIFIER_TYPES
 
+    known = run.rewards.verifier_types() if isinstance(run, RunConfig) else VERIFIER_TYPES
+    if verifier_type and verifier_type not in known:
+        raise typer.BadParameter(f"there is none; use one of {', '.join(known)}", param_hint="--verifier-type")
     data = run.data if run else DataSection()
     try:
         fetch = FetchSection(**data.fetch.model_dump() | {"hosts": (*data.fetch.hosts, *(hosts or ()))})

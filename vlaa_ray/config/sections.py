@@ -127,9 +127,9 @@ class DataSection(Section):
     """`builtin:train`; or records in the layout of VLAA-Thinking, verl, EasyR1, VLM-R1, LLaVA-CoT, MMK12, ViRL39K,
     MM-Eureka, Vero or R1-V; or a list of such, as {path, weight, max_per_source, image_root, verifier_type}.
 
-    Records are in a JSON, JSON Lines, CSV or parquet file; in a folder of such files of one split, read in the order
-    of their names (an imagefolder is one, by `file_name` in its metadata); in a folder that `datasets` saved; or on
-    the Hugging Face hub, as hub:OWNER/NAME@SPLIT. Tables stay on disk."""
+    Records are in a JSON, JSON Lines, CSV or parquet file; in a folder of JSON and parquet files of one split, read in
+    the order of their names (or of an imagefolder, by `file_name` in its metadata); in a folder that `datasets` saved;
+    or on the Hugging Face hub, as hub:OWNER/NAME@SPLIT. Tables stay on disk."""
     heldout: Source = "builtin:heldout"
     """Likewise, for evaluation; `vlaa-ray data check` of both names the images that are in `train`, too."""
     image_root: str | None = None
@@ -148,10 +148,14 @@ class DataSection(Section):
     """Likewise for `heldout`."""
 
     def source_at(self, path: str) -> SourceSection:
-        """How the records there are read: as a mixture that names the path has it, else as the section itself does."""
+        """How the records there are read: as the mixture says that names the path or its folder, else as `alone`."""
         mixed = [one for source in (self.train, self.heldout) if not isinstance(source, str) for one in source]
-        same = (one for one in mixed if Path(one.path).resolve() == Path(path).resolve())
-        return next(same, SourceSection(path=path, image_root=self.image_root, verifier_type=self.verifier_type))
+        same = (one for one in mixed if Path(path).resolve().is_relative_to(Path(one.path).resolve()))
+        return next(same, self.alone(path))
+
+    def alone(self, path: str) -> SourceSection:
+        """How the records there are read where they are no part of a mixture."""
+        return SourceSection(path=path, image_root=self.image_root, verifier_type=self.verifier_type)
 
 
 class RolloutSection(Section):

@@ -23,6 +23,7 @@ from vlaa_ray.curation.answers import clean_gold
 from vlaa_ray.curation.sample import Sample
 from vlaa_ray.data.dataset import BUILTIN
 from vlaa_ray.data.embedded import EmbeddedData
+from vlaa_ray.data.faults import faults_of
 from vlaa_ray.data.files import record_files
 from vlaa_ray.data.images import load, mime_type
 from vlaa_ray.data.look_alikes import NEAR_PX
@@ -132,6 +133,8 @@ def _sample(
         caption=_told(prompt.meta, filter(None, [section.caption_field])),
         solution=(prompt.solution or "") if section.use == "as_is" else "",
     )
+    if fault := next(faults_of(prompt), ""):
+        return sample.drop("metadata", "nobody can be asked this", fault)
     if len(prompt.images) != 1:
         return sample.drop("metadata", "not one picture", f"{len(prompt.images)} pictures")
     if section.use == "as_is" and not sample.solution:

@@ -17,7 +17,7 @@ from vlaa_ray.progress import duration
 
 _LINE_EVERY_S, _STEPS_EVERY_S = 10.0, 60.0
 _WINDOW_S, _LEAST_S = 60.0, 5.0
-_SHOWN_REASONS = 8
+_SHOWN_REASONS = 5  # with the steps they fit into 24 lines
 
 
 class CurationProgress:
@@ -55,7 +55,8 @@ class CurationProgress:
         if self._live:
             table = flow_table(counts, calls)
             table.title = self._headline(counts, calls)
-            self._live.update(Group(table, reasons_table(counts, _SHOWN_REASONS)))
+            dropped = any(flow.dropped for flow in counts.steps.values())
+            self._live.update(Group(table, *([reasons_table(counts, _SHOWN_REASONS)] if dropped else [])))
         elif now - self._last_line >= _LINE_EVERY_S:
             self._last_line = now
             self.note(self._headline(counts, calls))

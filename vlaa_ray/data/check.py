@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,6 +20,7 @@ import numpy as np
 from vlaa_ray.config import DataSection, ModelSection, RunConfig, SftConfig, TrainingConfig
 from vlaa_ray.data.chat import ChatFormat, chat_format_of
 from vlaa_ray.data.dataset import UNSOLVED
+from vlaa_ray.data.faults import faults_of
 from vlaa_ray.data.files import record_files
 from vlaa_ray.data.images import load
 from vlaa_ray.data.look_alikes import NEAR_PX, LookAlikes, Pair, Place
@@ -71,6 +73,7 @@ class _Checker:
         self._solved = _solved(config)
         self._limits = _limits(config)
         self._counts_tokens = config is not None
+        self._learns_answers = config is not None and not isinstance(config, RunConfig)
         self._chat = chat_format_of(config.model if config else ModelSection(path="builtin:tiny-base"))
         self._report = Report()
         self._first: dict[tuple[str, str | bytes], Place] = {}
@@ -95,11 +98,13 @@ class _Checker:
             place = Place(source, str(file), number)
             prompt = prompt_of(read)
             self._count(prompt)
-            for reason in (
+            reasons = (
                 *self._repeats(prompt, read, place),
+                *faults_of(prompt),
                 *self._damaged_images(prompt, place),
                 *self._unfit_for_the_model(prompt, read),
-            ):
+            )
+            for reason in dict.fromkeys(reasons):
                 self._add(prompt.prompt_id, file, number, reason)
             pending.append((number, prompt))
             if len(pending) == _BATCH:
@@ -177,9 +182,11 @@ class _Checker:
         if not self._counts_tokens and (length := len(prompt.question)) > _MOST_CHARS:
             yield f"the question has {length} characters, over {_MOST_CHARS}; --config counts its tokens"
             return
+        answers: list[int] = []
         try:
             asked = len(self._chat.expanded_token_ids(prompt))
-            answers = list(_answer_tokens(read, self._chat))
+            with nullcontext() if self._learns_answers else suppress(DataError):
+                answers = list(_answer_tokens(read, self._chat))
         except DataError as error:
             yield told(error)
             return

@@ -42,7 +42,7 @@ def open_dataset(
         weights = [one.weight for one in source]
         told = [fingerprint(part, solved=solved)["sha256"] for part in parts]
         return first(Mixture(parts, weights, hashlib.sha256(repr((told, weights)).encode()).hexdigest()), limit)
-    return first(_open(data.source_at(source), data, verifier_types, quarantine, solved), limit)
+    return first(_open(data.alone(source), data, verifier_types, quarantine, solved), limit)
 
 
 def _open(

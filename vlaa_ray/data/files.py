@@ -17,15 +17,20 @@ _SPLIT = re.compile(r"(train|validation|valid|val|dev|test)(?=[-_.])")
 def record_files(source: str | Path) -> list[Path]:
     """The files that hold a source's records, in the order of their names; itself where it is one.
 
-    A folder is one that `datasets` saved, or holds .json, .jsonl and .parquet files of one split or an imagefolder's
-    metadata.csv, be it in `data/` as repositories of the hub do. DataError if it holds none, or several splits.
+    A folder is one that `datasets` saved, or holds .json, .jsonl and .parquet files of one split, or else the
+    metadata.csv of an imagefolder, be it in `data/` as repositories of the hub do. DataError if it holds none, or
+    several splits.
     """
     path = Path(source)
     if is_on_hub(path) or not path.is_dir() or is_saved(path):
         return [path]
-    found = _shards(path) or _shards(path / "data")
+    found = (
+        _shards(path)
+        or _shards(path / "data")
+        or [one for one in (path / _IMAGEFOLDER, path / "data" / _IMAGEFOLDER) if one.is_file()]
+    )
     if not found:
-        expected = f"files that end with {', '.join(_SUFFIXES)}, or what datasets saved"
+        expected = f"files that end with {', '.join(_SUFFIXES)}, {_IMAGEFOLDER}, or what datasets saved"
         raise DataError("the folder holds no records", file=str(path), expected=expected)
     splits = {match.group(1) for file in found if (match := _SPLIT.match(file.name))}
     if len(splits) > 1:
@@ -35,8 +40,4 @@ def record_files(source: str | Path) -> list[Path]:
 
 
 def _shards(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.glob("*") if _holds_records(file.name))
-
-
-def _holds_records(name: str) -> bool:
-    return name == _IMAGEFOLDER or (name.endswith(_SUFFIXES) and name not in _NO_RECORDS)
+    return sorted(file for file in folder.glob("*") if file.suffix in _SUFFIXES and file.name not in _NO_RECORDS)

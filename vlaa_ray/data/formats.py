@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from vlaa_ray.data.placeholders import IMAGE
-from vlaa_ray.rewards.extraction import unboxed
+from vlaa_ray.rewards.extraction import last_boxed
 
 Row = Mapping[str, Any]
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
@@ -25,6 +25,8 @@ _SECTION = re.compile(r"<(SUMMARY|CAPTION|REASONING|CONCLUSION)>(.*?)</\1>", re.
 _THOUGHT = re.compile(r"\s*<think>(.*?)</think>", re.DOTALL)
 _FENCED = re.compile(r"\A\s*```(?:json)?\s*(.*?)\s*```\s*\Z", re.DOTALL)
 _DETECTION = re.compile(r"```json.*?bbox", re.DOTALL)
+_WORD = re.compile(r"(?<![\\\w])[^\W\d_]{2,}")  # no LaTeX command
+_PROSE_WORDS = 3
 _SOURCES = {
     "clevr_math": "digit",
     "geoqa170k": "mcq",
@@ -94,9 +96,13 @@ def read_record(row: Row, verifier_type: str | None = None) -> Draft | None:
                 values["verifier_params"] = {  # a table fills what others name with nulls
                     name: value for name, value in params.items() if value is not None
                 }
-            identity = next((row[key] for key in ("id", "qid", "prompt_id") if row.get(key) is not None), None)
-            return Draft(format=layout.name, record_id=None if identity is None else str(identity), **values)
+            return Draft(format=layout.name, record_id=identity_of(row), **values)
     return None
+
+
+def identity_of(row: Row) -> str | None:
+    """What the record calls itself, if it does."""
+    return next((str(row[key]) for key in ("id", "qid", "prompt_id") if row.get(key) is not None), None)
 
 
 def field_of(row: Row, name: str) -> Any:
@@ -164,16 +170,18 @@ def _verl(row: Row) -> dict[str, Any]:
     judged = _mapping(row["reward_model"])
     if judged is None or "ground_truth" not in judged:
         raise ValueError("reward_model has no ground_truth")
-    question, row = _asked(row, "prompt")
-    return _record(row, question, judged["ground_truth"], row.get("data_source") or "verl")
+    question, images = _asked(row["prompt"])
+    record = _record(row, question, judged["ground_truth"], row.get("data_source") or "verl")
+    return record | {"images": record["images"] or images}
 
 
 def _vero(row: Row) -> dict[str, Any]:
-    tolerance = field_of(row, "extra_info.tolerance")
     kind = _VERO_TYPES.get(str(row["reward_type"]))
-    params = {"rel_tol": tolerance} if kind == "number" and isinstance(tolerance, int | float) else {}
-    question, row = _asked(row, "prompt")
-    return _record(row, question, row["answer"], row.get("data_source") or "vero", kind) | {"verifier_params": params}
+    tolerance = field_of(row, "extra_info.tolerance") if kind == "number" else None
+    params = {"rel_tol": tolerance} if isinstance(tolerance, int | float) else {}
+    question, images = _asked(row["prompt"])
+    record = _record(row, question, row["answer"], row.get("data_source") or "vero", kind)
+    return record | {"verifier_params": params, "images": record["images"] or images}
 
 
 def _easyr1(row: Row) -> dict[str, Any]:
@@ -182,9 +190,9 @@ def _easyr1(row: Row) -> dict[str, Any]:
 
 def _vlm_r1(row: Row) -> dict[str, Any]:
     """Referring expressions: golds are boxes in pixels of the original; detection: labelled boxes, or None."""
-    question, said = _turns(row["conversations"])
+    question, said, images = _turns(row)
     gold = _untagged(said) if isinstance(said, str) else said
-    return _record(row, question, gold, "vlm-r1") | _grounded(gold, row)
+    return _record(row, question, gold, "vlm-r1") | _grounded(gold, row) | {"images": images}
 
 
 def _vlm_r1_evaluation(row: Row) -> dict[str, Any]:
@@ -192,7 +200,7 @@ def _vlm_r1_evaluation(row: Row) -> dict[str, Any]:
 
 
 def _llava_cot(row: Row) -> dict[str, Any]:
-    question, said = _turns(row["conversations"])
+    question, said, images = _turns(row)
     sections = dict(_SECTION.findall(str(said)))
     if "CONCLUSION" not in sections:
         raise ValueError("the answer has no <CONCLUSION>")
@@ -200,12 +208,16 @@ def _llava_cot(row: Row) -> dict[str, Any]:
     thought = "\n".join(text.strip() for text in sections.values())
     source = _folder_of(_path_of(row.get("image"))) or "llava-cot"
     return _record(row, question, conclusion, source, "open_ended") | {
-        "solution": f"<think>{thought}</think><answer>{conclusion}</answer>"
+        "images": images,
+        "solution": f"<think>{thought}</think><answer>{conclusion}</answer>",
     }
 
 
 def _llava_cot_r1(row: Row) -> dict[str, Any]:
-    return _record(row, row["problem"], _untagged(row["answer"]), "llava-cot", "open_ended")
+    """Answers are prose, or as short as EasyR1's, whose records may have captions, too."""
+    gold = _untagged(row["answer"])
+    kind = "open_ended" if len(_WORD.findall(str(gold))) >= _PROSE_WORDS else "math"
+    return _record(row, row["problem"], gold, "llava-cot", kind)
 
 
 def _mmk12(row: Row) -> dict[str, Any]:
@@ -218,8 +230,9 @@ def _virl39k(row: Row) -> dict[str, Any]:
 
 
 def _mm_eureka(row: Row) -> dict[str, Any]:
-    question, row = _asked(row, "message")
-    return _record(row, question, row["answer"], "mm-eureka")
+    question, images = _asked(row["message"])
+    record = _record(row, question, row["answer"], "mm-eureka")
+    return record | {"images": images or record["images"]}
 
 
 def _r1v(row: Row) -> dict[str, Any]:
@@ -245,9 +258,10 @@ def _grounded(gold: Any, row: Row) -> dict[str, Any]:
 
 
 def _final(answer: Any) -> Any:
-    """What an answer without a gold beside it comes to: what is tagged or boxed, or all of it."""
+    """What an answer without a gold beside it comes to: what is tagged, or in its only box, or all of it."""
     untagged = _untagged(answer)
-    return unboxed(untagged) if isinstance(untagged, str) else untagged
+    boxed = last_boxed(untagged) if isinstance(untagged, str) and untagged.count("boxed") == 1 else None
+    return boxed or untagged
 
 
 def _untagged(answer: Any) -> Any:
@@ -262,15 +276,20 @@ def _images(row: Row) -> tuple[Any, ...]:
         value = row.get("image")
     if value is None:
         return ()
+    if isinstance(value, str) and value.startswith("["):  # of CSV
+        value = json.loads(value)
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
-def _turns(conversations: Any) -> tuple[str, Any]:
-    """(first question, first answer) of a conversation in LLaVA's layout."""
-    said = {str(turn.get("from")): turn.get("value") for turn in reversed(conversations) if isinstance(turn, Mapping)}
-    if "human" not in said or "gpt" not in said:
+def _turns(row: Row) -> tuple[str, Any, tuple[Any, ...]]:
+    """(first question, first answer, the question's images) of a conversation in LLaVA's layout."""
+    turns = [turn for turn in row["conversations"] if isinstance(turn, Mapping)]
+    questions, answers = ([turn.get("value") for turn in turns if turn.get("from") == who] for who in ("human", "gpt"))
+    if not questions or not answers:
         raise ValueError("the conversation lacks a human or a gpt turn")
-    return _text(said["human"]), said["gpt"]
+    question, images = _text(questions[0]), _images(row)
+    later = sum(str(other).count(IMAGE) for other in questions[1:])
+    return question, answers[0], images[:-later] if later and question.count(IMAGE) + later == len(images) else images
 
 
 def _text(value: Any) -> str:
@@ -279,19 +298,18 @@ def _text(value: Any) -> str:
     return value
 
 
-def _asked(row: Row, key: str) -> tuple[str, Row]:
-    """What the user asks in a row's messages, and the row with the images that are parts of the message.
+def _asked(messages: Any) -> tuple[str, tuple[Any, ...]]:
+    """What the user asks in messages, or the JSON of them, and the images that are parts of it.
 
-    A part {"type": "image", "image": …}, or OpenAI's image_url, becomes `<image>` in the text, unless that has its own;
-    a column of images goes before what the parts hold.
+    A part {"type": "image", "image": …}, or OpenAI's image_url, becomes `<image>` in the text, unless that has its own.
     """
-    messages = json.loads(row[key]) if isinstance(row[key], str) else row[key]
+    messages = json.loads(messages) if isinstance(messages, str) else messages
     users = [message for message in messages if isinstance(message, Mapping) and message.get("role") == "user"]
     if len(users) != 1:
         raise ValueError(f"the prompt has {len(users)} messages of the user; one is read")
     content = users[0].get("content")
     if isinstance(content, str):
-        return content, row
+        return content, ()
     parts = [part for part in content or () if isinstance(part, Mapping)]
     place = "" if any(IMAGE in str(part.get("text")) for part in parts) else IMAGE
     question, images = "", []
@@ -299,12 +317,13 @@ def _asked(row: Row, key: str) -> tuple[str, Row]:
         kind = part.get("type")
         if kind in ("image", "image_url"):
             question += place
-            images += [part[kind]] if part.get(kind) else []
+            if part.get(kind) or part.get("url") or part.get("path"):
+                images.append(part.get(kind) or part)
         elif kind == "video":
             raise ValueError("videos are not read")
         elif isinstance(part.get("text"), str):
             question += ("\n" if question and not question.endswith(IMAGE) else "") + part["text"]
-    return question, row if _images(row) else {**row, "images": images}
+    return question, tuple(images)
 
 
 def _path_of(image: Any) -> str:
@@ -329,6 +348,11 @@ def _is_r1v(row: Row) -> bool:
     return "problem" in row and isinstance(row.get("solution"), str) and "<answer>" in row["solution"]
 
 
+def _is_llava_cot_r1(row: Row) -> bool:
+    named = {"images", "problem", "answer", "caption"}
+    return named <= row.keys() <= named | {"id", "verifier_type", "verifier_params"}
+
+
 FORMATS = (
     Format("vero", _has("reward_type", "prompt", "answer"), _vero),
     Format("verl", _has("reward_model", "prompt"), _verl),
@@ -338,7 +362,7 @@ FORMATS = (
     Format("r1-v", _is_r1v, _r1v),
     Format("r1-v evaluation", _has("image_path", "question", "ground_truth"), _r1v_evaluation),
     Format("vlm-r1 evaluation", _has("problem", "solution", "image"), _vlm_r1_evaluation),
-    Format("llava-cot r1", _has("problem", "answer", "caption"), _llava_cot_r1),
+    Format("llava-cot r1", _is_llava_cot_r1, _llava_cot_r1),
     Format("easyr1", _has("problem", "answer"), _easyr1),
     Format("virl39k", _has("question", "answer", "qid"), _virl39k),
     Format("mmk12", lambda row: _has("question", "answer")(row) and isinstance(row.get("image"), Mapping), _mmk12),

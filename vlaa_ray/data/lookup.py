@@ -20,15 +20,14 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/\s]{128,}={0,2}\s*")  # no path: it has no do
 
 
 def root_of(file: Path, image_root: str | Path | None) -> Path:
-    """The folder that paths are relative to: `images` beside the file or beside its folder `data`, else its own."""
+    """The folder that a file's image paths are relative to."""
     if image_root is None and is_on_hub(file):  # the folder itself, or where datasets puts what it has fetched
         from datasets.config import HF_CACHE_HOME
 
         folder = Path(hub_name(file)[0])
         return (folder if folder.is_dir() else Path(HF_CACHE_HOME)).resolve()
-    folder = file.parent
-    near = [folder / "images", *([folder.parent / "images"] if folder.name == "data" else [])]
-    return Path(image_root or next((one for one in near if one.is_dir()), folder)).resolve()
+    beside = file.parent / "images"
+    return Path(image_root or (beside if beside.is_dir() else file.parent)).resolve()
 
 
 def image_of(image: Any, root: Path, fetcher: Fetcher, file: Path, number: int) -> ImageRef:

@@ -12,8 +12,11 @@ IMAGE = "<image>"
 
 
 def without_images(question: str) -> str:
-    """The words alone."""
-    return question.replace(IMAGE, "").strip()
+    """The words alone, for whoever gets no images, or all at once; amid the words one is "the image"."""
+    parts = in_parts(question, question.count(IMAGE))
+    places = [place for place, part in enumerate(parts) if part is not None]
+    amid = parts[places[0] : places[-1] + 1] if places else ()
+    return "".join("the image" if part is None else part for part in amid)
 
 
 def in_parts(question: str, num_images: int, **facts: str) -> tuple[str | None, ...]:

@@ -9,19 +9,18 @@ from typing import Any, Generic, TypeVar
 
 from vlaa_ray.config import FetchSection, RewardModelConfig, RunConfig, SourceSection, TrainingConfig
 from vlaa_ray.data.csv_files import csv_rows
+from vlaa_ray.data.faults import refuse_faulty
 from vlaa_ray.data.fetch import Fetcher
-from vlaa_ray.data.formats import FORMATS, Draft, field_of, read_record
+from vlaa_ray.data.formats import FORMATS, Draft, field_of, identity_of, read_record
 from vlaa_ray.data.json_files import json_rows
 from vlaa_ray.data.lookup import image_of, root_of
-from vlaa_ray.data.placeholders import in_parts, without_images
 from vlaa_ray.data.reading import side_by_side, with_word
 from vlaa_ray.data.tables import Table, is_table, open_table
 from vlaa_ray.errors import DataError
-from vlaa_ray.records import VERIFIER_TYPES, Defect, ImageRef, Preference, Prompt
+from vlaa_ray.records import VERIFIER_TYPES, Defect, Preference, Prompt
 
 Row = dict[str, Any]
 NO_FETCH = FetchSection()
-_LEAST_PX = 4  # a side
 Item = TypeVar("Item")
 
 
@@ -81,7 +80,7 @@ def open_prompts(
     wanted: Callable[[Prompt], bool],
     fetch: FetchSection = NO_FETCH,
 ) -> Opened[Prompt]:
-    """All of a file is read and checked once, as by `iterate_prompts`; a DataError of `wanted` is a defect, too.
+    """All of a file is read and checked once, also for what no model can be asked with; a DataError of `wanted` counts.
 
     Of a table, prompts that hold images are made again whenever they are asked for: memory doesn't grow with them.
     """
@@ -90,6 +89,7 @@ def open_prompts(
     kept: list[Prompt | int] = []
 
     def take(number: int, prompt: Prompt) -> None:
+        refuse_faulty(prompt)
         if wanted(prompt):
             holds_images = any(image.data is not None for image in prompt.images)
             kept.append(number if holds_images and isinstance(rows, Table) else prompt)
@@ -102,7 +102,12 @@ def open_prompts(
 def open_pairs(file: Path, image_root: str | Path | None, fetch: FetchSection = NO_FETCH) -> Opened[Preference]:
     """All of a file of pairs, read and checked once."""
     kept: list[Preference] = []
-    unfit = _take_all(file, iterate_pairs(file, image_root, fetch), lambda _, pair: kept.append(pair))
+
+    def take(_: int, pair: Preference) -> None:
+        refuse_faulty(pair.prompt)
+        kept.append(pair)
+
+    unfit = _take_all(file, iterate_pairs(file, image_root, fetch), take)
     return Opened(kept, *unfit)
 
 
@@ -160,7 +165,7 @@ def rows_of(file: Path) -> Table | Iterator[Row | DataError]:
     """The records of one file, in their order; DataError names a file that can't be read."""
     if is_table(file):
         return open_table(file)
-    return csv_rows(file) if file.suffix == ".csv" else json_rows(file)
+    return csv_rows(file) if file.suffix.lower() == ".csv" else json_rows(file)
 
 
 class _Reader:
@@ -203,8 +208,8 @@ class _Reader:
         try:
             return number, make(row, number)
         except DataError as error:
-            if row.get("id") is not None:
-                error.facts["id"] = str(row["id"])
+            if (identity := identity_of(row)) is not None:
+                error.facts["id"] = identity
             return number, error
 
     def prompt(self, row: Row, number: int) -> Prompt:
@@ -220,8 +225,6 @@ class _Reader:
         params = dict(draft.verifier_params)
         if params.get("frame") == "original_px" and images:
             params.setdefault("image_size", [images[0].width_px, images[0].height_px])
-        if fault := _fault(draft.question, images):
-            raise DataError(fault, file=str(file), row=number)
         return Prompt(
             prompt_id=draft.record_id or row_id(file, number),
             question=draft.question,
@@ -262,17 +265,3 @@ def _draft(row: dict[str, Any], number: int, file: Path, verifier_type: str | No
         expected = f"image, question, and gt or answer; or the keys of {known}"
         raise DataError("a record lacks a field", file=str(file), row=number, expected=expected, got=sorted(row))
     return draft
-
-
-def _fault(question: str, images: Sequence[ImageRef]) -> str:
-    """What is wrong with a prompt although every part of it can be read; empty if nothing is."""
-    try:
-        in_parts(question, len(images))
-    except DataError as error:
-        return error.message
-    if not without_images(question):
-        return "the question is empty"
-    if "\0" in question:
-        return "the question holds a NUL character"
-    tiny = next((image for image in images if min(image.width_px, image.height_px) < _LEAST_PX), None)
-    return f"an image of {tiny.width_px} x {tiny.height_px} pixels shows nothing" if tiny else ""

@@ -52,6 +52,13 @@ def numbered(count):
     return {f"shapes/{number}.png": picture(number) for number in range(count)}
 
 
+def test_what_nobody_can_be_asked_is_dropped(tmp_path):
+    rows = [record(0, question=" "), record(1, question="a\0b"), record(2, question="<image> or <image>?")]
+    found = samples_of(tmp_path, source(tmp_path, rows, numbered(3)))
+    assert {(one.dropped_at, one.reason) for one in found} == {("metadata", "nobody can be asked this")}
+    assert [one.detail for one in found][2] == "2 <image> in the question, and 1 images"
+
+
 def test_a_damaged_picture_is_dropped_before_a_teacher_sees_it(tmp_path):
     pictures = numbered(2) | {"shapes/1.png": picture(1)[:-30], "shapes/2.png": b"no picture"}
     section = source(tmp_path, [record(number) for number in range(3)], pictures)

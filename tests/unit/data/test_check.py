@@ -75,6 +75,21 @@ def test_a_source_of_a_mixture_is_checked_as_the_mixture_reads_it(folder, tmp_pa
     assert main(["data", "check", "data.jsonl", "--config", str(config), "--image-root", str(folder)]) == 1
     given = ["--image-root", part["image_root"], "--verifier-type", "digit"]
     assert main(["data", "check", "data.jsonl", *given]) == 0
+    part["path"] = str(folder)
+    config.write_text(Path(QUICKSTART).read_text().replace("train: builtin:train", f"train: {json.dumps([part])}"))
+    assert main(["data", "check", "data.jsonl", "--config", str(config)]) == 0  # a file of its folder
+
+
+def test_a_verifier_type_that_there_is_not_is_refused(folder, capsys) -> None:
+    file = str(write_rows(folder / "data.jsonl", sound(1)))
+    assert main(["data", "check", file, "--verifier-type", "IoU"]) == 2
+    assert "use one of digit, mcq" in " ".join(capsys.readouterr().err.split())
+
+
+def test_answers_that_grpo_never_reads_are_no_defects(folder) -> None:
+    file = write_rows(folder / "data.jsonl", sound(1) | {"answer": "<answer><|im_end|></answer>"})
+    assert main(["data", "check", str(file)]) == main(["data", "check", str(file), "--config", QUICKSTART]) == 0
+    assert main(["data", "check", str(file), "--config", str(CONFIGS / "tiny_base_sft.yaml")]) == 1
 
 
 def test_sound_data_is_safe_and_told_of(folder, capsys) -> None:

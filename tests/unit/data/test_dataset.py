@@ -121,6 +121,15 @@ def test_files_and_built_in_data_are_mixed_by_the_config(tmp_path):
     assert len(prompts) == 12 + 20 and len({prompt.prompt_id for prompt in prompts[12:]}) == 20
 
 
+def test_held_out_data_is_read_by_itself_also_where_a_mixture_names_it(tmp_path):
+    file = tmp_path / "data.json"
+    file.write_text(json.dumps([{"problem": "?", "answer": str(number)} for number in range(10)]))
+    part = {"path": str(file), "max_per_source": 3, "verifier_type": "digit"}
+    data = DataSection.model_validate({"train": [part], "heldout": str(file)})
+    assert len(open_dataset(data.train, data, None)) == 3
+    assert [one.verifier_type for one in open_dataset(data.heldout, data, None)] == ["math"] * 10
+
+
 def test_a_changed_data_set_has_another_fingerprint():
     data = [EmbeddedData("train")[index] for index in range(100)]
     before = fingerprint(data)

@@ -1,16 +1,21 @@
 """Small records of every format, after its documented schema: read as they are, golds of their own type."""
 
 import base64
+import io
 import json
+from pathlib import Path
 
 import pytest
 from formats import PNG, ROWS, USER, png, read_prompts, written
+from PIL import Image
 
 from vlaa_ray.config import DataSection
 from vlaa_ray.data.dataset import open_dataset
+from vlaa_ray.data.files import record_files
 from vlaa_ray.data.formats import FORMATS, read_record
 from vlaa_ray.data.images import load
 from vlaa_ray.errors import DataError
+from vlaa_ray.records import Defect
 
 IMAGE_PART, TEXT_PART = {"type": "image", "image": "coco/a.png"}, {"type": "text", "text": "How many?"}
 LARGE = png()
@@ -45,9 +50,46 @@ def test_a_record_is_read_as_it_is(tmp_path, name) -> None:
     assert load(prompt.images[0]).size == (40, 30)
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "fault"),
+    [
+        ("verl", {"prompt": [{"role": "user", "content": "<image> or <image>?"}]}, "2 <image> in the question, and 1"),
+        ("verl", {"prompt": [{"role": "user", "content": " <image>\n"}]}, "the question is empty"),
+        ("virl39k", {"question": "a\0b"}, "NUL"),
+        ("r1-v", {"image": {"bytes": png(size=(1, 1))}}, "1 x 1 pixels shows nothing"),
+    ],
+)
+def test_what_no_model_can_be_asked_with_is_left_out_of_a_run(tmp_path, name, change, fault) -> None:
+    rows = [ROWS[name] | {"id": "sound"}, ROWS[name] | change]
+    left_out: list[Defect] = []
+    file = written(tmp_path, *rows)
+    (prompt,) = open_dataset(file, DataSection(max_bad_share=1), None, quarantine=left_out)
+    (defect,) = left_out
+    assert (prompt.prompt_id, defect.row) == ("sound", 2) and fault in defect.reason
+    assert defect.id == ("q-1" if name == "virl39k" else f"{Path(file).name}:2")
+
+
 def test_llava_cot_can_be_learned_from() -> None:
     draft = read_record(ROWS["llava-cot"])
     assert draft.solution == "<think>I look.\nRed.\nSo red.</think><answer>red</answer>"
+
+
+def test_only_the_first_question_of_a_conversation_is_asked_and_only_its_images_are_shown(tmp_path) -> None:
+    turns = [("human", "<image>Find it."), ("gpt", [1, 2, 30, 20]), ("human", "And in <image>?"), ("gpt", [1, 2, 3, 4])]
+    row = {"image": ["coco/a.png", "coco/blue.png"], "conversations": [{"from": who, "value": it} for who, it in turns]}
+    (prompt,) = read_prompts(written(tmp_path, row), None)
+    assert (prompt.question, prompt.gold) == ("<image>Find it.", [1, 2, 30, 20])
+    assert [load(image).getpixel((0, 0)) for image in prompt.images] == [(255, 0, 0)]
+
+
+def test_short_answers_beside_a_caption_are_easy_r1s() -> None:
+    row = {"problem": "<image>Find x.", "images": ["coco/a.png"], "caption": "A triangle."}
+    kinds = {
+        answer: read_record(row | {"answer": answer}).verifier_type
+        for answer in ("4.5", r"2 \sqrt{3} \text{ cm}", "B", "The square is red.")
+    }
+    assert list(kinds.values()) == ["math", "math", "math", "open_ended"]
+    assert read_record(row | {"answer": "It is two cats.", "data_source": "mine"}).format == "easyr1"
 
 
 BOXES = [{"bbox_2d": [1, 2, 3, 4], "label": "cat"}]
@@ -109,6 +151,7 @@ def test_vlaa_thinking_records_may_hold_their_picture(tmp_path, image, source) -
             [{"type": "image_url", "image_url": {"url": "coco/a.png"}}, TEXT_PART, TEXT_PART],
             "<image>How many?\nHow many?",
         ),
+        ([{"type": "image", "url": "coco/a.png"}, {"type": "image", "path": "coco/a.png"}], "<image><image>"),
     ],
 )
 def test_images_keep_their_places_among_the_parts_of_a_message(tmp_path, content, question) -> None:
@@ -118,12 +161,11 @@ def test_images_keep_their_places_among_the_parts_of_a_message(tmp_path, content
     assert (prompt.question, len(prompt.images)) == (question, question.count("<image>"))
 
 
-@pytest.mark.parametrize("folder", [".", "data"])
-def test_the_csv_of_an_imagefolder_is_read(tmp_path, folder) -> None:
-    written(tmp_path, ROWS["easyr1"])
-    (tmp_path / "data.jsonl").unlink()
-    file = tmp_path / folder / "metadata.csv"
-    file.parent.mkdir(exist_ok=True)
+def test_the_csv_of_an_imagefolder_is_read(tmp_path) -> None:
+    file, other = tmp_path / "metadata.csv", Path(written(tmp_path, ROWS["easyr1"]))
+    file.write_text("image_id,licence\n1,MIT\n")
+    assert record_files(tmp_path) == [other]  # where there are others, this one tells about them
+    other.unlink()
     file.write_text('file_name,problem,answer\ncoco/a.png,"How many, all in all?",3\n', encoding="utf-8-sig")
     (prompt,) = open_dataset(str(tmp_path), DataSection(), None)
     assert (prompt.question, prompt.gold) == ("How many, all in all?", "3")
@@ -132,8 +174,14 @@ def test_the_csv_of_an_imagefolder_is_read(tmp_path, folder) -> None:
     with pytest.raises(DataError, match=r"more values than the header has names.*row=1"):
         read_prompts(file, None)
     file.write_text('file_name,problem,answer\ncoco/a.png,"?')
-    with pytest.raises(DataError, match=r"can't read the data.*metadata.csv"):
+    with pytest.raises(DataError, match=r"can't read the data behind row 0.*metadata.csv"):
         read_prompts(file, None)
+    noise = io.BytesIO()
+    Image.effect_noise((900, 300), 99).save(noise, "PNG")
+    large = base64.b64encode(noise.getvalue()).decode()
+    file.write_text(f'images,problem,answer\n"[""coco/a.png"", ""{large}""]",Alike?,no\n')
+    (prompt,) = read_prompts(file, None)
+    assert [image.width_px for image in prompt.images] == [40, 900] and len(large) > 200_000
 
 
 def test_several_images_and_saved_datasets(tmp_path) -> None:
@@ -161,10 +209,6 @@ def test_several_images_and_saved_datasets(tmp_path) -> None:
             "the prompt has 2 messages of the user",
         ),
         ("verl", {"prompt": [{"role": "user", "content": [{"type": "video"}, TEXT_PART]}]}, "videos are not read"),
-        ("verl", {"prompt": [{"role": "user", "content": "<image> or <image>?"}]}, "2 <image>.*1 images.*row=1"),
-        ("verl", {"prompt": [{"role": "user", "content": " <image>\n"}]}, "the question is empty.*row=1"),
-        ("easyr1", {"problem": "a\0b"}, "NUL.*row=1"),
-        ("easyr1", {"images": [{"bytes": png(size=(1, 1))}]}, "1 x 1 pixels shows nothing.*row=1"),
         ("mm-eureka", {"message": "{"}, r"damaged record"),
         ("vlm-r1", {"conversations": [{"from": "human", "value": "?"}]}, r"lacks a human or a gpt turn"),
         ("vlm-r1", {"conversations": 3}, r"damaged record"),
@@ -189,6 +233,10 @@ def test_a_damaged_record_is_named(tmp_path, name, change, message) -> None:
         ("verl", {"images": None, "prompt": json.dumps([{"role": "user", "content": [TEXT_PART]}])}, None, 0),
         ("vlaa-thinking", {"gt": None, "answer": "<answer>[0, 0, 1, 1]</answer>"}, "[0, 0, 1, 1]", 1),
         ("vlaa-thinking", {"gt": None, "answer": r"So it is \boxed{7}."}, "7", 1),
+        ("vlaa-thinking", {"gt": None, "answer": r"\boxed{3} and \boxed{4}"}, r"\boxed{3} and \boxed{4}", 1),
+        ("vlaa-thinking", {"gt": None, "answer": r"So: \boxed{}"}, r"So: \boxed{}", 1),
+        ("mm-eureka", {"image": "missing/other.png"}, None, 1),
+        ("vero", {"reward_type": "math", "extra_info": "{"}, "12", 1),
         ("vlaa-thinking", {"verifier_params": {"frame": "unit", "rel_tol": None}}, None, 1),
     ],
 )

@@ -136,7 +136,7 @@ def test_text_of_data_stays_text_and_nothing_is_fetched(folder):
     nasty = {key: NASTY for key in ("id", "question", "gt")}
     rows = [record(1, **nasty, verifier_type="text", answer=f"<think>{NASTY}</think><answer>{NASTY}</answer>")]
     rows += [record(2, image=f"{NASTY}/a.png"), record(3, id=NASTY, verifier_type=NASTY), record(4, image="photo.png")]
-    rows += [record(5, verifier_params={NASTY: NASTY}), record(6, question="a\ud83d\x01\u202eb")]
+    rows += [record(5, verifier_params={NASTY: NASTY}), record(6, question="a\ud83d\x00\u202eb")]
     page = page_of(folder, rows)
     assert_inert(page)
     assert page.tags.count("style") == 1 and page.tags.count("img") == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 
 from vlaa_ray.config import OpenEndedSection
 from vlaa_ray.data.images import encoded, mime_type
-from vlaa_ray.data.placeholders import without_images
+from vlaa_ray.data.placeholders import in_parts, without_images
 from vlaa_ray.errors import ModelError
 from vlaa_ray.records import Prompt
 from vlaa_ray.rewards.scorers.parking import Parking
@@ -51,10 +52,7 @@ class XComposerReward:
                 file = Path(folder) / f"{number}.{mime_type(data).removeprefix('image/')}"
                 file.write_bytes(data)
                 files.append(str(file))
-            question = without_images(prompt.question)
-            if len(files) > 1:  # a single picture needs no placeholder
-                named = "; ".join(f"Image{number} <ImageHere>" for number in range(1, len(files) + 1))
-                question = f"{named}; {question}"
+            question = with_places(prompt) if len(files) > 1 else without_images(prompt.question)
             chats = [
                 [{"role": "user", "content": question}, {"role": "assistant", "content": answer}] for answer in answers
             ]
@@ -66,3 +64,13 @@ class XComposerReward:
     def park(self) -> None:
         """Move the weights to the CPU, where `park` is set."""
         self._parking.park()
+
+
+def with_places(prompt: Prompt) -> str:
+    """The question with the model's own marks of several images; a single one needs none."""
+    numbers = itertools.count(1)
+    parts = in_parts(prompt.question, len(prompt.images))
+    in_front = list(itertools.takewhile(lambda part: part is None, parts))
+    named = [f"Image{next(numbers)} <ImageHere>; " for _ in in_front]
+    amid = [f"Image{next(numbers)} <ImageHere>" if part is None else part for part in parts[len(in_front) :]]
+    return "".join((*named, *amid))

@@ -1,6 +1,7 @@
 """Reward models behind one interface: the paper's formula, its cache, the remote one, the paper's own, embeddings."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from vlaa_ray.config import OpenEndedSection
 from vlaa_ray.errors import RewardError
 from vlaa_ray.rewards.scorers import make_scorer
 from vlaa_ray.rewards.scorers.relative import RelativeScorer
+from vlaa_ray.rewards.scorers.xcomposer import with_places
 from vlaa_ray.service import Unanswered
 
 
@@ -124,6 +126,14 @@ def test_the_papers_reward_model_by_its_own_interface(tmp_path, prompt) -> None:
     assert result.parts == {"score": 53.5, "reference_score": 52.5}
     with pytest.raises(ValueError, match="trust_remote_code"):
         OpenEndedSection.model_validate(section | {"trust_remote_code": False})
+
+
+def test_the_papers_reward_model_is_told_where_several_images_stand(prompt) -> None:
+    two = replace(prompt, images=prompt.images * 2)
+    in_front = with_places(replace(two, question="Alike?"))
+    assert in_front == "Image1 <ImageHere>; Image2 <ImageHere>; Alike?"
+    amid = with_places(replace(two, question="Is <image> like <image>?"))
+    assert amid == "Is Image1 <ImageHere> like Image2 <ImageHere>?"
 
 
 def test_embeddings_are_close_in_meaning(prompt) -> None:
