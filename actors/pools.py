@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import ray
@@ -186,6 +186,7 @@ class RewardPool:
 
     def __init__(self, config: RunConfig, spawn: Spawn, note: Note) -> None:
         rewards, self._deadlines = config.rewards, config.deadlines
+        self._config = rewards
         self._pool = Pool(
             *("reward", spawn, rewards.num_actors, rewards.max_restarts, self._deadlines.start_s, note),
             at_once=groups_at_once(config),
@@ -197,6 +198,8 @@ class RewardPool:
         await self._pool.start()
 
     async def score(self, prompt: Prompt, completions: Sequence[Completion], progress: float) -> list[RewardResult]:
+        if not self._config.shows_images(prompt.verifier_type):  # most verifiers look at sizes alone
+            prompt = replace(prompt, images=tuple(replace(image, data=None) for image in prompt.images))
         results, seconds = await self._pool.call(
             lambda actor: actor.score.remote(prompt, [completion.text for completion in completions], progress),
             self._deadlines.reward_s,

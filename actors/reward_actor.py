@@ -18,6 +18,7 @@ class RewardActor:
         from vlaa_ray.rewards.mixture import MixedReward
 
         self._rewards = MixedReward(config.rewards)
+        self._sound: set[str] = set()  # prompts whose golds have been looked at
 
     def start(self) -> None:
         """Returns when the verifiers are ready."""
@@ -25,15 +26,15 @@ class RewardActor:
         self._rewards.score([(prompt, "<answer>1</answer>")])
 
     def score(self, prompt: Prompt, responses: list[str], progress: float) -> tuple[list[RewardResult], float]:
-        """(one result a response, seconds that it took); DataError if the prompt's gold is why none can be judged."""
-        from vlaa_ray.rewards.golds import gold_faults
+        """(one result a response, seconds that it took); DataError if the prompt's gold is not to be judged by."""
+        from vlaa_ray.rewards.golds import fault_of
 
         start = time.monotonic()
         results = self._rewards.score([(prompt, response) for response in responses], progress)
-        if not any(result.valid for result in results):
-            (fault,) = gold_faults(self._rewards, [prompt])
-            if fault:
+        if prompt.prompt_id not in self._sound:
+            if fault := fault_of(self._rewards, prompt, results):
                 raise DataError(fault, prompt_id=prompt.prompt_id)
+            self._sound.add(prompt.prompt_id)
         return results, time.monotonic() - start
 
     def park(self) -> None:

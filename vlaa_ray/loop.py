@@ -17,6 +17,7 @@ from vlaa_ray.buffer import GroupBuffer
 from vlaa_ray.config import RunConfig
 from vlaa_ray.data.dataset import SeededOrder
 from vlaa_ray.errors import CheckpointError, DataError, LearnerError, RewardError
+from vlaa_ray.learner.idle import IdleSteps
 from vlaa_ray.learner.plan import group_has_variance, optimizer_steps, with_advantages
 from vlaa_ray.metrics import reward_metrics
 from vlaa_ray.progress import Phase
@@ -61,7 +62,7 @@ async def train(
         run.log(step, metrics | await _evaluate_if_due(step, config, heldout, roles, run), [])
     buffer = _start_buffer(config, SeededOrder(prompts, config.run.seed), position, roles)
     saved = logged = step
-    clock = _Clock()
+    clock, idle = _Clock(), IdleSteps()
     try:
         while step < config.run.num_steps:
             run.phase("rollout")
@@ -71,7 +72,8 @@ async def train(
             metrics = group_metrics(
                 groups, weight_version=roles.learner.weight_version, updates_per_step=config.learner.updates_per_step
             )
-            _check_invalid(metrics, config, step)
+            if not idle.count(not any(group.rollouts for group in groups), groups[-1].failure or ""):
+                _check_invalid(metrics, config, step)
             run.phase("learn")
             await roles.rewards.park()
             metrics |= await roles.learner.update(optimizer_steps(groups, config.grpo, config.learner))
@@ -207,7 +209,7 @@ async def _evaluate(config: RunConfig, prompts: Sequence[Prompt], roles: Roles, 
 
 
 def _check_invalid(metrics: Metrics, config: RunConfig, step: int) -> None:
-    share = metrics.get("reward/invalid_share", 1.0)
+    share = metrics["reward/invalid_share"]
     if share > config.rewards.max_invalid_share:
         raise RewardError(
             "too many samples can't be judged",

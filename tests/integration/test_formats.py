@@ -27,11 +27,10 @@ def test_a_mixture_of_all_formats_and_defects_is_trained_on(tmp_path, monkeypatc
     planted = write_rows(tmp_path / "planted/data.jsonl", *rows())
     sources.append({"path": str(planted)})
     left_out: list[Defect] = []
-    prompts = open_dataset(str(planted), DataSection(max_bad_share=1), None, quarantine=left_out)
+    prompts = open_dataset(str(planted), DataSection(), None, quarantine=left_out)
     size = len(sound) + len(prompts)
     options = [f"data.train={json.dumps(sources)}", "run.num_steps=2", f"rollout.prompts_per_step={size}"]
     options += ["rollout.group_size=2", "eval.num_prompts=4", f"tracking.rollouts_per_step={2 * size}"]
-    options += ["data.max_bad_share=1"]
     result = train(tmp_path, *options, "rewards.open_ended.scorer=words", "checkpoint.every_steps=2")
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]
     run = tmp_path / "quickstart"
@@ -46,7 +45,8 @@ def test_a_mixture_of_all_formats_and_defects_is_trained_on(tmp_path, monkeypatc
         asked = Counter([*sound, *(prompt.prompt_id for prompt in prompts)])
         assert Counter({one: count // 2 for one, count in trained.items()}) + gone == asked  # each in one state
         assert not sound & gone.keys() and all(row["valid"] for row in rollouts)
-        assert {"no gold", "control", "long", "unreadable math", "odd letter"} <= gone.keys()
+        gold_faults = {"no gold", "unreadable math", "odd letter", "nan box", "reversed box"}
+        assert gold_faults | {"control", "long"} <= gone.keys()
         pictures = {row["prompt_id"]: row["images"][0]["sha256"] for row in rollouts if row["prompt_id"] in sound}
         assert len(set(pictures.values())) == len(COLORS)
     assert [row["reward/invalid_share"] for row in metrics(tmp_path)[1:]] == [0, 0]

@@ -356,11 +356,20 @@ async def test_a_prompt_that_cant_be_sampled_costs_only_itself(tmp_path):
     assert world.run.rows[1]["eval/reward/count"] == 2
 
 
-async def test_a_step_in_which_nothing_can_be_sampled_ends_the_run(tmp_path):
-    world = World(tmp_path, config_of())
+async def test_a_step_in_which_nothing_can_be_sampled_is_passed_over(tmp_path):
+    world = World(tmp_path, config_of(run__num_steps=2))
+    world.rollouts.unsamplable = {world_order(world, number).prompt_id for number in range(4)}
+    await world.train()
+    assert world.run.rows[1]["groups/failed"] == world.run.rows[1]["groups/count"] == 4
+    assert world.run.rows[2]["groups/failed"] == 0 and len(world.trained()[-1]) == 4
+
+
+async def test_a_run_that_can_sample_nothing_ends_with_the_reason(tmp_path):
+    world = World(tmp_path, config_of(run__num_steps=20))
     world.rollouts.unsamplable = {prompt.prompt_id for prompt in world.prompts}
-    with pytest.raises(RewardError, match="can't be judged"):
+    with pytest.raises(DataError, match=r"nothing could be trained on for 10 steps: .+"):
         await world.train()
+    assert len(world.run.rows) == 10
 
 
 async def test_too_many_samples_that_cant_be_judged_end_the_run(tmp_path):

@@ -167,8 +167,11 @@ def _show_curated(config: CurationConfig, outputs: Outputs) -> None:
 def _estimate(config: CurationConfig) -> None:
     from rich.console import Console
 
-    from vlaa_ray.curation.estimate import estimate, estimate_table
+    from vlaa_ray.curation.estimate import estimate, estimate_table, over_budget
     from vlaa_ray.curation.store import recorded
     from vlaa_ray.locked_folder import run_path
 
-    Console().print(estimate_table(estimate(config, recorded(run_path(config)))))
+    found = estimate(config, recorded(run_path(config)))
+    Console().print(estimate_table(found))
+    for line in over_budget(found, config):
+        Console().print(line, soft_wrap=True, highlight=False)

@@ -106,6 +106,11 @@ class RewardsSection(Section):
     """A step with a larger share of samples that can't be judged ends the run."""
     max_restarts: int = Field(3, ge=0)
 
+    def shows_images(self, verifier_type: str) -> bool:
+        """Whether what judges answers of this type looks at images."""
+        weights = self.verifiers.get(verifier_type, VerifierSection()).weights or {verifier_type: 1.0}
+        return "open_ended" in weights and self.open_ended.scorer not in ("words", "embedding")
+
     def verifier_types(self) -> tuple[str, ...]:
         """All types that prompts may name: ours, and those with a function of the user's."""
         return (*VERIFIER_TYPES, *(name for name, one in self.verifiers.items() if one.function))

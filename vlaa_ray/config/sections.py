@@ -140,8 +140,8 @@ class DataSection(Section):
     built-in data."""
     verifier_type: str | None = Field(None, pattern=f"^{VERIFIER_TYPE_PATTERN}$")
     """Of records that don't name one; null for what their format's documentation says."""
-    max_bad_share: float = Field(0.05, ge=0, le=1)
-    """A file with a larger share of records that can't be read ends the run; fewer are left out and listed."""
+    max_bad_share: float = Field(1.0, ge=0, le=1)
+    """Records that can't be used are left out and listed; a file with a larger share of them ends the run."""
     num_train: int | None = Field(None, ge=1)
     """Use the first so many prompts of `train`; null for all."""
     num_heldout: int | None = Field(None, ge=1)

@@ -33,7 +33,7 @@ _PICTURE_TOKENS = 1024  # most services count fewer
 _MILLION = 1e6
 _TOO_MANY = 1 << 31
 _LOOK_AGAIN_S = 1.0
-_MEASURES: dict[str, Callable[[Spent], float]] = {
+MEASURES: dict[str, Callable[[Spent], float]] = {
     "cost": lambda one: one.cost,
     "tokens": lambda one: one.input_tokens + one.output_tokens,
     "calls": lambda one: one.calls,
@@ -134,6 +134,8 @@ class Caller:
         section, teacher = self._step(call), self._teacher(call)
         service = self._services[section.teacher]
         body = {"model": teacher.model, "messages": [self._message(call)], **section.sampling()}
+        if call.attempt:  # asked the same, some services say the same again
+            body["seed"] = body.get("seed", 0) + call.attempt
         started = time.monotonic()
         reply, usage = service.post(
             "chat/completions",
@@ -185,7 +187,7 @@ class Caller:
 
     def _short_of(self, estimate: Usage) -> str | None:
         """What of the budget would not be enough."""
-        for name, measure in _MEASURES.items():
+        for name, measure in MEASURES.items():
             limit = getattr(self._config.budget, name)
             spent = sum(measure(one) for one in (*self._spent.values(), self._reserved))
             one_call = Spent()

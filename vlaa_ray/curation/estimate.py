@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlaa_ray.config import CurationConfig
-from vlaa_ray.curation.caller import estimated_usage
+from vlaa_ray.curation.caller import MEASURES, estimated_usage
 from vlaa_ray.curation.metadata import iterate_samples
 from vlaa_ray.curation.sample import STEPS
 from vlaa_ray.curation.steps import Call, Steps
@@ -55,11 +55,8 @@ def estimate_table(found: Mapping[str, StepEstimate]) -> Table:
     from rich.table import Table
 
     table = Table(title="Estimate", title_justify="left", show_footer=True)
-    total = Spent()
-    rows = []
+    total, rows = _total(found), []
     for step, one in found.items():
-        for name in ("calls", "input_tokens", "output_tokens", "cost"):
-            setattr(total, name, getattr(total, name) + getattr(one.spent, name))
         basis = f"mean of {one.measured_on:,} recorded" if one.measured_on else "as long as may be"
         rows.append((step, *_numbers(one.spent), basis))
     footers = ("total", *_numbers(total), "")
@@ -68,6 +65,25 @@ def estimate_table(found: Mapping[str, StepEstimate]) -> Table:
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def over_budget(found: Mapping[str, StepEstimate], config: CurationConfig) -> list[str]:
+    """Which limits of the budget the estimate is over, in words."""
+    total = _total(found)
+    limits = {name: getattr(config.budget, name) for name in MEASURES}
+    return [
+        f"budget.{name} = {limit:,} stops the run before its end, if it takes {MEASURES[name](total):,.2f} as estimated"
+        for name, limit in limits.items()
+        if limit is not None and MEASURES[name](total) > limit
+    ]
+
+
+def _total(found: Mapping[str, StepEstimate]) -> Spent:
+    total = Spent()
+    for one in found.values():
+        for name in ("calls", "input_tokens", "output_tokens", "cost"):
+            setattr(total, name, getattr(total, name) + getattr(one.spent, name))
+    return total
 
 
 def _numbers(spent: Spent) -> tuple[str, str, str, str]:

@@ -21,8 +21,7 @@ from typing import Any
 from vlaa_ray.config import CurationConfig, CurationSourceSection, FetchSection
 from vlaa_ray.curation.answers import clean_gold
 from vlaa_ray.curation.sample import Sample
-from vlaa_ray.data.dataset import BUILTIN
-from vlaa_ray.data.embedded import EmbeddedData
+from vlaa_ray.data.embedded import BUILTIN, EmbeddedData
 from vlaa_ray.data.faults import faults_of
 from vlaa_ray.data.files import record_files
 from vlaa_ray.data.images import load, mime_type

@@ -63,7 +63,7 @@ class CurationProgress:
             if now - self._last_steps >= _STEPS_EVERY_S:
                 self._last_steps = now
                 for name, flow in counts.steps.items():
-                    self.note(f"  {name}: {_told(flow)}")
+                    self.note(f"  {name}: {_told(flow, calls['spent'].get(name))}")
 
     def left_s(self, done: int) -> float | None:
         """Seconds to the end at the pace of the last minute; None while that isn't known."""
@@ -82,10 +82,11 @@ class CurationProgress:
         return " · ".join(parts + ([f"{duration(left)} left"] if left else []))
 
 
-def _told(flow: Flow) -> str:
-    """One step in words: `100 in, 88 out; its picture was taken before 12`."""
+def _told(flow: Flow, spent: dict[str, Any] | None) -> str:
+    """One step in words: `100 in, 88 out, 120 calls, cost 0.25; over 15 words longer or shorter 12`."""
     why = "".join(f"; {reason} {count:,}" for reason, count in flow.dropped.most_common())
-    return f"{flow.entered:,} in, {flow.left:,} out{why}"
+    asked = f", {spent['calls']:,} calls, cost {spent['cost']:.2f}" if spent else ""
+    return f"{flow.entered:,} in, {flow.left:,} out{asked}{why}"
 
 
 def flow_table(counts: Counts, calls: dict[str, Any]) -> Table:

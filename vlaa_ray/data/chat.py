@@ -53,7 +53,7 @@ class ChatFormat:
         """Ids with one token an image, at its `<image>`, as vLLM takes them; DataError if it holds control tokens."""
         parts = in_parts(prompt.question, len(prompt.images), prompt_id=prompt.prompt_id)
         for part in parts:
-            self._refuse_control_tokens(part or "", "the question", prompt_id=prompt.prompt_id)
+            self.refuse_control_tokens(part or "", "the question", prompt_id=prompt.prompt_id)
         ids: list[int] = self.tokenizer(self._conversation(parts), add_special_tokens=False)["input_ids"]
         if ids.count(self.image_token_id) != len(prompt.images):
             raise DataError("image placeholders and images don't match", prompt_id=prompt.prompt_id)
@@ -87,13 +87,13 @@ class ChatFormat:
 
     def completion_token_ids(self, text: str) -> np.ndarray:
         """[C] int32: a written answer with the end-of-turn token, as SFT trains on it; DataError as for prompts."""
-        self._refuse_control_tokens(text, "the solution")
+        self.refuse_control_tokens(text, "the solution")
         ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return np.asarray([*ids, self.tokenizer.eos_token_id], dtype=np.int32)
 
     def turn_token_ids(self, text: str) -> np.ndarray:
         """[C] int32: an answer with all that the template puts behind it; DataError as for prompts."""
-        self._refuse_control_tokens(text, "the answer")
+        self.refuse_control_tokens(text, "the answer")
         ids = self.tokenizer(text + self._turn_end, add_special_tokens=False)["input_ids"]
         return np.asarray(ids, dtype=np.int32)
 
@@ -130,7 +130,8 @@ class ChatFormat:
         messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _MARK}]
         return str(self._processor.apply_chat_template(messages, tokenize=False).partition(_MARK)[2])
 
-    def _refuse_control_tokens(self, text: str, what: str, **facts: str) -> None:
+    def refuse_control_tokens(self, text: str, what: str, **facts: str) -> None:
+        """DataError if the text, named by `what`, holds any, or can't be encoded at all."""
         try:
             text.encode()
         except UnicodeEncodeError as error:

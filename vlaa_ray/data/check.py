@@ -154,7 +154,7 @@ class _Checker:
                 yield f"the same {what} as {first}"
 
     def _count(self, prompt: Prompt) -> None:
-        self._counts["format"][prompt.format] += 1
+        self._counts["format"][prompt.format or "built-in"] += 1
         self._counts["source"][prompt.source] += 1
         self._counts["verifier_type"][prompt.verifier_type] += 1
         self._counts["gold_type"][type(prompt.gold).__name__] += 1
@@ -185,6 +185,8 @@ class _Checker:
         answers: list[int] = []
         try:
             asked = len(self._chat.expanded_token_ids(prompt))
+            if prompt.verifier_type == "open_ended" and not self._learns_answers:  # a model will read it
+                self._chat.refuse_control_tokens(prompt.gold_text, "the gold")
             with nullcontext() if self._learns_answers else suppress(DataError):
                 answers = list(_answer_tokens(read, self._chat))
         except DataError as error:
@@ -261,7 +263,7 @@ def report_table(report: Report) -> Table:
     table.add_column(no_wrap=True)
     table.add_column()
     for name, value in report.statistics.items():
-        if isinstance(value, list):
+        if isinstance(value, list) or value == {}:
             continue
         shown = ", ".join(f"{key} {number:g}" for key, number in value.items()) if isinstance(value, dict) else value
         table.add_row(name.replace("_", " "), _shown(str(shown)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any, Generic, TypeVar
@@ -10,14 +9,13 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from vlaa_ray.config import DataSection, Source, SourceSection
-from vlaa_ray.data.embedded import EmbeddedData
+from vlaa_ray.data.embedded import BUILTIN, EmbeddedData
 from vlaa_ray.data.files import record_files
-from vlaa_ray.data.fingerprint import Digest, fingerprint
+from vlaa_ray.data.fingerprint import Digest, fingerprint, mixed
 from vlaa_ray.data.readers import Opened, open_prompts
 from vlaa_ray.errors import DataError
 from vlaa_ray.records import PAPER_TYPES, VERIFIER_TYPES, Defect, Prompt
 
-BUILTIN = "builtin:"
 UNSOLVED = "the record has no worked answer to learn from"
 Item = TypeVar("Item")
 
@@ -34,14 +32,14 @@ def open_dataset(
     """The first `limit` prompts of what the config names: `builtin:SPLIT`, a file, or several that are mixed.
 
     A record that can't be read, wants another verifier than `verifier_types`, or lacks the worked answer that `solved`
-    asks for, is a DataError. With a list for `quarantine` it is left out and added to that, up to `data.max_bad_share`
-    of a file's records.
+    asks for, is a DataError. With a list for `quarantine` it is left out and added to that, unless those are all of
+    a file's records, or more than `data.max_bad_share`.
     """
     if not isinstance(source, str):
         parts = [_open(one, data, verifier_types, quarantine, solved) for one in source]
         weights = [one.weight for one in source]
-        told = [fingerprint(part, solved=solved)["sha256"] for part in parts]
-        return first(Mixture(parts, weights, hashlib.sha256(repr((told, weights)).encode()).hexdigest()), limit)
+        digests = [fingerprint(part, solved=solved)["sha256"] for part in parts]
+        return first(Mixture(parts, weights, mixed([one.path for one in source], digests, weights)), limit)
     return first(_open(data.alone(source), data, verifier_types, quarantine, solved), limit)
 
 
@@ -63,7 +61,8 @@ def _open(
             if opened.items:
                 parts.append(opened.items)
         if parts:
-            prompts = Mixture(parts, [1.0] * len(parts), str(wanted.digest))
+            digest = str(wanted.digest)
+            prompts = Mixture(parts, [1.0] * len(parts), {"sha256": digest, "sources": {source.path: digest}})
     if not prompts:
         raise DataError("no prompt is left", file=source.path, fix="look at data.verifier_types and at the file")
     return prompts
@@ -94,9 +93,9 @@ class _Wanted:
 
 
 def leave_out(opened: Opened[Any], most: float, quarantine: list[Defect] | None) -> None:
-    """Add what can't be used to the quarantine; DataError for the first if there is none, or if they are too many."""
+    """Add what can't be used to the quarantine; DataError for the first if there is none, or it is too much or all."""
     error, num_bad = opened.first_error, len(opened.defects)
-    if error and (quarantine is None or num_bad > most * opened.num_rows):
+    if error and (quarantine is None or num_bad > most * opened.num_rows or num_bad == opened.num_rows):
         fix = error.fix or "vlaa-ray data check names them all; data.max_bad_share is how many a run may leave out"
         raise DataError(error.message, fix=fix, **error.facts, bad=num_bad, records=opened.num_rows)
     if quarantine is not None:
@@ -106,11 +105,13 @@ def leave_out(opened: Opened[Any], most: float, quarantine: list[Defect] | None)
 class Mixture(Sequence[Item]):
     """Parts one after another, each as often as its weight says: 2 for twice, 0.5 for every other item.
 
-    `digest` is of all items, where it is known.
+    `known` is what their `fingerprint` says of them.
     """
 
-    def __init__(self, parts: Sequence[Sequence[Item]], weights: Sequence[float], digest: str = "") -> None:
-        self._parts, self.digest = parts, digest
+    def __init__(
+        self, parts: Sequence[Sequence[Item]], weights: Sequence[float], known: dict[str, Any] | None = None
+    ) -> None:
+        self._parts, self.known = parts, known
         counts = [max(1, round(len(part) * weight)) for part, weight in zip(parts, weights, strict=True)]
         # evenly over the part: the first of two halves would leave out whole sources
         self._places = [

@@ -27,6 +27,8 @@ from vlaa_ray.errors import DataError
 from vlaa_ray.records import PAPER_TYPES, ImageRef, Prompt
 
 Split = Literal["train", "heldout"]
+BUILTIN = "builtin:"
+"""Before the name of a split, as a config has it."""
 NUM_PROMPTS: dict[Split, int] = {"train": 20_000, "heldout": 1_000}
 _HELDOUT_DIGITS = 360  # of the 1,797, the last ones: scikit-learn's order groups them by writer
 _CANVAS_PX, _CELL_PX = 56, 28

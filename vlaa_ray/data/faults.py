@@ -5,6 +5,7 @@ list(faults_of(prompt)) == ["2 <image> in the question, and 1 images"]
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from vlaa_ray.data.placeholders import in_parts, without_images
@@ -24,6 +25,10 @@ def faults_of(prompt: Prompt) -> Iterator[str]:
         yield "the question is empty"
     if "\0" in prompt.question:
         yield "the question holds a NUL character"
+    if isinstance(prompt.gold, float) and not math.isfinite(prompt.gold):
+        yield f"the gold is {prompt.gold}"
+    if isinstance(prompt.gold, str) and "\0" in prompt.gold:
+        yield "the gold holds a NUL character"
     for image in prompt.images:
         if min(image.width_px, image.height_px) < _LEAST_PX:
             yield f"an image of {image.width_px} x {image.height_px} pixels shows nothing"

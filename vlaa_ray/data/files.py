@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from vlaa_ray.data.embedded import BUILTIN
 from vlaa_ray.data.tables import is_on_hub, is_saved
 from vlaa_ray.errors import DataError
 
@@ -22,7 +23,7 @@ def record_files(source: str | Path) -> list[Path]:
     several splits.
     """
     path = Path(source)
-    if is_on_hub(path) or not path.is_dir() or is_saved(path):
+    if str(source).startswith(BUILTIN) or is_on_hub(path) or not path.is_dir() or is_saved(path):
         return [path]
     found = (
         _shards(path)

@@ -43,12 +43,18 @@ class Digest:
 
 
 def fingerprint(items: Sequence[Prompt] | Sequence[Preference], *, solved: bool = False) -> dict[str, Any]:
-    """The number of prompts, and a hash: the `digest` that items from files have of all of them, or one made here.
+    """The number of prompts, and a hash of all, with one for each source where they are from files.
 
     Of items that are made when asked for, 1,024 that are spread over all stand for the others.
     """
-    digest = getattr(items, "digest", "") or _digest_of(items, solved)
-    return {"num_prompts": len(items), "sha256": digest}
+    known = getattr(items, "known", None) or {"sha256": _digest_of(items, solved)}
+    return {"num_prompts": len(items), **known}
+
+
+def mixed(paths: Sequence[str], digests: Sequence[str], weights: Sequence[float]) -> dict[str, Any]:
+    """What is known of a mixture: the digest of each source, and one of them all."""
+    digest = hashlib.sha256(repr((digests, weights)).encode()).hexdigest()
+    return {"sha256": digest, "sources": dict(zip(paths, digests, strict=True))}
 
 
 def _digest_of(items: Sequence[Prompt] | Sequence[Preference], solved: bool) -> str:
@@ -62,10 +68,13 @@ def _digest_of(items: Sequence[Prompt] | Sequence[Preference], solved: bool) -> 
 
 def change_of(before: dict[str, Any] | None, now: dict[str, Any]) -> str | None:
     """What people are told where a resumed checkpoint was made with data of another fingerprint."""
-    if not before or before == now:
+    if not before or before.get("sha256") == now["sha256"]:
         return None
+    then = before.get("sources", {}).values()
+    changed = [path for path, digest in now.get("sources", {}).items() if digest not in then]
+    named = f" ({', '.join(changed)})" if changed else ""
     return (
-        f"the training data has changed since the checkpoint: {before.get('num_prompts')} prompts then, "
-        f"{now['num_prompts']} now, and not the same ones; the run goes on, but not with the prompts "
-        "that it would have had"
+        f"the training data has changed since the checkpoint{named}: "
+        f"{before.get('num_prompts')} prompts then, {now['num_prompts']} now, and not the same ones; "
+        "the run goes on, but not with the prompts that it would have had"
     )

@@ -12,18 +12,28 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from vlaa_ray.data.placeholders import IMAGE
-from vlaa_ray.rewards.extraction import last_boxed
+from vlaa_ray.data.fields import (
+    Row,
+    asked,
+    field_of,
+    final,
+    first_turn,
+    folder_of,
+    identity_of,
+    images_of,
+    json_list,
+    literal,
+    mapping,
+    path_of,
+    text_of,
+    untagged,
+)
 
-Row = Mapping[str, Any]
-_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _SECTION = re.compile(r"<(SUMMARY|CAPTION|REASONING|CONCLUSION)>(.*?)</\1>", re.DOTALL)
 _THOUGHT = re.compile(r"\s*<think>(.*?)</think>", re.DOTALL)
-_FENCED = re.compile(r"\A\s*```(?:json)?\s*(.*?)\s*```\s*\Z", re.DOTALL)
 _DETECTION = re.compile(r"```json.*?bbox", re.DOTALL)
 _WORD = re.compile(r"(?<![\\\w])[^\W\d_]{2,}")  # no LaTeX command
 _PROSE_WORDS = 3
@@ -33,25 +43,28 @@ _SOURCES = {
     "arxivqa": "mcq",
     "synthesis": "math",
     "docvqa": "open_ended",
+    "chartqa": "open_ended",
     "vizwiz": "open_ended",
     "allava_laion": "open_ended",
     "coco": "iou",
     "vg": "iou",
 }
-"""The paper's reward of each of its sources (arXiv 2504.11468, figure 4); the image's folder names the source."""
+"""The paper's reward of each of its sources (arXiv 2504.11468, figure 4); the image's folder names the source. Of
+`chartqa` there is nothing in the RL set; in the SFT set COCO and VG have questions without boxes, too."""
 _VERO_TYPES = {
-    "string": "text",
-    "mcq": "mcq",
-    "number_list": "list",
+    **dict.fromkeys(("exact_match", "string_match", "string", "list_string_match", "search"), "text"),
+    **dict.fromkeys(("multiple_choice", "mcq"), "mcq"),
+    **dict.fromkeys(("list_match", "list", "number_list", "ordering"), "list"),
+    **dict.fromkeys(("llm_judge", "instruction_following_llm_judge", "instruction"), "open_ended"),
     "numeric": "number",
-    "list": "list",
     "counting": "digit",
     "grounding": "boxes",
     "clicking": "points",
     "math": "math",
-    "instruction": "open_ended",
-    "llm_judge": "open_ended",
 }
+"""By the names of its data's description and of its reward router; web actions and checked instructions have no
+verifier here."""
+_VERO_ORDERED = ("number_list", "ordering")
 _VLM_R1_METHODS = {"mcq": "mcq", "yes_no": "yes_no", "math": "math", "llm": "open_ended"}
 _VLM_R1_METHODS |= dict.fromkeys(("detection", "map", "odLength", "od_ap", "od_ap50", "weighted_sum"), "boxes")
 
@@ -92,32 +105,12 @@ def read_record(row: Row, verifier_type: str | None = None) -> Draft | None:
             values = layout.read(row)
             if named := row.get("verifier_type") or verifier_type:
                 values["verifier_type"] = named
-            if (params := _mapping(row.get("verifier_params"))) is not None:
+            if (params := mapping(row.get("verifier_params"))) is not None:
                 values["verifier_params"] = {  # a table fills what others name with nulls
                     name: value for name, value in params.items() if value is not None
                 }
             return Draft(format=layout.name, record_id=identity_of(row), **values)
     return None
-
-
-def identity_of(row: Row) -> str | None:
-    """What the record calls itself, if it does."""
-    return next((str(row[key]) for key in ("id", "qid", "prompt_id") if row.get(key) is not None), None)
-
-
-def field_of(row: Row, name: str) -> Any:
-    """The field that a dotted name leads to; None if the record has none."""
-    value: Any = row
-    for part in name.split("."):
-        value = (_mapping(value) or {}).get(part)
-    return value
-
-
-def _mapping(value: Any) -> Row | None:
-    """A mapping, or the one that a text of JSON holds: a column of a table has one type."""
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        value = json.loads(value)
-    return value if isinstance(value, Mapping) else None
 
 
 def _with_image(row: Row) -> Row:
@@ -133,21 +126,23 @@ def _has(*keys: str) -> Callable[[Row], bool]:
 
 
 def _vlaa_thinking(row: Row) -> dict[str, Any]:
-    name = _path_of(row["image"]).lstrip("/").removeprefix("images/")
-    source = next((part for part in name.split("/") if part in _SOURCES), _folder_of(name) or "vlaa-thinking")
+    name = path_of(row["image"]).lstrip("/").removeprefix("images/")
+    source = next((part for part in name.split("/") if part in _SOURCES), folder_of(name) or "vlaa-thinking")
     kind = row.get("verifier_type") or _SOURCES.get(source)
     gold = json.loads(row["gt_json"]) if row.get("gt_json") else row.get("gt")
     if gold is None:
-        gold = _final(row.get("answer"))
+        gold = final(row.get("answer"))
+    if kind == "iou" and not row.get("verifier_type") and "[" not in str(gold):
+        kind = "open_ended"
     texts = (row.get("answer"), row.get("ds_answer"))
     solution = next((text for text in texts if isinstance(text, str) and "<answer>" in text), None)
     if solution is None and gold is not None:  # the published answers of SFT end in prose
         thoughts = (_THOUGHT.match(text) for text in texts if isinstance(text, str))
         solution = next((f"<think>{found[1]}</think><answer>{gold}</answer>" for found in thoughts if found), None)
     return {
-        "question": _text(row["question"]),
+        "question": text_of(row["question"]),
         "gold": gold,
-        "images": _images(row),
+        "images": images_of(row),
         "source": source,
         "verifier_type": kind,
         "verifier_params": {"frame": "unit"} if kind == "iou" else {},
@@ -158,29 +153,43 @@ def _vlaa_thinking(row: Row) -> dict[str, Any]:
 def _record(row: Row, question: Any, gold: Any, source: Any, verifier_type: str | None = "math") -> dict[str, Any]:
     """What most formats have in common: the draft's fields, with the row's images."""
     return {
-        "question": _text(question),
+        "question": text_of(question),
         "gold": gold,
-        "images": _images(row),
+        "images": images_of(row),
         "source": str(source),
         "verifier_type": verifier_type,
     }
 
 
 def _verl(row: Row) -> dict[str, Any]:
-    judged = _mapping(row["reward_model"])
+    judged = mapping(row["reward_model"])
     if judged is None or "ground_truth" not in judged:
         raise ValueError("reward_model has no ground_truth")
-    question, images = _asked(row["prompt"])
+    if isinstance(kind := field_of(row, "extra_info.reward_type"), str):  # Vero, as its scripts write it
+        return _vero({**row, "reward_type": kind, "answer": judged["ground_truth"]})
+    question, images = asked(row["prompt"])
     record = _record(row, question, judged["ground_truth"], row.get("data_source") or "verl")
     return record | {"images": record["images"] or images}
 
 
 def _vero(row: Row) -> dict[str, Any]:
-    kind = _VERO_TYPES.get(str(row["reward_type"]))
-    tolerance = field_of(row, "extra_info.tolerance") if kind == "number" else None
-    params = {"rel_tol": tolerance} if isinstance(tolerance, int | float) else {}
-    question, images = _asked(row["prompt"])
-    record = _record(row, question, row["answer"], row.get("data_source") or "vero", kind)
+    """Golds of boxes are in pixels of the original, and answers in thousandths where the record says so."""
+    named = str(row["reward_type"]).strip().lower()
+    kind, gold = _VERO_TYPES.get(named), row["answer"]
+    params: dict[str, Any] = {}
+    if kind == "number" and isinstance(tolerance := field_of(row, "extra_info.tolerance"), int | float):
+        params = {"rel_tol": tolerance}
+    elif kind in ("boxes", "points"):
+        in_thousandths = field_of(row, "extra_info.normalize_bbox_to_1000")
+        params = {"frame": "rel1000", "gold_frame": "original_px"} if in_thousandths else {"frame": "original_px"}
+        gold = json_list(gold)
+    elif named in _VERO_ORDERED:
+        params = {"ordered": True}
+    elif named == "list_string_match":
+        gold = literal(gold)
+    question, images = asked(row["prompt"])
+    source = row.get("data_source") or "vero"
+    record = _record(row, question, gold, source, kind or named)
     return record | {"verifier_params": params, "images": record["images"] or images}
 
 
@@ -190,8 +199,8 @@ def _easyr1(row: Row) -> dict[str, Any]:
 
 def _vlm_r1(row: Row) -> dict[str, Any]:
     """Referring expressions: golds are boxes in pixels of the original; detection: labelled boxes, or None."""
-    question, said, images = _turns(row)
-    gold = _untagged(said) if isinstance(said, str) else said
+    question, said, images = first_turn(row)
+    gold = untagged(said) if isinstance(said, str) else said
     return _record(row, question, gold, "vlm-r1") | _grounded(gold, row) | {"images": images}
 
 
@@ -200,13 +209,13 @@ def _vlm_r1_evaluation(row: Row) -> dict[str, Any]:
 
 
 def _llava_cot(row: Row) -> dict[str, Any]:
-    question, said, images = _turns(row)
+    question, said, images = first_turn(row)
     sections = dict(_SECTION.findall(str(said)))
     if "CONCLUSION" not in sections:
         raise ValueError("the answer has no <CONCLUSION>")
     conclusion = sections.pop("CONCLUSION").strip()
     thought = "\n".join(text.strip() for text in sections.values())
-    source = _folder_of(_path_of(row.get("image"))) or "llava-cot"
+    source = folder_of(path_of(row.get("image"))) or "llava-cot"
     return _record(row, question, conclusion, source, "open_ended") | {
         "images": images,
         "solution": f"<think>{thought}</think><answer>{conclusion}</answer>",
@@ -215,7 +224,7 @@ def _llava_cot(row: Row) -> dict[str, Any]:
 
 def _llava_cot_r1(row: Row) -> dict[str, Any]:
     """Answers are prose, or as short as EasyR1's, whose records may have captions, too."""
-    gold = _untagged(row["answer"])
+    gold = untagged(row["answer"])
     kind = "open_ended" if len(_WORD.findall(str(gold))) >= _PROSE_WORDS else "math"
     return _record(row, row["problem"], gold, "llava-cot", kind)
 
@@ -230,13 +239,13 @@ def _virl39k(row: Row) -> dict[str, Any]:
 
 
 def _mm_eureka(row: Row) -> dict[str, Any]:
-    question, images = _asked(row["message"])
+    question, images = asked(row["message"])
     record = _record(row, question, row["answer"], "mm-eureka")
     return record | {"images": images or record["images"]}
 
 
 def _r1v(row: Row) -> dict[str, Any]:
-    return _record(row, row["problem"], _untagged(row["solution"]), "r1-v")
+    return _record(row, row["problem"], untagged(row["solution"]), "r1-v")
 
 
 def _r1v_evaluation(row: Row) -> dict[str, Any]:
@@ -246,98 +255,16 @@ def _r1v_evaluation(row: Row) -> dict[str, Any]:
 def _grounded(gold: Any, row: Row) -> dict[str, Any]:
     """The verifier of a VLM-R1 record, and its gold; boxes may be JSON in a text, fenced or not."""
     pixels = {"frame": "original_px"}
-    with suppress(ValueError):
-        held = json.loads(_FENCED.sub(r"\1", gold)) if isinstance(gold, str) else None
-        gold = held if isinstance(held, list) else gold
+    gold = json_list(gold)
+    method = row.get("accu_reward_method")
+    kind = _VLM_R1_METHODS.get(str(method), "text")
+    if gold == "None" and (kind == "boxes" or method is None):
+        gold = []
     if isinstance(gold, list) and len(gold) == 4 and all(isinstance(edge, int | float) for edge in gold):
         return {"gold": gold, "verifier_type": "iou", "verifier_params": pixels}
     if isinstance(gold, list) or (isinstance(gold, str) and _DETECTION.search(gold)):
         return {"gold": gold, "verifier_type": "boxes", "verifier_params": pixels}
-    kind = _VLM_R1_METHODS.get(str(row.get("accu_reward_method")), "text")
     return {"verifier_type": kind, "verifier_params": pixels if kind == "boxes" else {}}
-
-
-def _final(answer: Any) -> Any:
-    """What an answer without a gold beside it comes to: what is tagged, or in its only box, or all of it."""
-    untagged = _untagged(answer)
-    boxed = last_boxed(untagged) if isinstance(untagged, str) and untagged.count("boxed") == 1 else None
-    return boxed or untagged
-
-
-def _untagged(answer: Any) -> Any:
-    """What a text holds between its last answer tags, or all of it; anything else as it is."""
-    tagged = _ANSWER.findall(answer) if isinstance(answer, str) else []
-    return tagged[-1].strip() if tagged else answer
-
-
-def _images(row: Row) -> tuple[Any, ...]:
-    value = row.get("images")
-    if value is None:
-        value = row.get("image")
-    if value is None:
-        return ()
-    if isinstance(value, str) and value.startswith("["):  # of CSV
-        value = json.loads(value)
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
-
-
-def _turns(row: Row) -> tuple[str, Any, tuple[Any, ...]]:
-    """(first question, first answer, the question's images) of a conversation in LLaVA's layout."""
-    turns = [turn for turn in row["conversations"] if isinstance(turn, Mapping)]
-    questions, answers = ([turn.get("value") for turn in turns if turn.get("from") == who] for who in ("human", "gpt"))
-    if not questions or not answers:
-        raise ValueError("the conversation lacks a human or a gpt turn")
-    question, images = _text(questions[0]), _images(row)
-    later = sum(str(other).count(IMAGE) for other in questions[1:])
-    return question, answers[0], images[:-later] if later and question.count(IMAGE) + later == len(images) else images
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"the question is no text but {type(value).__name__}")
-    return value
-
-
-def _asked(messages: Any) -> tuple[str, tuple[Any, ...]]:
-    """What the user asks in messages, or the JSON of them, and the images that are parts of it.
-
-    A part {"type": "image", "image": …}, or OpenAI's image_url, becomes `<image>` in the text, unless that has its own.
-    """
-    messages = json.loads(messages) if isinstance(messages, str) else messages
-    users = [message for message in messages if isinstance(message, Mapping) and message.get("role") == "user"]
-    if len(users) != 1:
-        raise ValueError(f"the prompt has {len(users)} messages of the user; one is read")
-    content = users[0].get("content")
-    if isinstance(content, str):
-        return content, ()
-    parts = [part for part in content or () if isinstance(part, Mapping)]
-    place = "" if any(IMAGE in str(part.get("text")) for part in parts) else IMAGE
-    question, images = "", []
-    for part in parts:
-        kind = part.get("type")
-        if kind in ("image", "image_url"):
-            question += place
-            if part.get(kind) or part.get("url") or part.get("path"):
-                images.append(part.get(kind) or part)
-        elif kind == "video":
-            raise ValueError("videos are not read")
-        elif isinstance(part.get("text"), str):
-            question += ("\n" if question and not question.endswith(IMAGE) else "") + part["text"]
-    return question, tuple(images)
-
-
-def _path_of(image: Any) -> str:
-    """The path that an image is named by; empty where it is not named by one."""
-    path = image.get("path") if isinstance(image, Mapping) else image
-    if not isinstance(path, str) or path.startswith("data:"):
-        return ""
-    path = path.removeprefix("file://")
-    return "" if "://" in path else path
-
-
-def _folder_of(name: str) -> str:
-    """The first folder of an image's path, which names the source; empty where it lies in none."""
-    return name.partition("/")[0] if "/" in name else ""
 
 
 def _is_vlaa_thinking(row: Row) -> bool:

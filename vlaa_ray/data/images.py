@@ -15,7 +15,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from PIL.Image import Transpose
 
 from vlaa_ray.errors import DataError
@@ -23,6 +23,7 @@ from vlaa_ray.records import ImageRef
 
 MAX_IMAGE_PIXELS = 64_000_000
 MAX_IMAGE_BYTES = 20_000_000
+PngImagePlugin.MAX_TEXT_MEMORY = 4 << 20  # of texts beside the picture, unpacked as soon as it is opened
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 _MIME_TYPES = {"MPO": "image/jpeg"}  # a JPEG with more pictures behind the first
 _WHITE = (255, 255, 255)

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from vlaa_ray.config import DataSection, Source
-from vlaa_ray.data.dataset import BUILTIN, first, leave_out
-from vlaa_ray.data.embedded import COLOURS, PLACES, SHAPES, EmbeddedData
+from vlaa_ray.data.dataset import first, leave_out
+from vlaa_ray.data.embedded import BUILTIN, COLOURS, PLACES, SHAPES, EmbeddedData
 from vlaa_ray.data.files import record_files
 from vlaa_ray.data.readers import open_pairs
 from vlaa_ray.errors import DataError

@@ -9,9 +9,11 @@ from typing import Any, Generic, TypeVar
 
 from vlaa_ray.config import FetchSection, RewardModelConfig, RunConfig, SourceSection, TrainingConfig
 from vlaa_ray.data.csv_files import csv_rows
+from vlaa_ray.data.embedded import BUILTIN, EmbeddedData
 from vlaa_ray.data.faults import refuse_faulty
 from vlaa_ray.data.fetch import Fetcher
-from vlaa_ray.data.formats import FORMATS, Draft, field_of, identity_of, read_record
+from vlaa_ray.data.fields import field_of, identity_of
+from vlaa_ray.data.formats import FORMATS, Draft, read_record
 from vlaa_ray.data.json_files import json_rows
 from vlaa_ray.data.lookup import image_of, root_of
 from vlaa_ray.data.reading import side_by_side, with_word
@@ -56,6 +58,8 @@ def iterate_for(
     file: str | Path, source: SourceSection, fetch: FetchSection, config: TrainingConfig | None
 ) -> Iterator[tuple[int, Prompt | Preference | DataError]]:
     """(row, its record or what is wrong with it) as a run of this config would read it; None: of any GRPO run."""
+    if str(file).startswith(BUILTIN):
+        return enumerate(EmbeddedData(str(file).removeprefix(BUILTIN)), start=1)
     if isinstance(config, RewardModelConfig):
         return iterate_pairs(file, source.image_root, fetch)
     known = config.rewards.verifier_types() if isinstance(config, RunConfig) else VERIFIER_TYPES
@@ -223,7 +227,7 @@ class _Reader:
             raise DataError("no verifier for this record", **facts, expected=list(self._verifier_types), fix=fix)
         images = tuple(image_of(image, self._root, self._fetcher, file, number) for image in draft.images)
         params = dict(draft.verifier_params)
-        if params.get("frame") == "original_px" and images:
+        if "original_px" in (params.get("frame"), params.get("gold_frame")) and images:
             params.setdefault("image_size", [images[0].width_px, images[0].height_px])
         return Prompt(
             prompt_id=draft.record_id or row_id(file, number),
@@ -251,7 +255,7 @@ class _Reader:
             return {name: value for name in self._keep if (value := field_of(row, name)) is not None}
         except ValueError as error:
             names = ", ".join(self._keep)
-            message = f"a damaged record: a field that holds others is not JSON: {error}"
+            message = f"a damaged record: a field that holds others can't be read: {error}"
             raise DataError(message, file=str(self.file), row=number, fields=names) from error
 
 

@@ -15,10 +15,10 @@ from vlaa_ray.data.images import load
 from vlaa_ray.data.packing import Row
 from vlaa_ray.data.readers import told
 from vlaa_ray.errors import DataError
+from vlaa_ray.learner.idle import IdleSteps
 from vlaa_ray.records import Preference, Prompt, prompt_of
 
 Item = TypeVar("Item", Prompt, Preference)
-_MOST_IDLE_STEPS = 10
 
 
 class Usable:
@@ -27,7 +27,7 @@ class Usable:
     def __init__(self, section: str, limits: SftSection) -> None:
         self._section, self._limits = section, limits
         self._sound: set[str] = set()
-        self._idle_steps = 0
+        self._idle = IdleSteps()
         self.dropped: list[dict[str, str]] = []
         """Of the last call of `rows`."""
 
@@ -47,12 +47,8 @@ class Usable:
 
     def idle(self, total: float) -> bool:
         """Whether the step has nothing to train on, on no rank; DataError at the tenth such step in a row."""
-        self._idle_steps = 0 if total else self._idle_steps + 1
-        if self._idle_steps == _MOST_IDLE_STEPS:
-            last = self.dropped[-1]["reason"] if self.dropped else "other ranks have the reason"
-            message = f"nothing could be trained on for {_MOST_IDLE_STEPS} steps: {last}"
-            raise DataError(message, fix="dropped.jsonl has all reasons; vlaa-ray data check finds them beforehand")
-        return not total
+        last = self.dropped[-1]["reason"] if self.dropped else "other ranks have the reason"
+        return self._idle.count(not total, last)
 
     def _refuse_long(self, row: Row) -> None:
         longest = max(len(completion) for completion in row.completions)

@@ -9,8 +9,7 @@ from typing import Any
 
 from vlaa_ray.config import DataSection, SourceSection, TrainingConfig
 from vlaa_ray.data.chat import chat_format_of
-from vlaa_ray.data.dataset import BUILTIN
-from vlaa_ray.data.embedded import EmbeddedData
+from vlaa_ray.data.embedded import BUILTIN
 from vlaa_ray.data.files import record_files
 from vlaa_ray.data.readers import defect_of, iterate_for
 from vlaa_ray.errors import DataError
@@ -30,7 +29,7 @@ def write_data_page(
     """
     draw = Draw(limit, random.Random(seed))
     for source in sources:
-        for file in [source] if source.startswith(BUILTIN) else map(str, record_files(source)):
+        for file in map(str, record_files(source)):
             draw.take_in(_short(file), _rows(file, data.source_at(source), data, config))
     return write_page(out, "data.html.jinja", _content(draw, sources, config, seed))
 
@@ -38,9 +37,6 @@ def write_data_page(
 def _rows(
     file: str, source: SourceSection, data: DataSection, config: TrainingConfig | None
 ) -> Iterator[tuple[int, Prompt | Defect]]:
-    if file.startswith(BUILTIN):
-        yield from enumerate(EmbeddedData(file.removeprefix(BUILTIN)), start=1)
-        return
     for row, read in iterate_for(file, source, data.fetch, config):
         if isinstance(read, DataError):
             yield row, defect_of(read, Path(file), row)

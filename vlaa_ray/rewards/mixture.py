@@ -12,7 +12,7 @@ from typing import Any
 from vlaa_ray.config import RewardsSection, VerifierSection
 from vlaa_ray.records import FORMAT, Prompt, RewardResult
 from vlaa_ray.rewards.extraction import extract_answer
-from vlaa_ray.rewards.router import takes, without_answer
+from vlaa_ray.rewards.router import VERIFIERS, takes, without_answer
 from vlaa_ray.rewards.sandbox import Item, Sandbox
 from vlaa_ray.rewards.scorers import Scorer, make_scorer
 from vlaa_ray.rewards.verdicts import invalid, scored
@@ -60,6 +60,10 @@ class MixedReward:
     def is_ruled(self, prompt: Prompt) -> bool:
         """Whether rules alone judge the prompt, no scorer."""
         return not any(self._is_scored(name) for name in self._weights(prompt))
+
+    def is_quick(self, prompt: Prompt) -> bool:
+        """Whether judging an answer takes microseconds: no scorer, and nothing that needs the sandbox."""
+        return self.is_ruled(prompt) and all(name in VERIFIERS for name in self._weights(prompt))
 
     def odd_params(self, prompt: Prompt) -> list[str]:
         """Parameters of the record that its verifier doesn't know; `score` takes none of them."""

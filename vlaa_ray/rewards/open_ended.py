@@ -17,6 +17,8 @@ from vlaa_ray.records import RewardResult
 from vlaa_ray.rewards.extraction import unboxed
 from vlaa_ray.rewards.verdicts import invalid, scored, wrong
 
+NO_REFERENCE = "the reference has no score"
+"""Begins the reason where a reward model can't say what the gold is worth."""
 # A CJK sign is a word of its own; elsewhere a run of letters or digits is.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")
 

@@ -34,6 +34,7 @@ Verifier = Callable[..., RewardResult]
 
 MAX_DEPTH = 50
 MAX_DIGITS = 1_000
+_NOTHING = ("nan", "null", "n/a")  # what tables have for a gold that is missing
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -96,6 +97,8 @@ def _plan_function(function: str, answer: str | None, gold: Any, params: Mapping
 def _plan_math(answer: str | None, gold: Any) -> RewardResult | Task:
     if isinstance(gold, bool) or not isinstance(gold, str | int | float) or not str(gold).strip():
         return invalid(answer, f"gold is neither text nor a number: {str(gold)[:80]!r}")
+    if str(gold).strip().lower() in _NOTHING:
+        return invalid(answer, f"gold says nothing: {gold!r}")
     for side, text in (("gold", str(gold)), ("answer", answer or "")):
         excess = _excess(text)
         if excess:

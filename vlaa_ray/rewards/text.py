@@ -66,10 +66,11 @@ def verify_yes_no(answer: str, gold: Any) -> RewardResult:
     return scored(1.0, answer) if said == target else wrong(answer, "yes and no are swapped")
 
 
-def verify_list(answer: str, gold: Any) -> RewardResult:
+def verify_list(answer: str, gold: Any, *, ordered: bool = False) -> RewardResult:
     """The F1 of the items, in any order: 2 · common / (items of the answer + items of the gold), in [0, 1].
 
-    A gold is a list, or text with commas, semicolons, "and" or lines between its items; items as in `verify_text`.
+    If they are `ordered`, 1.0 for all items in their order, else 0.0. A gold is a list, or text with commas,
+    semicolons, "and" or lines between its items; items as in `verify_text`.
     """
     items = gold if isinstance(gold, list | tuple) else _items(gold) if isinstance(gold, str) else []
     reference = {normalised(str(item)) for item in items} - {""}
@@ -78,6 +79,9 @@ def verify_list(answer: str, gold: Any) -> RewardResult:
     given = [item for item in map(normalised, _items(unboxed(answer[:MAX_CHARS]))) if item]
     if not 0 < len(given) <= _MAX_ITEMS:
         return wrong(answer, f"{len(given)} items in the answer, expected {len(reference)}")
+    if ordered:
+        sorted_as = [item for item in map(normalised, map(str, items)) if item]
+        return scored(1.0, answer) if given == sorted_as else wrong(answer, f"not {sorted_as} in this order"[:200])
     common = len(reference & set(given))
     value = 2 * common / (len(given) + len(reference))  # what is said twice counts twice in the answer's length
     return scored(value, answer, "" if value == 1.0 else f"{common} of {len(reference)} items, {len(given)} given")

@@ -52,6 +52,17 @@ def test_a_call_is_made_once_and_recorded(caller, endpoint):
     assert spent(again)["cost"] == pytest.approx(0.004)
 
 
+def test_who_is_asked_again_is_asked_for_something_else(caller, endpoint):
+    endpoint.answer = lambda body: (200, completion("Yes"))
+    one = caller(steps={"verify": {"extra": {"seed": 7}}})
+    for attempt in range(3):
+        one.ask(dataclasses.replace(CALL, attempt=attempt))
+    assert [body["seed"] for body in endpoint.bodies] == [7, 8, 9]
+    caller().ask(dataclasses.replace(CALL, attempt=1))
+    caller().ask(CALL)
+    assert [body.get("seed") for body in endpoint.bodies[3:]] == [1, None]
+
+
 def test_the_picture_goes_along(caller, endpoint, tmp_path):
     endpoint.answer = lambda body: (200, completion("A red square on white."))
     buffer = io.BytesIO()

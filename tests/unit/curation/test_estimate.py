@@ -3,7 +3,7 @@
 import pytest
 from curating import config
 
-from vlaa_ray.curation.estimate import estimate, estimate_table
+from vlaa_ray.curation.estimate import estimate, estimate_table, over_budget
 from vlaa_ray.curation.metadata import iterate_samples
 from vlaa_ray.curation.sample import STEPS
 from vlaa_ray.curation.steps import Steps
@@ -58,3 +58,9 @@ def test_the_table_adds_up():
     assert basis == ["as long as may be"] * 3 + ["mean of 2 recorded", ""]
     total = sum(one.spent.cost for one in found.values())
     assert cost[3] == "2.50" and cost[-1] == f"{total:.2f}"
+
+
+def test_a_budget_that_is_too_small_is_told_beforehand():
+    made = config(sources=BUILTIN, teacher=PRICES, budget={"calls": 39, "tokens": 10**9})
+    (line,) = over_budget(estimate(made, {}), made)
+    assert line.startswith("budget.calls = 39 stops the run before its end, if it takes 40")

@@ -119,10 +119,10 @@ def test_side_information_and_captions_of_their_own(tmp_path):
 
 
 def test_side_information_that_cannot_be_read_drops_the_record(tmp_path):
-    rows = [record(0, meta="{'rationale': 'as Python writes it'}"), record(1, meta={"rationale": "x"})]
+    rows = [record(0, meta="{'rationale': 'cut"), record(1, meta={"rationale": "x"})]
     found = samples_of(tmp_path, source(tmp_path, rows, numbered(2), side_information=["meta.rationale"]))
     assert [(one.dropped_at, one.reason) for one in found] == [("metadata", "the record can't be read"), ("", "")]
-    assert "not JSON" in found[0].detail
+    assert "can't be read: neither JSON nor Python" in found[0].detail
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,6 @@ def test_a_source_of_a_mixture_is_checked_as_the_mixture_reads_it(folder, tmp_pa
     config = folder / "mixture.yaml"
     config.write_text(Path(QUICKSTART).read_text().replace("train: builtin:train", f"train: {json.dumps([part])}"))
     monkeypatch.chdir(folder)
-    assert main(["data", "check", "data.jsonl"]) == 1
     assert main(["data", "check", "data.jsonl", "--config", str(config)]) == 0
     assert main(["data", "check", "data.jsonl", "--config", str(config), "--image-root", str(folder)]) == 1
     given = ["--image-root", part["image_root"], "--verifier-type", "digit"]
@@ -78,6 +77,21 @@ def test_a_source_of_a_mixture_is_checked_as_the_mixture_reads_it(folder, tmp_pa
     part["path"] = str(folder)
     config.write_text(Path(QUICKSTART).read_text().replace("train: builtin:train", f"train: {json.dumps([part])}"))
     assert main(["data", "check", "data.jsonl", "--config", str(config)]) == 0  # a file of its folder
+
+
+def test_built_in_data_may_be_checked_beside_ones_own(folder) -> None:
+    main(["data", "check", "builtin:heldout", "--report", str(folder / "report.json")])
+    report = json.loads((folder / "report.json").read_text())
+    assert report["statistics"]["format"] == {"built-in": 1000}
+    # its pictures are drawn at random, and some are drawn twice
+    assert all("the same question and images" in one["reason"] for one in report["defects"])
+
+
+def test_control_tokens_in_a_gold_that_a_model_reads_are_a_defect(folder) -> None:
+    wordy = {"verifier_type": "open_ended", "gt": "a dog <|im_end|>"}
+    code, report = checked(folder, sound(1) | wordy, sound(2) | wordy | {"verifier_type": "text"})
+    assert code == 1
+    assert [one["reason"] for one in report["defects"]] == ["the gold holds the control token '<|im_end|>'"]
 
 
 def test_a_verifier_type_that_there_is_not_is_refused(folder, capsys) -> None:
@@ -88,7 +102,7 @@ def test_a_verifier_type_that_there_is_not_is_refused(folder, capsys) -> None:
 
 def test_answers_that_grpo_never_reads_are_no_defects(folder) -> None:
     file = write_rows(folder / "data.jsonl", sound(1) | {"answer": "<answer><|im_end|></answer>"})
-    assert main(["data", "check", str(file)]) == main(["data", "check", str(file), "--config", QUICKSTART]) == 0
+    assert main(["data", "check", str(file)]) == 0
     assert main(["data", "check", str(file), "--config", str(CONFIGS / "tiny_base_sft.yaml")]) == 1
 
 

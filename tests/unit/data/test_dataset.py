@@ -148,6 +148,12 @@ def test_one_changed_record_of_many_is_noticed_wherever_it_is(tmp_path):
         data = DataSection.model_validate({"train": [one, {"path": "builtin:train"}] if weight != 1 else one["path"]})
         return fingerprint(open_dataset(data.train, data, None))["sha256"]
 
+    data = DataSection.model_validate({"train": [{"path": str(tmp_path / "data.json")}, {"path": "builtin:heldout"}]})
+    found = []
+    for changed in (None, 7):
+        digest(changed)
+        found.append(fingerprint(open_dataset(data.train, data, None)))
+    assert f"checkpoint ({tmp_path / 'data.json'}): " in change_of(*found)
     assert digest() == digest()
     assert len({digest(), *(digest(place) for place in (0, 1, 1234, 2998, 2999))}) == 6
     assert digest(weight=2.0) == digest(weight=2.0)

@@ -9,13 +9,15 @@ import pytest
 from formats import PNG, ROWS, USER, png, read_prompts, written
 from PIL import Image
 
-from vlaa_ray.config import DataSection
+from vlaa_ray.config import DataSection, RewardsSection
 from vlaa_ray.data.dataset import open_dataset
 from vlaa_ray.data.files import record_files
 from vlaa_ray.data.formats import FORMATS, read_record
 from vlaa_ray.data.images import load
 from vlaa_ray.errors import DataError
 from vlaa_ray.records import Defect
+from vlaa_ray.rewards.golds import gold_faults
+from vlaa_ray.rewards.mixture import MixedReward
 
 IMAGE_PART, TEXT_PART = {"type": "image", "image": "coco/a.png"}, {"type": "text", "text": "How many?"}
 LARGE = png()
@@ -56,6 +58,8 @@ def test_a_record_is_read_as_it_is(tmp_path, name) -> None:
         ("verl", {"prompt": [{"role": "user", "content": "<image> or <image>?"}]}, "2 <image> in the question, and 1"),
         ("verl", {"prompt": [{"role": "user", "content": " <image>\n"}]}, "the question is empty"),
         ("virl39k", {"question": "a\0b"}, "NUL"),
+        ("virl39k", {"answer": "a\0b"}, "the gold holds a NUL"),
+        ("r1-v evaluation", {"ground_truth": float("nan")}, "the gold is nan"),
         ("r1-v", {"image": {"bytes": png(size=(1, 1))}}, "1 x 1 pixels shows nothing"),
     ],
 )
@@ -72,6 +76,71 @@ def test_what_no_model_can_be_asked_with_is_left_out_of_a_run(tmp_path, name, ch
 def test_llava_cot_can_be_learned_from() -> None:
     draft = read_record(ROWS["llava-cot"])
     assert draft.solution == "<think>I look.\nRed.\nSo red.</think><answer>red</answer>"
+
+
+VERO = {"prompt": [{"role": "user", "content": [IMAGE_PART, TEXT_PART]}], "data_source": "a", "domain": "chart_ocr"}
+VERO |= {"images": ["coco/a.png"]}
+BOX = '[{"bbox_2d": [1, 2, 30, 20], "label": "cat"}]'
+PIXELS = {"frame": "original_px", "image_size": [40, 30]}
+VERO_KINDS = [
+    ("exact_match", "42", ("text", "42", {})),
+    ("list_string_match", "['red', 'crimson']", ("text", ["red", "crimson"], {})),
+    ("multiple_choice", "B", ("mcq", "B", {})),
+    ("counting", "3", ("digit", "3", {})),
+    ("ordering", "[2, 1, 3]", ("list", "[2, 1, 3]", {"ordered": True})),
+    ("list_match", "a, b", ("list", "a, b", {})),
+    ("grounding", f"```json\n{BOX}\n```", ("boxes", json.loads(BOX), PIXELS)),
+    ("clicking", BOX, ("points", json.loads(BOX), PIXELS)),
+    ("llm_judge", "A long story.", ("open_ended", "A long story.", {})),
+]
+
+
+@pytest.mark.parametrize(("reward_type", "answer", "expected"), VERO_KINDS)
+@pytest.mark.parametrize("shipped", [False, True])
+def test_the_reward_types_of_vero(tmp_path, reward_type, answer, expected, shipped) -> None:
+    """As its description has them, and as its scripts write them."""
+    row = VERO | {"reward_type": reward_type, "answer": answer}
+    if shipped:
+        row = VERO | {"reward_model": {"ground_truth": answer}, "extra_info": {"reward_type": reward_type}}
+    (prompt,) = read_prompts(written(tmp_path, row), None)
+    assert (prompt.verifier_type, prompt.gold, prompt.verifier_params) == expected
+    with MixedReward(RewardsSection()) as rewards:
+        assert gold_faults(rewards, [prompt]) == [None]
+
+
+def test_what_vero_has_and_no_verifier_judges_is_named(tmp_path) -> None:
+    row = VERO | {"reward_type": "web_action", "answer": "{'ACTION': 'CLICK'}"}
+    with pytest.raises(DataError, match=r"no verifier for this record.*web_action"):
+        read_prompts(written(tmp_path, row), None)
+    row = VERO | {"reward_type": "clicking", "answer": BOX, "extra_info": {"normalize_bbox_to_1000": True}}
+    (prompt,) = read_prompts(written(tmp_path, row), None)
+    with MixedReward(RewardsSection()) as rewards:
+        assert gold_faults(rewards, [prompt]) == [None]
+        hit, missed = rewards.score([(prompt, f"<answer>[{at}]</answer>") for at in ("500, 500", "5, 500")])
+    assert (hit.value, missed.value) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("method", "gold", "kind"), [("odLength", [], "boxes"), (None, [], "boxes"), ("mcq", "None", "mcq")]
+)
+def test_nothing_to_detect_is_no_box(tmp_path, method, gold, kind) -> None:
+    turns = [{"from": "human", "value": "<image>Find cats."}, {"from": "gpt", "value": "None"}]
+    row = {"image": "coco/a.png", "conversations": turns} | ({"accu_reward_method": method} if method else {})
+    (prompt,) = read_prompts(written(tmp_path, row), None)
+    assert (prompt.gold, prompt.verifier_type) == (gold, kind)
+
+
+def test_what_the_papers_sft_set_has_beyond_its_rl_set(tmp_path) -> None:
+    row = {"question": "What is it?", "gt": "a red bus", "meta": "{'text_question': 'It\\'s red', 'n': None}"}
+    rows = [row | {"image": f"{source}/a.png"} for source in ("coco", "chartqa", "vg")]
+    (tmp_path / "images/vg").mkdir(parents=True)
+    (tmp_path / "images/chartqa").mkdir()
+    file = written(tmp_path, *rows)
+    for source in ("vg", "chartqa"):
+        (tmp_path / f"images/{source}/a.png").write_bytes(PNG)
+    prompts = read_prompts(file, None, keep=["meta.text_question"])
+    assert [prompt.verifier_type for prompt in prompts] == ["open_ended"] * 3
+    assert {prompt.meta["meta.text_question"] for prompt in prompts} == {"It's red"}
 
 
 def test_only_the_first_question_of_a_conversation_is_asked_and_only_its_images_are_shown(tmp_path) -> None:

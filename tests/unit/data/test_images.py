@@ -275,6 +275,7 @@ BOMBS = {
     "bomb.gif": "too many pixels",
     "bomb.bmp": "too many pixels",
     "large.png": "too large",
+    "texts.png": "Too much memory used in text chunks",
 }
 REFUSED = """
 import resource, sys
@@ -297,6 +298,11 @@ def test_refusing_a_bomb_takes_little_memory(tmp_path, name):
     if name == "large.png":
         with path.open("wb") as file:
             file.truncate(2_000_000_000)  # a hole: it takes no room on the disk
+    elif name == "texts.png":
+        texts = PngImagePlugin.PngInfo()
+        for number in range(70):
+            texts.add_text(f"t{number}", "x" * 1_000_000, zip=True)
+        Image.new("L", (64, 48)).save(path, pnginfo=texts)
     elif name == "bomb.bmp":  # only its header: the whole file would be too large
         path.write_bytes(b"BM" + struct.pack("<IIIIiiHHIIiiII", 54, 0, 54, 40, side, side, 1, 24, 0, 0, 0, 0, 0, 0))
     else:

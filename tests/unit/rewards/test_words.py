@@ -133,3 +133,9 @@ def test_normalising_twice_changes_nothing_more_for_plain_words(text: str) -> No
     words = " ".join(word for word in text.split() if word.isascii() and word.isalpha())
     once = normalised(words)
     assert "  " not in once and once == once.strip().casefold()
+
+
+@pytest.mark.parametrize(("answer", "value"), [("[2, 1, 3]", 1.0), ("2; 1; 3", 1.0), ("1, 2, 3", 0.0), ("2, 1", 0.0)])
+def test_an_ordered_list_has_its_items_in_their_order(answer, value) -> None:
+    assert verify_list(answer, "[2, 1, 3]", ordered=True).value == value
+    assert verify_list(answer, [2, 1, 3], ordered=True).value == value

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from vlaa_ray.records import Prompt, RewardResult
-from vlaa_ray.rewards.open_ended import relative_reward
+from vlaa_ray.rewards.open_ended import NO_REFERENCE, relative_reward
 from vlaa_ray.rewards.scorers import ScoreModel
 from vlaa_ray.rewards.verdicts import invalid, wrong
 from vlaa_ray.service import Unanswered
@@ -48,7 +48,7 @@ class RelativeScorer:
 
     def _verdict(self, answer: str, score: float | str, reference: float | str) -> RewardResult:
         if isinstance(reference, str):
-            return invalid(answer, f"the reference has no score: {reference}")
+            return invalid(answer, f"{NO_REFERENCE}: {reference}")
         if isinstance(score, str):
             return wrong(answer, score)
         if not (math.isfinite(score) and math.isfinite(reference)):
