@@ -18,7 +18,6 @@ class RewardActor:
         from vlaa_ray.rewards.mixture import MixedReward
 
         self._rewards = MixedReward(config.rewards)
-        self._sound: set[str] = set()  # prompts whose golds have been looked at
 
     def start(self) -> None:
         """Returns when the verifiers are ready."""
@@ -27,14 +26,15 @@ class RewardActor:
 
     def score(self, prompt: Prompt, responses: list[str], progress: float) -> tuple[list[RewardResult], float]:
         """(one result a response, seconds that it took); DataError if the prompt's gold is not to be judged by."""
-        from vlaa_ray.rewards.golds import fault_of
+        from vlaa_ray.rewards.golds import fault_after, fault_before
 
         start = time.monotonic()
-        results = self._rewards.score([(prompt, response) for response in responses], progress)
-        if prompt.prompt_id not in self._sound:
-            if fault := fault_of(self._rewards, prompt, results):
-                raise DataError(fault, prompt_id=prompt.prompt_id)
-            self._sound.add(prompt.prompt_id)
+        fault, results = fault_before(self._rewards, prompt), list[RewardResult]()
+        if not fault:
+            results = self._rewards.score([(prompt, response) for response in responses], progress)
+            fault = fault_after(self._rewards, prompt, results)
+        if fault:
+            raise DataError(fault, prompt_id=prompt.prompt_id)
         return results, time.monotonic() - start
 
     def park(self) -> None:

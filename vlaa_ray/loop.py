@@ -72,16 +72,14 @@ async def train(
             metrics = group_metrics(
                 groups, weight_version=roles.learner.weight_version, updates_per_step=config.learner.updates_per_step
             )
-            if not idle.count(not any(group.rollouts for group in groups), groups[-1].failure or ""):
-                _check_invalid(metrics, config, step)
-            run.phase("learn")
-            await roles.rewards.park()
-            metrics |= await roles.learner.update(optimizer_steps(groups, config.grpo, config.learner))
+            is_idle = idle.count(not any(group.rollouts for group in groups), groups[-1].failure or "")
+            metrics |= {} if is_idle else await _learn(groups, metrics, step, config, roles, run)
             step, position = step + 1, buffer.position
             clock.lap("time/learn_s")
-            run.phase("weight sync")
-            await roles.rollouts.load_weights(roles.learner)
-            clock.lap("time/weight_sync_s")
+            if not is_idle:
+                run.phase("weight sync")
+                await roles.rollouts.load_weights(roles.learner)
+                clock.lap("time/weight_sync_s")
             if evaluated := await _evaluate_if_due(step, config, heldout, roles, run):
                 metrics |= evaluated
                 clock.lap("time/eval_s")
@@ -206,6 +204,16 @@ async def _evaluate(config: RunConfig, prompts: Sequence[Prompt], roles: Roles, 
     metrics = reward_metrics([(prompt, rollout.reward) for prompt, rollout in rollouts], prefix="eval/reward")
     metrics["eval/completion/mean_tokens"] = sum(len(c.token_ids) for c in completions) / max(len(completions), 1)
     return metrics
+
+
+async def _learn(
+    groups: Sequence[Group], metrics: Metrics, step: int, config: RunConfig, roles: Roles, run: Run
+) -> Metrics:
+    """The learner's metrics; RewardError where too few samples could be judged."""
+    _check_invalid(metrics, config, step)
+    run.phase("learn")
+    await roles.rewards.park()
+    return await roles.learner.update(optimizer_steps(groups, config.grpo, config.learner))
 
 
 def _check_invalid(metrics: Metrics, config: RunConfig, step: int) -> None:

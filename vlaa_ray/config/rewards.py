@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -106,10 +107,14 @@ class RewardsSection(Section):
     """A step with a larger share of samples that can't be judged ends the run."""
     max_restarts: int = Field(3, ge=0)
 
+    def weights_of(self, verifier_type: str) -> Mapping[str, float]:
+        """What judges answers to prompts of this type, and with which weights."""
+        section = self.verifiers.get(verifier_type)
+        return (section and section.weights) or {verifier_type: 1.0}
+
     def shows_images(self, verifier_type: str) -> bool:
         """Whether what judges answers of this type looks at images."""
-        weights = self.verifiers.get(verifier_type, VerifierSection()).weights or {verifier_type: 1.0}
-        return "open_ended" in weights and self.open_ended.scorer not in ("words", "embedding")
+        return "open_ended" in self.weights_of(verifier_type) and self.open_ended.scorer not in ("words", "embedding")
 
     def verifier_types(self) -> tuple[str, ...]:
         """All types that prompts may name: ours, and those with a function of the user's."""

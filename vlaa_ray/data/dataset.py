@@ -133,7 +133,9 @@ class Mixture(Sequence[Item]):
 
 def first(items: Sequence[Item], limit: int | None) -> Sequence[Item]:
     """The first `limit` items, made no earlier than they are asked for; None for all."""
-    return _First(items, limit) if limit and limit < len(items) else items
+    if not limit or limit >= len(items):
+        return items
+    return items[:limit] if isinstance(items, list) else _First(items, limit)
 
 
 class SeededOrder(Generic[Item]):
@@ -159,6 +161,8 @@ class SeededOrder(Generic[Item]):
 class _First(Sequence[Item]):
     def __init__(self, items: Sequence[Item], count: int) -> None:
         self._items, self._count = items, count
+        known = getattr(items, "known", None)
+        self.known = known and {**known, "sha256": f"{known['sha256']}, {count} of it"}
 
     def __len__(self) -> int:
         return self._count

@@ -127,8 +127,7 @@ def images_of(row: Row) -> tuple[Any, ...]:
         value = row.get("image")
     if value is None:
         return ()
-    if isinstance(value, str) and value.startswith("["):  # of CSV
-        value = json.loads(value)
+    value = literal(value)  # of CSV
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -37,6 +38,7 @@ _THOUGHT = re.compile(r"\s*<think>(.*?)</think>", re.DOTALL)
 _DETECTION = re.compile(r"```json.*?bbox", re.DOTALL)
 _WORD = re.compile(r"(?<![\\\w])[^\W\d_]{2,}")  # no LaTeX command
 _PROSE_WORDS = 3
+_NUMBER = re.compile(r"\d+(?:\.\d+)?|nan", re.IGNORECASE)
 _SOURCES = {
     "clevr_math": "digit",
     "geoqa170k": "mcq",
@@ -62,8 +64,8 @@ _VERO_TYPES = {
     "clicking": "points",
     "math": "math",
 }
-"""By the names of its data's description and of its reward router; web actions and checked instructions have no
-verifier here."""
+"""By the names of its data's description and of its reward router."""
+_VERO_UNJUDGED = ("web_action", "instruction_following")  # by no verifier here
 _VERO_ORDERED = ("number_list", "ordering")
 _VLM_R1_METHODS = {"mcq": "mcq", "yes_no": "yes_no", "math": "math", "llm": "open_ended"}
 _VLM_R1_METHODS |= dict.fromkeys(("detection", "map", "odLength", "od_ap", "od_ap50", "weighted_sum"), "boxes")
@@ -132,7 +134,7 @@ def _vlaa_thinking(row: Row) -> dict[str, Any]:
     gold = json.loads(row["gt_json"]) if row.get("gt_json") else row.get("gt")
     if gold is None:
         gold = final(row.get("answer"))
-    if kind == "iou" and not row.get("verifier_type") and "[" not in str(gold):
+    if kind == "iou" and not row.get("verifier_type") and len(_NUMBER.findall(str(gold))) < 4:  # no box
         kind = "open_ended"
     texts = (row.get("answer"), row.get("ds_answer"))
     solution = next((text for text in texts if isinstance(text, str) and "<answer>" in text), None)
@@ -165,8 +167,10 @@ def _verl(row: Row) -> dict[str, Any]:
     judged = mapping(row["reward_model"])
     if judged is None or "ground_truth" not in judged:
         raise ValueError("reward_model has no ground_truth")
-    if isinstance(kind := field_of(row, "extra_info.reward_type"), str):  # Vero, as its scripts write it
-        return _vero({**row, "reward_type": kind, "answer": judged["ground_truth"]})
+    with suppress(ValueError):
+        named = str(field_of(row, "extra_info.reward_type")).strip().lower()
+        if named in _VERO_TYPES or named in _VERO_UNJUDGED:  # Vero, as its scripts write it
+            return _vero({**row, "reward_type": named, "answer": judged["ground_truth"]})
     question, images = asked(row["prompt"])
     record = _record(row, question, judged["ground_truth"], row.get("data_source") or "verl")
     return record | {"images": record["images"] or images}

@@ -34,7 +34,7 @@ from vlaa_ray.rewards.verdicts import invalid, scored, wrong
 Threshold = float | Sequence[Sequence[float]]
 _MAX_BOXES = 200
 _OBJECT = re.compile(r"\{[^{}]*(?:\}|$)")
-_LABEL = re.compile(r"""["']label["']\s*:\s*["']([^"'{}]{0,200})["']""")
+_LABEL = re.compile(r"""["']label["']\s*:\s*(?:"((?:[^"\\{}]|\\.){0,200})"|'((?:[^'\\{}]|\\.){0,200})')""")
 _NOTHING = re.compile(r"\W*(?:none|nothing|no objects?)?\W*", re.IGNORECASE)
 
 
@@ -130,4 +130,4 @@ def read_labelled(value: Any) -> list[Labelled]:
 
 def _label(text: str) -> str | None:
     match = _LABEL.search(text)
-    return normalised(match.group(1)) if match else None
+    return normalised((match[1] or match[2] or "").replace("\\", "")) if match else None

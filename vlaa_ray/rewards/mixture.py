@@ -7,12 +7,12 @@ rewards.score([(prompt, "<answer>3</answer>")])  -> [RewardResult(value=1.0, …
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from vlaa_ray.config import RewardsSection, VerifierSection
 from vlaa_ray.records import FORMAT, Prompt, RewardResult
 from vlaa_ray.rewards.extraction import extract_answer
-from vlaa_ray.rewards.router import VERIFIERS, takes, without_answer
+from vlaa_ray.rewards.router import EXTRACTIONS, takes, without_answer
 from vlaa_ray.rewards.sandbox import Item, Sandbox
 from vlaa_ray.rewards.scorers import Scorer, make_scorer
 from vlaa_ray.rewards.verdicts import invalid, scored
@@ -27,7 +27,7 @@ class MixedReward:
 
     def __init__(self, rewards: RewardsSection, num_workers: int = 1) -> None:
         self.verifier_types = rewards.verifier_types()
-        self._verifiers = rewards.verifiers
+        self._rewards, self._verifiers = rewards, rewards.verifiers
         self._extraction = rewards.extraction
         self._scorer: Scorer | None = make_scorer(rewards.open_ended)
         self._sandbox = Sandbox(
@@ -57,20 +57,29 @@ class MixedReward:
             mixed.append(weighted(weights, {name: results[number, name] for name in weights}))
         return mixed
 
-    def is_ruled(self, prompt: Prompt) -> bool:
-        """Whether rules alone judge the prompt, no scorer."""
-        return not any(self._is_scored(name) for name in self._weights(prompt))
+    def judged(self, responses: Sequence[Response]) -> list[RewardResult]:
+        """One result a response by the prompt's own verifier alone, whatever the weights; for those with a rule."""
+        items = [self._item(prompt, response, prompt.verifier_type, 1.0) for prompt, response in responses]
+        return self._sandbox.score_batch(items)
 
-    def is_quick(self, prompt: Prompt) -> bool:
-        """Whether judging an answer takes microseconds: no scorer, and nothing that needs the sandbox."""
-        return self.is_ruled(prompt) and all(name in VERIFIERS for name in self._weights(prompt))
+    def judge_of(self, prompt: Prompt) -> Literal["rule", "function", "scorer"]:
+        """What the prompt's own verifier is: a rule of ours, a function of the user's, or a model."""
+        name = prompt.verifier_type
+        if self._is_scored(name):
+            return "scorer"
+        return "function" if self._verifiers.get(name, _ALONE).function else "rule"
+
+    def params_of(self, prompt: Prompt) -> dict[str, Any]:
+        """Of its own verifier: the config's, and before them the record's."""
+        return self._verifiers.get(prompt.verifier_type, _ALONE).params | prompt.verifier_params
 
     def odd_params(self, prompt: Prompt) -> list[str]:
-        """Parameters of the record that its verifier doesn't know; `score` takes none of them."""
-        name = prompt.verifier_type
-        if self._is_scored(name) or self._verifiers.get(name, _ALONE).function:
-            return []
-        return sorted(key for key in prompt.verifier_params if key != "extraction" and not takes(name, key))
+        """Parameters of the record that its verifier doesn't know, or that name no rule of extraction."""
+        name, params = prompt.verifier_type, prompt.verifier_params
+        odd = {"extraction"} if params.get("extraction", "last") not in EXTRACTIONS else set()
+        if self.judge_of(prompt) == "rule":
+            odd |= {key for key in params if key != "extraction" and not takes(name, key)}
+        return sorted(odd)
 
     def park(self) -> None:
         """Give the scorer's GPU memory back until the next samples come."""
@@ -81,16 +90,14 @@ class MixedReward:
         self._sandbox.close()
 
     def _weights(self, prompt: Prompt) -> Mapping[str, float]:
-        kind = prompt.verifier_type
-        return self._verifiers.get(kind, _ALONE).weights or {kind: 1.0}
+        return self._rewards.weights_of(prompt.verifier_type)
 
     def _is_scored(self, name: str) -> bool:
         return name == _OPEN_ENDED and self._scorer is not None
 
     def _item(self, prompt: Prompt, response: str, name: str, progress: float) -> Item:
-        params: dict[str, Any] = dict(self._verifiers.get(name, _ALONE).params)
-        if name == prompt.verifier_type:
-            params |= prompt.verifier_params
+        own = name == prompt.verifier_type
+        params = self.params_of(prompt) if own else dict(self._verifiers.get(name, _ALONE).params)
         if name != FORMAT:
             params.setdefault("extraction", self._extraction)
         if takes(name, "progress"):

@@ -32,6 +32,7 @@ from vlaa_ray.rewards.verdicts import invalid, wrong
 Verifier = Callable[..., RewardResult]
 """Called as `verifier(answer, gold, **params)`; never raises on any answer or gold."""
 
+EXTRACTIONS = ("last", "exactly_one")
 MAX_DEPTH = 50
 MAX_DIGITS = 1_000
 _NOTHING = ("nan", "null", "n/a")  # what tables have for a gold that is missing
@@ -57,7 +58,7 @@ def plan(
     """
     verifier_params = dict(params)
     rule = verifier_params.pop("extraction", "last")
-    if rule not in ("last", "exactly_one"):
+    if rule not in EXTRACTIONS:
         raise RewardError(f"unknown extraction rule {rule!r}", fix="use 'last' or 'exactly_one'")
     if verifier_type == FORMAT:
         return verify_format(response)
@@ -70,7 +71,7 @@ def plan(
         return _plan_math(answer, gold)
     try:
         verdict = VERIFIERS[verifier_type](answer or "", gold, **verifier_params)
-    except (TypeError, ValueError, ArithmeticError) as error:  # of no answer or gold, but of parameters
+    except (TypeError, ValueError, ArithmeticError, LookupError) as error:  # of no answer or gold, but of parameters
         return invalid(answer, f"the verifier's parameters can't be used: {error}")
     return without_answer(verdict, response) if answer is None else verdict
 

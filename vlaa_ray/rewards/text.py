@@ -27,7 +27,7 @@ def verify_text(answer: str, gold: Any, *, exact: bool = False) -> RewardResult:
 
     Case, width, blanks, articles and the marks around it don't count, unless `exact`.
     """
-    golds = _texts(gold)
+    golds = texts_of(gold)
     if not golds:
         return invalid(answer, f"gold is not text: {str(gold)[:80]!r}")
     form = str.strip if exact else normalised
@@ -45,7 +45,7 @@ def verify_ocr(answer: str, gold: Any, *, least: float = 0.0) -> RewardResult:
     """
     from rapidfuzz.distance import Levenshtein
 
-    golds = _texts(gold)
+    golds = texts_of(gold)
     if not golds:
         return invalid(answer, f"gold is not text: {str(gold)[:80]!r}")
     text = _evened(answer[:MAX_CHARS])
@@ -101,7 +101,8 @@ def _evened(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", unboxed(text)).split())
 
 
-def _texts(gold: Any) -> list[str]:
+def texts_of(gold: Any) -> list[str]:
+    """The texts that are right by a gold, which may be one of them or a list; blank ones are none."""
     golds = gold if isinstance(gold, list | tuple) else [gold]
     return [str(one) for one in golds if isinstance(one, str | int | float) and str(one).strip()]
 

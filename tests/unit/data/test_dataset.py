@@ -154,6 +154,11 @@ def test_one_changed_record_of_many_is_noticed_wherever_it_is(tmp_path):
         digest(changed)
         found.append(fingerprint(open_dataset(data.train, data, None)))
     assert f"checkpoint ({tmp_path / 'data.json'}): " in change_of(*found)
+    digest()
+    limited = [fingerprint(open_dataset(str(tmp_path / "data.json"), DataSection(), 2500))]
+    digest(5)
+    limited.append(fingerprint(open_dataset(str(tmp_path / "data.json"), DataSection(), 2500)))
+    assert f"checkpoint ({tmp_path / 'data.json'}): 2500 prompts then" in change_of(*limited)
     assert digest() == digest()
     assert len({digest(), *(digest(place) for place in (0, 1, 1234, 2998, 2999))}) == 6
     assert digest(weight=2.0) == digest(weight=2.0)

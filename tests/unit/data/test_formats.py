@@ -120,6 +120,14 @@ def test_what_vero_has_and_no_verifier_judges_is_named(tmp_path) -> None:
     assert (hit.value, missed.value) == (1.0, 0.0)
 
 
+@pytest.mark.parametrize("named", ["", "rule", None, "{'a': array([1])}"])
+def test_other_reward_types_are_left_to_verl(tmp_path, named) -> None:
+    extra = named if named and named.startswith("{") else {"reward_type": named, "index": 0}
+    row = VERO | {"reward_model": {"ground_truth": "4"}, "extra_info": extra}
+    (prompt,) = read_prompts(written(tmp_path, row), None)
+    assert (prompt.verifier_type, prompt.gold) == ("math", "4")
+
+
 @pytest.mark.parametrize(
     ("method", "gold", "kind"), [("odLength", [], "boxes"), (None, [], "boxes"), ("mcq", "None", "mcq")]
 )
@@ -133,6 +141,7 @@ def test_nothing_to_detect_is_no_box(tmp_path, method, gold, kind) -> None:
 def test_what_the_papers_sft_set_has_beyond_its_rl_set(tmp_path) -> None:
     row = {"question": "What is it?", "gt": "a red bus", "meta": "{'text_question': 'It\\'s red', 'n': None}"}
     rows = [row | {"image": f"{source}/a.png"} for source in ("coco", "chartqa", "vg")]
+    assert read_record(rows[0] | {"gt": "0.1, 0.2, 0.3, 0.4"}).verifier_type == "iou"
     (tmp_path / "images/vg").mkdir(parents=True)
     (tmp_path / "images/chartqa").mkdir()
     file = written(tmp_path, *rows)
@@ -242,9 +251,17 @@ def test_the_csv_of_an_imagefolder_is_read(tmp_path) -> None:
     file.write_text("file_name,problem,answer\ncoco/a.png,?,3,4\n")
     with pytest.raises(DataError, match=r"more values than the header has names.*row=1"):
         read_prompts(file, None)
-    file.write_text('file_name,problem,answer\ncoco/a.png,"?')
-    with pytest.raises(DataError, match=r"can't read the data behind row 0.*metadata.csv"):
-        read_prompts(file, None)
+    rows = [
+        b'coco/a.png,He said "hi",1',
+        b'coco/a.png,"He said "hi" twice",2',
+        b"coco/a.png,caf\xe9,3",
+        b'coco/a.png,"?,4',
+    ]
+    file.write_bytes(b"\n".join([b"file_name,problem,answer", *rows]))
+    left_out: list[Defect] = []
+    (prompt,) = open_dataset(str(file), DataSection(), None, quarantine=left_out)
+    assert prompt.gold == "1" and [one.row for one in left_out] == [2, 3, 4]
+    assert all(one.reason.startswith("a row is not CSV: ") for one in left_out)
     noise = io.BytesIO()
     Image.effect_noise((900, 300), 99).save(noise, "PNG")
     large = base64.b64encode(noise.getvalue()).decode()

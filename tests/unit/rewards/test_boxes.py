@@ -1,5 +1,7 @@
 """Several boxes: assignment, labels, what is missing or too much, and thresholds that rise."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -101,3 +103,9 @@ def test_order_is_irrelevant_and_a_gold_equals_itself(gold: list, answer: list, 
 def test_more_boxes_never_pay_more_than_the_gold_ones_alone(gold: list, more: list) -> None:
     assert verify_boxes(str(gold + more), gold).value <= 1.0
     assert verify_boxes(str([[0, 0, 1000, 1000], *more] * 100), gold).value < 1.0
+
+
+@pytest.mark.parametrize("label", ["man's hat", '12" pizza', "a 'cat'"])
+def test_a_label_may_hold_quotes(label) -> None:
+    gold = [{"bbox_2d": [0, 0, 2, 2], "label": label}]
+    assert verify_boxes(json.dumps(gold), gold).value == 1.0

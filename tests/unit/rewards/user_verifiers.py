@@ -13,6 +13,10 @@ def close(answer, gold, *, tolerance=0.0):
     return 1.0 if abs(float(answer) - gold) <= tolerance else 0.0
 
 
+def in_range(answer, gold):
+    return gold["min"] <= float(answer) <= gold["max"]
+
+
 def is_long(answer, gold):
     return len(answer) > 3
 
