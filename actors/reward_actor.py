@@ -29,11 +29,10 @@ class RewardActor:
         from vlaa_ray.rewards.golds import fault_after, fault_before
 
         start = time.monotonic()
-        fault, results = fault_before(self._rewards, prompt), list[RewardResult]()
-        if not fault:
-            results = self._rewards.score([(prompt, response) for response in responses], progress)
-            fault = fault_after(self._rewards, prompt, results)
-        if fault:
+        if fault := fault_before(self._rewards, prompt):
+            raise DataError(fault, prompt_id=prompt.prompt_id)
+        results = self._rewards.score([(prompt, response) for response in responses], progress)
+        if fault := fault_after(self._rewards, prompt, results):
             raise DataError(fault, prompt_id=prompt.prompt_id)
         return results, time.monotonic() - start
 

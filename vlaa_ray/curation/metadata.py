@@ -21,7 +21,6 @@ from typing import Any
 from vlaa_ray.config import CurationConfig, CurationSourceSection, FetchSection
 from vlaa_ray.curation.answers import clean_gold
 from vlaa_ray.curation.sample import Sample
-from vlaa_ray.data.embedded import BUILTIN, EmbeddedData
 from vlaa_ray.data.faults import faults_of
 from vlaa_ray.data.files import record_files
 from vlaa_ray.data.images import load, mime_type
@@ -103,10 +102,6 @@ def with_sound_picture(sample: Sample, images: Path) -> Sample:
 
 def _records(section: CurationSourceSection, fetch: FetchSection) -> Iterator[tuple[str, Prompt | DataError]]:
     """(name for those that can't be read, record)."""
-    if section.path.startswith(BUILTIN):
-        for prompt in EmbeddedData(section.path.removeprefix(BUILTIN)):
-            yield prompt.prompt_id, prompt
-        return
     keep = (*section.side_information, *filter(None, [section.caption_field]))
     for file in record_files(section.path):
         how = (section.image_root, VERIFIER_TYPES, section.verifier_type, keep, fetch)

@@ -167,10 +167,11 @@ def _verl(row: Row) -> dict[str, Any]:
     judged = mapping(row["reward_model"])
     if judged is None or "ground_truth" not in judged:
         raise ValueError("reward_model has no ground_truth")
-    with suppress(ValueError):
+    named = ""
+    with suppress(ValueError):  # of a damaged field that only Vero's records need
         named = str(field_of(row, "extra_info.reward_type")).strip().lower()
-        if named in _VERO_TYPES or named in _VERO_UNJUDGED:  # Vero, as its scripts write it
-            return _vero({**row, "reward_type": named, "answer": judged["ground_truth"]})
+    if named in _VERO_TYPES or named in _VERO_UNJUDGED:  # Vero, as its scripts write it
+        return _vero({**row, "reward_type": named, "answer": judged["ground_truth"]})
     question, images = asked(row["prompt"])
     record = _record(row, question, judged["ground_truth"], row.get("data_source") or "verl")
     return record | {"images": record["images"] or images}
@@ -204,7 +205,7 @@ def _easyr1(row: Row) -> dict[str, Any]:
 def _vlm_r1(row: Row) -> dict[str, Any]:
     """Referring expressions: golds are boxes in pixels of the original; detection: labelled boxes, or None."""
     question, said, images = first_turn(row)
-    gold = untagged(said) if isinstance(said, str) else said
+    gold = untagged(said)
     return _record(row, question, gold, "vlm-r1") | _grounded(gold, row) | {"images": images}
 
 

@@ -36,12 +36,14 @@ def iterate_prompts(
 ) -> Iterator[tuple[int, Prompt | DataError]]:
     """(row, its prompt or what is wrong with it), whatever the format; DataError where the file can't be read on.
 
-    `file` is one of `record_files`. Golds keep their type. Image paths are looked up below `image_root` (default:
-    `images` in the file's folder, or that folder); none outside is read, and none is fetched from a network but from
-    the hosts that `fetch` lists.
+    `file` is one of `record_files`, `builtin:SPLIT` among them. Golds keep their type. Image paths are looked up below
+    `image_root` (default: `images` in the file's folder, or that folder); none outside is read, and none is fetched
+    from a network but from the hosts that `fetch` lists.
     `verifier_type` is for records that don't name one. The fields of the record that `keep` names, such as
     `meta.rationale`, come along in the prompt's `meta`.
     """
+    if str(file).startswith(BUILTIN):
+        return enumerate(EmbeddedData(str(file).removeprefix(BUILTIN)), start=1)
     reader = _Reader(Path(file), image_root, verifier_types, verifier_type, keep, fetch)
     return reader.read(rows_of(Path(file)), reader.prompt)
 
@@ -58,9 +60,7 @@ def iterate_for(
     file: str | Path, source: SourceSection, fetch: FetchSection, config: TrainingConfig | None
 ) -> Iterator[tuple[int, Prompt | Preference | DataError]]:
     """(row, its record or what is wrong with it) as a run of this config would read it; None: of any GRPO run."""
-    if str(file).startswith(BUILTIN):
-        return enumerate(EmbeddedData(str(file).removeprefix(BUILTIN)), start=1)
-    if isinstance(config, RewardModelConfig):
+    if isinstance(config, RewardModelConfig) and not str(file).startswith(BUILTIN):
         return iterate_pairs(file, source.image_root, fetch)
     known = config.rewards.verifier_types() if isinstance(config, RunConfig) else VERIFIER_TYPES
     return iterate_prompts(file, source.image_root, known, source.verifier_type, fetch=fetch)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from vlaa_ray.config import DataSection, SourceSection, TrainingConfig
+from vlaa_ray.config import DataSection, FetchSection, SourceSection, TrainingConfig
 from vlaa_ray.data.chat import chat_format_of
 from vlaa_ray.data.embedded import BUILTIN
 from vlaa_ray.data.files import record_files
@@ -30,14 +30,14 @@ def write_data_page(
     draw = Draw(limit, random.Random(seed))
     for source in sources:
         for file in map(str, record_files(source)):
-            draw.take_in(_short(file), _rows(file, data.source_at(source), data, config))
+            draw.take_in(_short(file), _rows(file, data.source_at(source), data.fetch, config))
     return write_page(out, "data.html.jinja", _content(draw, sources, config, seed))
 
 
 def _rows(
-    file: str, source: SourceSection, data: DataSection, config: TrainingConfig | None
+    file: str, source: SourceSection, fetch: FetchSection, config: TrainingConfig | None
 ) -> Iterator[tuple[int, Prompt | Defect]]:
-    for row, read in iterate_for(file, source, data.fetch, config):
+    for row, read in iterate_for(file, source, fetch, config):
         if isinstance(read, DataError):
             yield row, defect_of(read, Path(file), row)
         else:

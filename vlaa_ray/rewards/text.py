@@ -73,15 +73,15 @@ def verify_list(answer: str, gold: Any, *, ordered: bool = False) -> RewardResul
     semicolons, "and" or lines between its items; items as in `verify_text`.
     """
     items = gold if isinstance(gold, list | tuple) else _items(gold) if isinstance(gold, str) else []
-    reference = {normalised(str(item)) for item in items} - {""}
+    wanted = [item for item in map(normalised, map(str, items)) if item]
+    reference = set(wanted)
     if not reference:
         return invalid(answer, f"gold is not a list: {str(gold)[:80]!r}")
     given = [item for item in map(normalised, _items(unboxed(answer[:MAX_CHARS]))) if item]
     if not 0 < len(given) <= _MAX_ITEMS:
         return wrong(answer, f"{len(given)} items in the answer, expected {len(reference)}")
     if ordered:
-        sorted_as = [item for item in map(normalised, map(str, items)) if item]
-        return scored(1.0, answer) if given == sorted_as else wrong(answer, f"not {sorted_as} in this order"[:200])
+        return scored(1.0, answer) if given == wanted else wrong(answer, f"not {wanted} in this order"[:200])
     common = len(reference & set(given))
     value = 2 * common / (len(given) + len(reference))  # what is said twice counts twice in the answer's length
     return scored(value, answer, "" if value == 1.0 else f"{common} of {len(reference)} items, {len(given)} given")
