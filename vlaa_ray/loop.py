@@ -8,51 +8,24 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Sequence
-from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from collections.abc import Sequence
 
+from vlaa_ray.algorithms.empty_steps import EmptySteps
+from vlaa_ray.algorithms.step_plan import group_has_variance, optimizer_steps, with_advantages
 from vlaa_ray.buffer import GroupBuffer
-from vlaa_ray.config import RunConfig
+from vlaa_ray.config import GrpoConfig
 from vlaa_ray.data.dataset import SeededOrder
 from vlaa_ray.errors import CheckpointError, DataError, LearnerError, RewardError
-from vlaa_ray.learner.idle import IdleSteps
-from vlaa_ray.learner.plan import group_has_variance, optimizer_steps, with_advantages
-from vlaa_ray.metrics import reward_metrics
-from vlaa_ray.progress import Phase
+from vlaa_ray.monitoring.clock import StepClock
+from vlaa_ray.monitoring.reduce import group_metrics, reward_metrics
 from vlaa_ray.records import Completion, Group, Prompt, Rollout
-from vlaa_ray.roles import Metrics, Roles, SampleRequest, request_seed
-from vlaa_ray.rollout_rows import group_metrics
+from vlaa_ray.roles import Metrics, Roles, Run, SampleRequest, request_seed
 
-Result = TypeVar("Result")
 _UNSAVED = (LearnerError, CheckpointError, asyncio.CancelledError)  # after these, a save would fail or must not wait
 
 
-class Run(Protocol):
-    """What the loop needs of the run around it: a checkpoint to start from, a place to report to, a way to stop."""
-
-    resume_state: dict[str, Any] | None
-    """What `save` was given when the checkpoint was made; None at the start of a run."""
-    resume_folder: Path | None
-
-    def phase(self, name: Phase) -> None: ...
-
-    def log(self, step: int, metrics: Metrics, groups: Sequence[Group]) -> None: ...
-
-    def alarm(self, message: str) -> None:
-        """Tell people of something that went wrong and didn't end the run."""
-
-    def begin_checkpoint(self, step: int) -> Path: ...
-
-    def commit_checkpoint(self, step: int, state: dict[str, Any]) -> None: ...
-
-    async def stoppable(self, waiting: Awaitable[Result]) -> Result:
-        """The result; RunInterrupted as soon as the run is asked to stop."""
-
-
 async def train(
-    config: RunConfig, prompts: Sequence[Prompt], heldout: Sequence[Prompt], roles: Roles, run: Run
+    config: GrpoConfig, prompts: Sequence[Prompt], heldout: Sequence[Prompt], roles: Roles, run: Run
 ) -> None:
     """Train until `run.num_steps` steps are done; on RunInterrupted the state is saved first."""
     step, position, metrics = await _restore(roles, run)
@@ -62,7 +35,7 @@ async def train(
         run.log(step, metrics | await _evaluate_if_due(step, config, heldout, roles, run), [])
     buffer = _start_buffer(config, SeededOrder(prompts, config.run.seed), position, roles)
     saved = logged = step
-    clock, idle = _Clock(), IdleSteps()
+    clock, idle = StepClock(), EmptySteps()
     try:
         while step < config.run.num_steps:
             run.phase("rollout")
@@ -86,7 +59,7 @@ async def train(
             buffer.release_taken()
             metrics |= await _role_metrics(roles)
             run.log(step, metrics | clock.metrics(sum(len(group.rollouts) for group in groups)), groups)
-            logged, clock = step, _Clock()
+            logged, clock = step, StepClock()
             # after the log: whatever kills the run, a checkpoint's steps have been logged
             if step % config.checkpoint.every_steps == 0 or step == config.run.num_steps:
                 saved = await _save_if_possible(step, position, roles, run) or saved
@@ -132,7 +105,7 @@ async def _save_if_possible(step: int, position: int, roles: Roles, run: Run) ->
     return step
 
 
-def _start_buffer(config: RunConfig, order: SeededOrder[Prompt], position: int, roles: Roles) -> GroupBuffer:
+def _start_buffer(config: GrpoConfig, order: SeededOrder[Prompt], position: int, roles: Roles) -> GroupBuffer:
     rollout = config.rollout
 
     async def make_group(position: int) -> Group:
@@ -169,20 +142,20 @@ async def _sample_and_score(request: SampleRequest, position: int, roles: Roles,
     )
 
 
-async def _take(buffer: GroupBuffer, config: RunConfig) -> list[Group]:
+async def _take(buffer: GroupBuffer, config: GrpoConfig) -> list[Group]:
     count = config.rollout.prompts_per_step
     if not config.grpo.resample_zero_variance:
         return await buffer.take(count)
     return await buffer.take(count, wanted=group_has_variance, max_taken=config.grpo.max_resamples * count)
 
 
-async def _evaluate_if_due(step: int, config: RunConfig, prompts: Sequence[Prompt], roles: Roles, run: Run) -> Metrics:
+async def _evaluate_if_due(step: int, config: GrpoConfig, prompts: Sequence[Prompt], roles: Roles, run: Run) -> Metrics:
     if step % config.eval.every_steps and step < config.run.num_steps:
         return {}
     return await _evaluate(config, prompts, roles, run)
 
 
-async def _evaluate(config: RunConfig, prompts: Sequence[Prompt], roles: Roles, run: Run) -> Metrics:
+async def _evaluate(config: GrpoConfig, prompts: Sequence[Prompt], roles: Roles, run: Run) -> Metrics:
     """`eval/…` metrics of one answer to each held-out prompt."""
     run.phase("eval")
     limit = config.eval.max_completion_tokens or config.rollout.max_completion_tokens
@@ -207,16 +180,16 @@ async def _evaluate(config: RunConfig, prompts: Sequence[Prompt], roles: Roles, 
 
 
 async def _learn(
-    groups: Sequence[Group], metrics: Metrics, step: int, config: RunConfig, roles: Roles, run: Run
+    groups: Sequence[Group], metrics: Metrics, step: int, config: GrpoConfig, roles: Roles, run: Run
 ) -> Metrics:
     """The learner's metrics; RewardError where too few samples could be judged."""
     _check_invalid(metrics, config, step)
     run.phase("learn")
-    await roles.rewards.park()
+    await roles.rewards.offload()
     return await roles.learner.update(optimizer_steps(groups, config.grpo, config.learner))
 
 
-def _check_invalid(metrics: Metrics, config: RunConfig, step: int) -> None:
+def _check_invalid(metrics: Metrics, config: GrpoConfig, step: int) -> None:
     share = metrics["reward/invalid_share"]
     if share > config.rewards.max_invalid_share:
         raise RewardError(
@@ -232,20 +205,3 @@ async def _role_metrics(roles: Roles) -> Metrics:
     parts = await asyncio.gather(roles.rollouts.metrics(), roles.rewards.metrics(), roles.learner.metrics())
     merged = {name: value for part in parts for name, value in part.items()}
     return merged | {"weight_version": roles.learner.weight_version}
-
-
-class _Clock:
-    """Seconds of each part of a step."""
-
-    def __init__(self) -> None:
-        self._start = self._last = time.monotonic()
-        self._laps: Metrics = {}
-
-    def lap(self, name: str) -> None:
-        now = time.monotonic()
-        self._laps[name] = now - self._last
-        self._last = now
-
-    def metrics(self, num_samples: int) -> Metrics:
-        total = time.monotonic() - self._start
-        return self._laps | {"time/step_s": total, "throughput/samples_per_s": num_samples / total}

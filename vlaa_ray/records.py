@@ -121,7 +121,7 @@ class Completion:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Sampled:
+class SampledGroup:
     """The completions of one prompt, and the prompt's ids as the engine saw them."""
 
     prompt_token_ids: np.ndarray  # [T] int32, images expanded
@@ -166,3 +166,14 @@ class Group:
     def weight_version(self) -> int:
         """The oldest version among the group's tokens."""
         return min(rollout.completion.weight_version for rollout in self.rollouts)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OptimizerStep:
+    """What one rank does of one optimizer step, and the counts over the whole step that its loss is divided by."""
+
+    groups: tuple[Group, ...]
+    num_sequences: int
+    """Samples of the step on all ranks, those without a gradient counted in."""
+    num_tokens: int
+    """Their tokens, overlong ones left out where they are masked."""

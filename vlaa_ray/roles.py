@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
-from vlaa_ray.learner.plan import OptimizerStep
-from vlaa_ray.records import Completion, Prompt, RewardResult, Sampled
+from vlaa_ray.records import Completion, Group, OptimizerStep, Prompt, RewardResult, SampledGroup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +23,7 @@ class SampleRequest:
 
 
 class RolloutRole(Protocol):
-    async def sample(self, request: SampleRequest) -> Sampled:
+    async def sample(self, request: SampleRequest) -> SampledGroup:
         """The prompt's completions; DataError if this prompt can't be sampled."""
 
     async def load_weights(self, learner: LearnerRole) -> None:
@@ -41,7 +40,7 @@ class RewardRole(Protocol):
         `progress` is the share of the run's steps that were done when the prompt was asked.
         """
 
-    async def park(self) -> None:
+    async def offload(self) -> None:
         """Give GPU memory back until the next completions come."""
 
     async def metrics(self) -> dict[str, float]:
@@ -79,3 +78,31 @@ def request_seed(run_seed: int, step: int, prompt_id: str) -> int:
 
 Metrics = dict[str, float]
 Row = dict[str, Any]
+
+
+Phase = Literal["start", "rollout", "reward", "learn", "weight sync", "eval", "checkpoint"]
+
+
+Result = TypeVar("Result")
+
+
+class Run(Protocol):
+    """What the loop needs of the run around it: a checkpoint to start from, a place to report to, a way to stop."""
+
+    resume_state: dict[str, Any] | None
+    """What `save` was given when the checkpoint was made; None at the start of a run."""
+    resume_folder: Path | None
+
+    def phase(self, name: Phase) -> None: ...
+
+    def log(self, step: int, metrics: Metrics, groups: Sequence[Group]) -> None: ...
+
+    def alarm(self, message: str) -> None:
+        """Tell people of something that went wrong and didn't end the run."""
+
+    def begin_checkpoint(self, step: int) -> Path: ...
+
+    def commit_checkpoint(self, step: int, state: dict[str, Any]) -> None: ...
+
+    async def stoppable(self, waiting: Awaitable[Result]) -> Result:
+        """The result; RunInterrupted as soon as the run is asked to stop."""

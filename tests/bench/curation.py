@@ -24,7 +24,7 @@ from common import ROOT, show
 NUM_BUILTIN = 20_000
 FEW, MANY, LARGE = 2_000, 20_000, 200_000
 _POLL_S = 0.5
-_ROLES = {"driver": "data curate", "worker": "ray::MapWorker", "caller": "vlaa_ray.curation.process"}
+_ROLES = {"driver": "data curate", "worker": "ray::MapWorker", "caller": "vlaa_ray.curation.teacher_process"}
 
 
 @dataclass

@@ -21,14 +21,14 @@ import numpy as np
 from common import CONFIG, show
 from PIL import Image
 
-from vlaa_ray.config import RunConfig, load_config
-from vlaa_ray.data.chat import chat_format_of
-from vlaa_ray.data.check import check_data
-from vlaa_ray.data.images import reference
+from vlaa_ray.checks.data import check_data
+from vlaa_ray.config import GrpoConfig, load_config
 from vlaa_ray.data.readers import iterate_prompts
 from vlaa_ray.errors import DataError
+from vlaa_ray.images.decode import reference
+from vlaa_ray.models.chat import chat_format_of
 from vlaa_ray.records import Prompt
-from vlaa_ray.rewards.mixture import MixedReward
+from vlaa_ray.rewards.manager import RewardManager
 
 NUM_PICTURES = 400
 SMALL, LARGE = 10_000, 200_000
@@ -42,7 +42,7 @@ def main() -> None:
     large = int(sys.argv[1]) if len(sys.argv) > 1 else LARGE
     small = min(SMALL, large // 2)
     config = load_config(CONFIG)
-    with tempfile.TemporaryDirectory() as name, MixedReward(config.rewards) as rewards:
+    with tempfile.TemporaryDirectory() as name, RewardManager(config.rewards) as rewards:
         folder = Path(name)
         pictures = make_pictures(folder / "images")
         files = [make_records(folder / f"{size}.jsonl", size, pictures) for size in (100, small, large)]
@@ -87,7 +87,7 @@ def make_records(file: Path, count: int, pictures: list[str]) -> Path:
     return file
 
 
-def check_s(file: Path, rewards: MixedReward, config: RunConfig) -> float:
+def check_s(file: Path, rewards: RewardManager, config: GrpoConfig) -> float:
     def check() -> None:
         report = check_data([file], config.data, rewards, config)
         if report.defects:
@@ -96,7 +96,7 @@ def check_s(file: Path, rewards: MixedReward, config: RunConfig) -> float:
     return timed(check)
 
 
-def count_tokens(file: Path, config: RunConfig) -> None:
+def count_tokens(file: Path, config: GrpoConfig) -> None:
     chat = chat_format_of(config.model)
     for _, read in islice(iterate_prompts(file, None), NUM_COUNTED):
         if isinstance(read, Prompt):

@@ -16,9 +16,9 @@ from typing import Any
 
 from common import CONFIG, WARM_UP_STEPS, median, show, steady, train, without_evaluation
 
-from vlaa_ray.config import RunConfig, load_config
+from vlaa_ray.config import GrpoConfig, load_config
 from vlaa_ray.data.dataset import SeededOrder, open_dataset
-from vlaa_ray.records import Prompt, Sampled
+from vlaa_ray.records import Prompt, SampledGroup
 from vlaa_ray.roles import request_seed
 
 NUM_STEPS = 10
@@ -42,12 +42,12 @@ def main() -> None:
     show("Seconds a step, medians", ["", "run", "bare"], table, f"Ratio {step_s / bare_s:.2f}; at most 1.25 is wanted.")
 
 
-async def bare_sampling(config: RunConfig, steps: range) -> tuple[list[list[tuple[Prompt, Sampled]]], float]:
+async def bare_sampling(config: GrpoConfig, steps: range) -> tuple[list[list[tuple[Prompt, SampledGroup]]], float]:
     """(prompts with their samples of each step, median seconds a step) of an engine without anything around it."""
     from transformers import AutoConfig
 
-    from vlaa_ray.data.chat import ChatFormat
-    from vlaa_ray.data.images import load
+    from vlaa_ray.images.decode import load
+    from vlaa_ray.models.chat import ChatFormat
     from vlaa_ray.models.loading import banned_token_ids, load_processor
     from vlaa_ray.models.paths import local_path
     from vlaa_ray.rollout.engine import RolloutEngine
@@ -61,7 +61,7 @@ async def bare_sampling(config: RunConfig, steps: range) -> tuple[list[list[tupl
     order = SeededOrder(open_dataset(config.data.train, config.data, config.data.num_train), config.run.seed)
     size = config.rollout.prompts_per_step
 
-    async def sample(prompt: Prompt, step: int) -> Sampled:
+    async def sample(prompt: Prompt, step: int) -> SampledGroup:
         return await engine.sample(
             chat.prompt_token_ids(prompt),
             [load(image) for image in prompt.images],
@@ -84,15 +84,15 @@ async def bare_sampling(config: RunConfig, steps: range) -> tuple[list[list[tupl
     return results, statistics.median(seconds)
 
 
-def bare_learning(config: RunConfig, steps: list[list[tuple[Prompt, Sampled]]]) -> float:
+def bare_learning(config: GrpoConfig, steps: list[list[tuple[Prompt, SampledGroup]]]) -> float:
     """Median seconds of forward and backward over a step's rows, in torch alone."""
     import torch
 
-    from vlaa_ray.data.chat import ChatFormat
-    from vlaa_ray.data.packing import Row, collate, micro_batches, split_rows
+    from vlaa_ray.models.batch_tools import packing_tools
+    from vlaa_ray.models.batches import Row, collate, micro_batches, split_rows
+    from vlaa_ray.models.chat import ChatFormat
     from vlaa_ray.models.loading import banned_token_ids, load_model, load_processor
-    from vlaa_ray.models.logprobs import Policy
-    from vlaa_ray.models.packing import packing_tools
+    from vlaa_ray.models.policy import Policy
 
     torch.set_num_threads(config.learner.num_threads or int(config.learner.cpus_per_rank))
     model, processor = load_model(config.model), load_processor(config.model)
@@ -120,7 +120,7 @@ def bare_learning(config: RunConfig, steps: list[list[tuple[Prompt, Sampled]]]) 
     return statistics.median(seconds[1:])
 
 
-def differ(prompt: Prompt, sampled: Sampled) -> bool:
+def differ(prompt: Prompt, sampled: SampledGroup) -> bool:
     """Whether the run would learn from the group: its rewards are not all alike."""
     from vlaa_ray.rewards import score
 

@@ -93,7 +93,7 @@ def dataset(config: Any) -> Any:
     from datasets import Dataset
 
     from vlaa_ray.data.dataset import open_dataset
-    from vlaa_ray.data.images import load
+    from vlaa_ray.images.decode import load
 
     prompts = open_dataset(config.data.train, config.data, TRL_STEPS * config.rollout.prompts_per_step)
     return Dataset.from_list(

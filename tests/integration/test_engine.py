@@ -21,8 +21,8 @@ import torch
 from PIL import Image
 
 from vlaa_ray.config import ModelSection, RolloutSection
-from vlaa_ray.data.placeholders import in_parts
 from vlaa_ray.errors import DeadlineExceeded, ModelError, RolloutError, WeightSyncError
+from vlaa_ray.text.placeholders import in_parts
 from vlaa_ray.weight_sync.manifest import Manifest
 from vlaa_ray.weight_sync.shared_memory import SHARED_MEMORY, Bucket, SharedMemorySender
 

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from vlaa_ray.config import OpenEndedSection
-from vlaa_ray.data.embedded import EmbeddedData
+from vlaa_ray.data.builtin import BuiltinData
 from vlaa_ray.models.paths import local_path
 from vlaa_ray.rewards.scorers import score_model
 from vlaa_ray.rewards.scorers.judge import Judge
@@ -70,7 +70,7 @@ def test_a_reward_model_behind_ray_serve_scores_as_in_this_process(tmp_path: Pat
         remote = score_model(OpenEndedSection(scorer="reward_model", service={"url": url, "give_up_s": 60}))
         local = score_model(OpenEndedSection(scorer="reward_model", model="builtin:tiny-reward", **PIXELS))
         for index in range(3):
-            prompt = EmbeddedData("heldout", ["open_ended"])[index]
+            prompt = BuiltinData("heldout", ["open_ended"])[index]
             answers = [prompt.gold, "a circle", "", "<|im_end|>"]
             expected, found = local.scores(prompt, answers), remote.scores(prompt, answers)
             assert found[:3] == pytest.approx(expected[:3], abs=1e-4)
@@ -93,7 +93,7 @@ def test_a_judge_behind_vllm(tmp_path: Path) -> None:
     with serving(command, f"{url}/health", tmp_path / "log", **environment):
         service = {"url": f"{url}/v1", "timeout_s": 60, "give_up_s": 120}
         judge = Judge(OpenEndedSection(scorer="judge", model="tiny", service=service))
-        prompt = EmbeddedData("heldout", ["open_ended"])[0]
+        prompt = BuiltinData("heldout", ["open_ended"])[0]
         results = judge.score(prompt, ["a red circle", "a blue square", "a red circle"])
         assert all(result.valid and 0 <= result.value <= 1 for result in results), results
         assert results[0] == results[2]

@@ -60,7 +60,7 @@ def check_dropped(run, metrics):
 
 def test_a_reward_model_is_trained_and_can_be_scored_with(tmp_path):
     from vlaa_ray.config import OpenEndedSection
-    from vlaa_ray.data.embedded import EmbeddedData
+    from vlaa_ray.data.builtin import BuiltinData
     from vlaa_ray.rewards.scorers import make_scorer
 
     rows = train("reward-model", "tiny_reward_model.yaml", tmp_path, "reward_model.samples_per_step=8")
@@ -68,7 +68,7 @@ def test_a_reward_model_is_trained_and_can_be_scored_with(tmp_path):
     assert 0 <= rows[3]["eval/pairs/accuracy"] <= 1
     folder = tmp_path / "tiny-reward/checkpoints/step_000004/hf"
     scorer = make_scorer(OpenEndedSection(scorer="reward_model", model=str(folder), max_pixels=12544))
-    prompt = EmbeddedData("heldout", ["open_ended"])[0]
+    prompt = BuiltinData("heldout", ["open_ended"])[0]
     assert all(result.valid and result.parts for result in scorer.score(prompt, [prompt.gold, "a circle"]))
 
 

@@ -48,9 +48,9 @@ def calls(monkeypatch) -> list:
         vars(made).update(functions)
         monkeypatch.setitem(sys.modules, name, made)
 
-    module("actors.driver", run_training=lambda *args: given.append(("train", *args)))
-    module("actors.supervised", run_supervised=lambda *args: given.append((args[0].command, *args)))
-    module("actors.submit", submit=lambda *args: given.append(("submit", *args)) or 5)
+    module("actors.drivers.grpo", run_grpo=lambda *args: given.append(("train", *args)))
+    module("actors.drivers.supervised", run_supervised=lambda *args: given.append((args[0].command, *args)))
+    module("actors.drivers.submit", submit=lambda *args: given.append(("submit", *args)) or 5)
     module(
         "vlaa_ray.report",
         write_report=lambda folder: given.append(("report", folder)) or folder / "report.html",
@@ -159,7 +159,7 @@ def test_a_typed_error_ends_with_its_message_and_code(config, calls, monkeypatch
     def fails(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(sys.modules["actors.driver"], "run_training", fails)
+    monkeypatch.setattr(sys.modules["actors.drivers.grpo"], "run_grpo", fails)
     assert main(["train", "--config", config]) == code
     assert capsys.readouterr().err == says
 
@@ -168,7 +168,7 @@ def test_an_unexpected_error_leaves_its_traceback(config, calls, monkeypatch, ca
     def fails(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(sys.modules["actors.driver"], "run_training", fails)
+    monkeypatch.setattr(sys.modules["actors.drivers.grpo"], "run_grpo", fails)
     assert main(["train", "--config", config]) == 1
     assert "ZeroDivisionError: a bug" in capsys.readouterr().err
     assert caplog.records[-1].exc_info[0] is ZeroDivisionError and "in fails" in caplog.text
@@ -178,7 +178,7 @@ def test_ctrl_c_is_130(config, calls, monkeypatch) -> None:
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sys.modules["actors.driver"], "run_training", stopped)
+    monkeypatch.setattr(sys.modules["actors.drivers.grpo"], "run_grpo", stopped)
     assert main(["train", "--config", config]) == 130
 
 
@@ -206,7 +206,7 @@ def test_report_wants_a_run_folder(calls: list, capsys, tmp_path: Path) -> None:
 
 
 def test_doctor_ends_with_two_if_something_is_broken(monkeypatch, capsys, config: str) -> None:
-    from vlaa_ray import doctor
+    from vlaa_ray.planning import doctor
 
     seen = []
     finding = doctor.Finding("ninja", False, "not found", "on PATH", "pip install ninja")

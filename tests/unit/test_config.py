@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from vlaa_ray.config import PAPER_SYSTEM_PROMPT, RunConfig, SftConfig, dump_config, load_config
+from vlaa_ray.config import PAPER_SYSTEM_PROMPT, GrpoConfig, SftConfig, dump_config, load_config
 from vlaa_ray.errors import ConfigError
 
 BASE = {"run": {"name": "x", "num_steps": 3}, "model": {"path": "m"}}
@@ -106,31 +106,33 @@ def test_a_missing_file_is_a_config_error(tmp_path: Path) -> None:
 
 
 def test_the_paper_preset_is_the_papers() -> None:
-    grpo = RunConfig.model_validate({**BASE, "grpo": {"preset": "paper"}}).grpo
+    grpo = GrpoConfig.model_validate({**BASE, "grpo": {"preset": "paper"}}).grpo
     assert (grpo.kl.coefficient, grpo.kl.target) == (1e-3, 5e-4)  # section 4.4, "KL2"
     assert (grpo.aggregation, grpo.advantage) == ("grpo", "std")
 
 
 def test_the_dapo_and_dr_grpo_presets() -> None:
-    dapo = RunConfig.model_validate({**BASE, "grpo": {"preset": "dapo"}}).grpo
+    dapo = GrpoConfig.model_validate({**BASE, "grpo": {"preset": "dapo"}}).grpo
     assert (dapo.aggregation, dapo.clip_low, dapo.clip_high) == ("dapo", 0.2, 0.28)  # arXiv 2503.14476, section 4.1
     assert dapo.resample_zero_variance and dapo.mask_overlong and dapo.kl.coefficient == 0
-    dr_grpo = RunConfig.model_validate({**BASE, "grpo": {"preset": "dr_grpo"}}).grpo
+    dr_grpo = GrpoConfig.model_validate({**BASE, "grpo": {"preset": "dr_grpo"}}).grpo
     assert (dr_grpo.aggregation, dr_grpo.advantage) == ("dr_grpo", "mean_only")  # arXiv 2503.20783, section 3.2
 
 
 def test_keys_beside_a_preset_win() -> None:
-    grpo = RunConfig.model_validate({**BASE, "grpo": {"preset": "paper", "clip_low": 0.1, "kl": {"target": None}}}).grpo
+    grpo = GrpoConfig.model_validate(
+        {**BASE, "grpo": {"preset": "paper", "clip_low": 0.1, "kl": {"target": None}}}
+    ).grpo
     assert (grpo.clip_low, grpo.kl.coefficient, grpo.kl.target) == (0.1, 1e-3, None)
 
 
 def test_the_tree_is_frozen() -> None:
-    config = RunConfig.model_validate(BASE)
+    config = GrpoConfig.model_validate(BASE)
     with pytest.raises(ValidationError):
         config.run.seed = 1  # type: ignore[misc]
 
 
-def reload(config: RunConfig | SftConfig, folder: Path) -> RunConfig | SftConfig:
+def reload(config: GrpoConfig | SftConfig, folder: Path) -> GrpoConfig | SftConfig:
     file = folder / "dumped.yaml"
     file.write_text(dump_config(config), encoding="utf-8")
     return load_config(file, kind=type(config))
@@ -151,7 +153,7 @@ def reload(config: RunConfig | SftConfig, folder: Path) -> RunConfig | SftConfig
 def test_what_is_dumped_reloads_equal(
     tmp_path_factory, name, seed, prompt, temperature, learning_rate, preset, kl, types
 ) -> None:
-    config = RunConfig.model_validate(
+    config = GrpoConfig.model_validate(
         {
             "run": {"name": name, "num_steps": 5, "seed": seed},
             "model": {"path": "m", "system_prompt": prompt},

@@ -15,8 +15,9 @@ from vlaa_ray.config import (
     dump_config,
     load_config,
 )
-from vlaa_ray.dry_run import by_role, examine, failed
-from vlaa_ray.placement import GIB, plan
+from vlaa_ray.planning.dry_run import by_role, examine, failed
+from vlaa_ray.planning.memory import GIB
+from vlaa_ray.planning.placement import plan
 
 FOLDER = Path(__file__).parents[2] / "configs"
 FILES = sorted(FOLDER.glob("*.yaml"))

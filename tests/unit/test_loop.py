@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlaa_ray.config import RunConfig
+from vlaa_ray.config import GrpoConfig
 from vlaa_ray.errors import CheckpointError, DataError, LearnerError, RewardError, RolloutFleetExhausted, RunInterrupted
 from vlaa_ray.loop import train
 from vlaa_ray.records import Completion, Prompt, RewardResult
-from vlaa_ray.roles import Roles, Sampled
+from vlaa_ray.roles import Roles, SampledGroup
 
 PROMPTS_PER_STEP, GROUP_SIZE = 4, 2
 
@@ -35,7 +35,7 @@ def config_of(**changes):
             values.setdefault(section, {})[name] = value
         else:
             values[section] = value
-    return RunConfig.model_validate(values)
+    return GrpoConfig.model_validate(values)
 
 
 def prompts_of(count, name="train"):
@@ -76,7 +76,7 @@ class Rollouts:
             )
             for sample in range(request.num_samples)
         )
-        return Sampled(prompt_token_ids=np.arange(3, dtype=np.int32), completions=completions)
+        return SampledGroup(prompt_token_ids=np.arange(3, dtype=np.int32), completions=completions)
 
     async def load_weights(self, learner):
         await asyncio.sleep(0)
@@ -93,7 +93,7 @@ class Rewards:
     def __init__(self):
         self.flat, self.invalid = set(), set()
 
-    async def park(self):
+    async def offload(self):
         pass
 
     async def score(self, prompt, completions, progress):

@@ -7,9 +7,8 @@ import pytest
 from PIL import Image
 from ray import cloudpickle
 
-from vlaa_ray.data.images import load, reference, reference_of
-from vlaa_ray.learner.plan import OptimizerStep
-from vlaa_ray.records import Group, Prompt
+from vlaa_ray.images.decode import load, reference, reference_of
+from vlaa_ray.records import Group, OptimizerStep, Prompt
 from vlaa_ray.roles import SampleRequest
 
 FIXED_BYTES = 64 * 1024

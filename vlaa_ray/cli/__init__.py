@@ -11,7 +11,7 @@ import logging
 import typer
 
 import vlaa_ray
-from vlaa_ray.cli import cluster, data, looking, training
+from vlaa_ray.cli import cluster, data, inspect, training
 from vlaa_ray.errors import VlaaRayError
 
 app = typer.Typer(
@@ -25,7 +25,7 @@ app = typer.Typer(
 )
 app.add_typer(training.app)
 app.add_typer(data.app, name="data")
-app.add_typer(looking.app)
+app.add_typer(inspect.app)
 app.add_typer(cluster.app)
 log = logging.getLogger(__name__)
 

@@ -31,7 +31,7 @@ def submit(
     if args[0] not in commands:
         raise ConfigError(f"unknown command {args[0]!r}", fix=f"one of {', '.join(commands)}, after --")
     require_own_actors()
-    from actors.submit import submit as submit_job
+    from actors.drivers.submit import submit as submit_job
 
     raise typer.Exit(submit_job(address, args, working_dir, wait))
 
@@ -51,6 +51,6 @@ def reward_server(
 
     section = OpenEndedSection(scorer="reward_model", model=model, min_pixels=min_pixels, max_pixels=max_pixels)
     require_own_actors()
-    from actors.reward_server import serve_reward_model
+    from actors.serving.reward_server import serve_reward_model
 
     serve_reward_model(section, num_replicas=replicas, port=port, address=address, gpus=gpus)

@@ -40,17 +40,17 @@ def check(
     """Name every defect with its file and row; then exit 1 if a run would not be safe."""
     from rich.console import Console
 
-    from vlaa_ray.config import RewardsSection, RunConfig
-    from vlaa_ray.data.check import check_data, report_table
-    from vlaa_ray.data.quarantine import write_defects
-    from vlaa_ray.data.reading import telling
-    from vlaa_ray.rewards.mixture import MixedReward
+    from vlaa_ray.checks.data import check_data, report_table
+    from vlaa_ray.config import GrpoConfig, RewardsSection
+    from vlaa_ray.data.reading_progress import report_progress
+    from vlaa_ray.rewards.manager import RewardManager
+    from vlaa_ray.run.quarantine import write_defects
 
     run = _training_config(config)
     data = _data_section(run, image_root, image_host, verifier_type)
-    with telling(say_beside):
-        if run is None or isinstance(run, RunConfig):
-            with MixedReward(run.rewards if run else RewardsSection()) as rewards:
+    with report_progress(say_beside):
+        if run is None or isinstance(run, GrpoConfig):
+            with RewardManager(run.rewards if run else RewardsSection()) as rewards:
                 found = check_data(paths, data, rewards, run)
         else:  # its golds are not asked for
             found = check_data(paths, data, None, run)
@@ -76,7 +76,7 @@ def curate(
     if dry_run:
         return _estimate(loaded)
     require_own_actors()
-    from actors.curation import run_curation
+    from actors.drivers.curation import run_curation
 
     run_curation(loaded, functools.partial(_show_curated, loaded))
 
@@ -99,11 +99,11 @@ def show(
     """Write a page of records with their pictures, boxes and solutions, some of every kind."""
     from rich.console import Console
 
-    from vlaa_ray.data.reading import telling
+    from vlaa_ray.data.reading_progress import report_progress
     from vlaa_ray.report.data_page import write_data_page
 
     run = _training_config(config)
-    with telling(say_beside):
+    with report_progress(say_beside):
         page = write_data_page(out, paths, _data_section(run, image_root, image_host, verifier_type), run, limit, seed)
     Console().print(f"Page: {page}", soft_wrap=True, highlight=False)
 
@@ -124,10 +124,10 @@ def _data_section(
     """How the run reads its data, with what the command line says otherwise."""
     from pydantic import ValidationError
 
-    from vlaa_ray.config import DataSection, FetchSection, RunConfig
+    from vlaa_ray.config import DataSection, FetchSection, GrpoConfig
     from vlaa_ray.records import VERIFIER_TYPES
 
-    known = run.rewards.verifier_types() if isinstance(run, RunConfig) else VERIFIER_TYPES
+    known = run.rewards.verifier_types() if isinstance(run, GrpoConfig) else VERIFIER_TYPES
     if verifier_type and verifier_type not in known:
         raise typer.BadParameter(f"there is none; use one of {', '.join(known)}", param_hint="--verifier-type")
     data = run.data if run else DataSection()
@@ -152,8 +152,8 @@ def _show_curated(config: CurationConfig, outputs: Outputs) -> None:
     from vlaa_ray.curation.counts import reasons_table, sources_table
     from vlaa_ray.curation.outputs import SETS
     from vlaa_ray.curation.progress import flow_table
-    from vlaa_ray.locked_folder import run_path
     from vlaa_ray.report.curation_page import write_curation_page
+    from vlaa_ray.run.run_json import run_path
 
     console, folder = Console(), run_path(config)
     console.print(flow_table(outputs.counts, outputs.calls))
@@ -169,7 +169,7 @@ def _estimate(config: CurationConfig) -> None:
 
     from vlaa_ray.curation.estimate import estimate, estimate_table, over_budget
     from vlaa_ray.curation.store import recorded
-    from vlaa_ray.locked_folder import run_path
+    from vlaa_ray.run.run_json import run_path
 
     found = estimate(config, recorded(run_path(config)))
     Console().print(estimate_table(found))

@@ -9,7 +9,7 @@ import typer
 from vlaa_ray.cli.common import ConfigFile, Overrides, Resume, print_report, require_own_actors
 
 if TYPE_CHECKING:
-    from vlaa_ray.config import RunConfig, SupervisedConfig
+    from vlaa_ray.config import GrpoConfig, SupervisedConfig
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -24,13 +24,13 @@ def train(
     """Train with GRPO, and show what it gained."""
     from vlaa_ray.config import load_config
 
-    loaded: RunConfig = load_config(config, overrides or [])
+    loaded: GrpoConfig = load_config(config, overrides or [])
     if dry_run:
         return _plan(loaded)
     require_own_actors()
-    from actors.driver import run_training
+    from actors.drivers.grpo import run_grpo
 
-    run_training(loaded, resume)
+    run_grpo(loaded, resume)
     _show_results(loaded)
 
 
@@ -52,15 +52,15 @@ def reward_model(config: ConfigFile, overrides: Overrides = None, resume: Resume
 
 def _train_supervised(config: SupervisedConfig, resume: str) -> None:
     require_own_actors()
-    from actors.supervised import run_supervised
+    from actors.drivers.supervised import run_supervised
 
     run_supervised(config, resume)
 
 
-def _plan(config: RunConfig) -> None:
+def _plan(config: GrpoConfig) -> None:
     from rich.console import Console
 
-    from vlaa_ray.dry_run import examine, failed, show
+    from vlaa_ray.planning.dry_run import examine, failed, show
 
     examined = examine(config)
     show(examined, Console())
@@ -68,7 +68,7 @@ def _plan(config: RunConfig) -> None:
         raise error
 
 
-def _show_results(config: RunConfig) -> None:
-    from vlaa_ray.locked_folder import run_path
+def _show_results(config: GrpoConfig) -> None:
+    from vlaa_ray.run.run_json import run_path
 
     print_report(run_path(config))

@@ -1,6 +1,6 @@
 """The whole configuration of a run: one frozen tree, one place per default, every rule checked before Ray starts.
 
-    load_config("configs/quickstart.yaml", ["run.num_steps=3"]) -> RunConfig
+    load_config("configs/quickstart.yaml", ["run.num_steps=3"]) -> GrpoConfig
 
 Unknown keys are errors that name the nearest key; all problems are reported in one ConfigError. The
 resolved tree is written to the run folder and reloads equal. Suffixes are units; `num_` counts.
@@ -24,9 +24,9 @@ from vlaa_ray.config.files import config_kind, dump_config, load_config
 from vlaa_ray.config.grpo import GRPO_PRESETS, GrpoSection, KlSection
 from vlaa_ray.config.rewards import OpenEndedSection, RewardsSection, ServiceSection, VerifierSection
 from vlaa_ray.config.runs import (
+    GrpoConfig,
     RewardModelConfig,
     RewardModelSection,
-    RunConfig,
     SftConfig,
     SftSection,
     SupervisedConfig,
@@ -70,6 +70,7 @@ __all__ = [
     "DeadlinesSection",
     "EvalSection",
     "FetchSection",
+    "GrpoConfig",
     "GrpoSection",
     "KlSection",
     "LearnerSection",
@@ -84,7 +85,6 @@ __all__ = [
     "RewardsSection",
     "RewriteSection",
     "RolloutSection",
-    "RunConfig",
     "RunSection",
     "Section",
     "ServiceSection",

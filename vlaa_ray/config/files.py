@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from vlaa_ray.config.curation import CurationConfig
-from vlaa_ray.config.runs import RewardModelConfig, RunConfig, SftConfig
+from vlaa_ray.config.runs import GrpoConfig, RewardModelConfig, SftConfig
 from vlaa_ray.config.sections import Section
 from vlaa_ray.errors import ConfigError
 
@@ -21,7 +21,7 @@ Config = TypeVar("Config", bound=Section)
 def load_config(
     path: str | Path,
     overrides: Sequence[str] = (),
-    kind: type[Config] = RunConfig,  # type: ignore[assignment]
+    kind: type[Config] = GrpoConfig,  # type: ignore[assignment]
 ) -> Config:
     """The config of a YAML file with `key.path=value` overrides (values in YAML); ConfigError lists all problems."""
     path = Path(path)
@@ -44,14 +44,14 @@ def load_config(
         raise ConfigError(f"{error.error_count()} problem(s) in the config:\n{problems}\n", file=str(path)) from None
 
 
-def config_kind(values: Any) -> type[RunConfig | SftConfig | RewardModelConfig | CurationConfig]:
+def config_kind(values: Any) -> type[GrpoConfig | SftConfig | RewardModelConfig | CurationConfig]:
     """What kind of run the values of a config file describe: a section `sft`, `reward_model` or `steps` says so."""
     sections = values if isinstance(values, dict) else {}
     if "steps" in sections:
         return CurationConfig
     if "reward_model" in sections:
         return RewardModelConfig
-    return SftConfig if "sft" in sections else RunConfig
+    return SftConfig if "sft" in sections else GrpoConfig
 
 
 def dump_config(config: Section) -> str:

@@ -26,7 +26,7 @@ from vlaa_ray.config.sections import (
 from vlaa_ray.records import FORMAT
 
 
-class RunConfig(Section):
+class GrpoConfig(Section):
     """A GRPO run: `vlaa-ray train --config FILE`."""
 
     command: ClassVar[str] = "train"
@@ -47,7 +47,7 @@ class RunConfig(Section):
     ray: RaySection = RaySection()
 
     @model_validator(mode="after")
-    def _across(self) -> RunConfig:
+    def _across(self) -> GrpoConfig:
         rollout, learner = self.rollout, self.learner
         groups, parts = rollout.prompts_per_step, learner.updates_per_step * learner.num_ranks
         problems = []
@@ -173,4 +173,4 @@ class RewardModelConfig(SupervisedConfig):
         return self
 
 
-TrainingConfig = RunConfig | SupervisedConfig
+TrainingConfig = GrpoConfig | SupervisedConfig

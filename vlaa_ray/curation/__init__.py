@@ -2,5 +2,5 @@
 
 metadata -> caption -> distill -> rewrite -> verify -> split. The steps are pure functions of a sample and of what the
 teachers (models behind an API) reply; replies are recorded before they are used, so a run that was killed goes on where
-it was. `actors/curation.py` streams samples through them on Ray Data.
+it was. `actors/drivers/curation.py` streams samples through them on Ray Data.
 """

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from vlaa_ray.rewards.choice import read_letter
-from vlaa_ray.rewards.extraction import CLOSE, OPEN, extract_answer, last_boxed
+from vlaa_ray.rewards.verifiers.choice import read_letter
+from vlaa_ray.text.answers import CLOSE, OPEN, extract_answer, last_boxed
 
 _THOUGHT = re.compile(r"\s*<think>(.*?)</think>(.*)", re.DOTALL)
 _PREFIX = re.compile(r"^\s*(?:†\s*)?(?:output|answer|final answer)\s*:\s*", re.IGNORECASE)

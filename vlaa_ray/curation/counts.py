@@ -32,7 +32,7 @@ class Flow:
 
 
 @dataclass
-class Fates:
+class SourceCounts:
     """What became of a source: `original` have a picture of their own, `pipeline` passed every step."""
 
     original: int = 0
@@ -43,10 +43,10 @@ class Fates:
 
 @dataclass
 class Counts:
-    """Filled by `passed`, `chose` and `spared`."""
+    """Filled by `passed`, `count_selected` and `count_capped`."""
 
     steps: dict[str, Flow] = field(default_factory=lambda: {name: Flow() for name in (METADATA, *STEPS, SPLIT)})
-    sources: dict[str, Fates] = field(default_factory=dict)
+    sources: dict[str, SourceCounts] = field(default_factory=dict)
     done: int = 0
 
     def passed(self, sample: Sample) -> None:
@@ -63,20 +63,20 @@ class Counts:
             self.steps[SPLIT].entered += 1
             self._of(sample).pipeline += 1
 
-    def chose(self, sample: Sample, to: Set) -> None:
+    def count_selected(self, sample: Sample, to: Set) -> None:
         """A sample that is in one of the sets."""
-        fates = self._of(sample)
+        counts_of_source = self._of(sample)
         if to == "sft":
-            fates.sft += 1
+            counts_of_source.sft += 1
         else:
-            fates.rl += 1
+            counts_of_source.rl += 1
 
-    def spared(self, sample: Sample) -> None:
+    def count_capped(self, sample: Sample) -> None:
         """A sample that its source has too many of."""
         self.steps[SPLIT].dropped[sample.reason] += 1
 
-    def _of(self, sample: Sample) -> Fates:
-        return self.sources.setdefault(sample.source, Fates())
+    def _of(self, sample: Sample) -> SourceCounts:
+        return self.sources.setdefault(sample.source, SourceCounts())
 
 
 def sources_table(counts: Counts) -> Table:
@@ -88,11 +88,11 @@ def sources_table(counts: Counts) -> Table:
     rows = sorted(counts.sources.items())
     table.add_column("source", footer="total")
     for name in ("original", "pipeline", "sft", "rl"):
-        total = sum(getattr(fates, name) for _, fates in rows)
+        total = sum(getattr(counts_of_source, name) for _, counts_of_source in rows)
         title = name.upper() if name in ("sft", "rl") else name
         table.add_column(title, justify="right", footer=f"{total:,}")
-    for source, fates in rows:
-        numbers = (fates.original, fates.pipeline, fates.sft, fates.rl)
+    for source, counts_of_source in rows:
+        numbers = (counts_of_source.original, counts_of_source.pipeline, counts_of_source.sft, counts_of_source.rl)
         table.add_row(escape(source), *(f"{number:,}" for number in numbers))
     return table
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlaa_ray.config import CurationConfig
-from vlaa_ray.curation.caller import MEASURES, estimated_usage
 from vlaa_ray.curation.metadata import iterate_samples
 from vlaa_ray.curation.sample import STEPS
 from vlaa_ray.curation.steps import Call, Steps
 from vlaa_ray.curation.store import Spent, Usage
+from vlaa_ray.curation.teacher_client import MEASURES, estimated_usage
 
 if TYPE_CHECKING:
     from rich.table import Table

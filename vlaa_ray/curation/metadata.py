@@ -21,12 +21,12 @@ from typing import Any
 from vlaa_ray.config import CurationConfig, CurationSourceSection, FetchSection
 from vlaa_ray.curation.answers import clean_gold
 from vlaa_ray.curation.sample import Sample
-from vlaa_ray.data.faults import faults_of
-from vlaa_ray.data.files import record_files
-from vlaa_ray.data.images import load, mime_type
-from vlaa_ray.data.look_alikes import NEAR_PX
+from vlaa_ray.data.files.sources import record_files
+from vlaa_ray.data.prompt_checks import faults_of
 from vlaa_ray.data.readers import iterate_prompts, row_id, told
 from vlaa_ray.errors import ConfigError, DataError
+from vlaa_ray.images.decode import load, mime_type
+from vlaa_ray.images.near_duplicates import NEAR_PX
 from vlaa_ray.records import VERIFIER_TYPES, ImageRef, Prompt
 
 BLOCK = 32

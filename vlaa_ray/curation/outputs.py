@@ -21,9 +21,10 @@ from vlaa_ray.curation.counts import SPLIT, Counts, Set
 from vlaa_ray.curation.sample import Sample
 from vlaa_ray.curation.split import Capped, destination
 from vlaa_ray.data.reservoir import Reservoir
+from vlaa_ray.storage.layout import DROPPED
 
 SETS: tuple[Set, Set] = ("sft", "rl")
-_KEPT, _DROPPED = "kept.jsonl", "dropped.jsonl"
+_KEPT = "kept.jsonl"
 _ROWS = 1024
 _SHOWN = 6
 
@@ -35,14 +36,14 @@ class Outputs:
         self.counts = Counts()
         self.calls: dict[str, Any] = {"spent": {}, "recalled": {}, "in_flight": 0}
         self.subsets: list[Path] = []
-        self.album: dict[str, Reservoir[Sample]] = {}
+        self.examples: dict[str, Reservoir[Sample]] = {}
         """Some samples of each set, and of those that were dropped for each reason, to look at."""
         self._split = config.split
         self._folder = folder
         self._rng = random.Random(config.run.seed)
         self._capped = Capped(config.split, config.run.seed)
         self._kept = (folder / _KEPT).open("w", encoding="ascii")
-        self._dropped = _partial(folder / _DROPPED).open("w", encoding="utf-8", errors="backslashreplace")
+        self._dropped = _partial(folder / DROPPED).open("w", encoding="utf-8", errors="backslashreplace")
 
     def take(self, sample: Sample) -> None:
         """A sample that is through with the steps, or was dropped."""
@@ -62,18 +63,18 @@ class Outputs:
                 to = destination(sample, self._split)
                 if self._capped.keeps(sample, to):
                     writers[to].add(sample)
-                    self.counts.chose(sample, to)
+                    self.counts.count_selected(sample, to)
                     self._show(to.upper(), sample)
                 else:
                     spare = sample.drop(SPLIT, f"over the limit of its source for {to.upper()}")
-                    self.counts.spared(spare)
+                    self.counts.count_capped(spare)
                     self._drop(spare)
         self._dropped.close()
-        _partial(self._folder / _DROPPED).replace(self._folder / _DROPPED)
+        _partial(self._folder / DROPPED).replace(self._folder / DROPPED)
         (self._folder / _KEPT).unlink()
 
     def _show(self, title: str, sample: Sample) -> None:
-        self.album.setdefault(title, Reservoir(_SHOWN, self._rng)).offer(sample)
+        self.examples.setdefault(title, Reservoir(_SHOWN, self._rng)).offer(sample)
 
     def _drop(self, sample: Sample) -> None:
         self._show(f"{sample.dropped_at}: {sample.reason}", sample)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from vlaa_ray.config import PAPER_SYSTEM_PROMPT, ModelSection, PerplexitySection, RolloutSection
-from vlaa_ray.data.json_files import json_rows
+from vlaa_ray.data.files.json_rows import json_rows
 from vlaa_ray.errors import DataError
+from vlaa_ray.storage.atomic import replacing
 
 STEP = "perplexity"
 
@@ -66,11 +66,9 @@ def highest(values: Sequence[Sequence[float]], count: int) -> list[int]:
 def write_subset(file: Path, target: Path, rows: Sequence[int]) -> None:
     """The records of `file` with these numbers (from 0), as they are."""
     chosen = set(rows)
-    partial = target.with_name(f".{target.name}.partial")
-    with partial.open("w", encoding="utf-8", errors="backslashreplace") as out:
+    with replacing(target) as partial, partial.open("w", encoding="utf-8", errors="backslashreplace") as out:
         lines = (json.dumps(row, ensure_ascii=False) for row in _rows(file, chosen))
         out.write("[\n" + ",\n".join(lines) + "\n]\n")
-    os.replace(partial, target)
 
 
 def _rows(file: Path, chosen: set[int]) -> Iterator[dict[str, Any]]:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from vlaa_ray.curation.counts import Counts, Flow, reasons_table
 from vlaa_ray.curation.sample import STEPS
-from vlaa_ray.progress import duration
+from vlaa_ray.text.durations import duration
 
 _LINE_EVERY_S, _STEPS_EVERY_S = 10.0, 60.0
 _WINDOW_S, _LEAST_S = 60.0, 5.0
@@ -21,7 +21,7 @@ _SHOWN_REASONS = 5  # with the steps they fit into 24 lines
 
 
 class CurationProgress:
-    """Shows `counts` and the state of the calls (`CallerProcess.state`). A context manager."""
+    """Shows `counts` and the state of the calls (`TeacherProcess.state`). A context manager."""
 
     def __init__(
         self, num_samples: int = 0, console: Console | None = None, clock: Callable[[], float] = time.monotonic

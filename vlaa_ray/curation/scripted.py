@@ -25,7 +25,7 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from vlaa_ray.curation.scripted_mind import caption_of, known_digits, reply_to
+from vlaa_ray.curation.scripted_answers import caption_of, known_digits, reply_to
 
 _GARBAGE = ("<html>busy</html>", '{"choices": []}', "", '{"choices": [{"message": {"content": "~~~"}}]}')
 

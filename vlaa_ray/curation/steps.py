@@ -18,7 +18,7 @@ from vlaa_ray.config import CaptionSection, CurationConfig, RewriteSection, Step
 from vlaa_ray.curation.answers import Reasoning, final_answer, num_words, read_reasoning, solution_of
 from vlaa_ray.curation.sample import Sample
 from vlaa_ray.curation.templates import Template, load_template
-from vlaa_ray.data.placeholders import without_images
+from vlaa_ray.text.placeholders import without_images
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from vlaa_ray.config import DataSection, Source, SourceSection
-from vlaa_ray.data.embedded import BUILTIN, EmbeddedData
-from vlaa_ray.data.files import record_files
+from vlaa_ray.data.builtin import BUILTIN, BuiltinData
+from vlaa_ray.data.files.sources import record_files
 from vlaa_ray.data.fingerprint import Digest, fingerprint, mixed
 from vlaa_ray.data.readers import Opened, open_prompts
 from vlaa_ray.errors import DataError
@@ -50,7 +50,7 @@ def _open(
     prompts: Sequence[Prompt] = []
     if source.path.startswith(BUILTIN):
         types = PAPER_TYPES if data.verifier_types is None else data.verifier_types
-        prompts = EmbeddedData(source.path.removeprefix(BUILTIN), types)
+        prompts = BuiltinData(source.path.removeprefix(BUILTIN), types)
         if source.max_per_source:
             prompts = [prompt for prompt in prompts if wanted(prompt)]
     else:

@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from vlaa_ray.config import FetchSection, RewardModelConfig, RunConfig, SourceSection, TrainingConfig
-from vlaa_ray.data.csv_files import csv_rows
-from vlaa_ray.data.embedded import BUILTIN, EmbeddedData
-from vlaa_ray.data.faults import refuse_faulty
-from vlaa_ray.data.fetch import Fetcher
-from vlaa_ray.data.fields import field_of, identity_of
-from vlaa_ray.data.formats import FORMATS, Draft, read_record
-from vlaa_ray.data.json_files import json_rows
-from vlaa_ray.data.lookup import image_of, root_of
-from vlaa_ray.data.reading import side_by_side, with_word
-from vlaa_ray.data.tables import Table, is_table, open_table
+from vlaa_ray.config import FetchSection, GrpoConfig, RewardModelConfig, SourceSection, TrainingConfig
+from vlaa_ray.data.builtin import BUILTIN, BuiltinData
+from vlaa_ray.data.files.csv_rows import csv_rows
+from vlaa_ray.data.files.json_rows import json_rows
+from vlaa_ray.data.files.sources import root_of
+from vlaa_ray.data.files.tables import Table, is_table, open_table
+from vlaa_ray.data.formats.fields import field_of, identity_of
+from vlaa_ray.data.formats.registry import FORMATS, Draft, read_record
+from vlaa_ray.data.prompt_checks import refuse_faulty
+from vlaa_ray.data.reading_progress import log_progress, side_by_side
 from vlaa_ray.errors import DataError
+from vlaa_ray.images.fetch import Fetcher
+from vlaa_ray.images.resolve import image_of
 from vlaa_ray.records import VERIFIER_TYPES, Defect, Preference, Prompt
 
 Row = dict[str, Any]
@@ -43,7 +44,7 @@ def iterate_prompts(
     `meta.rationale`, come along in the prompt's `meta`.
     """
     if str(file).startswith(BUILTIN):
-        return enumerate(EmbeddedData(str(file).removeprefix(BUILTIN)), start=1)
+        return enumerate(BuiltinData(str(file).removeprefix(BUILTIN)), start=1)
     reader = _Reader(Path(file), image_root, verifier_types, verifier_type, keep, fetch)
     return reader.read(rows_of(Path(file)), reader.prompt)
 
@@ -62,7 +63,7 @@ def iterate_for(
     """(row, its record or what is wrong with it) as a run of this config would read it; None: of any GRPO run."""
     if isinstance(config, RewardModelConfig) and not str(file).startswith(BUILTIN):
         return iterate_pairs(file, source.image_root, fetch)
-    known = config.rewards.verifier_types() if isinstance(config, RunConfig) else VERIFIER_TYPES
+    known = config.rewards.verifier_types() if isinstance(config, GrpoConfig) else VERIFIER_TYPES
     return iterate_prompts(file, source.image_root, known, source.verifier_type, fetch=fetch)
 
 
@@ -201,8 +202,8 @@ class _Reader:
 
         numbered = enumerate(rows, start=1)
         if not self._fetch.hosts:
-            return with_word(self.file, map(one, numbered))
-        return with_word(self.file, side_by_side(one, numbered, self._fetch.concurrency, self._fetcher.close))
+            return log_progress(self.file, map(one, numbered))
+        return log_progress(self.file, side_by_side(one, numbered, self._fetch.concurrency, self._fetcher.close))
 
     def _read(
         self, number: int, row: Row | DataError, make: Callable[[Row, int], Item]

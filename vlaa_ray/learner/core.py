@@ -16,14 +16,14 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
+from vlaa_ray.algorithms.schedule import learning_rate
 from vlaa_ray.config import LearnerSection, ModelSection
-from vlaa_ray.data.chat import ChatFormat
-from vlaa_ray.data.packing import Batch, Row, collate, micro_batches, num_score_chunks, split_rows
 from vlaa_ray.errors import CheckpointError
 from vlaa_ray.learner.deepspeed import DeepSpeedEngine
-from vlaa_ray.learner.schedule import learning_rate
+from vlaa_ray.models.batch_tools import packing_tools
+from vlaa_ray.models.batches import Batch, Row, collate, micro_batches, num_score_chunks, split_rows
+from vlaa_ray.models.chat import ChatFormat
 from vlaa_ray.models.loading import load_model, load_processor
-from vlaa_ray.models.packing import packing_tools
 from vlaa_ray.weight_sync.manifest import Manifest
 
 Loss = Callable[[Any, Batch], torch.Tensor]

@@ -9,7 +9,7 @@ import torch
 
 from vlaa_ray.config import ModelSection
 from vlaa_ray.errors import ModelError
-from vlaa_ray.models.families import family_of
+from vlaa_ray.models.families.base import family_of
 from vlaa_ray.models.paths import local_path
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}

@@ -18,10 +18,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from vlaa_ray.config import ModelSection
-from vlaa_ray.data.chat import ChatFormat
-from vlaa_ray.data.packing import Batch, Row
 from vlaa_ray.errors import ModelError
-from vlaa_ray.models.hidden import scored_hidden
+from vlaa_ray.models.batches import Batch, Row
+from vlaa_ray.models.chat import ChatFormat
+from vlaa_ray.models.forward import completion_hidden_states
 from vlaa_ray.models.loading import load_model
 from vlaa_ray.models.paths import local_path
 from vlaa_ray.records import Prompt
@@ -49,7 +49,7 @@ class RewardModel(nn.Module):
         self.v_head.to(next(model.parameters()).dtype)
 
     def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        hidden = scored_hidden(self.model, batch)
+        hidden = completion_hidden_states(self.model, batch)
         scores = self.v_head["summary"](hidden[last_tokens(batch.sequence_ids)])[:, 0].float()
         if not self.training:
             return scores, scores.new_zeros(0)

@@ -151,9 +151,9 @@ def _tokenizer() -> Any:
 
 
 def _corpus() -> list[str]:
-    from vlaa_ray.data.embedded import EmbeddedData
+    from vlaa_ray.data.builtin import BuiltinData
 
-    data = EmbeddedData("train")
+    data = BuiltinData("train")
     texts = ["user\n", "assistant\n", "system\n"]
     for index in range(2000):
         prompt = data[index]

@@ -6,9 +6,9 @@ import re
 import statistics
 from dataclasses import dataclass
 
-from vlaa_ray.metrics import types_in
+from vlaa_ray.monitoring.names import types_in
 from vlaa_ray.records import NO_ANSWER
-from vlaa_ray.report.folder import RunFolder
+from vlaa_ray.run.reader import RecordedRun
 
 _LAST_STEPS = 10
 _SOURCE = re.compile(r"reward/by_source/([^/]+)/count")
@@ -37,7 +37,7 @@ class Breakdown:
     steps: str
 
 
-def breakdown(run: RunFolder) -> Breakdown:
+def breakdown(run: RecordedRun) -> Breakdown:
     """The last steps that trained; no lines where none did."""
     rows = [row for row in run.metrics if "reward/count" in row][-_LAST_STEPS:]
     names = {name for row in rows for name in row}

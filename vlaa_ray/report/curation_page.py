@@ -9,9 +9,9 @@ from typing import Any
 from vlaa_ray.curation.counts import Counts
 from vlaa_ray.curation.outputs import Outputs
 from vlaa_ray.curation.sample import Sample
-from vlaa_ray.data.images import reference
 from vlaa_ray.data.readers import told
 from vlaa_ray.errors import DataError
+from vlaa_ray.images.decode import reference
 from vlaa_ray.report.html import write_page
 from vlaa_ray.report.samples import pieces, shown_text
 from vlaa_ray.report.thumbnails import Picture, thumbnail
@@ -38,16 +38,20 @@ class Shown:
 def write_curation_page(folder: Path, outputs: Outputs) -> Path:
     """Writes the page into the run's folder and gives its path back."""
     counts = outputs.counts
-    kinds = [title for title in _SETS if title in outputs.album]
-    kinds += sorted(outputs.album.keys() - {*_SETS})
+    kinds = [title for title in _SETS if title in outputs.examples]
+    kinds += sorted(outputs.examples.keys() - {*_SETS})
     content = {
         "title": folder.name,
         "num_samples": counts.done,
         "num_dropped": sum(flow.dropped.total() for flow in counts.steps.values()),
         "steps": [_step_row(name, counts, outputs.calls) for name in counts.steps],
         "sources": sorted(counts.sources.items()),
-        "album": [
-            (title, outputs.album[title].count, [_shown(one, folder) for one in _ordered(outputs.album[title].items)])
+        "examples": [
+            (
+                title,
+                outputs.examples[title].count,
+                [_shown(one, folder) for one in _ordered(outputs.examples[title].items)],
+            )
             for title in kinds
         ],
     }

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from vlaa_ray.metrics import types_in
-from vlaa_ray.report.folder import RunFolder
+from vlaa_ray.monitoring.names import types_in
+from vlaa_ray.run.reader import RecordedRun
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -115,7 +115,7 @@ CHARTS = (
 )
 
 
-def charts_of(run: RunFolder) -> tuple[list[Chart], list[str]]:
+def charts_of(run: RecordedRun) -> tuple[list[Chart], list[str]]:
     """The charts that have data in this run, and the titles of those that have none."""
     names = run.names()
     roles = [re.fullmatch(r"memory/(\w+)_rss_bytes", name) for name in names]
@@ -133,7 +133,7 @@ def _with_types(chart: Chart, names: list[str]) -> Chart:
     return replace(chart, curves=(*chart.curves, *curves))
 
 
-def chart_svg(run: RunFolder, chart: Chart) -> str:
+def chart_svg(run: RecordedRun, chart: Chart) -> str:
     """The chart as an `<svg>` element with a spoken description; text is text, ink is the page's colour."""
     return figure_svg(chart.key, spoken(run, chart), lambda axes: draw(axes, run, chart))
 
@@ -167,7 +167,7 @@ def _root(svg: str, label: str) -> str:
     return f'{start} role="img" aria-label="{label}">{rest}'
 
 
-def spoken(run: RunFolder, chart: Chart) -> str:
+def spoken(run: RecordedRun, chart: Chart) -> str:
     """The chart in words: where each curve starts and ends."""
     parts = []
     for label, name in chart.curves:
@@ -178,7 +178,7 @@ def spoken(run: RunFolder, chart: Chart) -> str:
     return f"{chart.title}. " + "; ".join(parts)
 
 
-def draw(axes: Axes, run: RunFolder, chart: Chart) -> None:
+def draw(axes: Axes, run: RecordedRun, chart: Chart) -> None:
     """Draws the chart's curves; noisy ones as a moving average over the faint values."""
     color, labelled = 0, False
     for label, name in chart.curves:

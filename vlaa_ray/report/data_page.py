@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from vlaa_ray.config import DataSection, FetchSection, SourceSection, TrainingConfig
-from vlaa_ray.data.chat import chat_format_of
-from vlaa_ray.data.embedded import BUILTIN
-from vlaa_ray.data.files import record_files
+from vlaa_ray.data.builtin import BUILTIN
+from vlaa_ray.data.files.sources import record_files
 from vlaa_ray.data.readers import defect_of, iterate_for
 from vlaa_ray.errors import DataError
+from vlaa_ray.models.chat import chat_format_of
 from vlaa_ray.records import Defect, Prompt, in_order, prompt_of
 from vlaa_ray.report.data_samples import DataSample, Draw, data_sample
 from vlaa_ray.report.html import write_page

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from vlaa_ray.data.chat import ChatFormat
 from vlaa_ray.data.readers import told
 from vlaa_ray.data.reservoir import Reservoir
 from vlaa_ray.errors import DataError
+from vlaa_ray.models.chat import ChatFormat
 from vlaa_ray.records import Defect, Prompt
 from vlaa_ray.report.samples import pieces, shown_text
 from vlaa_ray.report.thumbnails import BoxOnPicture, Picture, PointOnPicture, thumbnail
-from vlaa_ray.rewards.grounding import Box, Size, box_fault, frame_sizes, read_boxes, to_unit
-from vlaa_ray.rewards.points import read_points
+from vlaa_ray.rewards.verifiers.grounding import Box, Size, box_fault, frame_sizes, read_boxes, to_unit
+from vlaa_ray.rewards.verifiers.points import read_points
 
 _ON_PICTURES = ("iou", "boxes", "points")
 _MOST_MARKS = 50

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlaa_ray.metrics import types_in
-from vlaa_ray.report.folder import RunFolder
+from vlaa_ray.monitoring.names import types_in
+from vlaa_ray.run.reader import RecordedRun
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -52,7 +52,7 @@ class Headline:
         return text
 
 
-def headline(run: RunFolder) -> Headline:
+def headline(run: RecordedRun) -> Headline:
     """The comparison lines: the mean first, then the verifier types, then the benchmarks."""
     evaluated = [row for row in run.metrics if any(name.startswith("eval/") for name in row)]
     base = next((row for row in evaluated if row["step"] == 0), {})
@@ -80,7 +80,7 @@ def final_table(run_dir: Path) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    result = headline(RunFolder.read(run_dir))
+    result = headline(RecordedRun.read(run_dir))
     if not result.lines:
         return Table(result.caption, box=None)
     table = Table(title="Held-out reward", caption=result.caption, caption_justify="left")

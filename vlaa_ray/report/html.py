@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from vlaa_ray import __version__
+from vlaa_ray.storage.atomic import write_whole
 
 _FOLDER = Path(__file__).parent
 
@@ -21,9 +21,7 @@ def write_page(path: Path, template: str, content: dict[str, Any], filters: dict
     environment.filters |= filters or {}
     style = safe((_FOLDER / "style.css").read_text(encoding="utf-8"))
     html = environment.get_template(template).render(version=__version__, style=style, **content)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(html, encoding="utf-8", errors="replace")
-    os.replace(temporary, path)
+    write_whole(path, html.encode(errors="replace"))
     return path
 
 

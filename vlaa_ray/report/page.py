@@ -9,14 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vlaa_ray.progress import duration
 from vlaa_ray.report.breakdown import breakdown
 from vlaa_ray.report.curves import chart_svg, charts_of, figure_svg
-from vlaa_ray.report.folder import RunFolder
 from vlaa_ray.report.headline import difference, headline, number, verdict
 from vlaa_ray.report.html import safe, write_page
 from vlaa_ray.report.samples import samples_of
 from vlaa_ray.report.timing import draw_phases, draw_timeline, phase_colors, totals
+from vlaa_ray.run.reader import RecordedRun
+from vlaa_ray.text.durations import duration
 
 _SUMMARY = {
     "model.path": "Model",
@@ -41,13 +41,13 @@ _SUMMARY = {
 
 def write_report(run_dir: Path) -> Path:
     """Writes `report.html` into the run folder and gives its path back; works on a partial or failed run."""
-    run = RunFolder.read(run_dir)
+    run = RecordedRun.read(run_dir)
     filters = {"number": number, "difference": difference, "verdict": verdict, "duration": duration}
     filters["percent"] = lambda share: "" if share is None else f"{share:.1%}"
     return write_page(run.path / "report.html", "page.html.jinja", _content(run), filters)
 
 
-def _content(run: RunFolder) -> dict[str, Any]:
+def _content(run: RecordedRun) -> dict[str, Any]:
     charts, missing = charts_of(run)
     shares, whole_s = totals(run)
     config = flat(run.config)
@@ -70,12 +70,12 @@ def _content(run: RunFolder) -> dict[str, Any]:
     }
 
 
-def _timing_svg(run: RunFolder, key: str, description: str, paint: Any) -> Any:
+def _timing_svg(run: RecordedRun, key: str, description: str, paint: Any) -> Any:
     size = (11.5, 2.6) if key == "timeline" else (11.5, 3.0)
     return safe(figure_svg(key, f"{description}; the table has the totals.", lambda axes: paint(axes, run), size))
 
 
-def _state(run: RunFolder) -> dict[str, Any]:
+def _state(run: RecordedRun) -> dict[str, Any]:
     """What `run.json` says: the state, the cause of a failure as lines of (name, text), and everything else."""
     known = dict(run.state)
     cause = known.pop("cause", None) or known.pop("error", None)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlaa_ray.report.curves import INK, RC, charts_of, draw
-from vlaa_ray.report.folder import RunFolder
 from vlaa_ray.report.timing import PHASES, draw_phases
+from vlaa_ray.run.reader import RecordedRun
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +18,7 @@ def curves_png(run_dir: Path, path: Path) -> Path:
     import matplotlib
     from matplotlib.figure import Figure
 
-    run = RunFolder.read(run_dir)
+    run = RecordedRun.read(run_dir)
     charts, _ = charts_of(run)
     timed = any(name in run.names() for _, name in PHASES)
     columns = 3

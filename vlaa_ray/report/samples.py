@@ -12,19 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from vlaa_ray.data.images import reference
 from vlaa_ray.data.readers import told
 from vlaa_ray.errors import DataError
+from vlaa_ray.images.decode import reference
 from vlaa_ray.records import in_order
-from vlaa_ray.report.folder import Row, RunFolder
 from vlaa_ray.report.thumbnails import BoxOnPicture, Picture, thumbnail
-from vlaa_ray.rewards.grounding import read_boxes
+from vlaa_ray.rewards.verifiers.grounding import read_boxes
+from vlaa_ray.run.reader import RecordedRun, Row
 
 _MAX_CHARS = 6000
 
 
 @dataclass(frozen=True)
-class Sample:
+class RolloutView:
     """A rollout in the words of the page; `completion` is in pieces of (`think` | `answer` | `plain`, text)."""
 
     label: str
@@ -43,10 +43,10 @@ class Period:
     """The samples of one verifier type from one end of the run."""
 
     title: str
-    samples: tuple[Sample, ...]
+    samples: tuple[RolloutView, ...]
 
 
-def samples_of(run: RunFolder) -> dict[str, tuple[Period, ...]]:
+def samples_of(run: RecordedRun) -> dict[str, tuple[Period, ...]]:
     """Early and late samples by verifier type; one period where the run has rollouts of one step only; {} for none."""
     early, late = run.rollouts(late=False), run.rollouts(late=True)
     found = {}
@@ -60,7 +60,7 @@ def samples_of(run: RunFolder) -> dict[str, tuple[Period, ...]]:
     return found
 
 
-def _period(run: RunFolder, title: str, kind: str, rows: list[Row]) -> Period | None:
+def _period(run: RecordedRun, title: str, kind: str, rows: list[Row]) -> Period | None:
     """The best and the worst rollout of the first step in `rows` that has any of this verifier type."""
     of_kind = [row for row in rows if row.get("verifier_type") == kind]
     if not of_kind:
@@ -74,11 +74,11 @@ def _period(run: RunFolder, title: str, kind: str, rows: list[Row]) -> Period | 
     return Period(f"{title}: step {step}", tuple(_sample(run, label, row) for label, row in chosen))
 
 
-def _sample(run: RunFolder, label: str, row: Row) -> Sample:
+def _sample(run: RecordedRun, label: str, row: Row) -> RolloutView:
     reward = row.get("reward")
     quality = "none" if not _is_number(reward) else "high" if reward >= 0.75 else "low" if reward < 0.25 else "middle"
     images = row.get("images")
-    return Sample(
+    return RolloutView(
         label=label,
         step=int(row["step"]) if _is_number(row.get("step")) else 0,
         question=shown_text(row.get("question")),

@@ -10,9 +10,9 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from vlaa_ray.data.images import load
 from vlaa_ray.data.readers import told
 from vlaa_ray.errors import DataError
+from vlaa_ray.images.decode import load
 from vlaa_ray.records import ImageRef
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlaa_ray.report.curves import COLORS, INK, finish
-from vlaa_ray.report.folder import RunFolder
+from vlaa_ray.run.reader import RecordedRun
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,7 @@ def phases_of(row: dict[str, float]) -> dict[str, float]:
     return {**times, OTHER: rest} if rest > 0 else times
 
 
-def totals(run: RunFolder) -> tuple[list[Share], float]:
+def totals(run: RecordedRun) -> tuple[list[Share], float]:
     """The phases with their total seconds, the largest first, and the run's seconds in all."""
     steps = [phases_of(row) for row in run.metrics]
     seconds = {phase: sum(step.get(phase, 0.0) for step in steps) for phase in (*(p for p, _ in PHASES), OTHER)}
@@ -62,7 +62,7 @@ def phase_colors() -> dict[str, str]:
     return {**dict(zip(names, COLORS, strict=True)), "start": "#a9744f", OTHER: "#9aa0a6"}
 
 
-def draw_phases(axes: Axes, run: RunFolder) -> None:
+def draw_phases(axes: Axes, run: RecordedRun) -> None:
     """The seconds of each step (or of as many steps as fit), stacked by phase."""
     size = -(-len(run.metrics) // _MAX_BARS)
     bins = [run.metrics[start : start + size] for start in range(0, len(run.metrics), max(1, size))]
@@ -78,7 +78,7 @@ def draw_phases(axes: Axes, run: RunFolder) -> None:
     finish(axes, "seconds", legend=True)
 
 
-def draw_timeline(axes: Axes, run: RunFolder) -> None:
+def draw_timeline(axes: Axes, run: RecordedRun) -> None:
     """The run along the clock, a lane a phase; phases of a step are laid end to end, shortened where they overlap."""
     lanes: dict[str, list[tuple[float, float]]] = {}
     clock = 0.0

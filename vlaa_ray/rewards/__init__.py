@@ -4,8 +4,8 @@ score("<think>…</think><answer>3</answer>", 3, "digit") -> RewardResult(value=
 """
 
 from vlaa_ray.records import RewardResult
-from vlaa_ray.rewards.open_ended import relative_reward
-from vlaa_ray.rewards.sandbox import Sandbox
+from vlaa_ray.rewards.sandbox.sandbox import Sandbox
 from vlaa_ray.rewards.scoring import score
+from vlaa_ray.rewards.verifiers.open_ended import relative_reward
 
 __all__ = ["RewardResult", "Sandbox", "relative_reward", "score"]

@@ -13,8 +13,8 @@ import threading
 from typing import Any
 
 from vlaa_ray.records import RewardResult
-from vlaa_ray.rewards.router import Task, plan
-from vlaa_ray.rewards.sandbox import Sandbox
+from vlaa_ray.rewards.dispatch import SandboxTask, plan
+from vlaa_ray.rewards.sandbox.sandbox import Sandbox
 
 _shared: tuple[int, Sandbox] | None = None
 _shared_lock = threading.Lock()
@@ -28,7 +28,7 @@ def score(response: str, gold: Any, verifier_type: str, **params: Any) -> Reward
     raises. math runs in one sandbox of the process, started at the first call.
     """
     planned = plan(response, gold, verifier_type, params)
-    if isinstance(planned, Task):
+    if isinstance(planned, SandboxTask):
         return _shared_sandbox().score_batch([(response, gold, verifier_type, params)])[0]
     return planned
 

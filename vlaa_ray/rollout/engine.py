@@ -18,9 +18,9 @@ import numpy as np
 
 from vlaa_ray.config import ModelSection, RolloutSection
 from vlaa_ray.errors import DeadlineExceeded, RolloutError, WeightSyncError
-from vlaa_ray.records import Completion, Sampled
+from vlaa_ray.records import Completion, SampledGroup
 from vlaa_ray.rollout.engine_args import engine_arguments, engine_environment
-from vlaa_ray.rollout.weights import EngineWeights
+from vlaa_ray.rollout.weight_updates import EngineWeights
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -89,7 +89,7 @@ class RolloutEngine:
         temperature: float,
         max_tokens: int,
         deadline_s: float,
-    ) -> Sampled:
+    ) -> SampledGroup:
         """`num_samples` completions of a prompt with one image token per image; at temperature 0 the likeliest tokens.
 
         Sample i is drawn with `seed` + i: equal seeds, prompts and weights give equal tokens. PromptRefused if
@@ -106,7 +106,7 @@ class RolloutEngine:
                 f"no completions after {deadline_s:g} s", prompt_tokens=len(prompt_token_ids), num_samples=num_samples
             ) from error
         tokenizer = self._llm.get_tokenizer()
-        return Sampled(
+        return SampledGroup(
             prompt_token_ids=np.asarray(output.prompt_token_ids, dtype=np.int32),
             completions=tuple(_completion(one, tokenizer) for one in output.outputs),
         )

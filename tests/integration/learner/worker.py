@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from vlaa_ray.config import RunConfig, SftConfig
-from vlaa_ray.data.embedded import EmbeddedData
-from vlaa_ray.data.images import load
+from vlaa_ray.algorithms.step_plan import optimizer_steps
+from vlaa_ray.config import GrpoConfig, SftConfig
+from vlaa_ray.data.builtin import BuiltinData
+from vlaa_ray.images.decode import load
 from vlaa_ray.learner import core as core_module
 from vlaa_ray.learner.deepspeed import set_rank_environment
-from vlaa_ray.learner.learner import Learner
-from vlaa_ray.learner.plan import OptimizerStep, optimizer_steps
+from vlaa_ray.learner.rl import RLLearner
 from vlaa_ray.models.loading import load_model
-from vlaa_ray.records import Completion, Group, RewardResult, Rollout
+from vlaa_ray.records import Completion, Group, OptimizerStep, RewardResult, Rollout
 
 GROUP_SIZE = 4
 MODEL = {"path": "builtin:tiny-base", "min_pixels": 3136, "max_pixels": 12544, "system_prompt": None}
@@ -31,9 +31,9 @@ NO_CLIP = 1e9
 
 def config_of(
     *, learner: Any = None, optim: Any = None, model: Any = None, rollout: Any = None, num_steps: int = 10, **more: Any
-) -> RunConfig:
+) -> GrpoConfig:
     optim = {"learning_rate": 1e-4, "max_grad_norm": NO_CLIP, "warmup_share": 0.0, **(optim or {})}
-    return RunConfig.model_validate(
+    return GrpoConfig.model_validate(
         {
             "run": {"name": "test", "num_steps": num_steps},
             "model": {**MODEL, **(model or {})},
@@ -57,16 +57,16 @@ class World:
 
         core_module.collate = counting
 
-    def learner(self, **changes: Any) -> Learner:
+    def learner(self, **changes: Any) -> RLLearner:
         changes["learner"] = {"num_ranks": self.num_ranks, **changes.get("learner", {})}
         torch.manual_seed(0)
-        return Learner(config_of(**changes))
+        return RLLearner(config_of(**changes))
 
     def groups(
-        self, learner: Learner, step: int, num: int = 8, text_only: Callable[[int], bool] = lambda i: False
+        self, learner: RLLearner, step: int, num: int = 8, text_only: Callable[[int], bool] = lambda i: False
     ) -> list[Group]:
         """Groups of samples drawn at random, with advantages; the same on every rank."""
-        data, rng = EmbeddedData("train"), np.random.default_rng(step)
+        data, rng = BuiltinData("train"), np.random.default_rng(step)
         allowed = np.setdiff1d(np.arange(len(learner.core.processor.tokenizer)), learner.core.module.banned.tolist())
         made = []
         for i in range(num):
@@ -92,7 +92,7 @@ class World:
             made.append(Group(prompt=prompt, position=i, prompt_token_ids=ids, rollouts=tuple(rollouts)))
         return made
 
-    def share(self, learner: Learner, groups: list[Group]) -> list[OptimizerStep]:
+    def share(self, learner: RLLearner, groups: list[Group]) -> list[OptimizerStep]:
         config = learner._config
         return optimizer_steps(groups, config.grpo, config.learner)[self.rank]
 
@@ -101,7 +101,7 @@ class World:
 
 
 def stock_logprobs(
-    learner: Learner, model: Any, group: Group, completion: np.ndarray, temperature: float
+    learner: RLLearner, model: Any, group: Group, completion: np.ndarray, temperature: float
 ) -> torch.Tensor:
     ids = torch.from_numpy(np.concatenate([group.prompt_token_ids, completion]).astype(np.int64))[None]
     pixels = {}
@@ -152,7 +152,7 @@ def relative(found: Any, expected: Any, start: Any) -> float:
 
 
 def update_and_gradient(
-    learner: Learner, share: list[OptimizerStep]
+    learner: RLLearner, share: list[OptimizerStep]
 ) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
     """A whole update under ZeRO-0, and the gradient that its optimizer saw."""
     seen: dict[str, torch.Tensor] = {}
@@ -164,7 +164,7 @@ def update_and_gradient(
     return metrics, seen
 
 
-def end(learner: Learner) -> None:
+def end(learner: RLLearner) -> None:
     learner.core.engine._engine.destroy()
     gc.collect()
 
@@ -307,7 +307,7 @@ def two_updates(world: World) -> Any:
     return result
 
 
-def learner_rate(config: RunConfig, version: int) -> float:
+def learner_rate(config: GrpoConfig, version: int) -> float:
     """A cosine from the peak to 0 over all optimizer steps, at the end of step `version`."""
     total = config.run.num_steps * config.learner.updates_per_step
     return config.learner.optim.learning_rate * (1 + np.cos(np.pi * (version + 1) / total)) / 2
@@ -402,7 +402,7 @@ def clipping(world: World) -> Any:
     return results
 
 
-def clipped_norm(learner: Learner) -> float:
+def clipped_norm(learner: RLLearner) -> float:
     """Norm of the gradient that AdamW was given at its first step: its first moment over 1 - beta1."""
     optimizer = learner.core.engine._optimizer
     optimizer = getattr(optimizer, "optimizer", optimizer)
@@ -411,7 +411,7 @@ def clipped_norm(learner: Learner) -> float:
 
 
 def supervised(world: World) -> Any:
-    from vlaa_ray.learner.supervised import SupervisedLearner
+    from vlaa_ray.learner.sft import SftLearner
 
     config = SftConfig.model_validate(
         {
@@ -421,8 +421,8 @@ def supervised(world: World) -> Any:
             "learner": {"num_threads": 1, "optim": {"learning_rate": 1e-3, "max_grad_norm": NO_CLIP}},
         }
     )
-    learner = SupervisedLearner(config, world.folder)
-    data = EmbeddedData("train")
+    learner = SftLearner(config, world.folder)
+    data = BuiltinData("train")
     prompts = [
         data[0],
         replace(data[1], images=()),
@@ -545,7 +545,7 @@ KINDS: dict[str, Any] = {
 }
 
 
-def steps_of(world: World, learner: Learner, first: int, last: int) -> list[list[float]]:
+def steps_of(world: World, learner: RLLearner, first: int, last: int) -> list[list[float]]:
     rows = []
     for step in range(first, last):
         metrics = learner.update(world.share(learner, world.groups(learner, step, 4, lambda i: i == 1)))
@@ -582,7 +582,7 @@ def save(world: World) -> Any:
     return results
 
 
-def exported(world: World, learner: Learner, folder: Path) -> Any:
+def exported(world: World, learner: RLLearner, folder: Path) -> Any:
     """The exported model against the one in training: all weights, and the logits of a stock forward pass."""
     weights = {name: value.clone() for name, value in learner.core.weights()}
     group = world.groups(learner, 0, 1)[0]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlaa_ray.curation.answers import Reasoning, clean_gold, final_answer, num_words, read_reasoning, solution_of
-from vlaa_ray.rewards.extraction import extract_answer
+from vlaa_ray.text.answers import extract_answer
 
 PIECES = st.lists(
     st.sampled_from(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from vlaa_ray.curation.counts import METADATA, SPLIT, Counts, Fates, reasons_table, sources_table
+from vlaa_ray.curation.counts import METADATA, SPLIT, Counts, SourceCounts, reasons_table, sources_table
 from vlaa_ray.curation.progress import CurationProgress, flow_table
 from vlaa_ray.curation.sample import STEPS
 
@@ -39,9 +39,9 @@ def by_hand():
     ]:
         counts.passed(fated(use, at))
     counts.passed(fated("rl_only", "", "other[bold]"))
-    counts.chose(sample(), "sft")
-    counts.chose(sample(source="other[bold]"), "rl")
-    counts.spared(sample().drop(SPLIT, "over [the] limit"))
+    counts.count_selected(sample(), "sft")
+    counts.count_selected(sample(source="other[bold]"), "rl")
+    counts.count_capped(sample().drop(SPLIT, "over [the] limit"))
     return counts
 
 
@@ -51,23 +51,23 @@ def test_flows_by_hand():
     assert flows == {
         "metadata": (6, 5), "caption": (3, 3), "distill": (3, 2), "rewrite": (2, 2), "verify": (2, 1), "split": (3, 2),
     }  # fmt: skip
-    assert counts.sources == {"shapes": Fates(4, 2, 1, 0), "other[bold]": Fates(1, 1, 0, 1)}
+    assert counts.sources == {"shapes": SourceCounts(4, 2, 1, 0), "other[bold]": SourceCounts(1, 1, 0, 1)}
     assert counts.done == 6
 
 
 @given(st.lists(st.tuples(st.sampled_from(["distill", "as_is", "rl_only"]), FATES)))
-def test_what_leaves_a_step_enters_the_next(fates):
+def test_what_leaves_a_step_enters_the_next(counts_of_source):
     counts = Counts()
-    for use, at in fates:
+    for use, at in counts_of_source:
         counts.passed(fated(use, at))
     steps = counts.steps
-    direct = sum(use != "distill" and at != METADATA for use, at in fates)
-    assert steps[METADATA].entered == counts.done == len(fates)
+    direct = sum(use != "distill" and at != METADATA for use, at in counts_of_source)
+    assert steps[METADATA].entered == counts.done == len(counts_of_source)
     assert steps["caption"].entered == steps[METADATA].left - direct
     for before, after in itertools.pairwise(STEPS):
         assert steps[after].entered == steps[before].left
     assert steps[SPLIT].entered == steps["verify"].left + direct
-    assert sum(flow.dropped.total() for flow in steps.values()) + steps[SPLIT].left == len(fates)
+    assert sum(flow.dropped.total() for flow in steps.values()) + steps[SPLIT].left == len(counts_of_source)
 
 
 def test_tables():

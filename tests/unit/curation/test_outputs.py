@@ -12,7 +12,7 @@ from vlaa_ray.cli import main
 from vlaa_ray.config import DataSection
 from vlaa_ray.curation.outputs import Outputs, record_of
 from vlaa_ray.data.dataset import open_dataset
-from vlaa_ray.rewards.extraction import extract_answer
+from vlaa_ray.text.answers import extract_answer
 
 CALM = "<think>So it is.</think><answer>{}</answer>"
 DOUBT = "<think>Wait, let me check.</think><answer>{}</answer>"
@@ -218,9 +218,9 @@ def test_some_of_each_fate_to_look_at(tmp_path):
     made = samples(tmp_path, 30)
     made[0] = made[0].drop("verify", "the answer differs from the gold")
     outputs = written(tmp_path, made)
-    assert {title: kept.count for title, kept in outputs.album.items()} == {
+    assert {title: kept.count for title, kept in outputs.examples.items()} == {
         "SFT": 14,
         "RL": 15,
         "verify: the answer differs from the gold": 1,
     }
-    assert [len(kept.items) for kept in outputs.album.values()] == [1, 6, 6]
+    assert [len(kept.items) for kept in outputs.examples.values()] == [1, 6, 6]

@@ -14,9 +14,9 @@ from PIL import Image
 from vlaa_ray.curation.metadata import iterate_samples
 from vlaa_ray.curation.sample import Sample
 from vlaa_ray.curation.scripted import ScriptedTeacher
-from vlaa_ray.curation.scripted_mind import answer_from, caption_of, read_caption, reply_to
+from vlaa_ray.curation.scripted_answers import answer_from, caption_of, read_caption, reply_to
 from vlaa_ray.curation.steps import Reply, Steps
-from vlaa_ray.data.embedded import EmbeddedData
+from vlaa_ray.data.builtin import BuiltinData
 from vlaa_ray.rewards import score
 
 HELDOUT = 300
@@ -24,7 +24,7 @@ NO_MISTAKE = 1  # a seed that isn't one of those that miss an edge
 
 
 def test_it_answers_the_heldout_questions():
-    prompts = list(islice(EmbeddedData("heldout"), HELDOUT))
+    prompts = list(islice(BuiltinData("heldout"), HELDOUT))
     assert len(prompts) == HELDOUT
     worths, kinds = [], Counter()
     for prompt in prompts:
@@ -41,7 +41,7 @@ def test_it_answers_the_heldout_questions():
 
 def test_through_all_steps_it_errs_now_and_then():
     made = config(sources=[{"path": "builtin:train", "max_samples": 100}])
-    pictures = {one.prompt_id: one.images[0].data for one in islice(EmbeddedData("train"), 100)}
+    pictures = {one.prompt_id: one.images[0].data for one in islice(BuiltinData("train"), 100)}
 
     def asked(sample: Sample):
         async def ask(call):
@@ -53,8 +53,8 @@ def test_through_all_steps_it_errs_now_and_then():
 
     steps = Steps(made)
     done = [asyncio.run(steps.run(one, asked(one))) for one in iterate_samples(made, None)]
-    fates = Counter(one.dropped_at for one in done)
-    assert fates[""] > 60 and fates["rewrite"] > 0 and fates["verify"] > 0
+    counts_of_source = Counter(one.dropped_at for one in done)
+    assert counts_of_source[""] > 60 and counts_of_source["rewrite"] > 0 and counts_of_source["verify"] > 0
     assert not any("caption" in one.rewritten.lower() for one in done if not one.dropped_at)
     again = [asyncio.run(steps.run(one, asked(one))) for one in islice(iterate_samples(made, None), 10)]
     assert again == done[:10]
@@ -89,7 +89,7 @@ def post(teacher, content, client=httpx):
 
 def test_it_speaks_the_protocol(teacher):
     one = teacher()
-    picture = next(iter(EmbeddedData("train"))).images[0].data
+    picture = next(iter(BuiltinData("train"))).images[0].data
     url = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
     reply = post(one, [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "Describe."}])
     (choice,) = reply.json()["choices"]

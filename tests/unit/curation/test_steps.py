@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from vlaa_ray.curation.answers import num_words
 from vlaa_ray.curation.sample import STEPS
 from vlaa_ray.curation.steps import Call, Reply, Steps
-from vlaa_ray.rewards.extraction import extract_answer
+from vlaa_ray.text.answers import extract_answer
 
 THOUGHT = "<think>\nThe caption says three circles.\n</think>\n\nSo it is \\boxed{3}."
 GOOD = {

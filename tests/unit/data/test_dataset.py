@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlaa_ray.config import DataSection
+from vlaa_ray.data.builtin import BuiltinData
 from vlaa_ray.data.dataset import Mixture, SeededOrder, open_dataset
-from vlaa_ray.data.embedded import EmbeddedData
 from vlaa_ray.data.fingerprint import change_of, fingerprint
 from vlaa_ray.errors import DataError
 from vlaa_ray.records import Defect, Preference
@@ -75,7 +75,7 @@ def test_the_built_in_data_with_limits_and_types():
     data = open_dataset("builtin:train", DataSection(verifier_types=("mcq", "iou")), 7)
     assert len(data) == 7
     assert [prompt.verifier_type for prompt in data] == ["mcq", "iou"] * 3 + ["mcq"]
-    assert list(data) == [EmbeddedData("train", ("mcq", "iou"))[index] for index in range(7)]
+    assert list(data) == [BuiltinData("train", ("mcq", "iou"))[index] for index in range(7)]
     with pytest.raises(IndexError):
         data[7]
     assert len(open_dataset("builtin:heldout", DataSection(), 10_000)) == 1_000
@@ -131,7 +131,7 @@ def test_held_out_data_is_read_by_itself_also_where_a_mixture_names_it(tmp_path)
 
 
 def test_a_changed_data_set_has_another_fingerprint():
-    data = [EmbeddedData("train")[index] for index in range(100)]
+    data = [BuiltinData("train")[index] for index in range(100)]
     before = fingerprint(data)
     assert before == fingerprint(list(data)) and before["num_prompts"] == 100
     for changed in (data[:-1], [*data[:-1], replace(data[-1], gold="other")], data[::-1]):
@@ -195,7 +195,7 @@ def test_records_without_a_worked_answer_are_left_out_where_one_is_learned(tmp_p
 
 
 def test_changed_answers_are_noticed_too():
-    train = EmbeddedData("train")
+    train = BuiltinData("train")
     prompts = [train[index] for index in range(10)]
     others = [*prompts[:-1], replace(prompts[-1], solution="<answer>?</answer>")]
     pairs = [Preference(prompt=prompt, answers=("a", "b"), worths=(1.0, 0.0)) for prompt in prompts]

@@ -11,13 +11,13 @@ from PIL import Image
 
 from vlaa_ray.config import DataSection, RewardsSection
 from vlaa_ray.data.dataset import open_dataset
-from vlaa_ray.data.files import record_files
-from vlaa_ray.data.formats import FORMATS, read_record
-from vlaa_ray.data.images import load
+from vlaa_ray.data.files.sources import record_files
+from vlaa_ray.data.formats.registry import FORMATS, read_record
 from vlaa_ray.errors import DataError
+from vlaa_ray.images.decode import load
 from vlaa_ray.records import Defect
-from vlaa_ray.rewards.golds import gold_faults
-from vlaa_ray.rewards.mixture import MixedReward
+from vlaa_ray.rewards.gold_checks import gold_faults
+from vlaa_ray.rewards.manager import RewardManager
 
 IMAGE_PART, TEXT_PART = {"type": "image", "image": "coco/a.png"}, {"type": "text", "text": "How many?"}
 LARGE = png()
@@ -104,7 +104,7 @@ def test_the_reward_types_of_vero(tmp_path, reward_type, answer, expected, shipp
         row = VERO | {"reward_model": {"ground_truth": answer}, "extra_info": {"reward_type": reward_type}}
     (prompt,) = read_prompts(written(tmp_path, row), None)
     assert (prompt.verifier_type, prompt.gold, prompt.verifier_params) == expected
-    with MixedReward(RewardsSection()) as rewards:
+    with RewardManager(RewardsSection()) as rewards:
         assert gold_faults(rewards, [prompt]) == [None]
 
 
@@ -114,7 +114,7 @@ def test_what_vero_has_and_no_verifier_judges_is_named(tmp_path) -> None:
         read_prompts(written(tmp_path, row), None)
     row = VERO | {"reward_type": "clicking", "answer": BOX, "extra_info": {"normalize_bbox_to_1000": True}}
     (prompt,) = read_prompts(written(tmp_path, row), None)
-    with MixedReward(RewardsSection()) as rewards:
+    with RewardManager(RewardsSection()) as rewards:
         assert gold_faults(rewards, [prompt]) == [None]
         hit, missed = rewards.score([(prompt, f"<answer>[{at}]</answer>") for at in ("500, 500", "5, 500")])
     assert (hit.value, missed.value) == (1.0, 0.0)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlaa_ray.data import json_files
-from vlaa_ray.data.json_files import json_rows
+from vlaa_ray.data.files import json_rows as json_rows_module
+from vlaa_ray.data.files.json_rows import json_rows
 from vlaa_ray.errors import DataError
 
 VALUES = st.recursive(
@@ -28,7 +28,7 @@ def file(tmp_path_factory):
 def rows(file, text, chunk=None):
     file.write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_files, "_CHUNK_CHARS", chunk or json_files._CHUNK_CHARS)
+        patch.setattr(json_rows_module, "_CHUNK_CHARS", chunk or json_rows_module._CHUNK_CHARS)
         return list(json_rows(file))
 
 

@@ -11,10 +11,10 @@ from formats import png
 from vlaa_ray.cli import main
 from vlaa_ray.config import DataSection
 from vlaa_ray.data.dataset import open_dataset
-from vlaa_ray.data.files import record_files
-from vlaa_ray.data.images import encoded
+from vlaa_ray.data.files.sources import record_files
 from vlaa_ray.data.readers import iterate_prompts
 from vlaa_ray.errors import DataError
+from vlaa_ray.images.decode import encoded
 
 COLOURS = ("red", "blue", "green")
 GOLDS = {"text": ["3", "007", "true"], "int": [3, 0, -1], "float": [3.0, 0.5, 1e5], "list": [[1, 2], [3], [4, 5]]}
@@ -101,7 +101,7 @@ def test_golds_keep_their_type_and_images_their_bytes(tmp_path, kind, golds):
 
 
 def test_images_that_a_dataset_of_the_hub_names_by_path(tmp_path):
-    from vlaa_ray.data.lookup import root_of
+    from vlaa_ray.data.files.sources import root_of
 
     source = as_hub_imagefolder(tmp_path, ["a", "b", "c"])
     (file,) = record_files(source)

@@ -8,13 +8,13 @@ import torch
 from safetensors.torch import save_file
 
 from vlaa_ray.config import ModelSection
-from vlaa_ray.data.chat import ChatFormat
-from vlaa_ray.data.embedded import EmbeddedData
-from vlaa_ray.data.images import load
-from vlaa_ray.data.packing import collate
+from vlaa_ray.data.builtin import BuiltinData
 from vlaa_ray.errors import ModelError
+from vlaa_ray.images.decode import load
+from vlaa_ray.models.batch_tools import packing_tools
+from vlaa_ray.models.batches import collate
+from vlaa_ray.models.chat import ChatFormat
 from vlaa_ray.models.loading import load_model, load_processor
-from vlaa_ray.models.packing import packing_tools
 from vlaa_ray.models.paths import local_path
 from vlaa_ray.models.reward_model import HEAD_FILE, RewardModel, answers_row, last_tokens, load_reward_model
 
@@ -34,7 +34,7 @@ def world():
 @torch.no_grad()
 def test_answers_in_one_row_score_as_each_alone_in_the_stock_model(world) -> None:
     model, processor, chat = world
-    prompts = [EmbeddedData("heldout", ["open_ended"])[index] for index in (0, 1)]
+    prompts = [BuiltinData("heldout", ["open_ended"])[index] for index in (0, 1)]
     rows = [answers_row(chat, prompt, ANSWERS, number) for number, prompt in enumerate(prompts)]
     batch = collate(rows, packing_tools(model.model, processor, chat))
     scores = model(batch)[0].reshape(2, 3)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from vlaa_ray.config import RunConfig, TrackingSection, dump_config
-from vlaa_ray.metrics import Tracker
+from vlaa_ray.config import GrpoConfig, TrackingSection, dump_config
+from vlaa_ray.monitoring.tracker import Tracker
 from vlaa_ray.records import PAPER_TYPES
 
 BASE = {"digit": 0.62, "mcq": 0.66, "math": 0.55, "iou": 0.48, "open_ended": 0.60}
@@ -115,7 +115,7 @@ def build_run(path, *, num_steps=80, finished=True, evaluate=True, rollouts=True
     """A run folder as the tracker writes it; `files=False` leaves config.yaml and run.json out."""
     rng = random.Random(0)
     path.mkdir(parents=True, exist_ok=True)
-    config = RunConfig.model_validate({"run": {"name": path.name, "num_steps": num_steps}, "model": {"path": "tiny"}})
+    config = GrpoConfig.model_validate({"run": {"name": path.name, "num_steps": num_steps}, "model": {"path": "tiny"}})
     tracker = Tracker(path, TrackingSection(tensorboard=False, wandb="disabled"), path.name, {})
     last = num_steps if finished else num_steps // 2
     if evaluate:

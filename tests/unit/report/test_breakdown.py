@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from vlaa_ray.report.breakdown import breakdown
-from vlaa_ray.report.folder import RunFolder
+from vlaa_ray.run.reader import RecordedRun
 
 
-def run(*rows: dict[str, float]) -> RunFolder:
+def run(*rows: dict[str, float]) -> RecordedRun:
     metrics = [{"step": step, "reward/count": 8.0} | row for step, row in enumerate(rows, start=1)]
-    return RunFolder(Path("."), metrics, {}, {}, ())
+    return RecordedRun(Path("."), metrics, {}, {}, ())
 
 
 def row(mean: float, **more: float) -> dict[str, float]:
@@ -32,4 +32,4 @@ def test_types_of_users_come_last_and_nothing_trained_is_nothing() -> None:
     found = breakdown(run({"reward/chart/count": 1.0, "reward/math/count": 1.0, "time/reward/math_s": 0.25}))
     assert [(line.name, line.seconds) for line in found.types] == [("math", 0.25), ("chart", None)]
     assert found.steps == "step 1"
-    assert breakdown(RunFolder(Path("."), [], {}, {}, ())).types == ()
+    assert breakdown(RecordedRun(Path("."), [], {}, {}, ())).types == ()

@@ -7,8 +7,8 @@ from PIL import Image
 
 from vlaa_ray.report import curves_png
 from vlaa_ray.report.curves import CHARTS, COLORS, INK, chart_svg, charts_of, smoothed, spoken, thinned
-from vlaa_ray.report.folder import RunFolder
 from vlaa_ray.report.timing import phases_of, totals
+from vlaa_ray.run.reader import RecordedRun
 
 
 def chart(key):
@@ -16,7 +16,7 @@ def chart(key):
 
 
 def folder(tmp_path, rows):
-    return RunFolder(tmp_path, rows, {}, {}, ())
+    return RecordedRun(tmp_path, rows, {}, {}, ())
 
 
 def test_thinning_keeps_every_value_in_its_mean():
@@ -46,7 +46,7 @@ def test_charts_without_data_are_named_not_drawn(tmp_path):
 
 @pytest.mark.parametrize("key", ["types", "logprobs"])
 def test_the_svg_is_well_formed_scales_and_takes_the_pages_ink(finished_run, key):
-    svg = chart_svg(RunFolder.read(finished_run), chart(key))
+    svg = chart_svg(RecordedRun.read(finished_run), chart(key))
     root = ElementTree.fromstring(svg)
     assert root.get("viewBox") and root.get("role") == "img" and root.get("width") is None
     assert root.get("aria-label").startswith(chart(key).title)

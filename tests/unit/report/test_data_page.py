@@ -12,7 +12,7 @@ from PIL import Image
 
 from vlaa_ray.cli import main
 from vlaa_ray.config import ModelSection
-from vlaa_ray.data.chat import chat_format_of
+from vlaa_ray.models.chat import chat_format_of
 from vlaa_ray.records import ImageRef, Prompt
 from vlaa_ray.report.data_samples import Draw, Found, Stratum, data_sample
 

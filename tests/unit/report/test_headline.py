@@ -7,10 +7,10 @@ from rich.console import Console
 
 from vlaa_ray.config import TrackingSection
 from vlaa_ray.errors import VlaaRayError
-from vlaa_ray.metrics import Tracker
+from vlaa_ray.monitoring.tracker import Tracker
 from vlaa_ray.report import final_table
-from vlaa_ray.report.folder import RunFolder
 from vlaa_ray.report.headline import NO_EVAL, Comparison, headline, verdict
+from vlaa_ray.run.reader import RecordedRun
 
 
 def run_with(path, rows):
@@ -18,7 +18,7 @@ def run_with(path, rows):
     for step, metrics in rows:
         tracker.log(step, metrics)
     tracker.close()
-    return RunFolder.read(path)
+    return RecordedRun.read(path)
 
 
 def printed(run_dir):

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from vlaa_ray.report.folder import RunFolder
 from vlaa_ray.report.samples import boxes_of, picture, pieces, samples_of
+from vlaa_ray.run.reader import RecordedRun
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def run_with(path, steps):
     for step, rows in steps.items():
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         (path / "rollouts" / f"step_{step:06d}.jsonl").write_text(lines)
-    return RunFolder.read(path)
+    return RecordedRun.read(path)
 
 
 def shown(run):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlaa_ray.rewards.boxes import threshold_at, verify_boxes
+from vlaa_ray.rewards.verifiers.boxes import threshold_at, verify_boxes
 
 CAT, DOG = {"bbox_2d": [0, 0, 10, 10], "label": "cat"}, {"bbox_2d": [20, 20, 30, 40], "label": "Dog"}
 DYNAMIC = [[0.1, 0.85], [0.25, 0.95], [1, 0.99]]

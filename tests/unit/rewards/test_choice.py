@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlaa_ray.rewards.choice import read_letter, verify_choice
+from vlaa_ray.rewards.verifiers.choice import read_letter, verify_choice
 
 
 @pytest.mark.parametrize(

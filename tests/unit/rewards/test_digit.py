@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlaa_ray.rewards.digit import verify_digit
+from vlaa_ray.rewards.verifiers.digit import verify_digit
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlaa_ray.rewards.grounding import Box, iou, read_boxes, verify_box
+from vlaa_ray.rewards.verifiers.grounding import Box, iou, read_boxes, verify_box
 
 _SIDE = st.integers(1, 1000)
 _BOXES = st.builds(lambda x, y, w, h: Box(float(x), float(y), float(x + w), float(y + h)), _SIDE, _SIDE, _SIDE, _SIDE)

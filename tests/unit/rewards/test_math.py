@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlaa_ray.rewards.latex import to_latex
-from vlaa_ray.rewards.math import judge_math
-from vlaa_ray.rewards.spans import find_spans
-from vlaa_ray.rewards.units import drop_units
+from vlaa_ray.rewards.verifiers.latex import to_latex
+from vlaa_ray.rewards.verifiers.math import judge_math
+from vlaa_ray.rewards.verifiers.math_spans import find_spans
+from vlaa_ray.rewards.verifiers.units import drop_units
 
 EQUAL = [
     ("y = -5 * sin(-5 * x)", r"$y = -5\sin(-5x)$"),

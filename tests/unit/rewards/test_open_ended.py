@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlaa_ray.rewards.open_ended import relative_reward, verify_open_ended
+from vlaa_ray.rewards.verifiers.open_ended import relative_reward, verify_open_ended
 
 _SCORES = st.floats(-100, 100)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlaa_ray.rewards.points import verify_points
+from vlaa_ray.rewards.verifiers.points import verify_points
 
 UNIT = st.floats(0, 1)
 POINT = st.tuples(UNIT, UNIT).map(list)

@@ -14,7 +14,7 @@ import pytest
 
 from vlaa_ray.errors import RewardError
 from vlaa_ray.rewards import Sandbox
-from vlaa_ray.rewards.template import _environment
+from vlaa_ray.rewards.sandbox.fork_server import _environment
 
 LIMIT_S = 1.5
 HOSTILE = [

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from vlaa_ray.errors import RewardError
 from vlaa_ray.rewards import RewardResult, score
-from vlaa_ray.rewards.harden import read_atom
-from vlaa_ray.rewards.template import _environment
+from vlaa_ray.rewards.sandbox.fork_server import _environment
+from vlaa_ray.rewards.sandbox.hardening import read_atom
 
 BOX = [0.1, 0.1, 0.6, 0.6]
 GOLDS = {"digit": 3, "mcq": "B", "math": "4√3", "iou": BOX, "open_ended": "red cat", "boxes": [BOX], "points": BOX}

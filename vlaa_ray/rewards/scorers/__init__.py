@@ -15,7 +15,7 @@ class Scorer(Protocol):
     def score(self, prompt: Prompt, answers: Sequence[str]) -> list[RewardResult]:
         """One result an answer; RewardError only if the scorer is down for good."""
 
-    def park(self) -> None:
+    def offload(self) -> None:
         """Give GPU memory back until the next answers come."""
 
 
@@ -25,7 +25,7 @@ class ScoreModel(Protocol):
     def scores(self, prompt: Prompt, answers: Sequence[str]) -> list[float | str]:
         """S of each answer, or in words what is wrong with it; Unanswered where nothing could be scored now."""
 
-    def park(self) -> None:
+    def offload(self) -> None:
         """As a Scorer's."""
 
 

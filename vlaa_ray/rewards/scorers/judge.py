@@ -16,12 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from vlaa_ray.config import OpenEndedSection
-from vlaa_ray.data.images import encoded, mime_type
 from vlaa_ray.errors import RewardError
+from vlaa_ray.images.decode import encoded, mime_type
 from vlaa_ray.records import Prompt, RewardResult
-from vlaa_ray.rewards.extraction import MAX_CHARS
-from vlaa_ray.rewards.verdicts import invalid, scored, wrong
-from vlaa_ray.service import Service, Unanswered
+from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
+from vlaa_ray.services.client import Service, Unanswered
+from vlaa_ray.text.answers import MAX_CHARS
 
 _TOP = 10
 _MAX_REPLY_TOKENS = 512
@@ -65,7 +65,7 @@ class Judge:
         results = {answer: one.result() for answer, one in asked.items()}
         return [results[answer] for answer in answers]
 
-    def park(self) -> None:
+    def offload(self) -> None:
         """Nothing of it is on this machine's GPU."""
 
     def _grade(self, prompt: Prompt, answer: str) -> RewardResult:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 
 from vlaa_ray.records import Prompt, RewardResult
-from vlaa_ray.rewards.open_ended import NO_REFERENCE, relative_reward
 from vlaa_ray.rewards.scorers import ScoreModel
-from vlaa_ray.rewards.verdicts import invalid, wrong
-from vlaa_ray.service import Unanswered
+from vlaa_ray.rewards.verifiers.open_ended import NO_REFERENCE, relative_reward
+from vlaa_ray.rewards.verifiers.verdicts import invalid, wrong
+from vlaa_ray.services.client import Unanswered
 
 _CACHE_ENTRIES = 65_536
 
@@ -43,8 +43,8 @@ class RelativeScorer:
             self._references[key] = known
         return [self._verdict(answer, scores[answer], known) for answer in answers]
 
-    def park(self) -> None:
-        self._model.park()
+    def offload(self) -> None:
+        self._model.offload()
 
     def _verdict(self, answer: str, score: float | str, reference: float | str) -> RewardResult:
         if isinstance(reference, str):

@@ -9,10 +9,10 @@ import base64
 from collections.abc import Sequence
 
 from vlaa_ray.config import OpenEndedSection
-from vlaa_ray.data.images import encoded
 from vlaa_ray.errors import RewardError
+from vlaa_ray.images.decode import encoded
 from vlaa_ray.records import Prompt
-from vlaa_ray.service import Service
+from vlaa_ray.services.client import Service
 
 
 class RemoteRewardModel:
@@ -38,5 +38,5 @@ class RemoteRewardModel:
             return scores
         raise RewardError("not the reply of a reward model's server", got=str(reply)[:200], expected=len(answers))
 
-    def park(self) -> None:
+    def offload(self) -> None:
         """The server has its own GPU."""

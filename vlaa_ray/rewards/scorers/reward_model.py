@@ -8,14 +8,14 @@ import numpy as np
 import torch
 
 from vlaa_ray.config import ModelSection, OpenEndedSection
-from vlaa_ray.data.chat import ChatFormat
-from vlaa_ray.data.packing import Row, collate, micro_batches, split_rows
 from vlaa_ray.errors import DataError
+from vlaa_ray.models.batch_tools import packing_tools
+from vlaa_ray.models.batches import Row, collate, micro_batches, split_rows
+from vlaa_ray.models.chat import ChatFormat
 from vlaa_ray.models.loading import load_processor
-from vlaa_ray.models.packing import packing_tools
 from vlaa_ray.models.reward_model import checkpoint_folder, last_tokens, load_reward_model, row_of
 from vlaa_ray.records import Prompt
-from vlaa_ray.rewards.scorers.parking import Parking
+from vlaa_ray.rewards.scorers.offloading import Offloading
 
 
 class LocalRewardModel:
@@ -35,7 +35,7 @@ class LocalRewardModel:
         self._chat = ChatFormat(processor, loaded.model.config, None)
         self._tools = packing_tools(loaded.model, processor, self._chat)
         self._max_tokens = section.max_tokens
-        self._parking = Parking(loaded, section.park)
+        self._model_on_demand = Offloading(loaded, section.park)
 
     @torch.no_grad()
     def scores(self, prompt: Prompt, answers: Sequence[str]) -> list[float | str]:
@@ -65,14 +65,14 @@ class LocalRewardModel:
     def _run(self, row: Row) -> dict[int, float]:
         """S by the answers' places; a row that is too long comes in parts, and those by their lengths."""
         scores: dict[int, float] = {}
-        with self._parking.awake() as model:
+        with self._model_on_demand.onload() as model:
             for rows in micro_batches(split_rows([row], self._max_tokens), self._max_tokens):
                 batch = collate(rows, self._tools)
                 places = batch.sequence_ids[last_tokens(batch.sequence_ids)].tolist()
-                values = model(batch.to(self._parking.device))[0].tolist()
+                values = model(batch.to(self._model_on_demand.device))[0].tolist()
                 scores |= dict(zip(places, values, strict=True))
         return scores
 
-    def park(self) -> None:
+    def offload(self) -> None:
         """Move the weights to the CPU, where `park` is set."""
-        self._parking.park()
+        self._model_on_demand.offload()

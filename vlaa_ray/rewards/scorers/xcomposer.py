@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 
 from vlaa_ray.config import OpenEndedSection
-from vlaa_ray.data.images import encoded, mime_type
-from vlaa_ray.data.placeholders import in_parts, without_images
 from vlaa_ray.errors import ModelError
+from vlaa_ray.images.decode import encoded, mime_type
 from vlaa_ray.records import Prompt
-from vlaa_ray.rewards.scorers.parking import Parking
+from vlaa_ray.rewards.scorers.offloading import Offloading
+from vlaa_ray.text.placeholders import in_parts, without_images
 
 _HD_NUM = 9
 """Tiles of a picture, as in the model's card."""
@@ -40,12 +40,12 @@ class XComposerReward:
         if not hasattr(model, "get_scores"):
             raise ModelError("the checkpoint's code has no get_scores", path=section.model)
         model.tokenizer = tokenizer
-        self._parking = Parking(model.eval(), section.park)
+        self._model_on_demand = Offloading(model.eval(), section.park)
 
     @torch.no_grad()
     def scores(self, prompt: Prompt, answers: Sequence[str]) -> list[float | str]:
         """S of each answer."""
-        with self._parking.awake() as model, tempfile.TemporaryDirectory() as folder:
+        with self._model_on_demand.onload() as model, tempfile.TemporaryDirectory() as folder:
             files = []
             for number, image in enumerate(prompt.images, start=1):
                 data = encoded(image)
@@ -56,14 +56,14 @@ class XComposerReward:
             chats = [
                 [{"role": "user", "content": question}, {"role": "assistant", "content": answer}] for answer in answers
             ]
-            device = self._parking.device.type
+            device = self._model_on_demand.device.type
             with torch.autocast(device, torch.float16, enabled=device == "cuda"):
                 values = model.get_scores(chats, [files] * len(chats), hd_num=_HD_NUM)
         return [float(value) for value in values]
 
-    def park(self) -> None:
+    def offload(self) -> None:
         """Move the weights to the CPU, where `park` is set."""
-        self._parking.park()
+        self._model_on_demand.offload()
 
 
 def with_places(prompt: Prompt) -> str:

@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from vlaa_ray.data.images import reference_of
+from vlaa_ray.images.decode import reference_of
 from vlaa_ray.records import Prompt
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from vlaa_ray.config import OpenEndedSection, RewardsSection
-from vlaa_ray.rewards.mixture import MixedReward
+from vlaa_ray.rewards.manager import RewardManager
 from vlaa_ray.rewards.scorers.judge import Judge, read_grade
 
 
@@ -91,6 +91,6 @@ def test_prompts_that_share_an_id_are_not_mixed(endpoint, prompt) -> None:
     endpoint.answer = lambda body: verdict(9 if "What is it?" in json.dumps(body) else 2)
     other = replace(prompt, question="Which colour?")
     judged = {"scorer": "judge", "model": "m", "service": {"url": endpoint.url}}
-    with MixedReward(RewardsSection.model_validate({"open_ended": judged})) as rewards:
+    with RewardManager(RewardsSection.model_validate({"open_ended": judged})) as rewards:
         results = rewards.score([(prompt, "<answer>red</answer>"), (other, "<answer>red</answer>")])
     assert [result.value for result in results] == [0.9, 0.2]

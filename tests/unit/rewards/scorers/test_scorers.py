@@ -12,7 +12,7 @@ from vlaa_ray.errors import RewardError
 from vlaa_ray.rewards.scorers import make_scorer
 from vlaa_ray.rewards.scorers.relative import RelativeScorer
 from vlaa_ray.rewards.scorers.xcomposer import with_places
-from vlaa_ray.service import Unanswered
+from vlaa_ray.services.client import Unanswered
 
 
 class Lengths:
@@ -28,7 +28,7 @@ class Lengths:
         self.asked += answers
         return ["unreadable" if one == "?" else math.nan if one == "~" else float(len(one)) for one in answers]
 
-    def park(self) -> None:
+    def offload(self) -> None:
         pass
 
 
@@ -159,10 +159,10 @@ def test_an_incomplete_scorer_is_a_config_error(section, words) -> None:
 
 
 def test_answers_that_need_several_passes_keep_their_scores() -> None:
-    from vlaa_ray.data.embedded import EmbeddedData
+    from vlaa_ray.data.builtin import BuiltinData
     from vlaa_ray.rewards.scorers import score_model
 
-    prompt = EmbeddedData("heldout", ["open_ended"])[0]
+    prompt = BuiltinData("heldout", ["open_ended"])[0]
     answers = ["a red circle at the top left", "a circle", prompt.gold, "digits"]
     whole, parts = (
         score_model(

@@ -1,0 +1,207 @@
+"""The data pipeline on Ray Data: blocks of samples stream through the steps, many at once, in their order.
+
+The steps are in `vlaa_ray.curation`. One process asks the teachers and records their replies
+(`vlaa_ray.curation.teacher_process`). Only block offsets and finished samples travel; each picture is read where it is
+sent to a teacher.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from actors.process.reaper import TOKEN
+from vlaa_ray.config import CurationConfig
+from vlaa_ray.curation.metadata import BLOCK, Collected, collect, read_block, with_sound_picture
+from vlaa_ray.curation.outputs import Outputs
+from vlaa_ray.curation.progress import CurationProgress
+from vlaa_ray.curation.sample import Sample
+from vlaa_ray.curation.steps import Steps
+from vlaa_ray.curation.teacher_process import TeacherProcess, TeacherProxy
+from vlaa_ray.data.reading_progress import report_progress
+from vlaa_ray.errors import DataError, TeacherError, VlaaRayError
+from vlaa_ray.run.run_json import LockedFolder, run_path
+
+_SHOW_EVERY_S = 1.0
+_MOST_BLOCKS = 32
+_ROOM = 2  # blocks for every block's worth of calls that may be on their way: some samples wait to try again
+
+
+def run_curation(config: CurationConfig, show: Callable[[Outputs], None]) -> None:
+    """Make the sets in the run's folder, and `show` what came out; what was made before is used again.
+
+    Ends with one typed cause if it fails; that no sample is left is a failure, too.
+    """
+    from actors.process.signals import signals_as_errors
+
+    folder = LockedFolder(run_path(config))
+    try:
+        steps = Steps(config)  # looks at the templates before anything starts
+        folder.refuse_other_kind(config)
+        folder.begin(config)
+        with signals_as_errors("the same command goes on where it was"):
+            outputs = _run(config, steps, folder.path)
+        show(outputs)
+        if not any(counts_of_source.sft or counts_of_source.rl for counts_of_source in outputs.counts.sources.values()):
+            fix = "it says why, sample by sample"
+            raise DataError("no sample is left", file=str(folder.path / "dropped.jsonl"), fix=fix)
+    except BaseException as error:
+        folder.fail(error)
+        raise
+    folder.finish()
+
+
+def _run(config: CurationConfig, steps: Steps, folder: Path) -> Outputs:
+    import ray
+
+    from actors.drivers.perplexity import write_subsets
+    from actors.drivers.teachers import bundles
+    from actors.fleet.placement import start_ray
+    from vlaa_ray.planning.placement import Placement
+
+    progress = CurationProgress()
+    progress.note("Reading the sources")
+    try:
+        with report_progress(progress.note):
+            collected = collect(config, folder)
+        outputs = Outputs(config, folder)
+        start_ray(config, Placement({"teachers": bundles(config)}))
+        _log_to(folder / "logs" / "ray_data.log")
+        _stream(config, steps, folder, collected, outputs, progress)
+        outputs.write()
+        if config.perplexity:
+            progress.note("Measuring perplexities")
+            outputs.subsets = write_subsets(config.perplexity, folder)
+    except ray.exceptions.RayError as error:
+        raise _cause(error) from error
+    except OSError as error:
+        raise DataError(f"can't write the run's files: {error}", folder=str(folder), fix="free space there") from error
+    finally:
+        ray.shutdown()
+    return outputs
+
+
+def _stream(
+    config: CurationConfig,
+    steps: Steps,
+    folder: Path,
+    collected: Collected,
+    outputs: Outputs,
+    progress: CurationProgress,
+) -> None:
+    """Steps 2 to 5, with the teachers at hand."""
+    from actors.drivers.teachers import served
+
+    with contextlib.ExitStack() as stack:
+        urls = stack.enter_context(served(config, folder, progress.note))
+        caller = TeacherProcess(config, folder, urls, outlives=TOKEN)
+        stack.callback(caller.close)
+        progress.num_samples = collected.num_samples
+        lock = threading.Lock()
+        stack.enter_context(progress)
+        with _shown(progress, outputs, caller, lock):
+            for sample in _curated(config, steps, collected, caller.address):
+                with lock:
+                    outputs.take(sample)
+        outputs.calls = caller.state()
+        progress.show(outputs.counts, outputs.calls)
+
+
+@contextlib.contextmanager
+def _shown(
+    progress: CurationProgress, outputs: Outputs, caller: TeacherProcess, lock: threading.Lock
+) -> Iterator[None]:
+    """Renew what is shown every second, also while nothing comes."""
+    over = threading.Event()
+
+    def renew() -> None:
+        with contextlib.suppress(TeacherError):  # it is gone: those who ask it say so
+            while not over.wait(_SHOW_EVERY_S):
+                calls = caller.state()
+                with lock:
+                    progress.show(outputs.counts, calls)
+
+    thread = threading.Thread(target=renew, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _curated(config: CurationConfig, steps: Steps, collected: Collected, address: str) -> Iterator[Sample]:
+    """The samples after the last step, in their order, as they are done."""
+    import ray
+    from ray.data import ActorPoolStrategy, DataContext
+
+    num_blocks = min(_MOST_BLOCKS, 1 + _ROOM * config.max_calls_in_flight // BLOCK)
+    warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated", module=__name__)
+    context = DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False
+    context.raise_original_map_exception = True
+    context.execution_no_progress_timeout_s = -1  # teachers may be slow; those who ask them have deadlines
+    offsets = [{"offset": offset} for offset in collected.offsets]
+    done = ray.data.from_items(offsets, override_num_blocks=len(offsets)).map_batches(
+        CuratedBlocks,
+        fn_constructor_args=(steps, str(collected.file), address),
+        batch_size=1,
+        compute=ActorPoolStrategy(
+            size=1, max_tasks_in_flight_per_actor=num_blocks, max_concurrent_calls_per_actor=num_blocks
+        ),
+        num_cpus=0,  # it waits for replies
+        label_selector={"ray.io/node-id": ray.get_runtime_context().get_node_id()},  # where the caller's socket is
+        max_restarts=0,  # a run that is begun again loses nothing; Ray says that it may not manage a restart
+    )
+    for batch in done.iter_batches(batch_size=None, prefetch_batches=1, batch_format="numpy"):
+        for line in batch["sample"]:
+            yield Sample.from_json(line)
+
+
+def _log_to(file: Path) -> None:
+    """Ray Data's log goes there: it prints every error with its whole trace, which people then read instead of ours."""
+    import ray.data  # its handlers are made now, or they would be later
+
+    logger = logging.getLogger(ray.data.__name__)
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+    logger.addHandler(logging.FileHandler(file))
+    logger.propagate = False
+
+
+class CuratedBlocks:
+    """A worker of the pool: blocks of samples through all steps, the samples of a block side by side."""
+
+    def __init__(self, steps: Steps, file: str, address: str) -> None:
+        self._file = Path(file)
+        self._steps = steps
+        self._client = TeacherProxy(address)
+
+    async def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        samples = await asyncio.to_thread(self._read, batch["offset"])
+        done = await asyncio.gather(*(self._steps.run(sample, self._client.ask) for sample in samples))
+        return {"sample": [sample.to_json() for sample in done]}
+
+    def _read(self, offsets: Iterable[int]) -> list[Sample]:
+        images = self._file.parent / "images"
+        samples = (sample for offset in offsets for sample in read_block(self._file, int(offset)))
+        return [with_sound_picture(sample, images) for sample in samples]
+
+
+def _cause(error: BaseException) -> VlaaRayError:
+    """The typed error that a worker raised, under all that Ray has put round it."""
+    seen: BaseException | None = error
+    while seen is not None:
+        inner = getattr(seen, "cause", None) or seen.__cause__  # what Ray wraps is of the inner error's type, too
+        if isinstance(seen, VlaaRayError) and inner is None:
+            return seen
+        seen = inner
+    first = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+    return TeacherError(f"the pipeline failed: {first}", fix="the same command goes on where it was")

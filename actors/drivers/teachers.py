@@ -1,0 +1,64 @@
+"""The addresses of a curation's teachers; those that have none are started here."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from actors.serving.vllm_server import START_S, VllmServer
+from vlaa_ray.config import SCRIPTED, CurationConfig, TeacherSection
+from vlaa_ray.curation.scripted import ScriptedTeacher
+from vlaa_ray.errors import PlacementError
+
+_GRACE_S = 60.0
+
+
+def bundles(config: CurationConfig) -> list[dict[str, float]]:
+    """The resources of the servers that are started here."""
+    return [_bundle(teacher) for teacher in config.used_teachers.values() if teacher.url is None]
+
+
+@contextlib.contextmanager
+def served(config: CurationConfig, folder: Path, note: Callable[[str], None]) -> Iterator[dict[str, str]]:
+    """{name: address}; what was started ends with the context. TeacherError or PlacementError if one doesn't start."""
+    with contextlib.ExitStack() as stack:
+        yield {name: stack.enter_context(_one(config, name, folder, note)) for name in config.used_teachers}
+
+
+@contextlib.contextmanager
+def _one(config: CurationConfig, name: str, folder: Path, note: Callable[[str], None]) -> Iterator[str]:
+    teacher = config.teachers[name]
+    if teacher.url == SCRIPTED:
+        scripted = ScriptedTeacher()
+        try:
+            yield scripted.url
+        finally:
+            scripted.close()
+    elif teacher.url:
+        yield teacher.url
+    else:
+        note(f"Starting a vLLM server for {teacher.model}, the teacher {name!r}")
+        log_file = str((folder / "logs" / f"vllm_{name}.log").resolve())
+        wanted = _bundle(teacher)
+        server: Any = ray.remote(VllmServer).options(num_cpus=wanted["CPU"], num_gpus=wanted["GPU"]).remote(log_file)
+        try:
+            yield _address(server, teacher)
+        finally:
+            ray.kill(server)
+
+
+def _address(server: Any, teacher: TeacherSection) -> str:
+    try:
+        return str(ray.get(server.start.remote(teacher), timeout=START_S + _GRACE_S))
+    except ray.exceptions.GetTimeoutError:
+        facts = {"needed": _bundle(teacher), "free": ray.available_resources()}
+        fix = "add nodes, end other jobs, or give the teacher a url"
+        raise PlacementError(f"no vLLM server for {teacher.model!r} within {START_S:g} s", **facts, fix=fix) from None
+
+
+def _bundle(teacher: TeacherSection) -> dict[str, float]:
+    return {"CPU": 1.0, "GPU": float(teacher.gpus)}

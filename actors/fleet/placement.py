@@ -1,0 +1,99 @@
+"""The plan of `vlaa_ray.planning.placement` made real: all bundles of a run reserved at once, or a clear refusal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ray
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from actors.process.reaper import start_reaper
+from vlaa_ray.config import AnyConfig
+from vlaa_ray.errors import PlacementError
+from vlaa_ray.planning.placement import Placement
+
+_REPORT_EVERY_S = 30.0
+_POLL_S = 0.1
+
+
+def start_ray(config: AnyConfig, plan: Placement) -> None:
+    """Join the cluster of the Ray job that this process is in; else the config's, or start a Ray of our own.
+
+    Our own gets as many logical CPUs as the plan asks for, so that a small machine runs the roles in turns.
+    """
+    in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
+    if config.ray.address == "local" and not in_job:
+        os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+        logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # it says that it asks for a token
+        start_reaper()  # parts of Ray take longer than we promise to see that we are gone
+        ray.init(
+            address="local",
+            num_cpus=max(os.cpu_count() or 1, math.ceil(plan.total_cpus)),
+            object_store_memory=config.ray.object_store_bytes,
+            include_dashboard=False,
+            **options,
+        )
+    else:
+        ray.init(address="auto" if in_job else config.ray.address, **options)
+
+
+class Reservation:
+    """The bundles of a run; `options(role, index)` puts an actor into its own once `wait` has returned."""
+
+    def __init__(self, plan: Placement) -> None:
+        self._first = {}
+        bundles: list[dict[str, float]] = []
+        for role, wanted in plan.bundles.items():
+            self._first[role] = len(bundles)
+            bundles += wanted
+        self._bundles = bundles
+        self._group: PlacementGroup = placement_group(bundles, strategy="PACK")
+
+    async def wait(self, timeout_s: float, note: Callable[[str], None]) -> None:
+        """Until the cluster holds all bundles; PlacementError if it doesn't within the time."""
+        start = reported = time.monotonic()
+        while not self._group.wait(0.01):
+            now = time.monotonic()
+            if now - start >= timeout_s:
+                remove_placement_group(self._group)
+                raise PlacementError(
+                    f"the cluster could not hold the run within {timeout_s:g} s",
+                    needed=_total(self._bundles),
+                    cluster=_known(ray.cluster_resources()),
+                    free=_known(ray.available_resources()),
+                    fix="add nodes, end other jobs, or ask for less (rollout.num_actors, learner.num_ranks)",
+                )
+            if now - reported >= _REPORT_EVERY_S:
+                free = _known(ray.available_resources())
+                note(f"waiting for resources: needed {_total(self._bundles)}, free {free}")
+                reported = now
+            await asyncio.sleep(_POLL_S)
+
+    def options(self, role: str, index: int) -> dict[str, Any]:
+        """Options for `ray.remote(...)`: the resources of the bundle, and the bundle."""
+        number = self._first[role] + index
+        bundle = self._bundles[number]
+        return {
+            "num_cpus": bundle.get("CPU", 0),
+            "num_gpus": bundle.get("GPU", 0),
+            "max_restarts": 0,  # an actor's state is weights: the pools replace it, and load them
+            "scheduling_strategy": PlacementGroupSchedulingStrategy(
+                self._group, placement_group_bundle_index=number, placement_group_capture_child_tasks=True
+            ),
+        }
+
+
+def _total(bundles: list[dict[str, float]]) -> dict[str, float]:
+    return {kind: sum(bundle.get(kind, 0.0) for bundle in bundles) for kind in ("CPU", "GPU")}
+
+
+def _known(resources: dict[str, float]) -> dict[str, float]:
+    return {kind: resources.get(kind, 0.0) for kind in ("CPU", "GPU")}

@@ -1,0 +1,94 @@
+"""The learner's ranks: processes that are called alike and together, and that end together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ray.exceptions import RayError
+
+from actors.process.deadlines import first_line, wait_for_all
+from vlaa_ray.config import GrpoConfig
+from vlaa_ray.errors import CheckpointError, LearnerError, ModelError, VlaaRayError
+from vlaa_ray.records import OptimizerStep
+
+
+class LearnerRanks:
+    """Implements `LearnerRole`. The loss of a rank ends the run: its collectives can't go on without it."""
+
+    def __init__(self, config: GrpoConfig, spawn: Callable[[int], Any]) -> None:
+        self._deadlines = config.deadlines
+        self._ranks = [spawn(rank) for rank in range(config.learner.num_ranks)]
+        self.weight_version = 0
+        self.node_id = ""
+        self.turn = asyncio.Lock()
+        """Held by whoever calls the ranks more than once in a row, and by what changes their weights."""
+
+    async def start(self) -> None:
+        """Load the model on every rank; returns when they have met."""
+        address, port, self.node_id = await self.meeting_point()
+        await self._all(
+            [rank.start.remote(address, port) for rank in self._ranks], self._deadlines.start_s, "the ranks to meet"
+        )
+
+    async def meeting_point(self) -> tuple[str, int, str]:
+        """(address, free port, node id) of rank 0."""
+        (place,) = await self._all([self._ranks[0].meeting_point.remote()], self._deadlines.start_s, "rank 0 to answer")
+        return tuple(place)
+
+    async def update(self, shares: list[list[OptimizerStep]]) -> dict[str, float]:
+        async with self.turn:
+            calls = [rank.update.remote(steps) for rank, steps in zip(self._ranks, shares, strict=True)]
+            answers = await self._all(calls, self._deadlines.learn_s, "the update")
+        self.weight_version, metrics = answers[0]
+        return dict(metrics)
+
+    async def manifest(self) -> list[Any]:
+        (wire,) = await self._all([self._ranks[0].manifest.remote()], self._deadlines.weight_sync_s, "the manifest")
+        return list(wire)
+
+    async def next_bucket(self) -> Any:
+        """The next piece of the weights; None after the last. Take the turn before the first."""
+        calls = [rank.next_bucket.remote() for rank in self._ranks]
+        return (await self._all(calls, self._deadlines.weight_sync_s, "the weights"))[0]
+
+    def packed_bucket(self) -> Any:
+        """A reference to the current piece's bytes, in the object store."""
+        return self._ranks[0].packed_bucket.remote()
+
+    async def open_broadcast(self, address: str, port: int, num_engine_ranks: int) -> None:
+        """Rank 0 waits for the engines in an NCCL group; they must join meanwhile."""
+        call = self._ranks[0].open_broadcast.remote(address, port, num_engine_ranks)
+        await self._all([call], self._deadlines.weight_sync_s, "the engines to join")
+
+    async def broadcast(self) -> None:
+        """Send the weights to the engines of the NCCL group, which must receive meanwhile."""
+        calls = [rank.broadcast.remote() for rank in self._ranks]
+        await self._all(calls, self._deadlines.weight_sync_s, "the broadcast")
+
+    async def save(self, folder: Path) -> None:
+        async with self.turn:
+            calls = [rank.save.remote(str(folder)) for rank in self._ranks]
+            await self._all(calls, self._deadlines.checkpoint_s, "the checkpoint")
+
+    async def load(self, folder: Path) -> None:
+        calls = [rank.load.remote(str(folder)) for rank in self._ranks]
+        self.weight_version = (await self._all(calls, self._deadlines.checkpoint_s, "the checkpoint to load"))[0]
+
+    async def metrics(self) -> dict[str, float]:
+        sizes = await self._all([rank.rss_bytes.remote() for rank in self._ranks], self._deadlines.learn_s, "memory")
+        return {"memory/learner_rss_bytes": float(max(sizes))}
+
+    async def _all(self, calls: list[Any], timeout_s: float, what: str) -> list[Any]:
+        try:
+            return await wait_for_all(calls, timeout_s, f"the learner: {what}")
+        except (CheckpointError, LearnerError, ModelError):
+            raise
+        except (RayError, VlaaRayError) as error:  # whatever it is: the ranks are no longer at one point
+            raise LearnerError(
+                f"a learner rank was lost during {what}: {first_line(error)}",
+                step=self.weight_version,
+                fix="look at logs/learner_*.log in the run folder; the same command continues from the last checkpoint",
+            ) from error

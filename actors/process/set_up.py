@@ -1,0 +1,35 @@
+"""What every actor process does for itself: logs into the run folder, a reaper, and its memory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import psutil
+
+from actors.process.reaper import start_reaper
+from vlaa_ray.compat.cpu_wheels import register
+
+
+def set_up_actor_process(log_file: str, shm_prefix: str) -> None:
+    """Send this process's output, and its children's, to `log_file`; have it cleared up after its death."""
+    path = Path(log_file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    start_reaper(shm_prefix)
+    register()
+
+
+def tree_rss_bytes() -> int:
+    """Resident memory of this process and its children."""
+    total = 0
+    own = psutil.Process()
+    for process in [own, *own.children(recursive=True)]:
+        try:
+            total += process.memory_info().rss
+        except psutil.NoSuchProcess:  # a child ended while we looked
+            continue
+    return total

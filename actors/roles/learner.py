@@ -1,0 +1,108 @@
+"""One rank of the learner as a Ray actor."""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from actors.process.set_up import set_up_actor_process, tree_rss_bytes
+from vlaa_ray.config import GrpoConfig
+
+
+class LearnerActor:
+    """Holds a `RLLearner`; all ranks must be called alike, and together."""
+
+    def __init__(self, config: GrpoConfig, rank: int, log_file: str, shm_prefix: str) -> None:
+        set_up_actor_process(log_file, shm_prefix)
+        self._config = config
+        self._rank = rank
+        self._shm_prefix = shm_prefix
+        self._pieces: Any = None
+        self._nccl: Any = None
+
+    def meeting_point(self) -> tuple[str, int, str]:
+        """(address of this node, a free port on it, the node's id): where rank 0 lets the others meet."""
+        import ray
+
+        with socket.socket() as free:
+            free.bind(("", 0))
+            return ray.util.get_node_ip_address(), free.getsockname()[1], ray.get_runtime_context().get_node_id()
+
+    def start(self, master_address: str, master_port: int) -> None:
+        """Load the model; returns when all ranks have met."""
+        from vlaa_ray.learner.deepspeed import set_rank_environment
+
+        learner = self._config.learner
+        set_rank_environment(self._rank, learner.num_ranks, master_address, master_port, cpu=learner.gpus_per_rank == 0)
+        from vlaa_ray.learner.rl import RLLearner
+
+        self._learner = RLLearner(self._config)
+
+    def update(self, steps: list[Any]) -> tuple[int, dict[str, float]]:
+        """(weight version afterwards, metrics over all ranks)."""
+        metrics = self._learner.update(steps)
+        return self._learner.weight_version, metrics
+
+    def manifest(self) -> list[Any]:
+        """Every tensor that `next_bucket` will send."""
+        return self._learner.core.manifest().to_wire()
+
+    def next_bucket(self) -> Any:
+        """The next piece of the weights, in shared memory of this node until the next call; None after the last.
+
+        All ranks are called together; only rank 0 answers with buckets, the others take part in gathering.
+        """
+        from vlaa_ray.weight_sync.shared_memory import SharedMemorySender, take_part
+
+        if self._pieces is None:
+            core, size = self._learner.core, self._config.weight_sync.bucket_bytes
+            manifest = core.manifest()
+            if self._rank == 0:
+                self._pieces = SharedMemorySender(self._shm_prefix, manifest, size).buckets(core.weights())
+            else:
+                self._pieces = take_part(core.weights(), manifest, size)
+        self._bucket = next(self._pieces, None)
+        if self._bucket is None:
+            self._pieces = None
+        return self._bucket
+
+    def packed_bucket(self) -> Any:
+        """The current bucket's bytes, for engines on other nodes."""
+        from vlaa_ray.weight_sync.shared_memory import pack_bucket
+
+        assert self._bucket  # it has been asked for before
+        return pack_bucket(self._bucket)
+
+    def open_broadcast(self, address: str, port: int, num_engine_ranks: int) -> None:
+        """On rank 0: a new NCCL group with the engines, in the place of the last one."""
+        from vlaa_ray.weight_sync.nccl import NcclSender
+
+        if self._nccl is not None:
+            self._nccl.close()
+        self._nccl = NcclSender(
+            self._learner.core.manifest(),
+            address=address,
+            port=port,
+            num_engine_ranks=num_engine_ranks,
+            bucket_bytes=self._config.weight_sync.bucket_bytes,
+        )
+
+    def broadcast(self) -> None:
+        """On all ranks: gather the weights; rank 0 sends them to the group."""
+        weights = self._learner.core.weights()
+        if self._rank == 0:
+            self._nccl.send(weights)
+        else:
+            deque(weights, maxlen=0)
+
+    def save(self, folder: str) -> None:
+        self._learner.save(Path(folder))
+
+    def load(self, folder: str) -> int:
+        self._learner.load(Path(folder))
+        return self._learner.weight_version
+
+    def rss_bytes(self) -> int:
+        return tree_rss_bytes()

@@ -1,0 +1,114 @@
+"""One vLLM engine as a Ray actor: prompts in, completions out, new weights now and then."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import nullcontext
+from dataclasses import asdict
+from typing import Any
+
+from actors.process.set_up import set_up_actor_process, tree_rss_bytes
+from vlaa_ray.config import GrpoConfig
+from vlaa_ray.errors import DataError
+from vlaa_ray.records import SampledGroup
+from vlaa_ray.roles import SampleRequest
+
+
+class RolloutActor:
+    """All methods run on one event loop; requests are sampled side by side."""
+
+    def __init__(self, config: GrpoConfig, log_file: str, shm_prefix: str) -> None:
+        set_up_actor_process(log_file, shm_prefix)
+        self._config = config
+        self._shm_prefix = shm_prefix
+
+    async def start(self) -> None:
+        """Start the engine with the weights of `model.path`; it serves once the learner's have been loaded."""
+        from transformers import AutoConfig
+
+        from vlaa_ray.models.chat import ChatFormat
+        from vlaa_ray.models.loading import banned_token_ids, load_processor
+        from vlaa_ray.models.paths import local_path
+        from vlaa_ray.rollout.engine import RolloutEngine
+
+        config = self._config
+        path = local_path(config.model.path)
+        processor, model_config = load_processor(config.model), AutoConfig.from_pretrained(path)
+        self._chat = ChatFormat(processor, model_config, config.model.system_prompt)
+        self._engine = await RolloutEngine.start(
+            config.model,
+            config.rollout,
+            path,
+            banned_token_ids=banned_token_ids(processor.tokenizer, model_config),
+            transport=config.weight_sync.transport,
+            sync_deadline_s=config.deadlines.weight_sync_s,
+        )
+
+    async def sample(self, request: SampleRequest) -> SampledGroup:
+        """The prompt's completions; DataError if it is the prompt's own fault that there are none."""
+        from vlaa_ray.images.decode import load
+        from vlaa_ray.rollout.engine import PromptRefused
+
+        prompt = request.prompt
+        images = [await asyncio.to_thread(load, image) for image in prompt.images]
+        try:
+            return await self._engine.sample(
+                self._chat.prompt_token_ids(prompt),
+                images,
+                num_samples=request.num_samples,
+                seed=request.seed,
+                temperature=request.temperature,
+                max_tokens=request.max_completion_tokens,
+                deadline_s=self._config.deadlines.rollout_s,
+            )
+        except PromptRefused as error:
+            raise DataError(error.message, fix=error.fix, prompt_id=prompt.prompt_id, **error.facts) from error
+
+    async def check_manifest(self, wire: list[Any]) -> None:
+        from vlaa_ray.weight_sync.manifest import Manifest
+
+        self._manifest = Manifest.from_wire(wire)
+        await self._engine.weights.check_manifest(self._manifest)
+        if self._config.weight_sync.transport == "shared_memory":
+            await self._engine.weights.init_weight_transfer_engine({})
+
+    async def pause(self) -> None:
+        """Let the running requests end, and take no new ones until `resume`."""
+        await self._engine.weights.pause()
+
+    async def start_weight_update(self) -> None:
+        await self._engine.weights.start_weight_update()
+
+    async def join_broadcast(self, address: str, port: int, rank: int, num_ranks: int) -> None:
+        """Join the learner's NCCL group, and leave the last one."""
+        from vlaa_ray.weight_sync.nccl import join_info
+
+        size = self._config.weight_sync.bucket_bytes
+        info = join_info(address=address, port=port, rank=rank, num_ranks=num_ranks, bucket_bytes=size)
+        await self._engine.weights.init_weight_transfer_engine(info)
+
+    async def receive_broadcast(self) -> None:
+        from vlaa_ray.weight_sync.nccl import update_info
+
+        await self._engine.weights.update_weights(update_info(self._manifest))
+
+    async def update_weights(self, bucket: Any, data: Any) -> None:
+        """Load a bucket from this node's shared memory; `data` are its bytes where it was made on another node."""
+        from vlaa_ray.weight_sync.shared_memory import unpack_bucket
+
+        block = nullcontext(bucket) if data is None else unpack_bucket(bucket, data, self._shm_prefix)
+        with block as local:
+            await self._engine.weights.update_weights(asdict(local))
+
+    async def resume(self, weight_version: int) -> None:
+        """Prove the update complete, clear the caches, and sample with it."""
+        await self._engine.weights.finish_weight_update()
+        await self._engine.weights.resume(weight_version)
+
+    def node_id(self) -> str:
+        import ray
+
+        return ray.get_runtime_context().get_node_id()
+
+    async def rss_bytes(self) -> int:
+        return await asyncio.to_thread(tree_rss_bytes)

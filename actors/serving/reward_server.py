@@ -1,0 +1,79 @@
+"""A reward model as Ray Serve replicas that several runs share: POST /score, as in `rewards.scorers.remote`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from typing import Any
+
+import ray
+from ray import serve
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from vlaa_ray.config import OpenEndedSection
+
+_APP = "vlaa-ray-reward-model"
+_MAX_ANSWERS = 256
+
+
+class RewardServer:
+    """One replica: the model, and requests as they come."""
+
+    def __init__(self, section: OpenEndedSection) -> None:
+        from vlaa_ray.compat.cpu_wheels import register
+
+        register()
+        from vlaa_ray.rewards.scorers import score_model
+
+        self._model = score_model(section)
+
+    def check_health(self) -> None:
+        """Asked by Serve; an exception would have the replica replaced."""
+
+    def score(self, question: str, images: list[bytes], answers: list[str]) -> list[float | str]:
+        """S of each answer; DataError for a picture that can't be read."""
+        from vlaa_ray.images.decode import reference_of
+        from vlaa_ray.records import Prompt
+
+        prompt = Prompt(
+            prompt_id="request",
+            question=question,
+            gold="",
+            verifier_type="open_ended",
+            source="request",
+            images=tuple(reference_of(image) for image in images),
+        )
+        return self._model.scores(prompt, answers)
+
+    async def __call__(self, request: Request) -> JSONResponse:
+        import asyncio
+
+        from vlaa_ray.errors import DataError
+
+        try:
+            body = await request.json()
+            images = [base64.b64decode(image, validate=True) for image in body["images"]]
+            question, answers = body["question"], body["answers"]
+            texts = [question, *answers]
+            if not all(isinstance(text, str) for text in texts) or not 0 < len(answers) <= _MAX_ANSWERS:
+                raise ValueError(f"question and 1 to {_MAX_ANSWERS} answers must be text")
+            scores = await asyncio.to_thread(self.score, question, images, answers)
+        except (ValueError, LookupError, TypeError, binascii.Error, DataError) as error:
+            return JSONResponse({"error": str(error)}, status_code=422)
+        return JSONResponse({"scores": scores})
+
+
+def serve_reward_model(
+    section: OpenEndedSection, *, num_replicas: int, port: int, address: str | None, gpus: float
+) -> None:
+    """Serve until interrupted; `address` of a Ray cluster, or None for one of its own."""
+    options: dict[str, Any] = {"num_cpus": 1, "num_gpus": gpus}
+    ray.init(address=address or "local", log_to_driver=True, ignore_reinit_error=True)
+    serve.start(http_options={"host": "0.0.0.0", "port": port})
+    deployment = serve.deployment(num_replicas=num_replicas, ray_actor_options=options)(RewardServer)
+    serve.run(deployment.bind(section), name=_APP, route_prefix="/score")
+    print(f"Serving at http://localhost:{port}/score", flush=True)  # noqa: T201 - for the person who started it
+    while True:
+        time.sleep(3600)

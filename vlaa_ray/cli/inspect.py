@@ -1,0 +1,109 @@
+"""The commands that look: at configs, runs, rewards and the machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vlaa_ray.cli.common import Overrides, load_any_config, print_report
+from vlaa_ray.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vlaa_ray.config import RewardsSection
+
+RewardsOf = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Score as this run would: its verifiers and scorer.")
+]
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command("config")
+def show_config(file: Annotated[Path, typer.Argument(metavar="FILE")], overrides: Overrides = None) -> None:
+    """Print a file's resolved config, with every default."""
+    from vlaa_ray.config import dump_config
+
+    typer.echo(dump_config(load_any_config(file, overrides or [])), nl=False)
+
+
+@app.command()
+def report(run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="For example runs/quickstart.")]) -> None:
+    """Write the report of a run, and print its table."""
+    if not (run_dir / "config.yaml").is_file():
+        raise ConfigError("not a run folder: it has no config.yaml", folder=str(run_dir), fix="give runs/NAME")
+    print_report(run_dir)
+
+
+@app.command()
+def score(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON Lines: response, gold, verifier_type.")],
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every row with its verdict.")] = None,
+    config: RewardsOf = None,
+) -> None:
+    """Score a file of responses, or a run's rollouts, and print the table."""
+    import json
+
+    from rich.console import Console
+
+    from vlaa_ray.checks.responses import score_file, score_table
+    from vlaa_ray.rewards.manager import RewardManager
+
+    with RewardManager(_rewards(config)) as rewards:
+        rows = score_file(file, rewards)
+    if out:
+        out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    Console().print(score_table(rows))
+
+
+@app.command()
+def probe(
+    source: Annotated[str, typer.Argument(metavar="DATA", help="builtin:heldout, or a file of prompts.")],
+    image_root: Annotated[str | None, typer.Option(metavar="DIR", help="Of the file's images.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many prompts.")] = 500,
+    config: RewardsOf = None,
+) -> None:
+    """Show what answers that don't look would earn on some data; then exit 1 if any beats an honest wrong answer."""
+    from rich.console import Console
+
+    from vlaa_ray.checks.probes import probe_prompts, probe_table
+    from vlaa_ray.config import DataSection
+    from vlaa_ray.data.dataset import open_dataset
+    from vlaa_ray.rewards.manager import RewardManager
+
+    section = _rewards(config)
+    prompts = open_dataset(source, DataSection(image_root=image_root), limit, section.verifier_types())
+    with RewardManager(section) as rewards:
+        outcomes = probe_prompts(prompts, rewards)
+    Console().print(probe_table(outcomes))
+    if any(outcome.holes for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Hold the machine against it.")
+    ] = None,
+) -> None:
+    """Say what would break a run here; then exit 2."""
+    from rich.console import Console
+
+    from vlaa_ray.config import CurationConfig
+    from vlaa_ray.planning.doctor import diagnose, is_broken, table
+
+    loaded = load_any_config(config) if config else None
+    if isinstance(loaded, CurationConfig):
+        raise ConfigError(
+            "a curation needs nothing that doctor looks at", file=str(config), fix="data curate --dry-run"
+        )
+    findings = diagnose(loaded)
+    Console().print(table(findings))
+    if is_broken(findings):
+        raise typer.Exit(2)
+
+
+def _rewards(config: Path | None) -> RewardsSection:
+    from vlaa_ray.config import GrpoConfig, RewardsSection, load_config
+
+    return load_config(config, kind=GrpoConfig).rewards if config else RewardsSection()

@@ -1,0 +1,135 @@
+"""Reward models from compared answers, with the learner core that GRPO uses: a row holds a prompt's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch.nn.functional import logsigmoid
+
+from vlaa_ray.config import RewardModelConfig
+from vlaa_ray.learner.core import LearnerCore
+from vlaa_ray.learner.row_filter import RowFilter
+from vlaa_ray.models.batches import Batch, Row
+from vlaa_ray.models.reward_model import MAX_ANSWERS, RewardModel, answers_row, last_tokens
+from vlaa_ray.records import Preference
+
+
+class RewardModelLearner:
+    """One rank of a reward model's training."""
+
+    def __init__(self, config: RewardModelConfig, folder: Path) -> None:
+        self._config = config
+        self.core = LearnerCore(config.model, config.learner, lambda model, _: RewardModel(model))
+        self.row_filter = RowFilter(config.limits_key, config.limits)
+
+    def row(self, preference: Preference, number: int) -> Row:
+        """The prompt with its answers; DataError if the model can't take one of them."""
+        return answers_row(self.core.chat, preference.prompt, preference.answers, number)
+
+    def update(self, preferences: Sequence[Preference], step: int) -> dict[str, float]:
+        """One optimizer step on this rank's share of the step: mean loss per prompt, over all ranks."""
+        preferences = [_best_first(one) for one in preferences]
+        rows = self.row_filter.rows(preferences, self.row)
+        local = [len(rows), len(self.row_filter.dropped)]
+        total, num_dropped = self.core.engine.reduce_sum(torch.tensor(local, dtype=torch.float64)).tolist()
+        if self.row_filter.idle(total):
+            return {"samples/dropped": num_dropped}
+        loss_sum = torch.zeros(1, dtype=torch.float64)
+        counts = _Counts()
+        section = self._config.reward_model
+
+        def loss(outputs: tuple[torch.Tensor, torch.Tensor], batch: Batch) -> torch.Tensor:
+            scores, logprobs = outputs
+            parts = _by_prompt(scores, batch, preferences)
+            counts.add(parts)
+            compared = sum((preference_loss(*part, section.center_coefficient) for part in parts), scores.sum() * 0)
+            said = -logprobs.sum() / max(len(logprobs), 1) * len(parts)  # of a prompt: the mean over tokens
+            value = (compared + section.sft_coefficient * said) / total
+            loss_sum.add_(value.item())
+            return value
+
+        self.core.accumulate(rows, loss)
+        return {
+            **self.core.step(step, self._config.run.num_steps),
+            "policy/loss": self.core.engine.reduce_sum(loss_sum).item(),
+            "samples/dropped": num_dropped,
+            **counts.metrics(self.core.engine.reduce_sum, "pairs"),
+        }
+
+    def evaluate(self, preferences: Sequence[Preference]) -> dict[str, float]:
+        """Accuracy and margin on held-out answers, over all ranks."""
+        counts = _Counts()
+        preferences = [_best_first(one) for one in preferences]
+        for (scores, _), batch in self.core.evaluate(self.row_filter.rows(preferences, self.row)):
+            counts.add(_by_prompt(scores, batch, preferences))
+        num_dropped = self.core.engine.reduce_sum(torch.tensor([len(self.row_filter.dropped)], dtype=torch.float64))
+        return {
+            "eval/samples/dropped": num_dropped.item(),
+            **counts.metrics(self.core.engine.reduce_sum, "eval/pairs"),
+        }
+
+    def save(self, folder: Path, step: int) -> None:
+        """Write what `load` needs, and `hf/`; a collective."""
+        self.core.save(folder, {"step": step})
+
+    def load(self, folder: Path) -> int:
+        """Restore weights and optimizer; the steps done."""
+        return int(self.core.load(folder)["step"])
+
+
+def preference_loss(scores: torch.Tensor, worths: torch.Tensor, center_coefficient: float) -> torch.Tensor:
+    """Mean over pairs of -log sigmoid(better - worse) + c · (better + worse)²; `scores` and `worths` are [A].
+
+    Bradley and Terry's model over all pairs of a prompt's answers that differ in worth, as in InstructGPT (arXiv
+    2203.02155, equation 1); the second term keeps scores around 0 (arXiv 2312.09244, section 3; TRL's
+    `center_rewards_coefficient`).
+    """
+    better, worse = _pairs(worths)
+    margins, sums = scores[better] - scores[worse], scores[better] + scores[worse]
+    return (center_coefficient * sums.square() - logsigmoid(margins)).sum() / max(len(margins), 1)
+
+
+def _pairs(worths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Indices of the better and the worse answer of each pair."""
+    better, worse = (worths[:, None] > worths[None, :]).nonzero(as_tuple=True)
+    return better, worse
+
+
+def _by_prompt(
+    scores: torch.Tensor, batch: Batch, preferences: Sequence[Preference]
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """(scores [A], worths [A]) of each prompt of a batch, whose scores come in the order of its sequence ids."""
+    ids = batch.sequence_ids[last_tokens(batch.sequence_ids)].tolist()
+    parts = []
+    for number in dict.fromkeys(one // MAX_ANSWERS for one in ids):
+        places = [place for place, one in enumerate(ids) if one // MAX_ANSWERS == number]
+        worths = [preferences[number].worths[ids[place] % MAX_ANSWERS] for place in places]
+        parts.append((scores[places], torch.tensor(worths, device=scores.device)))
+    return parts
+
+
+def _best_first(preference: Preference) -> Preference:
+    """The same answers from the best to the worst: the model goes on learning to say the first."""
+    ranked = sorted(zip(preference.answers, preference.worths, strict=True), key=lambda one: -one[1])
+    answers, worths = zip(*ranked, strict=True)
+    return replace(preference, answers=answers, worths=worths)
+
+
+class _Counts:
+    """Pairs, those that the scores put in the right order, and the sum of their margins."""
+
+    def __init__(self) -> None:
+        self._values = torch.zeros(3, dtype=torch.float64)
+
+    def add(self, parts: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
+        for scores, worths in parts:
+            better, worse = _pairs(worths)
+            margins = (scores[better] - scores[worse]).detach().double().cpu()
+            self._values += torch.stack([torch.tensor(len(margins)).double(), (margins > 0).sum(), margins.sum()])
+
+    def metrics(self, total: Callable[[torch.Tensor], torch.Tensor], prefix: str) -> dict[str, float]:
+        count, right, margin = total(self._values).tolist()
+        return {f"{prefix}/accuracy": right / count, f"{prefix}/margin": margin / count} if count else {}

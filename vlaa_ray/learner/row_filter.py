@@ -1,0 +1,64 @@
+"""Samples into rows; what can't be trained on is left out with its reason, and never ends a run by itself.
+
+usable = RowFilter("sft", config.sft)
+rows = usable.rows(prompts, make_row)
+usable.dropped  -> [{"id": "train.json:7", "reason": "the image is damaged: …"}]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from vlaa_ray.algorithms.empty_steps import EmptySteps
+from vlaa_ray.config import SftSection
+from vlaa_ray.data.readers import told
+from vlaa_ray.errors import DataError
+from vlaa_ray.images.decode import load
+from vlaa_ray.models.batches import Row
+from vlaa_ray.records import Preference, Prompt, prompt_of
+
+Item = TypeVar("Item", Prompt, Preference)
+
+
+class RowFilter:
+    """Of one rank. `section` is the config's, by which limits are named."""
+
+    def __init__(self, section: str, limits: SftSection) -> None:
+        self._section, self._limits = section, limits
+        self._sound: set[str] = set()
+        self._idle = EmptySteps()
+        self.dropped: list[dict[str, str]] = []
+        """Of the last call of `rows`."""
+
+    def rows(self, items: Sequence[Item], make: Callable[[Item, int], Row]) -> list[Row]:
+        """What `make` makes of (item, its number), where it is within the limits and its images can be decoded."""
+        rows: list[Row] = []
+        self.dropped = []
+        for number, item in enumerate(items):
+            try:
+                row = make(item, number)
+                self._refuse_long(row)
+                self._refuse_damaged(row)
+                rows.append(row)
+            except DataError as error:
+                self.dropped.append({"id": prompt_of(item).prompt_id, "reason": told(error)})
+        return rows
+
+    def idle(self, total: float) -> bool:
+        """Whether the step has nothing to train on, on no rank; DataError at the tenth such step in a row."""
+        last = self.dropped[-1]["reason"] if self.dropped else "other ranks have the reason"
+        return self._idle.count(not total, last)
+
+    def _refuse_long(self, row: Row) -> None:
+        longest = max(len(completion) for completion in row.completions)
+        for name, tokens in (("max_prompt_tokens", len(row.prompt_token_ids)), ("max_completion_tokens", longest)):
+            if tokens > (limit := getattr(self._limits, name)):
+                raise DataError(f"{tokens} tokens, over {self._section}.{name} = {limit}")
+
+    def _refuse_damaged(self, row: Row) -> None:
+        """Decodes what wasn't before: later, in a batch, one image would end the run."""
+        for image in row.images:
+            if image.sha256 not in self._sound:
+                load(image)
+                self._sound.add(image.sha256)

@@ -1,0 +1,91 @@
+"""Supervised fine-tuning on worked answers, with the learner core that GRPO uses: a row has one completion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from vlaa_ray.algorithms.losses import sft_loss
+from vlaa_ray.config import SftConfig
+from vlaa_ray.data.dataset import UNSOLVED
+from vlaa_ray.errors import DataError
+from vlaa_ray.learner.core import LearnerCore
+from vlaa_ray.learner.row_filter import RowFilter
+from vlaa_ray.models.batches import Batch, Row
+from vlaa_ray.models.paths import UNTRAINED
+from vlaa_ray.models.policy import policy_at
+from vlaa_ray.models.tiny import make_tiny_model
+from vlaa_ray.records import Prompt
+
+
+def _starting_model(config: SftConfig, folder: Path) -> Path | None:
+    """The folder of the model that rank 0 makes for the run; None where `model.path` is a checkpoint."""
+    if config.model.path != UNTRAINED:
+        return None
+    target = folder / "untrained"
+    if torch.distributed.get_rank() == 0 and not (target / "tokenizer.json").is_file():
+        make_tiny_model(target, seed=config.run.seed)
+    torch.distributed.barrier()
+    return target
+
+
+class SftLearner:
+    """One rank of a supervised run."""
+
+    def __init__(self, config: SftConfig, folder: Path) -> None:
+        self._config = config
+        path = _starting_model(config, folder)
+        self.core = LearnerCore(config.model, config.learner, policy_at(1.0), path)
+        self.row_filter = RowFilter(config.limits_key, config.limits)
+
+    def row(self, prompt: Prompt, number: int) -> Row:
+        """The prompt with its solution as the one completion; DataError if the model can't take one of them."""
+        if prompt.solution is None:
+            raise DataError(UNSOLVED)
+        prompt_ids = self.core.chat.expanded_token_ids(prompt)
+        completion = self.core.chat.completion_token_ids(prompt.solution)
+        return Row(prompt_token_ids=prompt_ids, images=prompt.images, completions=(completion,), sequence_ids=(number,))
+
+    def update(self, prompts: Sequence[Prompt], step: int) -> dict[str, float]:
+        """One optimizer step on this rank's share of the step's prompts: mean loss per token, over all ranks."""
+        rows = self.row_filter.rows(prompts, self.row)
+        local = [sum(len(row.completions[0]) for row in rows), len(self.row_filter.dropped)]
+        total_tokens, num_dropped = self.core.engine.reduce_sum(torch.tensor(local, dtype=torch.float64)).tolist()
+        if self.row_filter.idle(total_tokens):
+            return {"samples/dropped": num_dropped}
+        sums = torch.zeros(2, dtype=torch.float64)
+
+        def loss(outputs: tuple[torch.Tensor, torch.Tensor], batch: Batch) -> torch.Tensor:
+            logprobs, entropy = outputs
+            value = sft_loss(logprobs, torch.full_like(logprobs, 1 / total_tokens))
+            sums.add_(torch.tensor([value.item(), entropy.sum().item() / total_tokens], dtype=torch.float64))
+            return value
+
+        self.core.accumulate(rows, loss)
+        applied = self.core.step(step, self._config.run.num_steps)
+        mean_loss, entropy = self.core.engine.reduce_sum(sums).tolist()
+        return {
+            "policy/loss": mean_loss,
+            "policy/entropy": entropy,
+            **applied,
+            "samples/dropped": num_dropped,
+            "completion/mean_tokens": total_tokens / self._config.sft.samples_per_step,
+        }
+
+    def evaluate(self, prompts: Sequence[Prompt]) -> dict[str, float]:
+        """Mean loss per token over all ranks' prompts, without training on them."""
+        logprobs = self.core.logprobs(self.row_filter.rows(prompts, self.row)).values()
+        local = [-sum(float(one.sum()) for one in logprobs), sum(map(len, logprobs)), len(self.row_filter.dropped)]
+        loss, tokens, num_dropped = self.core.engine.reduce_sum(torch.tensor(local, dtype=torch.float64)).tolist()
+        measured = {"eval/loss": loss / tokens} if tokens else {}
+        return {**measured, "eval/samples/dropped": num_dropped}
+
+    def save(self, folder: Path, step: int) -> None:
+        """Write what `load` needs, and `hf/`; a collective."""
+        self.core.save(folder, {"step": step})
+
+    def load(self, folder: Path) -> int:
+        """Restore weights and optimizer; the steps done."""
+        return int(self.core.load(folder)["step"])

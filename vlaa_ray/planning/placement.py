@@ -1,0 +1,49 @@
+"""Where the roles of a run go and what they need there, without asking a cluster.
+
+plan(config).bundles["learner"] -> [{"CPU": 1, "GPU": 1}, ...]         # one bundle an actor
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from vlaa_ray.config import GrpoConfig, TrainingConfig
+
+DRIVER_CPUS = 0.0
+"""The driver mostly waits: it takes no bundle, and runs in the gaps of the roles."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """role -> one bundle of Ray resources an actor; a bundle never spans nodes."""
+
+    bundles: dict[str, list[dict[str, float]]]
+    driver_cpus: float = DRIVER_CPUS
+
+    @property
+    def total_cpus(self) -> float:
+        """CPUs of all bundles and the driver."""
+        return self.driver_cpus + self._total("CPU")
+
+    @property
+    def total_gpus(self) -> int:
+        return math.ceil(round(self._total("GPU"), 6))  # shares of one add up with an error
+
+    def _total(self, resource: str) -> float:
+        return sum(bundle.get(resource, 0.0) for bundles in self.bundles.values() for bundle in bundles)
+
+
+def plan(config: TrainingConfig) -> Placement:
+    """The bundles of every role of the run."""
+    learner = config.learner
+    bundles = {"learner": [_bundle(learner.cpus_per_rank, learner.gpus_per_rank)] * learner.num_ranks}
+    if isinstance(config, GrpoConfig):
+        rollout, rewards = config.rollout, config.rewards
+        bundles["rollout"] = [_bundle(rollout.cpus_per_actor, rollout.gpus_per_actor)] * rollout.num_actors
+        bundles["reward"] = [_bundle(rewards.cpus_per_actor, rewards.gpus_per_actor)] * rewards.num_actors
+    return Placement(bundles)
+
+
+def _bundle(cpus: float, gpus: float) -> dict[str, float]:
+    return {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}

@@ -1,0 +1,161 @@
+"""From a sample to its verifier: extracts the answer and calls the function that belongs to the verifier type.
+
+    plan("<answer>3</answer>", 3, "digit", {}) -> RewardResult(value=1.0, …)
+
+Our own but math are pure, take microseconds and are judged at once. For math, and for functions of users, the plan
+is a `SandboxTask`, which the sandbox takes to a process that can be killed.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from vlaa_ray.errors import RewardError
+from vlaa_ray.records import FORMAT, RewardResult
+from vlaa_ray.rewards.verifiers.boxes import verify_boxes
+from vlaa_ray.rewards.verifiers.choice import verify_choice
+from vlaa_ray.rewards.verifiers.digit import verify_digit
+from vlaa_ray.rewards.verifiers.format import verify_format
+from vlaa_ray.rewards.verifiers.grounding import verify_box
+from vlaa_ray.rewards.verifiers.letters import verify_letters
+from vlaa_ray.rewards.verifiers.number import verify_number
+from vlaa_ray.rewards.verifiers.open_ended import verify_open_ended
+from vlaa_ray.rewards.verifiers.points import verify_points
+from vlaa_ray.rewards.verifiers.text import verify_list, verify_ocr, verify_text, verify_yes_no
+from vlaa_ray.rewards.verifiers.verdicts import invalid, wrong
+from vlaa_ray.text.answers import MAX_CHARS, extract_answer, why_no_answer
+
+Verifier = Callable[..., RewardResult]
+"""Called as `verifier(answer, gold, **params)`; never raises on any answer or gold."""
+
+EXTRACTIONS = ("last", "exactly_one")
+MAX_DEPTH = 50
+MAX_DIGITS = 1_000
+_NOTHING = ("nan", "null", "n/a")  # what tables have for a gold that is missing
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
+class SandboxTask(NamedTuple):
+    """A verification for the sandbox. `gold` and `params` are JSON; `answer` is None where none could be extracted."""
+
+    function: str
+    """`math`, or the import path of a user's function."""
+    answer: str | None
+    gold: str
+    params: str = "{}"
+
+
+def plan(
+    response: str, gold: Any, verifier_type: str, params: Mapping[str, Any], functions: Mapping[str, str] = _NONE
+) -> RewardResult | SandboxTask:
+    """The verdict, or the task for the sandbox; `functions` are the users' types and their import paths.
+
+    RewardError for an unknown type or parameter, never for a text.
+    """
+    verifier_params = dict(params)
+    rule = verifier_params.pop("extraction", "last")
+    if rule not in EXTRACTIONS:
+        raise RewardError(f"unknown extraction rule {rule!r}", fix="use 'last' or 'exactly_one'")
+    if verifier_type == FORMAT:
+        return verify_format(response)
+    if verifier_type in functions:
+        return _plan_function(functions[verifier_type], extract_answer(response, rule), gold, verifier_params)
+    if verifier_type not in _PARAMETERS or not verifier_params.keys() <= _PARAMETERS[verifier_type]:
+        raise _unknown(verifier_type, verifier_params, functions)
+    answer = extract_answer(response, rule)
+    if verifier_type == "math":
+        return _plan_math(answer, gold)
+    try:
+        verdict = VERIFIERS[verifier_type](answer or "", gold, **verifier_params)
+    except (TypeError, ValueError, ArithmeticError, LookupError) as error:  # of no answer or gold, but of parameters
+        return invalid(answer, f"the verifier's parameters can't be used: {error}")
+    return without_answer(verdict, response) if answer is None else verdict
+
+
+def takes(verifier_type: str, parameter: str) -> bool:
+    """Whether one of our verifiers has a parameter of this name."""
+    return parameter in _PARAMETERS.get(verifier_type, ())
+
+
+def without_answer(verdict: RewardResult, response: str) -> RewardResult:
+    """The verdict on a response that nothing could be extracted from; a sample that can't be judged stays so."""
+    return wrong(None, why_no_answer(response)) if verdict.valid else verdict
+
+
+def _plan_function(
+    function: str, answer: str | None, gold: Any, params: Mapping[str, Any]
+) -> RewardResult | SandboxTask:
+    if answer is not None and len(answer) > MAX_CHARS:
+        return wrong(answer, f"answer of {len(answer)} characters is over the limit of {MAX_CHARS}")
+    try:
+        return SandboxTask(function, answer, json.dumps(gold), json.dumps(params, sort_keys=True))
+    except (TypeError, ValueError) as error:
+        return invalid(answer, f"gold or parameters are not JSON: {error}")
+
+
+def _plan_math(answer: str | None, gold: Any) -> RewardResult | SandboxTask:
+    if isinstance(gold, bool) or not isinstance(gold, str | int | float) or not str(gold).strip():
+        return invalid(answer, f"gold is neither text nor a number: {str(gold)[:80]!r}")
+    if str(gold).strip().lower() in _NOTHING:
+        return invalid(answer, f"gold says nothing: {gold!r}")
+    for side, text in (("gold", str(gold)), ("answer", answer or "")):
+        excess = _excess(text)
+        if excess:
+            return invalid(answer, f"{side} {excess}")
+    return SandboxTask("math", answer, json.dumps(str(gold)))
+
+
+def _excess(text: str) -> str:
+    """Why the text is too large to be worth parsing, or ""."""
+    if len(text) > MAX_CHARS:
+        return f"of {len(text)} characters is over the limit of {MAX_CHARS}"
+    depth = deepest = digits = longest = 0
+    for char in text:
+        depth += (char in "{([") - (char in "})]")
+        deepest = max(deepest, depth)
+        digits = digits + 1 if char.isdigit() else 0
+        longest = max(longest, digits)
+    if deepest > MAX_DEPTH:
+        return f"is nested {deepest} deep, over the limit of {MAX_DEPTH}"
+    return f"has a number of {longest} digits, over the limit of {MAX_DIGITS}" if longest > MAX_DIGITS else ""
+
+
+def _unknown(verifier_type: str, params: Mapping[str, Any], functions: Mapping[str, str]) -> RewardError:
+    if verifier_type not in _PARAMETERS:
+        known = ", ".join([*_PARAMETERS, *functions])
+        return RewardError("unknown verifier type", verifier_type=verifier_type, fix=f"use one of {known}")
+    names = sorted(params.keys() - _PARAMETERS[verifier_type])
+    known = ", ".join(sorted(_PARAMETERS[verifier_type] | {"extraction"}))
+    return RewardError("unknown verifier parameters", verifier_type=verifier_type, got=names, fix=f"known: {known}")
+
+
+VERIFIERS: dict[str, Verifier] = {
+    "digit": verify_digit,
+    "mcq": verify_choice,
+    "iou": verify_box,
+    "open_ended": verify_open_ended,
+    "boxes": verify_boxes,
+    "points": verify_points,
+    "letters": verify_letters,
+    "number": verify_number,
+    "text": verify_text,
+    "list": verify_list,
+    "yes_no": verify_yes_no,
+    "ocr": verify_ocr,
+}
+"""The paper's, then others that vision-language data ask for. They run where they are called; `math` runs in the
+sandbox.
+"""
+
+_PARAMETERS: dict[str, frozenset[str]] = {
+    name: frozenset(
+        parameter.name
+        for parameter in inspect.signature(verifier).parameters.values()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    )
+    for name, verifier in VERIFIERS.items()
+} | {"math": frozenset()}

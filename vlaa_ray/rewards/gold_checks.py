@@ -1,0 +1,85 @@
+"""Golds that no answer can be judged by: a number that is none, a box without an area, nothing at all.
+
+gold_faults(rewards, [prompt]) == ["the gold can't be judged: gold names no single option letter: 'maybe'"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from vlaa_ray.records import Prompt, RewardResult
+from vlaa_ray.rewards.manager import RewardManager, is_blank
+from vlaa_ray.rewards.verifiers.grounding import Box, Size, frame_sizes, read_boxes
+from vlaa_ray.rewards.verifiers.open_ended import NO_REFERENCE
+from vlaa_ray.rewards.verifiers.text import texts_of
+
+_SILENT = ("iou", "points")
+"""Types whose verifiers give an answer 0.0 where it is the gold that is at fault."""
+_ANY_OF = ("text", "ocr")
+_LEAST_OWN_WORTH = 0.9
+
+
+def gold_faults(rewards: RewardManager, prompts: Sequence[Prompt]) -> list[str | None]:
+    """By prompt what is wrong with its gold or parameters; None where nothing is, or where no rule of ours judges it.
+
+    Every gold as its own answer must be worth (nearly) everything. And another answer beside it must be judged: equal
+    texts are right even where the gold can't be read.
+    """
+    faults = [static_gold_fault(rewards, prompt) for prompt in prompts]
+    ruled = [n for n, prompt in enumerate(prompts) if not faults[n] and rewards.judge_of(prompt) == "rule"]
+    own = rewards.judged([_right(rewards, prompts[number]) for number in ruled])
+    other = rewards.judged([(prompts[number], _tagged("0")) for number in ruled])
+    for number, of_gold, of_other in zip(ruled, own, other, strict=True):
+        unjudged = next((result.reason for result in (of_gold, of_other) if not result.valid), None)
+        if unjudged is not None:
+            faults[number] = f"the gold can't be judged: {unjudged}"
+        elif (of_gold.value or 0.0) < _LEAST_OWN_WORTH:
+            faults[number] = f"the gold fails against itself: {of_gold.reason}"
+    return faults
+
+
+def static_gold_fault(rewards: RewardManager, prompt: Prompt) -> str | None:
+    """What is wrong with a gold or its parameters that can be said without judging an answer."""
+    if names := rewards.odd_params(prompt):
+        return f"its verifier knows no verifier_params {names}"
+    # for a rule nothing at all may be right, as where no box is to be found
+    if is_blank(prompt.gold) and rewards.judge_of(prompt) == "scorer":
+        return "the gold can't be judged: it is empty"
+    return None
+
+
+def gold_fault_from_results(rewards: RewardManager, prompt: Prompt, results: Sequence[RewardResult]) -> str | None:
+    """What is wrong with the gold that results are by, as far as a rule of ours or the scorer finds it at fault."""
+    odd = [result.reason for result in results if not result.valid]
+    if unscored := next((reason for reason in odd if NO_REFERENCE in reason), None):
+        return f"the gold can't be judged: {unscored}"
+    if rewards.judge_of(prompt) == "rule" and (odd or prompt.verifier_type in _SILENT):
+        return gold_faults(rewards, [prompt])[0]
+    return None
+
+
+def _right(rewards: RewardManager, prompt: Prompt) -> tuple[Prompt, str]:
+    """The gold as somebody would answer it who answers in its frame."""
+    gold, params, answer = prompt.gold, rewards.params_of(prompt), prompt.gold_text
+    if frame := params.get("gold_frame"):
+        prompt = replace(prompt, verifier_params=prompt.verifier_params | {"frame": frame})
+    boxes = read_boxes(gold) if prompt.verifier_type in _SILENT else []
+    if prompt.verifier_type == "iou" and len(boxes) == 1:
+        sizes = frame_sizes(frame or params.get("frame"), None, params.get("image_size"), params.get("input_size"))
+        answer = answer if isinstance(sizes, str) else str(list(_within(boxes[0], sizes[0])))
+    elif prompt.verifier_type == "points" and boxes:
+        answer = str([[(box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2] for box in boxes])
+    elif prompt.verifier_type in _ANY_OF and (texts := texts_of(gold)):
+        answer = texts[0]
+    return prompt, _tagged(answer)
+
+
+def _within(box: Box, size: Size) -> Box:
+    """The box without what rounding has put beyond the image."""
+    width, height = size
+    return Box(max(0.0, box.x1), max(0.0, box.y1), min(width, box.x2), min(height, box.y2))
+
+
+def _tagged(answer: str) -> str:
+    return f"<think>.</think><answer>{answer}</answer>"

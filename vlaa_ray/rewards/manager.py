@@ -1,0 +1,144 @@
+"""The rewards of a run: each sample goes to its verifier, with the config's parameters, weights and scorer.
+
+with RewardManager(config.rewards) as rewards:
+rewards.score([(prompt, "<answer>3</answer>")])  -> [RewardResult(value=1.0, …)]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from vlaa_ray.config import RewardsSection, VerifierSection
+from vlaa_ray.records import FORMAT, Prompt, RewardResult
+from vlaa_ray.rewards.dispatch import EXTRACTIONS, takes, without_answer
+from vlaa_ray.rewards.sandbox.sandbox import Item, Sandbox
+from vlaa_ray.rewards.scorers import Scorer, make_scorer
+from vlaa_ray.rewards.verifiers.verdicts import invalid, scored
+from vlaa_ray.text.answers import extract_answer
+
+Response = tuple[Prompt, str]
+_OPEN_ENDED = "open_ended"
+_ALONE = VerifierSection()
+
+
+class RewardManager:
+    """Scores batches of responses; RewardError if the config's verifiers or scorer can't be loaded."""
+
+    def __init__(self, rewards: RewardsSection, num_workers: int = 1) -> None:
+        self.verifier_types = rewards.verifier_types()
+        self._rewards, self._verifiers = rewards, rewards.verifiers
+        self._extraction = rewards.extraction
+        self._scorer: Scorer | None = make_scorer(rewards.open_ended)
+        self._sandbox = Sandbox(
+            rewards.timeout_s,
+            rewards.memory_limit_bytes,
+            num_workers,
+            functions={name: one.function for name, one in rewards.verifiers.items() if one.function},
+        )
+
+    def __enter__(self) -> RewardManager:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def score(self, responses: Sequence[Response], progress: float = 1.0) -> list[RewardResult]:
+        """One result a response, in order. `progress` is the share of the training that is done, for schedules."""
+        parts = [(number, name) for number, (prompt, _) in enumerate(responses) for name in self._weights(prompt)]
+        by_scorer = [(number, name) for number, name in parts if self._is_scored(name)]
+        by_rule = [part for part in parts if not self._is_scored(part[1])]
+        results = dict(zip(by_scorer, self._ask_scorer([responses[number] for number, _ in by_scorer]), strict=True))
+        items = [self._item(*responses[number], name, progress) for number, name in by_rule]
+        results |= dict(zip(by_rule, self._sandbox.score_batch(items), strict=True))
+        mixed = []
+        for number, (prompt, _) in enumerate(responses):
+            weights = self._weights(prompt)
+            mixed.append(weighted(weights, {name: results[number, name] for name in weights}))
+        return mixed
+
+    def judged(self, responses: Sequence[Response]) -> list[RewardResult]:
+        """One result a response by the prompt's own verifier alone, whatever the weights; for those with a rule."""
+        items = [self._item(prompt, response, prompt.verifier_type, 1.0) for prompt, response in responses]
+        return self._sandbox.score_batch(items)
+
+    def judge_of(self, prompt: Prompt) -> Literal["rule", "function", "scorer"]:
+        """What the prompt's own verifier is: a rule of ours, a function of the user's, or a model."""
+        name = prompt.verifier_type
+        if self._is_scored(name):
+            return "scorer"
+        return "function" if self._verifiers.get(name, _ALONE).function else "rule"
+
+    def params_of(self, prompt: Prompt) -> dict[str, Any]:
+        """Of its own verifier: the config's, and before them the record's."""
+        return self._verifiers.get(prompt.verifier_type, _ALONE).params | prompt.verifier_params
+
+    def odd_params(self, prompt: Prompt) -> list[str]:
+        """Parameters of the record that its verifier doesn't know, or that name no rule of extraction."""
+        name, params = prompt.verifier_type, prompt.verifier_params
+        odd = {"extraction"} if params.get("extraction", "last") not in EXTRACTIONS else set()
+        if self.judge_of(prompt) == "rule":
+            odd |= {key for key in params if key != "extraction" and not takes(name, key)}
+        return sorted(odd)
+
+    def offload(self) -> None:
+        """Give the scorer's GPU memory back until the next samples come."""
+        if self._scorer:
+            self._scorer.offload()
+
+    def close(self) -> None:
+        self._sandbox.close()
+
+    def _weights(self, prompt: Prompt) -> Mapping[str, float]:
+        return self._rewards.weights_of(prompt.verifier_type)
+
+    def _is_scored(self, name: str) -> bool:
+        return name == _OPEN_ENDED and self._scorer is not None
+
+    def _item(self, prompt: Prompt, response: str, name: str, progress: float) -> Item:
+        own = name == prompt.verifier_type
+        params = self.params_of(prompt) if own else dict(self._verifiers.get(name, _ALONE).params)
+        if name != FORMAT:
+            params.setdefault("extraction", self._extraction)
+        if takes(name, "progress"):
+            params.setdefault("progress", progress)
+        return response, prompt.gold, name, params
+
+    def _ask_scorer(self, responses: Sequence[Response]) -> list[RewardResult]:
+        """The scorer's verdicts: a call for each prompt, with all answers to it."""
+        assert self._scorer or not responses
+        results: dict[int, RewardResult] = {}
+        answers: dict[int, tuple[Prompt, dict[int, str]]] = {}  # by the prompt object: ids may repeat
+        for number, (prompt, response) in enumerate(responses):
+            answer = extract_answer(response, prompt.verifier_params.get("extraction", self._extraction))
+            if is_blank(prompt.gold):
+                results[number] = invalid(answer, "the gold is empty")
+            elif answer is None:
+                results[number] = without_answer(scored(0.0, None), response)
+            else:
+                answers.setdefault(id(prompt), (prompt, {}))[1][number] = answer
+        for prompt, of_prompt in answers.values():
+            assert self._scorer
+            verdicts = self._scorer.score(prompt, list(of_prompt.values()))
+            results |= dict(zip(of_prompt, verdicts, strict=True))
+        return [results[number] for number in range(len(responses))]
+
+
+def is_blank(gold: Any) -> bool:
+    """Whether there is nothing that an answer could be held against."""
+    return gold is None or gold in ([], {}) or not str(gold).strip()
+
+
+def weighted(weights: Mapping[str, float], results: Mapping[str, RewardResult]) -> RewardResult:
+    """Sum of weight · value, at most 1, with every value as a part; invalid as soon as one of them is."""
+    (first, weight), *others = weights.items()
+    if not others and weight == 1.0:
+        return results[first]
+    extracted = next((one.extracted for one in results.values() if one.extracted is not None), None)
+    reason = "; ".join(f"{name}: {one.reason}" for name, one in results.items() if one.reason)
+    values = {name: one.value for name, one in results.items() if one.value is not None}
+    if len(values) < len(results):
+        return invalid(extracted, reason)
+    total = min(1.0, sum(weights[name] * value for name, value in values.items()))
+    parts = {key: value for one in results.values() for key, value in one.parts.items()} | values
+    return RewardResult(value=total, valid=True, extracted=extracted, reason=reason, parts=parts)

@@ -1,0 +1,204 @@
+r"""Runs verifications where a hostile answer costs one sample: in processes with a wall-clock and a memory limit.
+
+    with Sandbox(timeout_s=5.0, memory_limit_bytes=1 << 30) as sandbox:
+        results = sandbox.score_batch([("<answer>4√3</answer>", r"$4\sqrt{3}$", "math", {})])
+
+A template process loads Math-Verify once and forks workers from itself in milliseconds. A worker that takes
+longer than `patience_s` is paused and gets a stand-in for the others; once these are done, the paused ones go
+on side by side, so that several slow answers take one limit in all. At the limit a worker is killed.
+"""
+
+from __future__ import annotations
+
+import selectors
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vlaa_ray.errors import RewardError
+from vlaa_ray.records import RewardResult
+from vlaa_ray.rewards.dispatch import SandboxTask, plan, without_answer
+from vlaa_ray.rewards.sandbox.fork_server import ForkServer, Worker
+from vlaa_ray.rewards.verifiers.verdicts import invalid
+
+Item = tuple[str, Any, str, Mapping[str, Any]]
+"""(response, gold, verifier type, verifier parameters)."""
+
+_MAX_SLOW = 8
+_MAX_TASKS_PER_WORKER = 5_000  # sympy's caches grow; a fresh fork costs milliseconds
+_CACHE_ENTRIES, _CACHE_MAX_CHARS = 16_384, 400
+
+
+class Sandbox:
+    """Scores batches of samples; may be used from any thread, one batch at a time.
+
+    `timeout_s` and `memory_limit_bytes` bound one verification, `num_workers` is how many run side by side
+    (and up to 8 more while some are slow). `functions` are verifier types of users and where their functions are,
+    as in {"chart": "my_rewards:chart"}. RewardError if a function can't be imported or no process started.
+    """
+
+    def __init__(
+        self,
+        timeout_s: float = 5.0,
+        memory_limit_bytes: int = 1 << 30,
+        num_workers: int = 1,
+        *,
+        functions: Mapping[str, str] | None = None,
+        patience_s: float = 0.2,
+    ) -> None:
+        self.timeout_s = timeout_s
+        self.memory_limit_bytes = memory_limit_bytes
+        self.num_workers = num_workers
+        self.functions = dict(functions or {})
+        self.patience_s = patience_s
+        self._lock = threading.Lock()
+        self._closed = False
+        self._cache: dict[SandboxTask, RewardResult] = {}
+        self._template = ForkServer(timeout_s, memory_limit_bytes, sorted(set(self.functions.values())))
+        self._idle = [self._template.fork() for _ in range(num_workers)]
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def score_batch(self, items: Sequence[Item]) -> list[RewardResult]:
+        """One result per item, in order; up to 8 items that hang cost the batch one limit in all, not one each.
+
+        RewardError for an unknown verifier type or parameter, and where no process can be started.
+        """
+        plans = [plan(*item, self.functions) for item in items]
+        tasks = dict.fromkeys(task for task in plans if isinstance(task, SandboxTask))
+        verdicts: dict[SandboxTask, RewardResult] = {}
+        if tasks:
+            with self._lock:
+                if self._closed:
+                    raise RewardError("the sandbox is closed", fix="make a new one")
+                verdicts = {task: self._cache[task] for task in tasks if task in self._cache}
+                verdicts |= _Round(self, self._template, self._idle, [t for t in tasks if t not in verdicts]).run()
+                self._remember(verdicts)
+        return [
+            _final(verdicts[planned], response) if isinstance(planned, SandboxTask) else planned
+            for planned, (response, *_) in zip(plans, items, strict=True)
+        ]
+
+    def worker_pids(self) -> list[int]:
+        """The pids of the template and of the idle workers."""
+        return [self._template.pid, *(worker.pid for worker in self._idle)]
+
+    def close(self) -> None:
+        """Ends all processes; safe to call twice."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                for worker in self._idle:
+                    worker.end()
+                self._idle.clear()
+                self._template.stop()
+
+    def _remember(self, verdicts: Mapping[SandboxTask, RewardResult]) -> None:
+        # The answers of a group repeat, and with them the verdicts. A timeout may be the machine's fault: not kept.
+        if len(self._cache) > _CACHE_ENTRIES:
+            self._cache.clear()
+        for task, result in verdicts.items():
+            if result.valid and len(task.answer or "") + len(task.gold) <= _CACHE_MAX_CHARS:
+                self._cache[task] = result
+
+
+def _final(verdict: RewardResult, response: str) -> RewardResult:
+    return without_answer(verdict, response) if verdict.extracted is None else verdict
+
+
+class _Round:
+    """One batch on its way through the workers: what is quick first, then what is slow side by side."""
+
+    def __init__(self, sandbox: Sandbox, template: ForkServer, idle: list[Worker], tasks: list[SandboxTask]) -> None:
+        self.sandbox = sandbox
+        self.template = template
+        self.idle = idle
+        self.patience_s = sandbox.patience_s
+        self.pending = deque(tasks)
+        self.busy: dict[Worker, tuple[SandboxTask, float]] = {}
+        self.paused: dict[Worker, tuple[SandboxTask, float]] = {}
+        self.verdicts: dict[SandboxTask, RewardResult] = {}
+
+    def run(self) -> dict[SandboxTask, RewardResult]:
+        """All verdicts; afterwards the pool has its size again and no worker of the batch is left running."""
+        try:
+            while self.pending or self.paused:
+                self._take_quick_ones()
+                self._take_slow_ones()
+        finally:
+            for worker in (*self.busy, *self.paused):
+                worker.end()
+        self._restore_pool()
+        return self.verdicts
+
+    def _take_quick_ones(self) -> None:
+        """Works through the pending tasks and pauses those that take long, until enough are paused."""
+        while self.busy or (self.pending and len(self.paused) < _MAX_SLOW):
+            while self.pending and len(self.busy) < self.sandbox.num_workers and len(self.paused) < _MAX_SLOW:
+                self._hand_out(self.pending.popleft())
+            for worker in self._wait(self.patience_s):
+                worker.pause()
+                # Where one answer is hostile, more may be: the eighth is to be found out sooner than the first.
+                self.patience_s = max(self.patience_s / 2, self.sandbox.patience_s / 4)
+                task, started = self.busy.pop(worker)
+                self.paused[worker] = (task, time.monotonic() - started)
+
+    def _take_slow_ones(self) -> None:
+        """Lets the paused ones go on together, each up to its limit."""
+        for worker, (task, used_s) in self.paused.items():
+            self.busy[worker] = (task, time.monotonic() - used_s)
+            worker.resume()
+        self.paused.clear()
+        while self.busy:
+            for worker in self._wait(self.sandbox.timeout_s):
+                task, _ = self.busy.pop(worker)
+                worker.end()
+                self.verdicts[task] = invalid(task.answer, f"timeout after {self.sandbox.timeout_s:g} s")
+
+    def _wait(self, limit_s: float) -> list[Worker]:
+        """Collects what is ready, once something is or a worker's time is up; the workers over the limit."""
+        ends = {worker: started + limit_s for worker, (_, started) in self.busy.items()}
+        with selectors.DefaultSelector() as selector:
+            for worker in self.busy:
+                selector.register(worker.connection, selectors.EVENT_READ, worker)
+            for key, _ in selector.select(max(0.0, min(ends.values()) - time.monotonic())):
+                self._collect(key.data)
+        now = time.monotonic()
+        return [worker for worker in self.busy if ends[worker] <= now]
+
+    def _hand_out(self, task: SandboxTask) -> None:
+        # An idle worker may have died; a newly forked one that can't be reached is a fault of the machine.
+        for _ in range(len(self.idle) + 3):
+            worker = self.idle.pop() if self.idle else self.template.fork()
+            if worker.send(task):
+                self.busy[worker] = (task, time.monotonic())
+                return
+            worker.end()
+        raise RewardError("the sandbox's workers die as they start", fix="raise rewards.memory_limit_bytes")
+
+    def _collect(self, worker: Worker) -> None:
+        task, _ = self.busy.pop(worker)
+        reply = worker.receive()
+        if "fault" in reply:
+            worker.end()
+            self.verdicts[task] = invalid(task.answer, f"verification failed: {reply['fault']}")
+            return
+        self.idle.append(worker)
+        self.verdicts[task] = RewardResult(extracted=task.answer, **reply)
+
+    def _restore_pool(self) -> None:
+        """Ends stand-ins and worn-out workers, and fills the pool up; the longer in use, the warmer."""
+        self.idle.sort(key=lambda worker: -worker.num_tasks)
+        kept = [worker for worker in self.idle if worker.num_tasks < _MAX_TASKS_PER_WORKER][: self.sandbox.num_workers]
+        for worker in self.idle:
+            if worker not in kept:
+                worker.end()
+        self.idle[:] = kept
+        while len(self.idle) < self.sandbox.num_workers:
+            self.idle.append(self.template.fork())

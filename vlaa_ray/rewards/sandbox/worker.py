@@ -1,0 +1,114 @@
+"""The process behind the sandbox: loads all verifiers once, then forks workers that may be killed at any time.
+
+    python -m vlaa_ray.rewards.sandbox.worker CONTROL_FD TIMEOUT_S MEMORY_LIMIT_BYTES [FUNCTION …]
+
+Protocol. Over the control socket the sandbox sends one byte with a socket attached; the answer is the pid of
+a new worker that serves this socket: one JSON line in, [function, answer, gold, parameters], one out, {"value",
+"valid", "reason", "parts"} or {"fault"}. When the sandbox is gone, the control socket ends, and the template takes
+its whole process group with it, whatever the workers are doing. Should the template die first, each verification
+still has an alarm on its CPU time, which the kernel delivers even to a process that is deep in a computation.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from types import TracebackType
+
+from vlaa_ray.errors import RewardError
+from vlaa_ray.rewards.dispatch import Verifier
+from vlaa_ray.rewards.sandbox.hardening import confine, forbid_evaluation
+from vlaa_ray.rewards.sandbox.user_functions import load_function
+from vlaa_ray.rewards.verifiers.math import judge_math
+
+_ALARM_GRACE_S = 1.0
+# Loads what sympy and the grammar load on first use, so that workers are born warm.
+_WARM_UP = (
+    (r"$\frac{1}{2}$", "0.5"),
+    (r"y = -5 * sin(-5 * x)", r"y=-5\sin(-5x)"),
+    (r"$(x-1)^2+3\sqrt{2}$", "x^2 - 2x + 1 + 3√2"),
+    (r"$(-\infty, 3] \cup [4, 5)$", "(-oo, 3]"),
+    (r"$x=1, x=\log_2 3$", "{1, 2}"),
+    ("25%", "0.25"),
+    (r"$a \leq x < 3$", r"$\{1, 2\}$"),
+    (r"f(x)=-3|x-3|+\frac{x^2}{81}", r"f(x) = 3|x-3|"),
+    (r"$\pi-\tan^{-1}\left(\frac{1}{d}\right)$", r"$\pi - \arctan(d)$"),
+    (r"\frac{x^2}{81}+\frac{y^2}{9}=1", r"\frac{x^2}{9}+\frac{y^2}{81}=1"),
+    (r"$\frac{-1 \pm \sqrt{13}}{4}$", r"$2^{n-1} \cdot a_1$"),
+    (r"(1, -\frac{3}{2})", "1:2"),
+    (r"4\pi-2\sqrt{3}", r"\text{Evelyn}"),
+)
+
+
+def main() -> None:
+    """Serves until the control socket ends."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    timeout_s, memory_limit_bytes = float(sys.argv[2]), int(sys.argv[3])
+    verifiers: dict[str, Verifier] = {"math": judge_math}
+    try:
+        verifiers |= {path: load_function(path) for path in sys.argv[4:]}
+    except RewardError as error:
+        control.sendall(error.message.encode())
+        raise
+    forbid_evaluation()
+    for gold, answer in _WARM_UP:
+        judge_math(answer, gold)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    gc.freeze()
+    control.sendall(b"ready\n")
+    # The parser reports to the standard streams; nobody reads them from here on.
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        if not data:
+            os.killpg(os.getpgrp(), signal.SIGKILL)
+        pid = os.fork()
+        if pid == 0:
+            control.close()
+            _serve(socket.socket(fileno=descriptors[0]), verifiers, timeout_s, memory_limit_bytes)
+            return
+        os.close(descriptors[0])
+        control.sendall(f"{pid}\n".encode())
+
+
+def _serve(
+    connection: socket.socket, verifiers: Mapping[str, Verifier], timeout_s: float, memory_limit_bytes: int
+) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (memory_limit_bytes, memory_limit_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    def last_words(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        """An unforeseen error ends the worker; the sandbox makes the sample invalid and says why."""
+        connection.sendall(json.dumps({"fault": f"{kind.__name__}: {str(error)[:200]}"}).encode() + b"\n")
+
+    sys.excepthook = last_words
+    confine()
+    # sympy swallows MemoryError, and would then call the two sides unequal: whoever comes near the limit is not trusted
+    trusted_bytes = (_peak_bytes() + memory_limit_bytes) // 2
+    for line in connection.makefile("r", encoding="utf-8"):
+        function, answer, gold, params = json.loads(line)
+        signal.setitimer(signal.ITIMER_PROF, timeout_s + _ALARM_GRACE_S)
+        result = verifiers[function](answer, json.loads(gold), **json.loads(params))
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        if _peak_bytes() > trusted_bytes:
+            raise MemoryError(f"near the limit of {memory_limit_bytes >> 20} MiB")
+        reply = {"value": result.value, "valid": result.valid, "reason": result.reason, "parts": result.parts}
+        connection.sendall(json.dumps(reply).encode() + b"\n")
+
+
+def _peak_bytes() -> int:
+    """The most address space that this process has had."""
+    with open("/proc/self/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmPeak:"))
+
+
+if __name__ == "__main__":
+    main()

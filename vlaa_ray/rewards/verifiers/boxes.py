@@ -1,0 +1,133 @@
+"""boxes: several boxes with labels; each gold box is worth its IoU with the one answered box that is matched to it.
+
+verify_boxes('[{"bbox_2d": [0, 0, 2, 2], "label": "cat"}]', [{"bbox_2d": [0, 0, 2, 1], "label": "cat"}]).value == 0.5
+
+The assignment is the best possible one (Hungarian), so the order of boxes is irrelevant. Labels, where the gold has
+them, must agree. What is missing earns nothing, and what is surplus, malformed ones included, is divided by.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vlaa_ray.records import RewardResult
+from vlaa_ray.rewards.verifiers.grounding import (
+    Box,
+    Frame,
+    Size,
+    box_fault,
+    frame_sizes,
+    iou,
+    names_everything,
+    read_boxes,
+    to_unit,
+)
+from vlaa_ray.rewards.verifiers.matching import best_total
+from vlaa_ray.rewards.verifiers.text import normalised
+from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
+from vlaa_ray.text.answers import MAX_CHARS, unboxed
+
+Threshold = float | Sequence[Sequence[float]]
+_MAX_BOXES = 200
+_OBJECT = re.compile(r"\{[^{}]*(?:\}|$)")
+_LABEL = re.compile(r"""["']label["']\s*:\s*(?:"((?:[^"\\{}]|\\.){0,200})"|'((?:[^'\\{}]|\\.){0,200})')""")
+_NOTHING = re.compile(r"\W*(?:none|nothing|no objects?)?\W*", re.IGNORECASE)
+
+
+class Labelled(NamedTuple):
+    """A box, and what it is said to show; None where nothing is said."""
+
+    box: Box
+    label: str | None
+
+
+def verify_boxes(
+    answer: str,
+    gold: Any,
+    *,
+    frame: Frame | None = None,
+    gold_frame: Frame | None = None,
+    image_size: Size | None = None,
+    input_size: Size | None = None,
+    threshold: Threshold = 0.0,
+    progress: float = 1.0,
+    surplus_price: float = 1.0,
+) -> RewardResult:
+    """Sum of the matched boxes' IoUs / (number of gold boxes + `surplus_price` · surplus boxes), in [0, 1].
+
+    An IoU below `threshold` counts as 0; a schedule [[until, threshold], …] takes the first entry whose `until` is
+    at least `progress`, the share of the training that is done (V-Triune's dynamic IoU, arXiv 2505.18129, is
+    [[0.1, 0.85], [0.25, 0.95], [1, 0.99]]). An empty gold wants an empty list, or "none". Frames, sizes and what
+    the whole image is worth as in `verify_box`.
+    """
+    reference = read_labelled(gold)
+    if not reference and not (isinstance(gold, list | tuple) and not gold):
+        return invalid(answer, f"gold is not a list of boxes: {str(gold)[:80]!r}")
+    sizes = frame_sizes(frame, gold_frame, image_size, input_size)
+    if isinstance(sizes, str):
+        return invalid(answer, sizes)
+    size, gold_size = sizes
+    fault = next((fault for one in reference if (fault := box_fault(one.box, gold_size))), "")
+    if fault:
+        return invalid(answer, f"a gold box can't be met: {fault}")
+    boxes = read_labelled(unboxed(answer[:MAX_CHARS]))
+    if not reference:
+        if _NOTHING.fullmatch(answer[:MAX_CHARS]):
+            return scored(1.0, answer)
+        return wrong(answer, f"{len(boxes)} boxes where there are none")
+    if not 0 < len(boxes) <= _MAX_BOXES:
+        return wrong(answer, f"{len(boxes)} boxes in the answer, expected {len(reference)}")
+    sound = [
+        one
+        for one in boxes
+        if not box_fault(one.box, size)
+        and not all(names_everything(one.box, size, wanted.box, gold_size) for wanted in reference)
+    ]
+    if frame and gold_frame and frame != gold_frame:
+        reference = [Labelled(to_unit(one.box, gold_size), one.label) for one in reference]
+        sound = [Labelled(to_unit(one.box, size), one.label) for one in sound]
+    total = best_total(_worth(reference, sound, threshold_at(threshold, progress)))
+    value = min(1.0, total / (len(reference) + surplus_price * max(0, len(boxes) - len(reference))))
+    return scored(value, answer, "" if value == 1.0 else f"{len(boxes)} boxes for {len(reference)}, {total:.3f} in all")
+
+
+def _worth(gold: list[Labelled], answered: list[Labelled], least: float) -> np.ndarray:
+    """[gold, answered]: the IoU where the labels agree and it is at least `least`, else 0."""
+    worth = np.zeros((len(gold), len(answered)))
+    for row, wanted in enumerate(gold):
+        for column, given in enumerate(answered):
+            if wanted.label is None or wanted.label == given.label:
+                overlap = iou(wanted.box, given.box)
+                worth[row, column] = overlap if overlap >= least else 0.0
+    return worth
+
+
+def threshold_at(threshold: Threshold, progress: float) -> float:
+    """The least IoU that counts when `progress` (0–1) of the training is done."""
+    if isinstance(threshold, int | float):
+        return float(threshold)
+    return float(next((least for until, least in threshold if progress <= until), threshold[-1][1]))
+
+
+def read_labelled(value: Any) -> list[Labelled]:
+    """The boxes of a text (whole or broken JSON, or bare lists), a list or a mapping; repeated ones once."""
+    if isinstance(value, str):
+        found = [Labelled(box, _label(one)) for one in _OBJECT.findall(value) for box in read_boxes(one)]
+        found += [Labelled(box, None) for box in read_boxes(_OBJECT.sub(" ", value))]
+    elif isinstance(value, list | tuple) and any(isinstance(one, dict) for one in value):
+        found = [one for item in value for one in read_labelled(item)]
+    elif isinstance(value, dict):
+        label = value.get("label")
+        found = [Labelled(box, normalised(label) if isinstance(label, str) else None) for box in read_boxes(value)]
+    else:
+        found = [Labelled(box, None) for box in read_boxes(value)]
+    return list(dict.fromkeys(found))
+
+
+def _label(text: str) -> str | None:
+    match = _LABEL.search(text)
+    return normalised((match[1] or match[2] or "").replace("\\", "")) if match else None

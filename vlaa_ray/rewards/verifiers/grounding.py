@@ -1,0 +1,194 @@
+"""iou: the intersection over union of the answered box and the gold one, as it is (arXiv 2504.11468, 4.1).
+
+    verify_box("[0.1, 0.2, 0.7, 0.5]", [0.1, 0.2, 0.7, 0.5], frame="unit").value == 1.0
+
+Boxes are x1, y1, x2, y2, half-open, without a +1. The frame of the coordinates is named, never guessed from
+their size: `unit` (0–1), `rel1000` (0–1000), `resized_px` (pixels of the image the model saw, `input_size`)
+or `original_px` (pixels of the file, `image_size`). Without a frame both boxes are taken to share one, and
+nothing is known to lie outside.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+
+from vlaa_ray.records import RewardResult
+from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
+from vlaa_ray.text.answers import MAX_CHARS, unboxed
+
+Frame = Literal["unit", "rel1000", "resized_px", "original_px"]
+_MAX_COORDINATE = 1e9
+_EDGE_TOLERANCE = 1e-6
+_WHOLE, _HALF = 0.98, 0.5  # of the image's area
+_BELOW_ONE = math.nextafter(1.0, 0.0)
+Size = Sequence[float]
+_ANY_SIZE: Size = (math.inf, math.inf)
+_FIXED_SIZES: dict[str, Size] = {"unit": (1.0, 1.0), "rel1000": (1000.0, 1000.0)}
+NUMBER = r" ?([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?|[-+]?(?:nan|NaN|inf(?:inity)?|Infinity)) ?"
+_FOUR = re.compile(rf"[\[(]{NUMBER},{NUMBER},{NUMBER},{NUMBER}[\])]")
+_CORNERS = re.compile(rf"[\[(]{NUMBER},{NUMBER}[\])] ?,? ?[\[(]{NUMBER},{NUMBER}[\])]")
+_BARE = re.compile(rf"{NUMBER}[, ]{NUMBER}[, ]{NUMBER}[, ]{NUMBER}")
+
+
+class Box(NamedTuple):
+    """Corners x1, y1 (top left) and x2, y2 (bottom right), in the units of its frame."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+def verify_box(
+    answer: str,
+    gold: Any,
+    *,
+    frame: Frame | None = None,
+    gold_frame: Frame | None = None,
+    image_size: Size | None = None,
+    input_size: Size | None = None,
+) -> RewardResult:
+    """The IoU in [0, 1]; 0.0 with a reason for no box, several, or one that is reversed, empty or outside.
+
+    The whole image is worth 0.0 too, unless the gold box fills at least half of it: one needn't look to name it.
+
+    `gold_frame` defaults to `frame`. Sizes are (width, height) in pixels: `image_size` of the file,
+    `input_size` after the processor's resize; a pixel frame without its size can't be judged.
+    """
+    gold_boxes = _read_gold_text(gold) if isinstance(gold, str) else read_boxes(gold)
+    if len(gold_boxes) != 1:
+        return invalid(answer, f"gold is not one box x1, y1, x2, y2: {str(gold)[:80]!r}")
+    sizes = frame_sizes(frame, gold_frame, image_size, input_size)
+    if isinstance(sizes, str):
+        return invalid(answer, sizes)
+    size, gold_size = sizes
+    boxes = _read_text(unboxed(answer[:MAX_CHARS]))
+    if len(boxes) != 1:
+        return wrong(answer, f"{len(boxes)} boxes in the answer, expected 1")
+    box, reference = boxes[0], gold_boxes[0]
+    fault = box_fault(box, size)
+    if fault:
+        return wrong(answer, f"{fault}: {list(box)}")
+    if box_fault(reference, _ANY_SIZE):
+        return wrong(answer, f"the gold box has no area: {list(reference)}")
+    if names_everything(box, size, reference, gold_size):
+        return wrong(answer, "the box is the whole image")
+    if frame and gold_frame and frame != gold_frame:
+        box, reference = to_unit(box, size), to_unit(reference, gold_size)
+    value = iou(box, reference)
+    return scored(value, answer, "" if value else "the boxes don't overlap")
+
+
+def iou(a: Box, b: Box) -> float:
+    """Area of the intersection over area of the union, in [0, 1]; 1 only for equal boxes. Needs boxes with an area."""
+    if a == b:
+        return 1.0
+    ax1, ay1, ax2, ay2 = a
+    bx1, by1, bx2, by2 = b
+    if ax2 <= bx1 or bx2 <= ax1 or ay2 <= by1 or by2 <= ay1:
+        return 0.0
+    # Scaled to the smallest box around both, so that neither tiny nor huge coordinates under- or overflow.
+    width = (ax2 if ax2 > bx2 else bx2) - (ax1 if ax1 < bx1 else bx1)
+    height = (ay2 if ay2 > by2 else by2) - (ay1 if ay1 < by1 else by1)
+    overlap_x = ((ax2 if ax2 < bx2 else bx2) - (ax1 if ax1 > bx1 else bx1)) / width
+    overlap_y = ((ay2 if ay2 < by2 else by2) - (ay1 if ay1 > by1 else by1)) / height
+    intersection = overlap_x * overlap_y
+    area_a = (ax2 - ax1) / width * ((ay2 - ay1) / height)
+    area_b = (bx2 - bx1) / width * ((by2 - by1) / height)
+    # Boxes that differ by less than a float can show must not count as equal.
+    return min(intersection / (area_a + area_b - intersection), _BELOW_ONE)
+
+
+def read_boxes(value: Any, max_depth: int = 3) -> list[Box]:
+    """The different boxes in a list, a mapping with `bbox_2d` or `bbox`, JSON or plain text; may be none."""
+    if isinstance(value, str):
+        return _read_text(value)
+    if isinstance(value, dict):
+        value = value.get("bbox_2d", value.get("bbox"))
+    if not isinstance(value, list | tuple) or not max_depth:
+        return []
+    numbers = [float(item) for item in value if isinstance(item, int | float) and abs(item) <= _MAX_COORDINATE]
+    if len(value) == 4 and len(numbers) == 4:
+        return [Box(*numbers)]
+    return _distinct(box for item in value for box in read_boxes(item, max_depth - 1))
+
+
+@lru_cache(maxsize=4096)
+def _read_gold_text(text: str) -> tuple[Box, ...]:
+    return tuple(_read_text(text))
+
+
+def _read_text(text: str) -> list[Box]:
+    if text[:1] == "[" and text[-1:] == "]" and text.count(",") == 3 and "_" not in text:
+        try:  # the usual case, quicker than the expressions below
+            x1, y1, x2, y2 = text[1:-1].split(",")
+            return [Box(float(x1), float(y1), float(x2), float(y2))]
+        except ValueError:
+            pass
+    text = " ".join(text.split())
+    found = _FOUR.findall(text) or _CORNERS.findall(text)
+    if not found:
+        bare = _BARE.fullmatch(text)
+        found = [bare.groups()] if bare else []
+    return _distinct(Box(*map(float, numbers)) for numbers in found)
+
+
+def _distinct(boxes: Iterable[Box]) -> list[Box]:
+    return list(dict.fromkeys(boxes))
+
+
+def frame_sizes(
+    frame: Frame | None, gold_frame: Frame | None, image_size: Size | None, input_size: Size | None
+) -> tuple[Size, Size] | str:
+    """Width and height of the answer's frame and of the gold's (by default the same); else what is missing."""
+    gold_frame = gold_frame or frame
+    size, gold_size = _size(frame, image_size, input_size), _size(gold_frame, image_size, input_size)
+    if size is None or gold_size is None:
+        return f"no size (width, height) for the frame {frame if size is None else gold_frame!r}"
+    return size, gold_size
+
+
+def _size(frame: Frame | None, image_size: Size | None, input_size: Size | None) -> Size | None:
+    """Width and height of the frame; None where a pixel frame has no usable size."""
+    if frame is None:
+        return _ANY_SIZE
+    if frame in _FIXED_SIZES:
+        return _FIXED_SIZES[frame]
+    size = {"resized_px": input_size, "original_px": image_size}.get(frame)
+    usable = isinstance(size, list | tuple) and len(size) == 2 and all(0 < side < _MAX_COORDINATE for side in size)
+    return size if usable else None
+
+
+def box_fault(box: Box, size: Size) -> str:
+    """What is wrong with a box of a frame of this size; empty if nothing is."""
+    x1, y1, x2, y2 = box
+    largest = _MAX_COORDINATE
+    if not (abs(x1) <= largest and abs(y1) <= largest and abs(x2) <= largest and abs(y2) <= largest):
+        return "a coordinate is not finite"
+    if x2 <= x1 or y2 <= y1:
+        return "the box is reversed or empty"
+    if size is _ANY_SIZE:
+        return ""
+    width, height = size
+    margin = _EDGE_TOLERANCE * (width if width > height else height)
+    inside = x1 >= -margin and y1 >= -margin and x2 <= width + margin and y2 <= height + margin
+    return "" if inside else "the box reaches outside the image"
+
+
+def names_everything(box: Box, size: Size, gold: Box, gold_size: Size) -> bool:
+    """Whether the answered box is the whole image, and the gold one less than half of it."""
+    return _share(box, size) >= _WHOLE and _share(gold, gold_size) < _HALF
+
+
+def _share(box: Box, size: Size) -> float:
+    """The part of the image that the box covers; 0 where no size is known."""
+    return (box.x2 - box.x1) * (box.y2 - box.y1) / (size[0] * size[1])
+
+
+def to_unit(box: Box, size: Size) -> Box:
+    """The box as shares of the frame's width and height."""
+    return Box(box.x1 / size[0], box.y1 / size[1], box.x2 / size[0], box.y2 / size[1])

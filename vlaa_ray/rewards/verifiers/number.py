@@ -1,0 +1,32 @@
+"""number: a measured quantity, right within a tolerance.
+
+verify_number("about 12.4 cm", 12.5, rel_tol=0.05).value == 1.0
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from vlaa_ray.records import RewardResult
+from vlaa_ray.rewards.verifiers.digit import last_number
+from vlaa_ray.rewards.verifiers.verdicts import scored, wrong
+from vlaa_ray.text.answers import unboxed
+
+
+def verify_number(answer: str, gold: Any, *, rel_tol: float = 0.0, abs_tol: float = 0.0) -> RewardResult:
+    """1.0 if the last number of the answer is within |gold| · `rel_tol`, or within `abs_tol`, of the gold; else 0.0.
+
+    Units, degrees and words around the numbers don't count; "25%" is 25 as well as 0.25 where just one side has "%".
+    """
+    read = last_number(answer, gold)
+    if isinstance(read, RewardResult):
+        return read
+    number, target = read
+    allowed = max(abs(target) * Decimal(str(rel_tol)), Decimal(str(abs_tol)))
+    given, is_percent = [number], "%" in unboxed(answer)
+    if is_percent != ("%" in str(gold)):
+        given.append(number / 100 if is_percent else number * 100)
+    if any(abs(value - target) <= allowed for value in given):
+        return scored(1.0, answer)
+    return wrong(answer, f"{number} is not {target} within {allowed.normalize():f}")

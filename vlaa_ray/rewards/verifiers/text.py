@@ -1,0 +1,112 @@
+"""text, ocr, yes_no and list: answers that are words, compared as words.
+
+verify_text("The Eiffel Tower.", "eiffel tower").value == 1.0
+verify_ocr("STOP", "ST0P").value == 0.75
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Any
+
+from vlaa_ray.records import RewardResult
+from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
+from vlaa_ray.text.answers import MAX_CHARS, unboxed
+
+_ARTICLE = re.compile(r"\b(?:a|an|the)\b\s*")
+# Signs at the ends say nothing, but "-3" is not "3", and "1.5" not "15": inside they stay.
+_ENDS = " \t\n.,;:!?\"'`*“”‘’()[]{}<>"
+_SEPARATOR = re.compile(r"\s*(?:,(?!\d{3}(?!\d))|;|\n|、|\band\b)\s*")
+_YES_NO = re.compile(r"\b(?:(yes|true|correct)|(no|not|false|incorrect))\b", re.IGNORECASE)
+_MAX_ITEMS = 200
+
+
+def verify_text(answer: str, gold: Any, *, exact: bool = False) -> RewardResult:
+    """1.0 if the answer is the gold, or one of a list of golds; else 0.0.
+
+    Case, width, blanks, articles and the marks around it don't count, unless `exact`.
+    """
+    golds = texts_of(gold)
+    if not golds:
+        return invalid(answer, f"gold is not text: {str(gold)[:80]!r}")
+    form = str.strip if exact else normalised
+    text = form(unboxed(answer[:MAX_CHARS]))
+    if text in {form(one) for one in golds}:
+        return scored(1.0, answer)
+    return wrong(answer, f"not {golds[0][:80]!r}" if text else "no text in the answer")
+
+
+def verify_ocr(answer: str, gold: Any, *, least: float = 0.0) -> RewardResult:
+    """1 - edit distance / length of the longer text, with the best of several golds; 0.0 below `least`.
+
+    Characters are compared as they are, but for Unicode's forms and the number of blanks. With `least` 0.5 this
+    is ANLS (Biten et al., arXiv 1905.13648), which also ignores case; fold it in the gold if it should not count.
+    """
+    from rapidfuzz.distance import Levenshtein
+
+    golds = texts_of(gold)
+    if not golds:
+        return invalid(answer, f"gold is not text: {str(gold)[:80]!r}")
+    text = _evened(answer[:MAX_CHARS])
+    value = max(Levenshtein.normalized_similarity(text, _evened(one[:MAX_CHARS])) for one in golds)
+    if value < least:
+        return wrong(answer, f"similarity {value:.2f} is below {least:g}")
+    return scored(value, answer, "" if value else "no character in common")
+
+
+def verify_yes_no(answer: str, gold: Any) -> RewardResult:
+    """1.0 if answer and gold both say yes, or both say no; an answer that says both is worth 0.0."""
+    target = _yes_or_no(str(gold)) if isinstance(gold, str | bool) else None
+    if target is None:
+        return invalid(answer, f"gold says neither yes nor no: {str(gold)[:80]!r}")
+    said = _yes_or_no(unboxed(answer[:MAX_CHARS]))
+    if said is None:
+        return wrong(answer, "the answer doesn't say yes or no, or says both")
+    return scored(1.0, answer) if said == target else wrong(answer, "yes and no are swapped")
+
+
+def verify_list(answer: str, gold: Any, *, ordered: bool = False) -> RewardResult:
+    """The F1 of the items, in any order: 2 · common / (items of the answer + items of the gold), in [0, 1].
+
+    If they are `ordered`, 1.0 for all items in their order, else 0.0. A gold is a list, or text with commas,
+    semicolons, "and" or lines between its items; items as in `verify_text`.
+    """
+    items = gold if isinstance(gold, list | tuple) else _items(gold) if isinstance(gold, str) else []
+    wanted = [item for item in map(normalised, map(str, items)) if item]
+    reference = set(wanted)
+    if not reference:
+        return invalid(answer, f"gold is not a list: {str(gold)[:80]!r}")
+    given = [item for item in map(normalised, _items(unboxed(answer[:MAX_CHARS]))) if item]
+    if not 0 < len(given) <= _MAX_ITEMS:
+        return wrong(answer, f"{len(given)} items in the answer, expected {len(reference)}")
+    if ordered:
+        return scored(1.0, answer) if given == wanted else wrong(answer, f"not {wanted} in this order"[:200])
+    common = len(reference & set(given))
+    value = 2 * common / (len(given) + len(reference))  # what is said twice counts twice in the answer's length
+    return scored(value, answer, "" if value == 1.0 else f"{common} of {len(reference)} items, {len(given)} given")
+
+
+def normalised(text: str) -> str:
+    """The text without what people don't mean by it: case, width, articles, blanks, and the marks around it."""
+    folded = unicodedata.normalize("NFKC", text).casefold().strip(_ENDS)
+    return " ".join((_ARTICLE.sub("", folded) or folded).split())
+
+
+def _items(text: str) -> list[str]:
+    return _SEPARATOR.split(text.strip().strip("[](){}"))
+
+
+def _evened(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", unboxed(text)).split())
+
+
+def texts_of(gold: Any) -> list[str]:
+    """The texts that are right by a gold, which may be one of them or a list; blank ones are none."""
+    golds = gold if isinstance(gold, list | tuple) else [gold]
+    return [str(one) for one in golds if isinstance(one, str | int | float) and str(one).strip()]
+
+
+def _yes_or_no(text: str) -> bool | None:
+    said = {bool(yes) for yes, _ in _YES_NO.findall(text)}
+    return said.pop() if len(said) == 1 else None

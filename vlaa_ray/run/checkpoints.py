@@ -1,0 +1,284 @@
+"""Checkpoints that are either complete and proven, or not there.
+
+    store = CheckpointStore(run / "checkpoints", keep=2)
+    folder = store.begin(step=10)               # .step_000010.partial; the ranks write their files into it
+    store.commit(step=10, state={"cursor": 5})  # hashes, fsyncs, renames to step_000010
+    store.latest()                              # the newest one whose every file has its sha256
+
+A checkpoint is a folder with `manifest.json` (sha256 and size of every other file) and `state.json`. The
+rename comes last, after every byte is on the disk, so a process killed at any point leaves at worst a
+`.partial` folder, which the next `begin` removes. One process at a time may save; readers need no lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vlaa_ray.errors import CheckpointError
+from vlaa_ray.storage.atomic import sync_folder
+from vlaa_ray.storage.layout import CONFIG, MANIFEST, STATE
+
+_NAME = re.compile(r"step_(\d{6,})|\.step_(\d{6,})\.replaced")
+_HASH_THREADS = min(8, os.cpu_count() or 1)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A verified checkpoint: the folder at `path` and what `commit` was given as its state."""
+
+    step: int
+    path: Path
+    state: dict[str, Any] = field(repr=False)
+
+
+class CheckpointStore:
+    """The checkpoints of one run, below `folder`; `config` (the resolved YAML) is stored in each of them."""
+
+    def __init__(self, folder: Path, keep: int, *, config: str | None = None) -> None:
+        self.folder = Path(folder)
+        self.keep = keep
+        self._config = config
+
+    def begin(self, step: int) -> Path:
+        """An empty temporary folder for the files of `step`; removes what crashed saves left."""
+        with _as_checkpoint_error("start a checkpoint", self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._recover()
+            partial = self.partial(step)
+            partial.mkdir()
+        return partial
+
+    def commit(self, step: int, state: dict[str, Any]) -> Path:
+        """The finished checkpoint's folder; on CheckpointError (disk full...) the older ones are untouched.
+
+        `state` must survive JSON. Files that ranks wrote into the folder of `begin` are taken as they are.
+        """
+        partial, target = self.partial(step), self.folder / f"step_{step:06d}"
+        try:
+            with _as_checkpoint_error("save a checkpoint", partial):
+                _seal(partial, step, _as_json(state, partial), self._config)
+                self._rename(partial, target)
+        except CheckpointError:
+            shutil.rmtree(partial, ignore_errors=True)  # gives the space back; the next `begin` would remove it too
+            raise
+        self._retain(target)
+        return target
+
+    def latest(self) -> Checkpoint | None:
+        """The newest checkpoint that verifies; broken ones are skipped, with a warning that says why."""
+        for path in reversed(self.paths()):
+            try:
+                return self.load(path)
+            except CheckpointError as error:
+                log.warning("checkpoint skipped: %s", error)
+        return None
+
+    def load(self, path: str | Path) -> Checkpoint:
+        """The checkpoint at `path`, verified; CheckpointError names the first file that is wrong."""
+        path = Path(path)
+        step = verify(path)
+        return Checkpoint(step=step, path=path, state=_read_json(path / STATE))
+
+    def paths(self) -> list[Path]:
+        """Folders of all checkpoints, oldest step first, verified or not."""
+        if not self.folder.is_dir():
+            return []
+        found = [(_step_of(path.name), path.name[0] != ".", path) for path in self.folder.iterdir()]
+        return [path for step, _, path in sorted(found) if step >= 0 and path.is_dir()]
+
+    def partial(self, step: int) -> Path:
+        """The temporary folder between `begin` and `commit`."""
+        return self.folder / f".step_{step:06d}.partial"
+
+    def _rename(self, partial: Path, target: Path) -> None:
+        """Put `partial` in `target`'s place; an older save of the same step stays loadable until it is there."""
+        replaced = self.folder / f".{target.name}.replaced"
+        if target.exists():
+            target.rename(replaced)
+        partial.rename(target)
+        sync_folder(self.folder)
+        if replaced.exists():
+            shutil.rmtree(replaced)
+
+    def _recover(self) -> None:
+        """Undo what a killed save left: partial folders go, a replaced checkpoint without successor returns."""
+        for path in self.folder.glob(".step_*.partial"):
+            shutil.rmtree(path)
+        for path in self.folder.glob(".step_*.replaced"):
+            target = self.folder / path.name.removeprefix(".").removesuffix(".replaced")
+            if target.exists():
+                shutil.rmtree(path)
+            else:
+                path.rename(target)
+
+    def _retain(self, newest: Path) -> None:
+        """Delete what is older than the `keep` newest; ones with missing or short files don't count as kept."""
+        paths = self.paths()
+        complete = [path for path in paths if path != newest and _looks_complete(path)]
+        kept = [newest, *complete[::-1][: self.keep - 1]]
+        for path in paths[: min(paths.index(path) for path in kept)]:
+            try:
+                shutil.rmtree(path)
+            except OSError as error:
+                log.warning("can't delete the old checkpoint %s: %s", path, error)
+
+
+def verify(path: Path) -> int:
+    """The step of the checkpoint at `path`, when every file is there, unaltered, and nothing else is.
+
+    CheckpointError names the file otherwise. Links, and names in the manifest that leave the folder, are refused.
+    """
+    if path.is_symlink():
+        raise _broken(path.parent, path.name, "is a link or a device")
+    step, listed = _read_manifest(path)
+    with _as_checkpoint_error("read a checkpoint", path):
+        _compare(path, listed)
+    return step
+
+
+def _compare(path: Path, listed: dict[str, tuple[str, int]]) -> None:
+    present = {_relative(file, path): file for file in _files(path)}
+    if missing := sorted(set(listed) - set(present)):
+        raise _broken(path, missing[0], "is missing")
+    if unknown := sorted(set(present) - set(listed)):
+        raise _broken(path, unknown[0], "is not in the manifest", fix="move files that were added out of the folder")
+    for name, (_, size) in listed.items():
+        if (found := present[name].stat().st_size) != size:
+            raise _broken(path, name, "has another size", got=found, expected=size)
+    for name, digest in _digests(present).items():
+        if digest != listed[name][0]:
+            raise _broken(path, name, "has another sha256", got=digest, expected=listed[name][0])
+
+
+def _seal(folder: Path, step: int, state: str, config: str | None) -> None:
+    """Write state, config and manifest, and bring every file and folder to the disk."""
+    (folder / STATE).write_text(state, encoding="utf-8")
+    if config is not None:
+        (folder / CONFIG).write_text(config, encoding="utf-8")
+    files = {_relative(file, folder): file for file in _files(folder)}
+    for file in files.values():
+        _sync_file(file)
+    entries = {
+        name: {"sha256": digest, "size_bytes": files[name].stat().st_size} for name, digest in _digests(files).items()
+    }
+    manifest = folder / MANIFEST
+    manifest.write_text(json.dumps({"step": step, "files": entries}, indent=1), encoding="utf-8")
+    _sync_file(manifest)
+    for parent, _, _ in os.walk(folder, topdown=False):
+        sync_folder(Path(parent))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Every file below `folder` but the manifest; CheckpointError for links, sockets and the like."""
+    for parent, folders, names in os.walk(folder, onerror=_raise):
+        for name in sorted(folders + names):
+            path = Path(parent, name)
+            mode = path.lstat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise _broken(folder, _relative(path, folder), "is a link or a device")
+            if stat.S_ISREG(mode) and path != folder / MANIFEST:
+                yield path
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _digests(files: dict[str, Path]) -> dict[str, str]:
+    """sha256 of every file, several at once (hashing frees the interpreter lock)."""
+
+    def digest(path: Path) -> str:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    with ThreadPoolExecutor(_HASH_THREADS) as pool:
+        return dict(zip(files, pool.map(digest, files.values()), strict=True))
+
+
+def _read_manifest(path: Path) -> tuple[int, dict[str, tuple[str, int]]]:
+    """Step and {name: (sha256, size)} of a checkpoint's manifest."""
+    manifest = _read_json(path / MANIFEST)
+    try:
+        step = int(manifest["step"])
+        listed = {name: (str(entry["sha256"]), int(entry["size_bytes"])) for name, entry in manifest["files"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _broken(path, MANIFEST, f"is not a manifest ({type(error).__name__}: {error})") from error
+    for name in listed:
+        pure = Path(name)
+        if pure.is_absolute() or ".." in pure.parts or str(pure) != name:
+            raise _broken(path, MANIFEST, f"names {name!r}, which leaves the folder")
+    if STATE not in listed:
+        raise _broken(path, MANIFEST, f"does not list {STATE}")
+    return step, listed
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if path.is_symlink():
+        raise _broken(path.parent, path.name, "is a link or a device")
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise _broken(path.parent, path.name, "is missing") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise _broken(path.parent, path.name, f"can't be read ({type(error).__name__}: {error})") from error
+    if not isinstance(value, dict):
+        raise _broken(path.parent, path.name, "is not a JSON object", got=type(value).__name__)
+    return value
+
+
+def _as_json(state: dict[str, Any], folder: Path) -> str:
+    try:
+        return json.dumps(state, indent=1)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"the state of a checkpoint must be JSON: {error}", folder=str(folder)) from error
+
+
+def _looks_complete(path: Path) -> bool:
+    """Whether every listed file is there in its size; a quick look, without hashing."""
+    try:
+        _, listed = _read_manifest(path)
+        return all((path / name).lstat().st_size == size for name, (_, size) in listed.items())
+    except (CheckpointError, OSError):
+        return False
+
+
+def _broken(path: Path, name: str, what: str, *, fix: str = "", **facts: Any) -> CheckpointError:
+    fix = fix or "resume from another checkpoint, or delete this one"
+    return CheckpointError(f"{name} {what}", checkpoint=str(path), **facts, fix=fix)
+
+
+@contextmanager
+def _as_checkpoint_error(doing: str, folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        fix = f"check space and permissions of {folder.parent}; other checkpoints are untouched"
+        raise CheckpointError(f"can't {doing}: {error}", folder=str(folder), fix=fix) from error
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _step_of(name: str) -> int:
+    match = _NAME.fullmatch(name)
+    return int(match[1] or match[2]) if match else -1
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

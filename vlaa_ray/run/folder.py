@@ -1,0 +1,171 @@
+"""The folder of one run: one process at a time writes it, and what it says about the run is true after any crash.
+
+    def body(folder: RunFolder) -> None:
+        start = folder.resume_from.step if folder.resume_from else 0
+        ... folder.update(step) ...
+
+    run_in_folder(config, "auto", body)
+
+    runs/NAME/  config.yaml  run.json  metrics.jsonl  rollouts/  checkpoints/  logs/  report.html
+
+`run.json` holds step and resumed_from_step beside what every `LockedFolder` says.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from vlaa_ray.config import TrainingConfig, dump_config
+from vlaa_ray.errors import CheckpointError
+from vlaa_ray.run.checkpoints import Checkpoint, CheckpointStore
+from vlaa_ray.run.run_json import LockedFolder, read_run, run_path
+from vlaa_ray.storage.layout import CONFIG, MANIFEST
+from vlaa_ray.storage.yaml_file import load_yaml
+
+Resume = Literal["auto", "never"] | str | Path
+
+_HARMLESS_KEYS = {
+    "run": ("name", "dir"),
+    "data": ("fetch.",),
+    "rollout": ("num_actors", "cpus_", "gpus_", "max_num_seqs", "kv_cache_bytes", "gpu_memory_share", "max_restarts"),
+    "rewards": ("num_actors", "cpus_", "memory_limit_bytes", "max_invalid_share", "max_restarts"),
+    "learner": ("num_ranks", "cpus_", "gpus_", "num_threads", "zero_stage", "micro_batch", "gradient_checkpointing"),
+    **{section: ("",) for section in ("checkpoint", "eval", "deadlines", "tracking", "ray", "weight_sync")},
+}
+_HARMLESS = tuple(f"{section}.{key}" for section, keys in _HARMLESS_KEYS.items() for key in keys)
+"""Keys that change where and how fast a run computes, not what; a resumed run may change them without a warning."""
+
+log = logging.getLogger(__name__)
+
+
+def run_in_folder(config: TrainingConfig, resume: Resume, body: Callable[[RunFolder], None]) -> None:
+    """Do the run that `body` is in its folder, which says how it ended; nothing if it has finished before."""
+    folder = RunFolder.open(config, resume)
+    if folder.finished:
+        return
+    try:
+        body(folder)
+    except BaseException as error:
+        folder.fail(error)
+        raise
+    folder.finish()
+
+
+class RunFolder(LockedFolder):
+    """The open, locked folder of a run; `finish` or `fail` ends it.
+
+    `resume_from` is the verified checkpoint to continue from (None: from step 0). `finished` says that an earlier
+    process ended this run and `run.num_steps` asks for no more. `config_changes` maps the keys that changed the
+    training since that checkpoint to (old, new).
+    """
+
+    def __init__(self, config: TrainingConfig) -> None:
+        super().__init__(run_path(config))
+        self.checkpoints = _store(config)
+        self.resume_from: Checkpoint | None = None
+        self.finished = False
+        self.config_changes: dict[str, tuple[Any, Any]] = {}
+
+    @classmethod
+    def open(cls, config: TrainingConfig, resume: Resume = "auto", *, command: str | None = None) -> RunFolder:
+        """The folder of `config.run`, made if need be; CheckpointError or ConfigError if the run can't go on there.
+
+        resume: "auto" continues from the newest checkpoint that verifies, or starts; "never" refuses a folder with
+        checkpoints; a path continues from that checkpoint, or from the newest of that run folder.
+        """
+        folder = cls(config)
+        try:
+            folder._start(config, resume, command)
+        except BaseException:
+            folder._unlock()
+            raise
+        return folder
+
+    def update(self, step: int) -> None:
+        """Note that `step` steps are done."""
+        self.note(step=step)
+
+    def _start(self, config: TrainingConfig, resume: Resume, command: str | None) -> None:
+        before = read_run(self.path)
+        self.refuse_other_kind(config)
+        self.finished = resume == "auto" and _nothing_left(before, config.run.num_steps)
+        if self.finished:
+            self._warn_of_changes(config, self.path / CONFIG)
+            return self._unlock()
+        self.resume_from = self._choose(resume, before)
+        if self.resume_from:
+            self._warn_of_changes(config, self.resume_from.path / CONFIG)
+        step = self.resume_from.step if self.resume_from else 0
+        self.begin(config, command, step=step, resumed_from_step=step if self.resume_from else None)
+
+    def _choose(self, resume: Resume, before: dict[str, Any]) -> Checkpoint | None:
+        existing = self.checkpoints.paths()
+        if resume == "never":
+            if existing or before.get("state") == "finished":
+                fix = "choose another run.name, delete the folder, or continue it with --resume auto"
+                raise CheckpointError("the run folder holds a run already", folder=str(self.path), fix=fix)
+            return None
+        if resume != "auto":
+            return self._explicit(Path(resume).resolve(), existing)
+        newest = self.checkpoints.latest()
+        if newest is None and existing:
+            fix = "repair one, or start anew with another run.name"
+            raise CheckpointError(f"none of {len(existing)} checkpoints verifies", folder=str(self.path), fix=fix)
+        if newest is None and before.get("state") == "finished":
+            log.warning("%s finished step %s, but has no checkpoint: starting at step 0", self.path, before.get("step"))
+        return newest
+
+    def _explicit(self, path: Path, existing: list[Path]) -> Checkpoint:
+        """The checkpoint at `path`; refused where this run's own folder would hold a second history beside it."""
+        if (path / "checkpoints").is_dir():
+            chosen = CheckpointStore(path / "checkpoints", keep=1).latest()
+            if chosen is None:
+                raise CheckpointError("no checkpoint of that run verifies", folder=str(path))
+        elif (path / MANIFEST).is_file():
+            chosen = self.checkpoints.load(path)
+        else:
+            raise CheckpointError("neither a checkpoint nor a run folder", path=str(path), fix="name a step_… folder")
+        if existing and existing[-1].resolve() != chosen.path:
+            newest = self.checkpoints.latest()
+            if newest and newest.path.resolve() != chosen.path:
+                fix = f"choose another run.name, delete what is newer, or take {newest.path.name} with --resume auto"
+                message = "the run folder holds checkpoints that the next resume would take instead"
+                raise CheckpointError(message, folder=str(self.path), asked=str(chosen.path), fix=fix)
+        return chosen
+
+    def _warn_of_changes(self, config: TrainingConfig, stored: Path) -> None:
+        changes = config_changes(stored, config)
+        steps = changes.pop("run.num_steps", None)
+        if steps:
+            log.warning("run.num_steps: %s -> %s; the learning rate follows the new schedule from here on", *steps)
+        self.config_changes = {key: change for key, change in changes.items() if not key.startswith(_HARMLESS)}
+        if self.config_changes:
+            lines = "".join(f"\n  {key}: {old!r} -> {new!r}" for key, (old, new) in self.config_changes.items())
+            log.warning("the config differs from %s in what is trained:%s", stored, lines)
+
+
+def config_changes(stored: Path, config: TrainingConfig) -> dict[str, tuple[Any, Any]]:
+    """{key: (old, new)} between a stored config.yaml and `config`; empty if nothing is stored."""
+    old = _flatten(load_yaml(stored))
+    new = _flatten(config.model_dump(mode="json"))
+    if not old:
+        return {}
+    return {key: (old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}
+
+
+def _store(config: TrainingConfig) -> CheckpointStore:
+    return CheckpointStore(run_path(config) / "checkpoints", config.checkpoint.keep, config=dump_config(config))
+
+
+def _nothing_left(before: dict[str, Any], num_steps: int) -> bool:
+    return before.get("state") == "finished" and before.get("step", 0) >= num_steps
+
+
+def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

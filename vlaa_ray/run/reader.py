@@ -1,0 +1,95 @@
+"""What a run folder holds, read with care: a missing or damaged file becomes a remark, never an exception."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vlaa_ray.errors import VlaaRayError
+from vlaa_ray.storage.metrics_file import read_metrics
+
+Row = dict[str, Any]
+_MAX_ROLLOUT_FILES = 8
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """A run's files in Python's types; `remarks` says what is missing or can't be read."""
+
+    path: Path
+    metrics: list[dict[str, float]]
+    state: dict[str, Any]
+    config: dict[str, Any]
+    remarks: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> RecordedRun:
+        """The folder's content; VlaaRayError only where there is no such folder."""
+        path, remarks = Path(path), []
+        if not path.is_dir():
+            raise VlaaRayError("no such run folder", fix="give the folder of a run, such as runs/NAME", got=str(path))
+        try:
+            metrics = read_metrics(path)
+        except (VlaaRayError, OSError) as error:
+            metrics = []
+            remarks.append(f"metrics.jsonl can't be read: {error}")
+        if not metrics and not remarks:
+            remarks.append("There is no metrics.jsonl with a finished step in this run folder.")
+        state = _mapping(path / "run.json", json.loads, remarks)
+        config = _mapping(path / "config.yaml", yaml.safe_load, remarks)
+        rows = sorted((_numbers(row) for row in metrics), key=lambda row: row["step"])
+        return cls(path, rows, state, config, tuple(remarks))
+
+    def series(self, name: str) -> list[tuple[int, float]]:
+        """(step, value) of a metric, where it has a value."""
+        return [(int(row["step"]), row[name]) for row in self.metrics if name in row]
+
+    def names(self) -> list[str]:
+        """The metrics that have a value in some step, in the order in which they first appear."""
+        return list(dict.fromkeys(name for row in self.metrics for name in row))
+
+    @cached_property
+    def rollout_files(self) -> list[Path]:
+        """The rollout files in the order of their steps."""
+        return sorted((self.path / "rollouts").glob("step_*.jsonl"))
+
+    def rollouts(self, *, late: bool) -> list[Row]:
+        """Rollouts of the first steps (or the last), nearest to the end in question first, of a few files only."""
+        files = self.rollout_files[::-1] if late else self.rollout_files
+        return [row for file in files[:_MAX_ROLLOUT_FILES] for row in _json_lines(file)]
+
+
+def _numbers(row: Row) -> dict[str, float]:
+    return {name: value for name, value in row.items() if isinstance(value, int | float) and math.isfinite(value)}
+
+
+def _json_lines(path: Path) -> Iterator[Row]:
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue  # the end of a file that is just being written
+        if isinstance(row, dict):
+            yield row
+
+
+def _mapping(path: Path, parse: Any, remarks: list[str]) -> dict[str, Any]:
+    try:
+        value = parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        remarks.append(f"There is no {path.name} in this run folder.")
+        return {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        remarks.append(f"{path.name} can't be read: {error}")
+        return {}
+    if not isinstance(value, dict):
+        remarks.append(f"{path.name} doesn't hold a mapping.")
+        return {}
+    return value

