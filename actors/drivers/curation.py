@@ -61,9 +61,8 @@ def _run(config: CurationConfig, steps: Steps, folder: Path) -> Outputs:
     import ray
 
     from actors.drivers.perplexity import write_subsets
-    from actors.drivers.teachers import bundles
     from actors.fleet.placement import start_ray
-    from vlaa_ray.planning.placement import Placement
+    from vlaa_ray.planning.placement import plan
 
     progress = CurationProgress()
     progress.note("Reading the sources")
@@ -71,7 +70,7 @@ def _run(config: CurationConfig, steps: Steps, folder: Path) -> Outputs:
         with report_progress(progress.note):
             collected = collect(config, folder)
         outputs = Outputs(config, folder)
-        start_ray(config, Placement({"teachers": bundles(config)}))
+        start_ray(config, plan(config))
         _log_to(folder / "logs" / "ray_data.log")
         _stream(config, steps, folder, collected, outputs, progress)
         outputs.write()

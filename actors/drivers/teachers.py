@@ -17,11 +17,6 @@ from vlaa_ray.errors import PlacementError
 _GRACE_S = 60.0
 
 
-def bundles(config: CurationConfig) -> list[dict[str, float]]:
-    """The resources of the servers that are started here."""
-    return [_bundle(teacher) for teacher in config.used_teachers.values() if teacher.url is None]
-
-
 @contextlib.contextmanager
 def served(config: CurationConfig, folder: Path, note: Callable[[str], None]) -> Iterator[dict[str, str]]:
     """{name: address}; what was started ends with the context. TeacherError or PlacementError if one doesn't start."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from vlaa_ray.config import DataSection, GrpoConfig, ModelSection, SftConfig, TrainingConfig
+from vlaa_ray.config import DataSection, ModelSection, TrainingConfig
 from vlaa_ray.data.dataset import UNSOLVED
 from vlaa_ray.data.files.sources import record_files
 from vlaa_ray.data.prompt_checks import faults_of
@@ -73,7 +73,7 @@ class _Checker:
         self._solved = _solved(config)
         self._limits = _limits(config)
         self._counts_tokens = config is not None
-        self._learns_answers = config is not None and not isinstance(config, GrpoConfig)
+        self._learns_answers = config is not None and config.learns_from != "rewards"
         self._chat = chat_format_of(config.model if config else ModelSection(path="builtin:tiny-base"))
         self._report = Report()
         self._first: dict[tuple[str, str | bytes], Place] = {}
@@ -212,7 +212,7 @@ class _Checker:
 
 def _solved(config: TrainingConfig | None) -> Collection[str]:
     """Verifier types whose prompts need a worked answer."""
-    if not isinstance(config, SftConfig):
+    if config is None or config.learns_from != "solutions":
         return ()
     return config.data.verifier_types or VERIFIER_TYPES
 
@@ -226,14 +226,13 @@ class _Limit(NamedTuple):
 
 def _limits(config: TrainingConfig | None) -> tuple[_Limit | None, _Limit | None]:
     """Of a prompt, and of a written answer that is to be learned."""
-    if isinstance(config, GrpoConfig):
-        return _Limit("rollout.max_prompt_tokens", config.rollout.max_prompt_tokens), None
     if config is None:
         return None, None
-    return (
-        _Limit(f"{config.limits_key}.max_prompt_tokens", config.limits.max_prompt_tokens),
-        _Limit(f"{config.limits_key}.max_completion_tokens", config.limits.max_completion_tokens),
-    )
+    key, limits = config.limits_key, config.limits
+    prompt = _Limit(f"{key}.max_prompt_tokens", limits.max_prompt_tokens)
+    if config.learns_from == "rewards":
+        return prompt, None
+    return prompt, _Limit(f"{key}.max_completion_tokens", limits.max_completion_tokens)
 
 
 def _answer_tokens(read: Prompt | Preference, chat: ChatFormat) -> Iterator[int]:

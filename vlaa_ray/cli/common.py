@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 import vlaa_ray
 from vlaa_ray.errors import ConfigError
-
-if TYPE_CHECKING:
-    from vlaa_ray.config import AnyConfig
 
 ConfigFile = Annotated[Path, typer.Option("--config", metavar="FILE", help="YAML file of the run.")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="For example run.num_steps=3.")]
@@ -21,19 +17,6 @@ Resume = Annotated[
     str,
     typer.Option(metavar="auto|never|DIR", help="Continue the run of this name, start only, or continue from DIR."),
 ]
-
-
-def load_any_config(file: Path, overrides: Sequence[str] = ()) -> AnyConfig:
-    """The config in `file`, of whatever kind of run."""
-    import yaml
-
-    from vlaa_ray.config import config_kind, load_config
-
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
-        values = None  # load_config says what is wrong
-    return load_config(file, overrides, config_kind(values))
 
 
 def print_report(run_dir: Path) -> None:

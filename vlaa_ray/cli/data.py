@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlaa_ray.cli.common import ConfigFile, Overrides, load_any_config, require_own_actors, say_beside
-from vlaa_ray.errors import ConfigError
+from vlaa_ray.cli.common import ConfigFile, Overrides, require_own_actors, say_beside
 
 if TYPE_CHECKING:
     from vlaa_ray.config import CurationConfig, DataSection, TrainingConfig
@@ -41,19 +41,16 @@ def check(
     from rich.console import Console
 
     from vlaa_ray.checks.data import check_data, report_table
-    from vlaa_ray.config import GrpoConfig, RewardsSection
+    from vlaa_ray.config import RewardsSection
     from vlaa_ray.data.reading_progress import report_progress
     from vlaa_ray.rewards.manager import RewardManager
     from vlaa_ray.run.quarantine import write_defects
 
     run = _training_config(config)
     data = _data_section(run, image_root, image_host, verifier_type)
-    with report_progress(say_beside):
-        if run is None or isinstance(run, GrpoConfig):
-            with RewardManager(run.rewards if run else RewardsSection()) as rewards:
-                found = check_data(paths, data, rewards, run)
-        else:  # its golds are not asked for
-            found = check_data(paths, data, None, run)
+    section = run.judges_with if run else RewardsSection()
+    with report_progress(say_beside), RewardManager(section) if section else nullcontext() as rewards:
+        found = check_data(paths, data, rewards, run)
     if report:
         report.write_text(found.as_json() + "\n", encoding="utf-8")
     if quarantine:
@@ -109,13 +106,9 @@ def show(
 
 
 def _training_config(file: Path | None) -> TrainingConfig | None:
-    from vlaa_ray.config import CurationConfig
+    from vlaa_ray.config import TrainingConfig, load_config
 
-    config = load_any_config(file) if file else None
-    if isinstance(config, CurationConfig):
-        fix = "give the config of a run that is to use the data"
-        raise ConfigError("the config trains nothing", file=str(file), fix=fix)
-    return config
+    return load_config(file, kind=TrainingConfig) if file else None
 
 
 def _data_section(
@@ -124,10 +117,10 @@ def _data_section(
     """How the run reads its data, with what the command line says otherwise."""
     from pydantic import ValidationError
 
-    from vlaa_ray.config import DataSection, FetchSection, GrpoConfig
+    from vlaa_ray.config import DataSection, FetchSection
     from vlaa_ray.records import VERIFIER_TYPES
 
-    known = run.rewards.verifier_types() if isinstance(run, GrpoConfig) else VERIFIER_TYPES
+    known = run.verifier_types if run else VERIFIER_TYPES
     if verifier_type and verifier_type not in known:
         raise typer.BadParameter(f"there is none; use one of {', '.join(known)}", param_hint="--verifier-type")
     data = run.data if run else DataSection()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlaa_ray.cli.common import Overrides, load_any_config, print_report
+from vlaa_ray.cli.common import Overrides, print_report
 from vlaa_ray.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ app = typer.Typer(rich_markup_mode=None)
 @app.command("config")
 def show_config(file: Annotated[Path, typer.Argument(metavar="FILE")], overrides: Overrides = None) -> None:
     """Print a file's resolved config, with every default."""
-    from vlaa_ray.config import dump_config
+    from vlaa_ray.config import AnyConfig, dump_config, load_config
 
-    typer.echo(dump_config(load_any_config(file, overrides or [])), nl=False)
+    typer.echo(dump_config(load_config(file, overrides or [], AnyConfig)), nl=False)
 
 
 @app.command()
@@ -89,15 +89,10 @@ def doctor(
     """Say what would break a run here; then exit 2."""
     from rich.console import Console
 
-    from vlaa_ray.config import CurationConfig
+    from vlaa_ray.config import TrainingConfig, load_config
     from vlaa_ray.planning.doctor import diagnose, is_broken, table
 
-    loaded = load_any_config(config) if config else None
-    if isinstance(loaded, CurationConfig):
-        raise ConfigError(
-            "a curation needs nothing that doctor looks at", file=str(config), fix="data curate --dry-run"
-        )
-    findings = diagnose(loaded)
+    findings = diagnose(load_config(config, kind=TrainingConfig) if config else None)
     Console().print(table(findings))
     if is_broken(findings):
         raise typer.Exit(2)

@@ -6,6 +6,7 @@ Unknown keys are errors that name the nearest key; all problems are reported in 
 resolved tree is written to the run folder and reloads equal. Suffixes are units; `num_` counts.
 """
 
+from vlaa_ray.config.base import AnyConfig, Bundle, TrainingConfig
 from vlaa_ray.config.curation import (
     PAPER_CUES,
     SCRIPTED,
@@ -30,7 +31,6 @@ from vlaa_ray.config.runs import (
     SftConfig,
     SftSection,
     SupervisedConfig,
-    TrainingConfig,
 )
 from vlaa_ray.config.sections import (
     PAPER_SYSTEM_PROMPT,
@@ -53,8 +53,6 @@ from vlaa_ray.config.sections import (
     WeightSyncSection,
 )
 
-AnyConfig = TrainingConfig | CurationConfig
-
 __all__ = [
     "GRPO_PRESETS",
     "PAPER_CUES",
@@ -62,6 +60,7 @@ __all__ = [
     "SCRIPTED",
     "AnyConfig",
     "BudgetSection",
+    "Bundle",
     "CaptionSection",
     "CheckpointSection",
     "CurationConfig",

@@ -6,8 +6,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from vlaa_ray.config.base import AnyConfig, Bundle, bundle
 from vlaa_ray.config.rewards import ServiceSection
-from vlaa_ray.config.sections import FetchSection, NamedSection, RaySection, Section
+from vlaa_ray.config.sections import FetchSection, Section
 from vlaa_ray.records import VERIFIER_TYPE_PATTERN
 
 PAPER_CUES = ("wait", "again", "double-check", "hmm", "mistake", "alternatively", "check", "i should confirm")
@@ -152,11 +153,10 @@ class BudgetSection(Section):
     calls: int | None = Field(None, ge=0)
 
 
-class CurationConfig(Section):
+class CurationConfig(AnyConfig):
     """A curation: `vlaa-ray data curate --config FILE`."""
 
     command: ClassVar[str] = "data curate"
-    run: NamedSection
     sources: tuple[CurationSourceSection, ...] = Field(min_length=1)
     fetch: FetchSection = FetchSection()
     unique_images: bool = True
@@ -166,12 +166,15 @@ class CurationConfig(Section):
     split: SplitSection = SplitSection()
     perplexity: PerplexitySection | None = None
     budget: BudgetSection = BudgetSection()
-    ray: RaySection = RaySection()
 
     @property
     def used_teachers(self) -> dict[str, TeacherSection]:
         """Those that a step asks."""
         return {name: self.teachers[name] for name in dict.fromkeys(self._asked().values())}
+
+    def bundles(self) -> dict[str, list[Bundle]]:
+        """The vLLM servers of the teachers that have no address."""
+        return {"teachers": [bundle(1, teacher.gpus) for teacher in self.used_teachers.values() if teacher.url is None]}
 
     @property
     def max_calls_in_flight(self) -> int:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from inspect import isabstract
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from vlaa_ray.config.base import AnyConfig
 from vlaa_ray.config.curation import CurationConfig
 from vlaa_ray.config.runs import GrpoConfig, RewardModelConfig, SftConfig
 from vlaa_ray.config.sections import Section
@@ -23,7 +25,11 @@ def load_config(
     overrides: Sequence[str] = (),
     kind: type[Config] = GrpoConfig,  # type: ignore[assignment]
 ) -> Config:
-    """The config of a YAML file with `key.path=value` overrides (values in YAML); ConfigError lists all problems."""
+    """The config of a YAML file with `key.path=value` overrides (values in YAML).
+
+    An abstract `kind`, such as TrainingConfig, takes the kind of run that the file describes. ConfigError lists all
+    problems, or says that the file describes another kind of run.
+    """
     path = Path(path)
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
@@ -37,6 +43,8 @@ def load_config(
         raise ConfigError("the config must be a mapping of sections", file=str(path), got=type(values).__name__)
     for override in overrides:
         _apply(values, override)
+    if isabstract(kind):
+        kind = _concrete(kind, values, path)
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -44,14 +52,23 @@ def load_config(
         raise ConfigError(f"{error.error_count()} problem(s) in the config:\n{problems}\n", file=str(path)) from None
 
 
-def config_kind(values: Any) -> type[GrpoConfig | SftConfig | RewardModelConfig | CurationConfig]:
-    """What kind of run the values of a config file describe: a section `sft`, `reward_model` or `steps` says so."""
-    sections = values if isinstance(values, dict) else {}
-    if "steps" in sections:
-        return CurationConfig
-    if "reward_model" in sections:
-        return RewardModelConfig
-    return SftConfig if "sft" in sections else GrpoConfig
+_KINDS: dict[str, type[AnyConfig]] = {"steps": CurationConfig, "reward_model": RewardModelConfig, "sft": SftConfig}
+"""The section that tells a kind of run; a config without any of them is a GRPO run's."""
+_ALL_KINDS: tuple[type[AnyConfig], ...] = (GrpoConfig, *_KINDS.values())
+
+
+def config_kind(values: dict[str, Any]) -> type[AnyConfig]:
+    """The kind of run that the values of a config file describe."""
+    return next((kind for section, kind in _KINDS.items() if section in values), GrpoConfig)
+
+
+def _concrete(kind: type[Config], values: dict[str, Any], path: Path) -> type[Config]:
+    found = config_kind(values)
+    if not issubclass(found, kind):
+        wanted = " or ".join(f"`vlaa-ray {one.command}`" for one in _ALL_KINDS if issubclass(one, kind))
+        message = f"the file is a config of `vlaa-ray {found.command}`"
+        raise ConfigError(message, file=str(path), expected=f"a config of {wanted}", fix="give another file")
+    return found
 
 
 def dump_config(config: Section) -> str:

@@ -1,50 +1,83 @@
-"""The kinds of runs, each one tree of sections, and the rules across sections."""
+"""The kinds of training, each one tree of sections, and the rules across sections."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import ClassVar
 
 from pydantic import Field, model_validator
 
+from vlaa_ray.config.base import Bundle, LearnsFrom, TrainingConfig, bundle
 from vlaa_ray.config.grpo import GrpoSection
 from vlaa_ray.config.rewards import RewardsSection
 from vlaa_ray.config.sections import (
-    CheckpointSection,
-    DataSection,
-    DeadlinesSection,
-    EvalSection,
-    LearnerSection,
-    ModelSection,
-    RaySection,
     RolloutSection,
-    RunSection,
     Section,
-    TrackingSection,
     WeightSyncSection,
 )
 from vlaa_ray.records import FORMAT
 
 
-class GrpoConfig(Section):
+class GrpoConfig(TrainingConfig):
     """A GRPO run: `vlaa-ray train --config FILE`."""
 
     command: ClassVar[str] = "train"
-    run: RunSection
-    model: ModelSection
-    data: DataSection = DataSection()
+    learns_from: ClassVar[LearnsFrom] = "rewards"
+    limits_key: ClassVar[str] = "rollout"
     rollout: RolloutSection = RolloutSection()
     rewards: RewardsSection = RewardsSection()
     grpo: GrpoSection = GrpoSection()
-    learner: LearnerSection = LearnerSection()
     weight_sync: WeightSyncSection = WeightSyncSection()
     max_staleness: int = Field(0, ge=0)
     """Steps that rollouts may be behind the learner; 0 is the synchronous, on-policy run."""
-    checkpoint: CheckpointSection = CheckpointSection()
-    eval: EvalSection = EvalSection()
-    deadlines: DeadlinesSection = DeadlinesSection()
-    tracking: TrackingSection = TrackingSection()
-    ray: RaySection = RaySection()
+
+    @property
+    def limits(self) -> RolloutSection:
+        """The section `rollout`."""
+        return self.rollout
+
+    @property
+    def completions_per_row(self) -> int:
+        """The group size: a row holds a prompt with its whole group."""
+        return self.rollout.group_size
+
+    @property
+    def verifier_types(self) -> tuple[str, ...]:
+        """The built-in types and those that `rewards.verifiers` adds."""
+        return self.rewards.verifier_types()
+
+    @property
+    def judges_with(self) -> RewardsSection:
+        """The section `rewards`."""
+        return self.rewards
+
+    @property
+    def engines(self) -> RolloutSection:
+        """The section `rollout`."""
+        return self.rollout
+
+    @property
+    def bucket_bytes(self) -> int:
+        """`weight_sync.bucket_bytes`."""
+        return self.weight_sync.bucket_bytes
+
+    @property
+    def shared_bucket_bytes(self) -> int:
+        """`weight_sync.bucket_bytes` with the transport "shared_memory"."""
+        return self.bucket_bytes if self.weight_sync.transport == "shared_memory" else 0
+
+    @property
+    def keeps_reference(self) -> bool:
+        """True with a KL term."""
+        return self.grpo.kl.coefficient > 0
+
+    def bundles(self) -> dict[str, list[Bundle]]:
+        """The learner's ranks, the vLLM engines and the reward actors."""
+        rollout, rewards = self.rollout, self.rewards
+        return super().bundles() | {
+            "rollout": [bundle(rollout.cpus_per_actor, rollout.gpus_per_actor)] * rollout.num_actors,
+            "reward": [bundle(rewards.cpus_per_actor, rewards.gpus_per_actor)] * rewards.num_actors,
+        }
 
     @model_validator(mode="after")
     def _across(self) -> GrpoConfig:
@@ -98,20 +131,8 @@ class SftSection(Section):
     """Longer answers are dropped with their reason and counted, never cut."""
 
 
-class SupervisedConfig(Section, ABC):
-    """What runs on written answers have in common."""
-
-    limits_key: ClassVar[str]
-    """Where `limits` are in the config."""
-    run: RunSection
-    model: ModelSection
-    data: DataSection = DataSection()
-    learner: LearnerSection = LearnerSection()
-    checkpoint: CheckpointSection = CheckpointSection()
-    eval: EvalSection = EvalSection()
-    deadlines: DeadlinesSection = DeadlinesSection()
-    tracking: TrackingSection = TrackingSection()
-    ray: RaySection = RaySection()
+class SupervisedConfig(TrainingConfig):
+    """The part that all training on written answers shares."""
 
     @property
     @abstractmethod
@@ -123,12 +144,19 @@ class SftConfig(SupervisedConfig):
     """A supervised run: `vlaa-ray sft --config FILE`."""
 
     command: ClassVar[str] = "sft"
+    learns_from: ClassVar[LearnsFrom] = "solutions"
     limits_key: ClassVar[str] = "sft"
     sft: SftSection = SftSection()
 
     @property
     def limits(self) -> SftSection:
+        """The section `sft`."""
         return self.sft
+
+    @property
+    def completions_per_row(self) -> int:
+        """1: the worked answer."""
+        return 1
 
     @model_validator(mode="after")
     def _whole_samples(self) -> SftConfig:
@@ -152,12 +180,19 @@ class RewardModelConfig(SupervisedConfig):
     """A reward model's training on pairs of answers: `vlaa-ray reward-model --config FILE`."""
 
     command: ClassVar[str] = "reward-model"
+    learns_from: ClassVar[LearnsFrom] = "preferences"
     limits_key: ClassVar[str] = "reward_model"
     reward_model: RewardModelSection = RewardModelSection()
 
     @property
     def limits(self) -> RewardModelSection:
+        """The section `reward_model`."""
         return self.reward_model
+
+    @property
+    def completions_per_row(self) -> int:
+        """2: the better and the worse answer."""
+        return 2
 
     @model_validator(mode="after")
     def _whole_pairs(self) -> RewardModelConfig:
@@ -171,6 +206,3 @@ class RewardModelConfig(SupervisedConfig):
                 f"(reward_model.max_prompt_tokens + 2 x reward_model.max_completion_tokens = {row})"
             )
         return self
-
-
-TrainingConfig = GrpoConfig | SupervisedConfig

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from vlaa_ray.config import FetchSection, GrpoConfig, RewardModelConfig, SourceSection, TrainingConfig
+from vlaa_ray.config import FetchSection, SourceSection, TrainingConfig
 from vlaa_ray.data.builtin import BUILTIN, BuiltinData
 from vlaa_ray.data.files.csv_rows import csv_rows
 from vlaa_ray.data.files.json_rows import json_rows
@@ -61,9 +61,9 @@ def iterate_for(
     file: str | Path, source: SourceSection, fetch: FetchSection, config: TrainingConfig | None
 ) -> Iterator[tuple[int, Prompt | Preference | DataError]]:
     """(row, its record or what is wrong with it) as a run of this config would read it; None: of any GRPO run."""
-    if isinstance(config, RewardModelConfig) and not str(file).startswith(BUILTIN):
+    if config and config.learns_from == "preferences" and not str(file).startswith(BUILTIN):
         return iterate_pairs(file, source.image_root, fetch)
-    known = config.rewards.verifier_types() if isinstance(config, GrpoConfig) else VERIFIER_TYPES
+    known = config.verifier_types if config else VERIFIER_TYPES
     return iterate_prompts(file, source.image_root, known, source.verifier_type, fetch=fetch)
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from vlaa_ray.config import GrpoConfig, TrainingConfig
+from vlaa_ray.config import TrainingConfig
 from vlaa_ray.errors import ModelError
 
 if TYPE_CHECKING:
@@ -147,8 +147,8 @@ def check_shared_memory(config: TrainingConfig | None = None, folder: str = "/de
     wanted = 1 * GIB
     if config is not None and config.ray.address == "local":
         wanted = config.ray.object_store_bytes + (256 << 20)
-    if isinstance(config, GrpoConfig) and config.weight_sync.transport == "shared_memory":
-        wanted += 2 * config.weight_sync.bucket_bytes
+    if config is not None:
+        wanted += 2 * config.shared_bucket_bytes
     if not Path(folder).is_dir():
         return Finding(folder, None, "does not exist", _gib(wanted), "weights go over Ray's object store instead")
     usage = shutil.disk_usage(folder)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from vlaa_ray.config import GrpoConfig, RewardModelConfig, TrainingConfig
+from vlaa_ray.config import TrainingConfig
 from vlaa_ray.models.dimensions import _text, count_parameters
 
 GIB = 1 << 30
@@ -39,10 +39,10 @@ def memory_estimate(config: TrainingConfig, model_config: dict[str, Any]) -> lis
     that holds.
     """
     rows = _learner_rows(config, model_config)
-    if not isinstance(config, GrpoConfig):
+    if config.engines is None:
         return rows
     weights = count_parameters(model_config).total * _BYTES[config.model.dtype]
-    rollout, gpus = config.rollout, config.rollout.gpus_per_actor
+    rollout, gpus = config.engines, config.engines.gpus_per_actor
     split = rollout.tensor_parallel_size
     rows += [
         MemoryRow("rollout", "weights", weights // split, f"split over {split} GPUs" if split > 1 else ""),
@@ -81,10 +81,10 @@ def _learner_rows(config: TrainingConfig, model_config: dict[str, Any]) -> list[
         MemoryRow("learner", "activations", _activation_bytes(config, model_config), "upper bound, one micro-batch"),
         MemoryRow("learner", "process", int(_GPU_BASE if learner.gpus_per_rank else _CPU_BASE["learner"])),
     ]
-    if isinstance(config, GrpoConfig):
+    if config.bucket_bytes:
         rows.append(MemoryRow("learner", "weight sync", _bucket_bytes(config, model_config), "one bucket"))
-        if config.grpo.kl.coefficient > 0:
-            rows.append(MemoryRow("learner", "reference policy", count.total * size, "whole, in every rank"))
+    if config.keeps_reference:
+        rows.append(MemoryRow("learner", "reference policy", count.total * size, "whole, in every rank"))
     return rows
 
 
@@ -92,10 +92,8 @@ def _activation_bytes(config: TrainingConfig, model_config: dict[str, Any]) -> i
     """What backward needs of the largest micro-batch: tokens, image patches, the mask and one chunk of logits."""
     text, vision = _text(model_config), model_config["vision_config"]
     size, tokens = _BYTES[config.model.dtype], config.learner.micro_batch_tokens
-    limits = config.rollout if isinstance(config, GrpoConfig) else config.limits
-    side_by_side = 2 if isinstance(config, RewardModelConfig) else 1
-    samples = config.rollout.group_size if isinstance(config, GrpoConfig) else side_by_side
-    row = min(tokens, limits.max_prompt_tokens + samples * limits.max_completion_tokens)
+    limits = config.limits
+    row = min(tokens, limits.max_prompt_tokens + config.completions_per_row * limits.max_completion_tokens)
     image = min(config.model.max_pixels // 784, limits.max_prompt_tokens)
     patches = 4 * image * max(1, tokens // row)
     head = text["hidden_size"] // text["num_attention_heads"]
@@ -116,6 +114,6 @@ def _per_position(num_layers: int, hidden: int, layer_width: int, checkpointing:
     return num_layers * hidden + layer_width if checkpointing else num_layers * layer_width
 
 
-def _bucket_bytes(config: GrpoConfig, model_config: dict[str, Any]) -> int:
+def _bucket_bytes(config: TrainingConfig, model_config: dict[str, Any]) -> int:
     count, size = count_parameters(model_config), _BYTES[config.model.dtype]
-    return min(count.total * size, max(config.weight_sync.bucket_bytes, count.largest * size))
+    return min(count.total * size, max(config.bucket_bytes, count.largest * size))

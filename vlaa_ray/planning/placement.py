@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from vlaa_ray.config import GrpoConfig, TrainingConfig
+from vlaa_ray.config import AnyConfig
 
 DRIVER_CPUS = 0.0
 """The driver mostly waits: it takes no bundle, and runs in the gaps of the roles."""
@@ -34,16 +34,6 @@ class Placement:
         return sum(bundle.get(resource, 0.0) for bundles in self.bundles.values() for bundle in bundles)
 
 
-def plan(config: TrainingConfig) -> Placement:
+def plan(config: AnyConfig) -> Placement:
     """The bundles of every role of the run."""
-    learner = config.learner
-    bundles = {"learner": [_bundle(learner.cpus_per_rank, learner.gpus_per_rank)] * learner.num_ranks}
-    if isinstance(config, GrpoConfig):
-        rollout, rewards = config.rollout, config.rewards
-        bundles["rollout"] = [_bundle(rollout.cpus_per_actor, rollout.gpus_per_actor)] * rollout.num_actors
-        bundles["reward"] = [_bundle(rewards.cpus_per_actor, rewards.gpus_per_actor)] * rewards.num_actors
-    return Placement(bundles)
-
-
-def _bundle(cpus: float, gpus: float) -> dict[str, float]:
-    return {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}
+    return Placement(config.bundles())

@@ -186,7 +186,7 @@ def test_chunks_of_logits_change_nothing(world, monkeypatch):
         return values.detach(), entropy, world.gradient(values.square().sum())
 
     values, entropy, gradient = both()
-    for module in (packing, logprobs):
+    for module in (batches, policy):
         monkeypatch.setattr(module, "SCORE_CHUNK_TOKENS", 50)
     needed = batches.num_score_chunks(world.rows())
     assert needed > 1

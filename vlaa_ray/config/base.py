@@ -1,0 +1,111 @@
+"""What the configs of all kinds of runs have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from vlaa_ray.config.rewards import RewardsSection
+from vlaa_ray.config.sections import (
+    CheckpointSection,
+    DataSection,
+    DeadlinesSection,
+    EvalSection,
+    LearnerSection,
+    ModelSection,
+    NamedSection,
+    RaySection,
+    RolloutSection,
+    RunSection,
+    Section,
+    TrackingSection,
+)
+from vlaa_ray.records import VERIFIER_TYPES
+
+if TYPE_CHECKING:
+    from vlaa_ray.config.runs import SftSection
+
+Bundle = dict[str, float]
+"""Ray resources of one process."""
+LearnsFrom = Literal["rewards", "solutions", "preferences"]
+
+
+def bundle(cpus: float, gpus: float) -> Bundle:
+    """{"CPU": cpus}, with "GPU" where there is any."""
+    return {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}
+
+
+class AnyConfig(Section, ABC):
+    """The sections that every kind of run has, and what its config answers for the rest of the code."""
+
+    command: ClassVar[str]
+    """The `vlaa-ray` command that takes a config of this kind."""
+    run: NamedSection
+    ray: RaySection = RaySection()
+
+    @abstractmethod
+    def bundles(self) -> dict[str, list[Bundle]]:
+        """Role to the Ray resources of each of its processes, such as {"learner": [{"CPU": 1, "GPU": 1}]}."""
+
+
+class TrainingConfig(AnyConfig):
+    """The sections that every kind of training has."""
+
+    learns_from: ClassVar[LearnsFrom]
+    """What the records must hold: prompts whose answers can be judged (rewards), prompts with a worked answer
+    (solutions), or compared answers (preferences)."""
+    limits_key: ClassVar[str]
+    """The name of the section `limits` in the config file."""
+    run: RunSection
+    model: ModelSection
+    data: DataSection = DataSection()
+    learner: LearnerSection = LearnerSection()
+    checkpoint: CheckpointSection = CheckpointSection()
+    eval: EvalSection = EvalSection()
+    deadlines: DeadlinesSection = DeadlinesSection()
+    tracking: TrackingSection = TrackingSection()
+
+    @property
+    @abstractmethod
+    def limits(self) -> RolloutSection | SftSection:
+        """The section with `max_prompt_tokens` and `max_completion_tokens`."""
+
+    @property
+    @abstractmethod
+    def completions_per_row(self) -> int:
+        """Completions that one row of the learner holds beside its prompt, at most."""
+
+    @property
+    def verifier_types(self) -> tuple[str, ...]:
+        """The verifier types that the records may name."""
+        return VERIFIER_TYPES
+
+    @property
+    def judges_with(self) -> RewardsSection | None:
+        """The section of the verifiers; None where no answer is judged."""
+        return None
+
+    @property
+    def engines(self) -> RolloutSection | None:
+        """The section of the vLLM engines; None where the run samples nothing."""
+        return None
+
+    @property
+    def bucket_bytes(self) -> int:
+        """Bytes of one piece of weights between learner and engines; 0 where no weights are sent."""
+        return 0
+
+    @property
+    def shared_bucket_bytes(self) -> int:
+        """`bucket_bytes` where the pieces go through shared memory, else 0."""
+        return 0
+
+    @property
+    def keeps_reference(self) -> bool:
+        """Whether each learner rank holds a frozen reference policy beside the trained one."""
+        return False
+
+    def bundles(self) -> dict[str, list[Bundle]]:
+        """The learner's ranks; a bundle never spans nodes."""
+        learner = self.learner
+        return {"learner": [bundle(learner.cpus_per_rank, learner.gpus_per_rank)] * learner.num_ranks}
