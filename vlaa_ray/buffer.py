@@ -62,7 +62,7 @@ class GroupBuffer:
         self._free += count
         self._fill()
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Cancel what is on its way."""
         for task in self._pending:
             task.cancel()

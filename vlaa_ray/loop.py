@@ -1,6 +1,6 @@
-"""The step loop: sample, score, learn, publish weights; the whole of GRPO over three roles.
+"""The step loop: sample, score, learn, publish weights; the whole of GRPO over four roles.
 
-    prompts ──▶ GroupBuffer ──▶ learner.update ──▶ rollouts.load_weights ──▶ slots freed ──▶ prompts …
+    prompts ──▶ GroupBuffer ──▶ learner.update ──▶ weight_sync.publish ──▶ slots freed ──▶ prompts …
 
 `max_staleness: 0` makes the roles take turns; with 1 or more the next step is sampled while this one is learned.
 """
@@ -8,17 +8,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
+from typing import Any
 
 from vlaa_ray.algorithms.empty_steps import EmptySteps
 from vlaa_ray.algorithms.step_plan import group_has_variance, optimizer_steps, with_advantages
 from vlaa_ray.buffer import GroupBuffer
 from vlaa_ray.config import GrpoConfig
 from vlaa_ray.data.dataset import SeededOrder
-from vlaa_ray.errors import CheckpointError, DataError, LearnerError, RewardError
+from vlaa_ray.errors import CheckpointError, LearnerError, RewardError
+from vlaa_ray.evaluation.sampling import evaluate, sample_and_score
 from vlaa_ray.monitoring.clock import StepClock
-from vlaa_ray.monitoring.reduce import group_metrics, reward_metrics
-from vlaa_ray.records import Completion, Group, Prompt, Rollout
+from vlaa_ray.monitoring.reduce import group_metrics
+from vlaa_ray.records import Group, Prompt
 from vlaa_ray.roles import Metrics, Roles, Run, SampleRequest, request_seed
 
 _UNSAVED = (LearnerError, CheckpointError, asyncio.CancelledError)  # after these, a save would fail or must not wait
@@ -28,15 +31,14 @@ async def train(
     config: GrpoConfig, prompts: Sequence[Prompt], heldout: Sequence[Prompt], roles: Roles, run: Run
 ) -> None:
     """Train until `run.num_steps` steps are done; on RunInterrupted the state is saved first."""
-    step, position, metrics = await _restore(roles, run)
+    step, position, unlogged = await _restore(roles, run)
     if step == 0:
-        run.log(0, await _evaluate(config, heldout, roles, run) | {"weight_version": 0}, [])
-    elif metrics:  # of a step whose evaluation was interrupted
-        run.log(step, metrics | await _evaluate_if_due(step, config, heldout, roles, run), [])
+        run.log(0, await evaluate(config, heldout, roles, run) | {"weight_version": 0}, [])
+    elif unlogged:  # a step whose evaluation was interrupted
+        run.log(step, unlogged | await _evaluate_if_due(step, config, heldout, roles, run), [])
     buffer = _start_buffer(config, SeededOrder(prompts, config.run.seed), position, roles)
-    saved = logged = step
-    clock, idle = StepClock(), EmptySteps()
-    try:
+    clock, empty_steps = StepClock(), EmptySteps()
+    async with contextlib.aclosing(buffer), _Saver(roles, run, step) as saver:
         while step < config.run.num_steps:
             run.phase("rollout")
             taken = await run.stoppable(_take(buffer, config))
@@ -45,13 +47,18 @@ async def train(
             metrics = group_metrics(
                 groups, weight_version=roles.learner.weight_version, updates_per_step=config.learner.updates_per_step
             )
-            is_idle = idle.count(not any(group.rollouts for group in groups), groups[-1].failure or "")
-            metrics |= {} if is_idle else await _learn(groups, metrics, step, config, roles, run)
-            step, position = step + 1, buffer.position
+            is_empty = empty_steps.count(not any(group.rollouts for group in groups), groups[-1].failure or "")
+            if not is_empty:
+                _check_invalid(metrics, config, step)
+                run.phase("learn")
+                await roles.rewards.offload()
+                metrics |= await roles.learner.update(optimizer_steps(groups, config.grpo, config.learner))
+            step += 1
+            saver.done(step, buffer.position, metrics)
             clock.lap("time/learn_s")
-            if not is_idle:
+            if not is_empty:
                 run.phase("weight sync")
-                await roles.rollouts.load_weights(roles.learner)
+                await roles.weight_sync.publish()
                 clock.lap("time/weight_sync_s")
             if evaluated := await _evaluate_if_due(step, config, heldout, roles, run):
                 metrics |= evaluated
@@ -59,20 +66,12 @@ async def train(
             buffer.release_taken()
             metrics |= await _role_metrics(roles)
             run.log(step, metrics | clock.metrics(sum(len(group.rollouts) for group in groups)), groups)
-            logged, clock = step, StepClock()
+            saver.done(step, buffer.position)
+            clock = StepClock()
             # after the log: whatever kills the run, a checkpoint's steps have been logged
             if step % config.checkpoint.every_steps == 0 or step == config.run.num_steps:
-                saved = await _save_if_possible(step, position, roles, run) or saved
+                await saver.save_if_possible()
                 clock.lap("time/checkpoint_s")
-        if saved < step:  # the model is the result: without it the run has failed
-            await _save(step, position, roles, run)
-            saved = step
-    except BaseException as error:
-        if step > saved and not isinstance(error, _UNSAVED):
-            await _save(step, position, roles, run, unlogged=metrics if step > logged else None)
-        raise
-    finally:
-        await buffer.close()
 
 
 async def _restore(roles: Roles, run: Run) -> tuple[int, int, Metrics]:
@@ -84,25 +83,48 @@ async def _restore(roles: Roles, run: Run) -> tuple[int, int, Metrics]:
         await roles.learner.load(run.resume_folder)
         step, position = run.resume_state["step"], run.resume_state["position"]
         unlogged = run.resume_state.get("unlogged") or {}
-    await roles.rollouts.load_weights(roles.learner)
+    await roles.weight_sync.publish()
     return step, position, unlogged
 
 
-async def _save(step: int, position: int, roles: Roles, run: Run, unlogged: Metrics | None = None) -> None:
-    run.phase("checkpoint")
-    await roles.learner.save(run.begin_checkpoint(step))
-    state = {"step": step, "position": position, "weight_version": roles.learner.weight_version, "unlogged": unlogged}
-    run.commit_checkpoint(step, state)
+class _Saver:
+    """Saves the state when it is asked to, and on leaving: at the end, and where an error would lose steps."""
 
+    def __init__(self, roles: Roles, run: Run, step: int) -> None:
+        self._roles, self._run = roles, run
+        self._step = self._saved = step
+        self._position = 0
+        self._unlogged: Metrics | None = None
 
-async def _save_if_possible(step: int, position: int, roles: Roles, run: Run) -> int | None:
-    """The step, once it is saved; None where a full disk, say, has cost this checkpoint, but not the run."""
-    try:
-        await _save(step, position, roles, run)
-    except CheckpointError as error:
-        run.alarm(f"step {step} is not saved: {error}")
-        return None
-    return step
+    async def __aenter__(self) -> _Saver:
+        return self
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, at: Any) -> None:
+        if self._step > self._saved and not isinstance(error, _UNSAVED):
+            await self._save()  # the model is the result: without it the run has failed
+
+    def done(self, step: int, position: int, unlogged: Metrics | None = None) -> None:
+        """Say that `step` steps are done; `unlogged` are the last one's metrics as long as they aren't logged."""
+        self._step, self._position, self._unlogged = step, position, unlogged
+
+    async def save_if_possible(self) -> None:
+        """Save, or tell people why not: a full disk, for example, costs this checkpoint, but not the run."""
+        try:
+            await self._save()
+        except CheckpointError as error:
+            self._run.alarm(f"step {self._step} is not saved: {error}")
+
+    async def _save(self) -> None:
+        self._run.phase("checkpoint")
+        await self._roles.learner.save(self._run.begin_checkpoint(self._step))
+        state = {
+            "step": self._step,
+            "position": self._position,
+            "weight_version": self._roles.learner.weight_version,
+            "unlogged": self._unlogged,
+        }
+        self._run.commit_checkpoint(self._step, state)
+        self._saved = self._step
 
 
 def _start_buffer(config: GrpoConfig, order: SeededOrder[Prompt], position: int, roles: Roles) -> GroupBuffer:
@@ -118,28 +140,10 @@ def _start_buffer(config: GrpoConfig, order: SeededOrder[Prompt], position: int,
             max_completion_tokens=rollout.max_completion_tokens,
         )
         progress = min(1.0, position / rollout.prompts_per_step / config.run.num_steps)
-        return await _sample_and_score(request, position, roles, progress)
+        return await sample_and_score(request, position, roles, progress)
 
     slots = (config.max_staleness + 1) * rollout.prompts_per_step
     return GroupBuffer(make_group, num_slots=slots, position=position)
-
-
-async def _sample_and_score(request: SampleRequest, position: int, roles: Roles, progress: float) -> Group:
-    """The scored group; without rollouts if this prompt can't be sampled, or no answer to it judged."""
-    try:
-        sampled = await roles.rollouts.sample(request)
-        results = await roles.rewards.score(request.prompt, sampled.completions, progress)
-    except DataError as error:
-        return Group(prompt=request.prompt, position=position, failure=str(error))
-    return Group(
-        prompt=request.prompt,
-        position=position,
-        prompt_token_ids=sampled.prompt_token_ids,
-        rollouts=tuple(
-            Rollout(completion=completion, reward=reward)
-            for completion, reward in zip(sampled.completions, results, strict=True)
-        ),
-    )
 
 
 async def _take(buffer: GroupBuffer, config: GrpoConfig) -> list[Group]:
@@ -152,44 +156,11 @@ async def _take(buffer: GroupBuffer, config: GrpoConfig) -> list[Group]:
 async def _evaluate_if_due(step: int, config: GrpoConfig, prompts: Sequence[Prompt], roles: Roles, run: Run) -> Metrics:
     if step % config.eval.every_steps and step < config.run.num_steps:
         return {}
-    return await _evaluate(config, prompts, roles, run)
-
-
-async def _evaluate(config: GrpoConfig, prompts: Sequence[Prompt], roles: Roles, run: Run) -> Metrics:
-    """`eval/…` metrics of one answer to each held-out prompt."""
-    run.phase("eval")
-    limit = config.eval.max_completion_tokens or config.rollout.max_completion_tokens
-
-    async def answer(prompt: Prompt) -> Group:
-        request = SampleRequest(
-            prompt=prompt,
-            num_samples=1,
-            seed=request_seed(config.run.seed, -1, prompt.prompt_id),
-            temperature=config.eval.temperature,
-            max_completion_tokens=limit,
-        )
-        return await _sample_and_score(request, -1, roles, progress=1.0)
-
-    chosen = [prompts[index] for index in range(min(len(prompts), config.eval.num_prompts or len(prompts)))]
-    groups = await run.stoppable(asyncio.gather(*map(answer, chosen)))
-    rollouts = [(group.prompt, rollout) for group in groups for rollout in group.rollouts]
-    completions: list[Completion] = [rollout.completion for _, rollout in rollouts]
-    metrics = reward_metrics([(prompt, rollout.reward) for prompt, rollout in rollouts], prefix="eval/reward")
-    metrics["eval/completion/mean_tokens"] = sum(len(c.token_ids) for c in completions) / max(len(completions), 1)
-    return metrics
-
-
-async def _learn(
-    groups: Sequence[Group], metrics: Metrics, step: int, config: GrpoConfig, roles: Roles, run: Run
-) -> Metrics:
-    """The learner's metrics; RewardError where too few samples could be judged."""
-    _check_invalid(metrics, config, step)
-    run.phase("learn")
-    await roles.rewards.offload()
-    return await roles.learner.update(optimizer_steps(groups, config.grpo, config.learner))
+    return await evaluate(config, prompts, roles, run)
 
 
 def _check_invalid(metrics: Metrics, config: GrpoConfig, step: int) -> None:
+    """RewardError where too few samples of the step could be judged."""
     share = metrics["reward/invalid_share"]
     if share > config.rewards.max_invalid_share:
         raise RewardError(

@@ -12,10 +12,11 @@ import contextlib
 import logging
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from actors.process.causes import first_line, typed_cause
 from actors.process.reaper import TOKEN
 from vlaa_ray.config import CurationConfig
 from vlaa_ray.curation.metadata import BLOCK, Collected, collect, read_block, with_sound_picture
@@ -25,90 +26,77 @@ from vlaa_ray.curation.sample import Sample
 from vlaa_ray.curation.steps import Steps
 from vlaa_ray.curation.teacher_process import TeacherProcess, TeacherProxy
 from vlaa_ray.data.reading_progress import report_progress
-from vlaa_ray.errors import DataError, TeacherError, VlaaRayError
-from vlaa_ray.run.run_json import LockedFolder, run_path
+from vlaa_ray.errors import DataError, TeacherError
+from vlaa_ray.run.session import RunShell, open_shell
+from vlaa_ray.storage.layout import DROPPED
 
 _SHOW_EVERY_S = 1.0
 _MOST_BLOCKS = 32
 _ROOM = 2  # blocks for every block's worth of calls that may be on their way: some samples wait to try again
 
 
-def run_curation(config: CurationConfig, show: Callable[[Outputs], None]) -> None:
-    """Make the sets in the run's folder, and `show` what came out; what was made before is used again.
+@contextlib.contextmanager
+def curated(config: CurationConfig) -> Iterator[Outputs]:
+    """Make the sets in the run's folder; the block is given what came out. What was made before is used again.
 
-    Ends with one typed cause if it fails; that no sample is left is a failure, too.
+    Ends with one typed cause if it fails. DataError after the block if no sample is left.
     """
-    from actors.process.signals import signals_as_errors
-
-    folder = LockedFolder(run_path(config))
-    try:
-        steps = Steps(config)  # looks at the templates before anything starts
-        folder.refuse_other_kind(config)
-        folder.begin(config)
-        with signals_as_errors("the same command goes on where it was"):
-            outputs = _run(config, steps, folder.path)
-        show(outputs)
-        if not any(counts_of_source.sft or counts_of_source.rl for counts_of_source in outputs.counts.sources.values()):
-            fix = "it says why, sample by sample"
-            raise DataError("no sample is left", file=str(folder.path / "dropped.jsonl"), fix=fix)
-    except BaseException as error:
-        folder.fail(error)
-        raise
-    folder.finish()
+    steps = Steps(config)  # looks at the templates before anything starts
+    with open_shell(config, CurationProgress()) as run:
+        outputs = _run(config, steps, run)
+        yield outputs
+        if not any(counts.sft or counts.rl for counts in outputs.counts.sources.values()):
+            fix = "look at the reason of each sample there"
+            raise DataError("no sample is left", file=str(run.path / DROPPED), fix=fix)
 
 
-def _run(config: CurationConfig, steps: Steps, folder: Path) -> Outputs:
+def _run(config: CurationConfig, steps: Steps, run: RunShell[CurationProgress]) -> Outputs:
     import ray
 
     from actors.drivers.perplexity import write_subsets
     from actors.fleet.placement import start_ray
     from vlaa_ray.planning.placement import plan
 
-    progress = CurationProgress()
-    progress.note("Reading the sources")
+    run.note("Reading the sources")
     try:
-        with report_progress(progress.note):
-            collected = collect(config, folder)
-        outputs = Outputs(config, folder)
+        with report_progress(run.note):
+            collected = collect(config, run.path)
+        outputs = Outputs(config, run.path)
         start_ray(config, plan(config))
-        _log_to(folder / "logs" / "ray_data.log")
-        _stream(config, steps, folder, collected, outputs, progress)
+        _log_to(run.log_dir / "ray_data.log")
+        _stream(config, steps, collected, outputs, run)
         outputs.write()
         if config.perplexity:
-            progress.note("Measuring perplexities")
-            outputs.subsets = write_subsets(config.perplexity, folder)
+            run.note("Measuring perplexities")
+            outputs.subsets = write_subsets(config.perplexity, run.path)
     except ray.exceptions.RayError as error:
-        raise _cause(error) from error
+        raise typed_cause(error) or _failed(error) from error
     except OSError as error:
-        raise DataError(f"can't write the run's files: {error}", folder=str(folder), fix="free space there") from error
+        fix = "free space there"
+        raise DataError(f"can't write the run's files: {error}", folder=str(run.path), fix=fix) from error
     finally:
         ray.shutdown()
     return outputs
 
 
 def _stream(
-    config: CurationConfig,
-    steps: Steps,
-    folder: Path,
-    collected: Collected,
-    outputs: Outputs,
-    progress: CurationProgress,
+    config: CurationConfig, steps: Steps, collected: Collected, outputs: Outputs, run: RunShell[CurationProgress]
 ) -> None:
-    """Steps 2 to 5, with the teachers at hand."""
+    """Do steps 2 to 5, with the teachers at hand."""
     from actors.drivers.teachers import served
 
+    progress = run.display
     with contextlib.ExitStack() as stack:
-        urls = stack.enter_context(served(config, folder, progress.note))
-        caller = TeacherProcess(config, folder, urls, outlives=TOKEN)
-        stack.callback(caller.close)
+        urls = stack.enter_context(served(config, run.path, run.note))
+        teachers = TeacherProcess(config, run.path, urls, outlives=TOKEN)
+        stack.callback(teachers.close)
         progress.num_samples = collected.num_samples
         lock = threading.Lock()
-        stack.enter_context(progress)
-        with _shown(progress, outputs, caller, lock):
-            for sample in _curated(config, steps, collected, caller.address):
+        with _shown(progress, outputs, teachers, lock):
+            for sample in _curated(config, steps, collected, teachers.address):
                 with lock:
                     outputs.take(sample)
-        outputs.calls = caller.state()
+        outputs.calls = teachers.state()
         progress.show(outputs.counts, outputs.calls)
 
 
@@ -194,13 +182,7 @@ class CuratedBlocks:
         return [with_sound_picture(sample, images) for sample in samples]
 
 
-def _cause(error: BaseException) -> VlaaRayError:
-    """The typed error that a worker raised, under all that Ray has put round it."""
-    seen: BaseException | None = error
-    while seen is not None:
-        inner = getattr(seen, "cause", None) or seen.__cause__  # what Ray wraps is of the inner error's type, too
-        if isinstance(seen, VlaaRayError) and inner is None:
-            return seen
-        seen = inner
-    first = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-    return TeacherError(f"the pipeline failed: {first}", fix="the same command goes on where it was")
+def _failed(error: BaseException) -> TeacherError:
+    """The error of a worker that raised none of ours."""
+    fix = "the same command goes on where it was"
+    return TeacherError(f"the pipeline failed: {first_line(error)}", fix=fix)

@@ -3,106 +3,67 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import secrets
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from vlaa_ray.config import GrpoConfig
 from vlaa_ray.records import Defect, Prompt
-from vlaa_ray.run.folder import RunFolder, run_in_folder
+from vlaa_ray.run.session import open_run
 
 if TYPE_CHECKING:
-    from vlaa_ray.run.session import Session
+    from vlaa_ray.roles import Roles
+    from vlaa_ray.run.session import RunSession
 
 
-def run_grpo(config: GrpoConfig, resume: str = "auto") -> None:
+async def run_grpo(config: GrpoConfig, resume: str = "auto") -> None:
     """Train, or go on where the run of this name stopped; returns when it has finished, else raises one typed cause."""
-    run_in_folder(config, resume, functools.partial(_run, config))
-
-
-def _run(config: GrpoConfig, folder: RunFolder) -> None:
-    from vlaa_ray.run.session import Session
-
-    with Session(config, folder) as session:
+    with open_run(config, resume) as run:
+        if run.finished:
+            return
         import ray
 
         from actors.fleet.placement import start_ray
-        from actors.process.signals import signals_as_errors
+        from vlaa_ray.loop import train
         from vlaa_ray.planning.placement import plan
 
-        session.phase("start")
-        with signals_as_errors("the same command starts the run"):
-            prompts, heldout = _read_data(config, session)
+        run.phase("start")
+        prompts, heldout = _read_data(config, run)
         try:
             start_ray(config, plan(config))
-            asyncio.run(_train(config, folder, session, prompts, heldout))
+            await train(config, prompts, heldout, await run.stoppable(_start_roles(config, run)), run)
         finally:
             ray.shutdown()
 
 
-def _read_data(config: GrpoConfig, session: Session) -> tuple[Sequence[Prompt], Sequence[Prompt]]:
+def _read_data(config: GrpoConfig, run: RunSession) -> tuple[Sequence[Prompt], Sequence[Prompt]]:
+    """What to train on, and what is held out; what is left out of them is written and told."""
     from vlaa_ray.data.dataset import open_dataset
     from vlaa_ray.data.reading_progress import report_progress
 
-    data, verifier_types = config.data, config.rewards.verifier_types()
-    quarantine: list[Defect] = []
-    with report_progress(session.progress.note):
-        prompts = open_dataset(data.train, data, data.num_train, verifier_types, quarantine)
-        heldout = open_dataset(data.heldout, data, data.num_heldout, verifier_types, quarantine)
-    session.use_data(prompts, quarantine)
+    data, quarantine = config.data, list[Defect]()
+    with report_progress(run.note):
+        prompts = open_dataset(data.train, data, data.num_train, config.verifier_types, quarantine)
+        heldout = open_dataset(data.heldout, data, data.num_heldout, config.verifier_types, quarantine)
+    run.use_data(prompts, quarantine)
     return prompts, heldout
 
 
-async def _train(
-    config: GrpoConfig, folder: RunFolder, session: Session, prompts: Sequence[Prompt], heldout: Sequence[Prompt]
-) -> None:
+async def _start_roles(config: GrpoConfig, run: RunSession) -> Roles:
+    """The roles, when the cluster holds them all and every actor is ready."""
     from actors.fleet.placement import Reservation
-    from actors.fleet.pools import RewardPool, RolloutPool
     from actors.fleet.ranks import LearnerRanks
-    from vlaa_ray.loop import train
+    from actors.fleet.role_pools import RewardPool, RolloutPool
+    from actors.fleet.spawn import Spawner
+    from actors.fleet.weight_sync import WeightSync
     from vlaa_ray.planning.placement import plan
     from vlaa_ray.roles import Roles
 
-    session.listen_for_signals()
-    note = session.progress.note
     reservation = Reservation(plan(config))
-    await session.stoppable(reservation.wait(config.deadlines.start_s, note))
-    spawn = functools.partial(_spawner, config, folder.log_dir.resolve(), reservation)
-    learner = LearnerRanks(config, spawn("learner"))
-    rollouts = RolloutPool(config, spawn("rollout"), note)
-    rewards = RewardPool(config, spawn("reward"), note)
-    await session.stoppable(asyncio.gather(learner.start(), rollouts.start(), rewards.start()))
-    await train(config, prompts, heldout, Roles(rollouts=rollouts, rewards=rewards, learner=learner), session)
-
-
-def _spawner(config: GrpoConfig, log_dir: Path, reservation: Any, role: str) -> Callable[[int], Any]:
-    """Index to the handle of a new actor of the role, in its bundle."""
-    import ray
-
-    from actors.fleet.pools import groups_at_once
-    from actors.process.environment import role_environment
-    from actors.roles.learner import LearnerActor
-    from actors.roles.reward import RewardActor
-    from actors.roles.rollout import RolloutActor
-
-    rollout, learner = config.rollout, config.learner
-    environment = {
-        "learner": role_environment(role, learner.num_threads, learner.cpus_per_rank, learner.gpus_per_rank),
-        "rollout": role_environment(role, None, rollout.cpus_per_actor, rollout.gpus_per_actor),
-        "reward": role_environment(role, None, config.rewards.cpus_per_actor, config.rewards.gpus_per_actor),
-    }[role]
-
-    def spawn(index: int) -> Any:
-        options = reservation.options(role, index) | {"runtime_env": {"env_vars": environment}}
-        log_file = str(log_dir / f"{role}_{index}.log")
-        prefix = f"vlaa-{config.run.name}-{secrets.token_hex(4)}-"  # of what this actor alone leaves in /dev/shm
-        if role == "learner":
-            return ray.remote(LearnerActor).options(**options).remote(config, index, log_file, prefix)
-        if role == "rollout":
-            return ray.remote(RolloutActor).options(**options).remote(config, log_file, prefix)
-        options["max_concurrency"] = groups_at_once(config)
-        return ray.remote(RewardActor).options(**options).remote(config, log_file, prefix)
-
-    return spawn
+    await reservation.wait(config.deadlines.start_s, run.note)
+    spawn = Spawner(config, run.log_dir, reservation)
+    learner = LearnerRanks(config, spawn.learner)
+    rollouts = RolloutPool(config, spawn.rollout, run.note)
+    rewards = RewardPool(config, spawn.reward, run.note)
+    await asyncio.gather(learner.start(), rollouts.start(), rewards.start())
+    weight_sync = WeightSync(config, learner, rollouts)
+    return Roles(rollouts=rollouts, rewards=rewards, learner=learner, weight_sync=weight_sync)

@@ -9,14 +9,16 @@ from typing import Any
 
 from ray.exceptions import RayError
 
-from actors.process.deadlines import first_line, wait_for_all
+from actors.process.causes import first_line
+from actors.process.deadlines import wait_for_all
 from vlaa_ray.config import GrpoConfig
-from vlaa_ray.errors import CheckpointError, LearnerError, ModelError, VlaaRayError
+from vlaa_ray.errors import LearnerError, VlaaRayError
+from vlaa_ray.planning.failures import Action, after_rank_failure
 from vlaa_ray.records import OptimizerStep
 
 
 class LearnerRanks:
-    """Implements `LearnerRole`. The loss of a rank ends the run: its collectives can't go on without it."""
+    """Implements `LearnerRole`. What a failure means for the run is decided by `planning.failures`."""
 
     def __init__(self, config: GrpoConfig, spawn: Callable[[int], Any]) -> None:
         self._deadlines = config.deadlines
@@ -84,9 +86,9 @@ class LearnerRanks:
     async def _all(self, calls: list[Any], timeout_s: float, what: str) -> list[Any]:
         try:
             return await wait_for_all(calls, timeout_s, f"the learner: {what}")
-        except (CheckpointError, LearnerError, ModelError):
-            raise
-        except (RayError, VlaaRayError) as error:  # whatever it is: the ranks are no longer at one point
+        except (RayError, VlaaRayError) as error:
+            if after_rank_failure(error, process_died=isinstance(error, RayError)) is Action.RAISE:
+                raise
             raise LearnerError(
                 f"a learner rank was lost during {what}: {first_line(error)}",
                 step=self.weight_version,

@@ -1,4 +1,7 @@
-"""The learner's weights on their way into rollout actors: everyone pauses, receives, proves and goes on together."""
+"""The way of the learner's weights into the engines.
+
+All engines pause, receive, prove the update complete, and go on together.
+"""
 
 from __future__ import annotations
 
@@ -6,92 +9,104 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from ray.exceptions import ObjectLostError, RayActorError
-
 from actors.fleet.ranks import LearnerRanks
-from actors.process.deadlines import wait_for
+from actors.fleet.role_pools import RolloutPool
+from actors.process.deadlines import GRACE_S, died, wait_for
 from vlaa_ray.config import GrpoConfig
-from vlaa_ray.errors import DeadlineExceeded, RolloutError, WeightSyncError
+from vlaa_ray.planning.failures import is_lost
 
-ACTOR_FAILURES = (RayActorError, ObjectLostError, DeadlineExceeded, RolloutError, WeightSyncError)
-"""Errors after which an actor is replaced."""
-GRACE_S = 15.0
-"""What a remote call may take longer than its own deadline."""
-Lost = dict[Any, BaseException]
+Failures = dict[Any, BaseException]
+"""Actors that were lost during an update, each with its cause."""
 
 
 class WeightSync:
-    """Sends whole updates. The caller holds the learner's turn, so that an engine gets all tensors of one version."""
+    """Implements `WeightSyncRole`: sends whole updates from the learner's ranks to the pool's engines."""
 
-    def __init__(self, config: GrpoConfig) -> None:
+    def __init__(self, config: GrpoConfig, learner: LearnerRanks, rollouts: RolloutPool) -> None:
         self._deadline_s = config.deadlines.weight_sync_s + GRACE_S
         self._over_nccl = config.weight_sync.transport == "nccl"
         self._ranks_per_engine = config.rollout.tensor_parallel_size
+        self._learner, self._pool = learner, rollouts.pool
+        self._pool.prepare = self._bring_up_to_date
         self._nodes: dict[Any, str] = {}  # of engines whose manifest was compared
         self._group: list[Any] = []  # engines that are in the learner's NCCL group, in the order of their ranks
 
-    async def send(self, learner: LearnerRanks, actors: Sequence[Any]) -> Lost:
-        """Bring the actors to the learner's version; those that were lost on the way, with the cause.
+    async def publish(self) -> None:
+        """See `WeightSyncRole`. ModelError if an engine doesn't hold exactly the learner's tensors."""
+        async with self._learner.turn:  # no update in between: an engine gets all tensors of one version
+            replicas = {replica.actor: replica for replica in self._pool.replicas}
+            failed = await self._send(list(replicas))
+        await asyncio.gather(*(self._pool.replace(replicas[actor], actor, error) for actor, error in failed.items()))
 
-        ModelError if an engine doesn't hold exactly the learner's tensors. Over NCCL the loss of an engine in the
-        middle of a broadcast leaves the learner waiting: it ends the run, as LearnerError, at the deadline.
+    async def _bring_up_to_date(self, actor: Any) -> None:
+        """Give a new engine the learner's weights; raises what it fails with."""
+        async with self._learner.turn:
+            failed = await self._send([actor])
+        if failed:
+            raise failed[actor]
+
+    async def _send(self, actors: Sequence[Any]) -> Failures:
+        """Bring the actors to the learner's version; those that were lost meanwhile, with their causes.
+
+        The caller holds the learner's turn. Over NCCL the loss of an engine in the middle of a broadcast leaves the
+        learner waiting: it ends the run, as LearnerError, at the deadline.
         """
-        lost: Lost = {}
-        engines = _Engines(list(actors), lost, self._deadline_s)
-        await self._compare_manifests(learner, actors, lost)
+        failed: Failures = {}
+        engines = _Engines(list(actors), failed, self._deadline_s)
+        await self._compare_manifests(actors, failed)
         await engines.all("to pause", lambda actor: actor.pause.remote())
         if self._over_nccl:
-            await self._broadcast(learner, engines)
+            await self._broadcast(engines)
         else:
-            await self._send_buckets(learner, engines)
-        await engines.all("to go on", lambda actor: actor.resume.remote(learner.weight_version))
-        return lost
+            await self._send_buckets(engines)
+        version = self._learner.weight_version
+        await engines.all("to go on", lambda actor: actor.resume.remote(version))
+        return failed
 
-    async def _compare_manifests(self, learner: LearnerRanks, actors: Sequence[Any], lost: Lost) -> None:
-        new = _Engines([actor for actor in actors if actor not in self._nodes], lost, self._deadline_s)
+    async def _compare_manifests(self, actors: Sequence[Any], failed: Failures) -> None:
+        new = _Engines([actor for actor in actors if actor not in self._nodes], failed, self._deadline_s)
         if new.alive():
-            wire = await learner.manifest()
+            wire = await self._learner.manifest()
             await new.all("to compare its manifest", lambda actor: actor.check_manifest.remote(wire))
             self._nodes |= await new.all("to say where it is", lambda actor: actor.node_id.remote())
 
-    async def _send_buckets(self, learner: LearnerRanks, engines: _Engines) -> None:
-        away = {actor for actor in engines.alive() if self._nodes[actor] != learner.node_id}
+    async def _send_buckets(self, engines: _Engines) -> None:
+        away = {actor for actor in engines.alive() if self._nodes[actor] != self._learner.node_id}
         await engines.all("to start the update", lambda actor: actor.start_weight_update.remote())
-        while (bucket := await learner.next_bucket()) is not None:
-            data = learner.packed_bucket() if away else None
+        while (bucket := await self._learner.next_bucket()) is not None:
+            data = self._learner.packed_bucket() if away else None
 
             def update(actor: Any, bucket: Any = bucket, data: Any = data) -> Any:
                 return actor.update_weights.remote(bucket, data if actor in away else None)
 
             await engines.all("to load weights", update)
 
-    async def _broadcast(self, learner: LearnerRanks, engines: _Engines) -> None:
+    async def _broadcast(self, engines: _Engines) -> None:
         if engines.alive() != self._group:  # the first time, and whenever an engine was lost or replaced
             self._group = engines.alive()
             num_engine_ranks = len(self._group) * self._ranks_per_engine
-            address, port, _ = await learner.meeting_point()
+            address, port, _ = await self._learner.meeting_point()
 
             def join(actor: Any) -> Any:
                 rank = 1 + self._group.index(actor) * self._ranks_per_engine
                 return actor.join_broadcast.remote(address, port, rank, 1 + num_engine_ranks)
 
-            await asyncio.gather(
-                learner.open_broadcast(address, port, num_engine_ranks), engines.all("to join the broadcast", join)
-            )
+            opened = self._learner.open_broadcast(address, port, num_engine_ranks)
+            await asyncio.gather(opened, engines.all("to join the broadcast", join))
         await engines.all("to start the update", lambda actor: actor.start_weight_update.remote())
         await asyncio.gather(
-            learner.broadcast(), engines.all("to receive weights", lambda actor: actor.receive_broadcast.remote())
+            self._learner.broadcast(), engines.all("to receive weights", lambda actor: actor.receive_broadcast.remote())
         )
 
 
 class _Engines:
     """Actors that are called alike; one that is lost is called no more."""
 
-    def __init__(self, actors: list[Any], lost: Lost, timeout_s: float) -> None:
-        self._actors, self._lost, self._timeout_s = actors, lost, timeout_s
+    def __init__(self, actors: list[Any], failed: Failures, timeout_s: float) -> None:
+        self._actors, self._failed, self._timeout_s = actors, failed, timeout_s
 
     def alive(self) -> list[Any]:
-        return [actor for actor in self._actors if actor not in self._lost]
+        return [actor for actor in self._actors if actor not in self._failed]
 
     async def all(self, what: str, invoke: Callable[[Any], Awaitable[Any]]) -> dict[Any, Any]:
         """Each living actor's answer; what isn't the loss of an actor is raised."""
@@ -99,8 +114,9 @@ class _Engines:
         calls = [wait_for(invoke(actor), self._timeout_s, f"an engine {what}") for actor in alive]
         answers = dict(zip(alive, await asyncio.gather(*calls, return_exceptions=True), strict=True))
         for actor, answer in answers.items():
-            if isinstance(answer, ACTOR_FAILURES):
-                self._lost[actor] = answer
-            elif isinstance(answer, BaseException):
+            if not isinstance(answer, BaseException):
+                continue
+            if not is_lost(answer, process_died=died(answer)):
                 raise answer
-        return {actor: answer for actor, answer in answers.items() if actor not in self._lost}
+            self._failed[actor] = answer
+        return {actor: answer for actor, answer in answers.items() if actor not in self._failed}

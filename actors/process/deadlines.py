@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
-from ray.exceptions import RayTaskError
+from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
 
-from vlaa_ray.errors import DeadlineExceeded, VlaaRayError
+from actors.process.causes import typed_cause
+from vlaa_ray.errors import DeadlineExceeded
 
 Result = TypeVar("Result")
+GRACE_S = 15.0
+"""Seconds that a remote call may take longer than its own deadline."""
 
 
 async def wait_for(awaited: Awaitable[Result], timeout_s: float, what: str) -> Result:
@@ -29,16 +32,15 @@ async def wait_for_all(awaited: Sequence[Awaitable[Any]], timeout_s: float, what
     return await wait_for(asyncio.gather(*(_result(one) for one in awaited)), timeout_s, what)
 
 
+def died(error: BaseException) -> bool:
+    """Whether Ray found the actor's process dead, or what it had made lost."""
+    return isinstance(error, RayActorError | ObjectLostError)
+
+
 async def _result(awaited: Awaitable[Result]) -> Result:
     try:
         return await awaited  # an ObjectRef is awaitable, but not a coroutine
     except RayTaskError as error:  # the remote traceback goes to the log, its cause to people
-        if isinstance(error.cause, VlaaRayError):
-            raise error.cause from error
+        if cause := typed_cause(error):
+            raise cause from error
         raise
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, in a line: the cause's last one if it is a remote traceback."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[-1] if isinstance(error, RayTaskError) else lines[0]

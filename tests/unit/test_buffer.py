@@ -58,7 +58,7 @@ async def test_groups_come_in_order_whatever_the_order_they_are_made_in():
     await make.end(20)
     assert await taken(task) == [20, 21]
     assert buffer.position == 22
-    await buffer.close()
+    await buffer.aclose()
 
 
 async def test_slots_are_only_freed_by_release():
@@ -72,7 +72,7 @@ async def test_slots_are_only_freed_by_release():
     buffer.release_taken()  # nothing is held any more
     await make.end()
     assert make.asked == [0, 1, 2, 3, 4]
-    await buffer.close()
+    await buffer.aclose()
     assert make.cancelled == [3, 4]
 
 
@@ -85,7 +85,7 @@ async def test_an_error_is_raised_when_its_turn_has_come_and_close_ends_the_rest
     await make.end(12)
     with pytest.raises(ValueError, match="thirteen"):
         await taken(task)
-    await buffer.close()
+    await buffer.aclose()
     assert make.cancelled == [14, 15]
 
 
@@ -99,7 +99,7 @@ async def test_a_cancelled_take_leaves_the_group_it_waits_for():
     assert buffer.position == 0 and make.cancelled == []
     await make.end(0)
     assert await taken(buffer.take(1)) == [0]
-    await buffer.close()
+    await buffer.aclose()
 
 
 async def test_unwanted_groups_are_replaced_as_far_as_they_may_be_needed():
@@ -119,7 +119,7 @@ async def test_unwanted_groups_are_replaced_as_far_as_they_may_be_needed():
     buffer.release_taken()
     await make.end()
     assert make.asked[7:] == [7, 8]
-    await buffer.close()
+    await buffer.aclose()
 
 
 @settings(deadline=None, max_examples=150)
@@ -165,6 +165,6 @@ def test_no_group_is_staler_than_allowed_and_none_is_skipped(max_staleness, coun
             version += 1
             buffer.release_taken()
         assert used == list(range(len(used)))
-        await buffer.close()
+        await buffer.aclose()
 
     asyncio.run(asyncio.wait_for(run(), 30))

@@ -48,7 +48,10 @@ def calls(monkeypatch) -> list:
         vars(made).update(functions)
         monkeypatch.setitem(sys.modules, name, made)
 
-    module("actors.drivers.grpo", run_grpo=lambda *args: given.append(("train", *args)))
+    async def run_grpo(*args: object) -> None:
+        given.append(("train", *args))
+
+    module("actors.drivers.grpo", run_grpo=run_grpo)
     module("actors.drivers.supervised", run_supervised=lambda *args: given.append((args[0].command, *args)))
     module("actors.drivers.submit", submit=lambda *args: given.append(("submit", *args)) or 5)
     module(
@@ -156,7 +159,7 @@ def test_config_problems_are_one_message_and_code_two(config: str, capsys) -> No
     ],
 )
 def test_a_typed_error_ends_with_its_message_and_code(config, calls, monkeypatch, capsys, error, code, says) -> None:
-    def fails(*_: object) -> None:
+    async def fails(*_: object) -> None:
         raise error
 
     monkeypatch.setattr(sys.modules["actors.drivers.grpo"], "run_grpo", fails)
@@ -165,7 +168,7 @@ def test_a_typed_error_ends_with_its_message_and_code(config, calls, monkeypatch
 
 
 def test_an_unexpected_error_leaves_its_traceback(config, calls, monkeypatch, capsys, caplog) -> None:
-    def fails(*_: object) -> None:
+    async def fails(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(sys.modules["actors.drivers.grpo"], "run_grpo", fails)
@@ -175,7 +178,7 @@ def test_an_unexpected_error_leaves_its_traceback(config, calls, monkeypatch, ca
 
 
 def test_ctrl_c_is_130(config, calls, monkeypatch) -> None:
-    def stopped(*_: object) -> None:
+    async def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sys.modules["actors.drivers.grpo"], "run_grpo", stopped)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from vlaa_ray.config import GrpoConfig
 from vlaa_ray.errors import CheckpointError, DataError, LearnerError, RewardError, RolloutFleetExhausted, RunInterrupted
 from vlaa_ray.loop import train
-from vlaa_ray.records import Completion, Prompt, RewardResult
-from vlaa_ray.roles import Roles, SampledGroup
+from vlaa_ray.records import Completion, Prompt, RewardResult, SampledGroup
+from vlaa_ray.roles import Roles
 
 PROMPTS_PER_STEP, GROUP_SIZE = 4, 2
 
@@ -78,13 +78,20 @@ class Rollouts:
         )
         return SampledGroup(prompt_token_ids=np.arange(3, dtype=np.int32), completions=completions)
 
-    async def load_weights(self, learner):
-        await asyncio.sleep(0)
-        self.version, self.weights = learner.weight_version, learner.weights
-        self._events.append(f"sync {self.version}")
-
     async def metrics(self):
         return {"memory/rollout_rss_bytes": 1.0}
+
+
+class WeightSync:
+    """Copies the learner's weights into the engine."""
+
+    def __init__(self, events, learner, rollouts):
+        self._events, self._learner, self._rollouts = events, learner, rollouts
+
+    async def publish(self):
+        await asyncio.sleep(0)
+        self._rollouts.version, self._rollouts.weights = self._learner.weight_version, self._learner.weights
+        self._events.append(f"sync {self._rollouts.version}")
 
 
 class Rewards:
@@ -190,7 +197,8 @@ class World:
         self.prompts, self.heldout = prompts_of(num_prompts), prompts_of(3, "heldout")
 
     async def train(self):
-        roles = Roles(rollouts=self.rollouts, rewards=self.rewards, learner=self.learner)
+        weight_sync = WeightSync(self.events, self.learner, self.rollouts)
+        roles = Roles(rollouts=self.rollouts, rewards=self.rewards, learner=self.learner, weight_sync=weight_sync)
         await asyncio.wait_for(train(self.config, self.prompts, self.heldout, roles, self.run), 30)
         return self
 

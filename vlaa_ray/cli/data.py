@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -73,9 +72,10 @@ def curate(
     if dry_run:
         return _estimate(loaded)
     require_own_actors()
-    from actors.drivers.curation import run_curation
+    from actors.drivers.curation import curated
 
-    run_curation(loaded, functools.partial(_show_curated, loaded))
+    with curated(loaded) as outputs:
+        _show_curated(loaded, outputs)
 
 
 @app.command("show")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,7 +31,7 @@ def train(
     require_own_actors()
     from actors.drivers.grpo import run_grpo
 
-    run_grpo(loaded, resume)
+    asyncio.run(run_grpo(loaded, resume))
     _show_results(loaded)
 
 

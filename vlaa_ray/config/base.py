@@ -43,6 +43,16 @@ class AnyConfig(Section, ABC):
     run: NamedSection
     ray: RaySection = RaySection()
 
+    @property
+    def num_steps(self) -> int | None:
+        """Training steps of the whole run; None for a run without steps and checkpoints."""
+        return None
+
+    @property
+    def num_checkpoints_kept(self) -> int:
+        """Checkpoints that the run folder keeps."""
+        return 0
+
     @abstractmethod
     def bundles(self) -> dict[str, list[Bundle]]:
         """Role to the Ray resources of each of its processes, such as {"learner": [{"CPU": 1, "GPU": 1}]}."""
@@ -64,6 +74,16 @@ class TrainingConfig(AnyConfig):
     eval: EvalSection = EvalSection()
     deadlines: DeadlinesSection = DeadlinesSection()
     tracking: TrackingSection = TrackingSection()
+
+    @property
+    def num_steps(self) -> int:
+        """`run.num_steps`."""
+        return self.run.num_steps
+
+    @property
+    def num_checkpoints_kept(self) -> int:
+        """`checkpoint.keep`."""
+        return self.checkpoint.keep
 
     @property
     @abstractmethod

@@ -20,7 +20,7 @@ from vlaa_ray.records import Preference
 class RewardModelLearner:
     """One rank of a reward model's training."""
 
-    def __init__(self, config: RewardModelConfig, folder: Path) -> None:
+    def __init__(self, config: RewardModelConfig) -> None:
         self._config = config
         self.core = LearnerCore(config.model, config.learner, lambda model, _: RewardModel(model))
         self.row_filter = RowFilter(config.limits_key, config.limits)

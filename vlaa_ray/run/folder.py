@@ -1,11 +1,5 @@
 """The folder of one run: one process at a time writes it, and what it says about the run is true after any crash.
 
-    def body(folder: RunFolder) -> None:
-        start = folder.resume_from.step if folder.resume_from else 0
-        ... folder.update(step) ...
-
-    run_in_folder(config, "auto", body)
-
     runs/NAME/  config.yaml  run.json  metrics.jsonl  rollouts/  checkpoints/  logs/  report.html
 
 `run.json` holds step and resumed_from_step beside what every `LockedFolder` says.
@@ -14,11 +8,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from vlaa_ray.config import TrainingConfig, dump_config
+from vlaa_ray.config import AnyConfig, dump_config
 from vlaa_ray.errors import CheckpointError
 from vlaa_ray.run.checkpoints import Checkpoint, CheckpointStore
 from vlaa_ray.run.run_json import LockedFolder, read_run, run_path
@@ -41,28 +34,15 @@ _HARMLESS = tuple(f"{section}.{key}" for section, keys in _HARMLESS_KEYS.items()
 log = logging.getLogger(__name__)
 
 
-def run_in_folder(config: TrainingConfig, resume: Resume, body: Callable[[RunFolder], None]) -> None:
-    """Do the run that `body` is in its folder, which says how it ended; nothing if it has finished before."""
-    folder = RunFolder.open(config, resume)
-    if folder.finished:
-        return
-    try:
-        body(folder)
-    except BaseException as error:
-        folder.fail(error)
-        raise
-    folder.finish()
-
-
 class RunFolder(LockedFolder):
     """The open, locked folder of a run; `finish` or `fail` ends it.
 
     `resume_from` is the verified checkpoint to continue from (None: from step 0). `finished` says that an earlier
     process ended this run and `run.num_steps` asks for no more. `config_changes` maps the keys that changed the
-    training since that checkpoint to (old, new).
+    training since that checkpoint to (old, new). A run without steps never resumes from a checkpoint.
     """
 
-    def __init__(self, config: TrainingConfig) -> None:
+    def __init__(self, config: AnyConfig) -> None:
         super().__init__(run_path(config))
         self.checkpoints = _store(config)
         self.resume_from: Checkpoint | None = None
@@ -70,7 +50,7 @@ class RunFolder(LockedFolder):
         self.config_changes: dict[str, tuple[Any, Any]] = {}
 
     @classmethod
-    def open(cls, config: TrainingConfig, resume: Resume = "auto", *, command: str | None = None) -> RunFolder:
+    def open(cls, config: AnyConfig, resume: Resume = "auto", *, command: str | None = None) -> RunFolder:
         """The folder of `config.run`, made if need be; CheckpointError or ConfigError if the run can't go on there.
 
         resume: "auto" continues from the newest checkpoint that verifies, or starts; "never" refuses a folder with
@@ -88,16 +68,18 @@ class RunFolder(LockedFolder):
         """Note that `step` steps are done."""
         self.note(step=step)
 
-    def _start(self, config: TrainingConfig, resume: Resume, command: str | None) -> None:
+    def _start(self, config: AnyConfig, resume: Resume, command: str | None) -> None:
         before = read_run(self.path)
         self.refuse_other_kind(config)
-        self.finished = resume == "auto" and _nothing_left(before, config.run.num_steps)
+        self.finished = resume == "auto" and _nothing_left(before, config.num_steps)
         if self.finished:
             self._warn_of_changes(config, self.path / CONFIG)
             return self._unlock()
         self.resume_from = self._choose(resume, before)
         if self.resume_from:
             self._warn_of_changes(config, self.resume_from.path / CONFIG)
+        if config.num_steps is None:
+            return self.begin(config, command)
         step = self.resume_from.step if self.resume_from else 0
         self.begin(config, command, step=step, resumed_from_step=step if self.resume_from else None)
 
@@ -136,7 +118,7 @@ class RunFolder(LockedFolder):
                 raise CheckpointError(message, folder=str(self.path), asked=str(chosen.path), fix=fix)
         return chosen
 
-    def _warn_of_changes(self, config: TrainingConfig, stored: Path) -> None:
+    def _warn_of_changes(self, config: AnyConfig, stored: Path) -> None:
         changes = config_changes(stored, config)
         steps = changes.pop("run.num_steps", None)
         if steps:
@@ -147,7 +129,7 @@ class RunFolder(LockedFolder):
             log.warning("the config differs from %s in what is trained:%s", stored, lines)
 
 
-def config_changes(stored: Path, config: TrainingConfig) -> dict[str, tuple[Any, Any]]:
+def config_changes(stored: Path, config: AnyConfig) -> dict[str, tuple[Any, Any]]:
     """{key: (old, new)} between a stored config.yaml and `config`; empty if nothing is stored."""
     old = _flatten(load_yaml(stored))
     new = _flatten(config.model_dump(mode="json"))
@@ -156,12 +138,12 @@ def config_changes(stored: Path, config: TrainingConfig) -> dict[str, tuple[Any,
     return {key: (old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}
 
 
-def _store(config: TrainingConfig) -> CheckpointStore:
-    return CheckpointStore(run_path(config) / "checkpoints", config.checkpoint.keep, config=dump_config(config))
+def _store(config: AnyConfig) -> CheckpointStore:
+    return CheckpointStore(run_path(config) / "checkpoints", config.num_checkpoints_kept, config=dump_config(config))
 
 
-def _nothing_left(before: dict[str, Any], num_steps: int) -> bool:
-    return before.get("state") == "finished" and before.get("step", 0) >= num_steps
+def _nothing_left(before: dict[str, Any], num_steps: int | None) -> bool:
+    return num_steps is not None and before.get("state") == "finished" and before.get("step", 0) >= num_steps
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,137 +1,283 @@
-"""A run as the step loop sees it: where it reports to, where its checkpoints go, and how it is asked to stop."""
+"""The shell around every kind of run: folder, lock, signals, terminal, log file, and one typed cause at the end.
+
+    with open_run(config, resume) as run:
+        if not run.finished:
+            ... run.log(step, metrics) ...
+
+GRPO logs and saves through the session itself. Supervised training writes from rank 0, and `run.following()` shows it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
-from collections.abc import Awaitable, Sequence
+import threading
+from collections.abc import Awaitable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from types import FrameType
+from typing import Any, Generic, Protocol, TypeVar
 
-from vlaa_ray.config import GrpoConfig
-from vlaa_ray.data.fingerprint import change_of, fingerprint
-from vlaa_ray.errors import CheckpointError, RunInterrupted
-from vlaa_ray.monitoring.rollout_log import rollout_rows
+from vlaa_ray.config import AnyConfig, TrainingConfig
+from vlaa_ray.data.fingerprint import fingerprint
+from vlaa_ray.errors import RunInterrupted
 from vlaa_ray.monitoring.terminal import Progress
-from vlaa_ray.monitoring.tracker import Tracker
 from vlaa_ray.records import Defect, Group, Prompt
-from vlaa_ray.roles import Phase
-from vlaa_ray.run.folder import RunFolder
-from vlaa_ray.run.quarantine import quarantine_note, write_quarantine
-from vlaa_ray.storage.metrics_file import truncate_after
+from vlaa_ray.roles import Metrics, Phase
+from vlaa_ray.run.checkpoints import Checkpoint
+from vlaa_ray.run.folder import Resume, RunFolder
+from vlaa_ray.run.writer import RunWriter
+from vlaa_ray.storage.layout import NOTES
+from vlaa_ray.storage.metrics_file import read_metrics, truncate_after
 
 Result = TypeVar("Result")
 LOG = logging.getLogger(__name__)
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_POLL_S = 1.0
+_CONTINUES = "the same command continues the run"
 
 
-class Session:
-    """Implements `loop.Run` on a run folder. A context manager: signals and log file are its own inside."""
+class Display(Protocol):
+    """What people see of a run on the terminal."""
 
-    def __init__(self, config: GrpoConfig, folder: RunFolder) -> None:
-        self._config = config
+    def __enter__(self) -> Any: ...
+
+    def __exit__(self, kind: Any, error: Any, at: Any) -> None: ...
+
+    def note(self, text: str) -> None:
+        """Print one line that stays."""
+
+
+Shown = TypeVar("Shown", bound=Display)
+
+
+class RunShell(Generic[Shown]):
+    """The part that every kind of run has: a locked folder, a terminal, and a way to stop."""
+
+    def __init__(self, folder: RunFolder, display: Shown) -> None:
         self._folder = folder
-        self.progress = Progress(config.run.num_steps)
-        checkpoint = folder.resume_from
-        self.resume_state: dict[str, Any] | None = checkpoint.state if checkpoint else None
-        self.resume_folder: Path | None = checkpoint.path if checkpoint else None
-        truncate_after(folder.path, checkpoint.step if checkpoint else -1)
-        self._tracker = Tracker(folder.path, config.tracking, config.run.name, config.model_dump(mode="json"))
         self._stop: asyncio.Future[int] | None = None
-        self._data: dict[str, Any] = {}
+        self.display = display
+        self.path = folder.path.resolve()
+        self.log_dir = folder.log_dir.resolve()
+        self.finished = folder.finished
+        """Whether an earlier process did all steps, so that nothing is left to do."""
 
-    def __enter__(self) -> Session:
-        self._log_handler = logging.FileHandler(self._folder.log_dir / "driver.log")
-        self._log_handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        logging.getLogger().addHandler(self._log_handler)
-        self.progress.__enter__()
-        if self.resume_state:
-            self.progress.note(f"Continuing after step {self.resume_state['step']}, from {self.resume_folder}")
-        return self
-
-    def __exit__(self, kind: Any, error: Any, at: Any) -> None:
-        if error is not None:
-            LOG.error("the run ended", exc_info=(kind, error, at))
-        self.progress.__exit__(kind, error, at)
-        self._tracker.close()
-        logging.getLogger().removeHandler(self._log_handler)
-        self._log_handler.close()
-
-    def listen_for_signals(self) -> None:
-        """From now on SIGINT and SIGTERM end the run at its next safe point; call it on the running event loop."""
-        loop = asyncio.get_running_loop()
-        self._stop = loop.create_future()
-        for number in _STOP_SIGNALS:
-            loop.add_signal_handler(number, self._ask_to_stop, number)
-
-    def use_data(self, prompts: Sequence[Prompt], quarantine: Sequence[Defect] = ()) -> None:
-        """Say what the run trains on, and what is left out of it (`quarantine.jsonl`).
-
-        Raises an alarm if that isn't what the resumed checkpoint was made with.
-        """
-        write_quarantine(self._folder.path, quarantine)
-        if note := quarantine_note(self._folder.path):
-            self.progress.note(note)
-        self._data = fingerprint(prompts)
-        if change := change_of((self.resume_state or {}).get("data"), self._data):
-            self.alarm(change)
-
-    def phase(self, name: Phase) -> None:
-        self.progress.phase(name)
-
-    def log(self, step: int, metrics: dict[str, float], groups: Sequence[Group]) -> None:
-        dropped = [
-            {"step": step, "id": group.prompt.prompt_id, "reason": group.failure} for group in groups if group.failure
-        ]
-        for row in dropped:
-            self.progress.note(f"dropped prompt {row['id']}: {row['reason']}")
-        self._tracker.log_dropped(dropped)
-        limit = self._config.tracking.rollouts_per_step
-        if groups and limit:
-            self._tracker.log_rollouts(step, rollout_rows(groups, step, limit, self._tracker.save_image))
-        self._tracker.log(step, metrics)
-        self.progress.step(step, metrics)
-        self._folder.update(step)
+    def note(self, text: str) -> None:
+        """Print one line for people."""
+        self.display.note(text)
 
     def alarm(self, message: str) -> None:
+        """Tell people, on the terminal and in the log, that something went wrong which does not end the run."""
         LOG.error(message)
-        self.progress.note(message)
-
-    def begin_checkpoint(self, step: int) -> Path:
-        return self._folder.checkpoints.begin(step)
-
-    def commit_checkpoint(self, step: int, state: dict[str, Any]) -> None:
-        partial = self._folder.checkpoints.partial(step)
-        if not (partial / "hf" / "config.json").is_file():
-            raise CheckpointError(
-                "the learner's files are not there",
-                folder=str(partial),
-                fix="put run.dir on a file system that all nodes share",
-            )
-        self._folder.checkpoints.commit(step, state | {"data": self._data})
+        self.note(message)
 
     async def stoppable(self, waiting: Awaitable[Result]) -> Result:
-        """See `loop.Run`."""
+        """The result; RunInterrupted as soon as the run is asked to stop.
+
+        From the first call on, a signal no longer raises where it arrives: it ends this wait or the next one.
+        """
+        if self._stop is None:
+            self._stop = asyncio.get_running_loop().create_future()
         task = asyncio.ensure_future(waiting)
-        waits: list[asyncio.Future[Any]] = [task]
-        if self._stop is not None:
-            waits.append(self._stop)
+        waits: list[asyncio.Future[Any]] = [task, self._stop]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        if self._stop is None or not self._stop.done():
+        if not self._stop.done():
             return task.result()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        number = signal.Signals(self._stop.result())
-        raise RunInterrupted(
-            f"stopped by {number.name}; the state is saved",
-            fix="the same command continues the run",
-            signal=int(number),
-        )
+        raise _interrupted(self._stop.result(), "the state is saved")
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Raise RunInterrupted, or end `stoppable`; then the same signal again ends the process at once."""
+        if self._stop is None or self._stop.get_loop().is_closed():
+            raise _interrupted(number, "")
+        if not self._stop.done():
+            self._stop.get_loop().call_soon_threadsafe(self._ask_to_stop, number)
 
     def _ask_to_stop(self, number: int) -> None:
         if self._stop is not None and not self._stop.done():
             self._stop.set_result(number)
-            for one in _STOP_SIGNALS:
-                asyncio.get_running_loop().remove_signal_handler(one)
-            self.progress.note(f"{signal.Signals(number).name}: saving and leaving after this phase; again: at once")
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            self.note(f"{signal.Signals(number).name}: saving and leaving after this phase; again: at once")
+
+
+class RunSession(RunShell[Progress]):
+    """A training run: implements `roles.Run`."""
+
+    def __init__(self, config: TrainingConfig, folder: RunFolder) -> None:
+        super().__init__(folder, Progress(config.run.num_steps))
+        self._config = config
+        self.resume_from: Checkpoint | None = folder.resume_from
+        if not folder.finished:
+            truncate_after(folder.path, self.resume_from.step if self.resume_from else -1)
+
+    @property
+    def resume_state(self) -> dict[str, Any] | None:
+        """See `roles.Run`."""
+        return self.resume_from.state if self.resume_from else None
+
+    @property
+    def resume_folder(self) -> Path | None:
+        """See `roles.Run`."""
+        return self.resume_from.path.resolve() if self.resume_from else None
+
+    @cached_property
+    def _writer(self) -> RunWriter:
+        return RunWriter(self._config, self.path, self.resume_from)
+
+    def use_data(self, prompts: Sequence[Prompt], quarantine: Sequence[Defect] = ()) -> None:
+        """Say what the run trains on, and write what is left out of it to `quarantine.jsonl`.
+
+        Raises an alarm if that isn't what the resumed checkpoint was made with.
+        """
+        for note in self._writer.use_data(fingerprint(prompts), quarantine):
+            self.alarm(note)
+
+    def phase(self, name: Phase) -> None:
+        """See `roles.Run`."""
+        self.display.phase(name)
+
+    def log(self, step: int, metrics: Metrics, groups: Sequence[Group] = ()) -> None:
+        """See `roles.Run`; prompts without rollouts are listed in `dropped.jsonl` with their reasons."""
+        dropped = [
+            {"step": step, "id": group.prompt.prompt_id, "reason": group.failure} for group in groups if group.failure
+        ]
+        for row in dropped:
+            self.note(f"dropped prompt {row['id']}: {row['reason']}")
+        self._writer.log_dropped(dropped)
+        self._writer.log(step, metrics, groups)
+        self._show(step, metrics)
+
+    def begin_checkpoint(self, step: int) -> Path:
+        """See `roles.Run`."""
+        return self._writer.begin_checkpoint(step)
+
+    def commit_checkpoint(self, step: int, state: dict[str, Any]) -> None:
+        """See `roles.Run`."""
+        self._writer.commit_checkpoint(step, state)
+
+    @contextlib.contextmanager
+    def following(self) -> Iterator[None]:
+        """Show the steps and notes that another process writes into the run folder, until the block ends."""
+        ended = threading.Event()
+        (self.path / NOTES).unlink(missing_ok=True)  # of an earlier process
+
+        def follow() -> None:
+            shown, num_notes, over = self.resume_from.step if self.resume_from else 0, 0, False
+            while not over:
+                over = ended.wait(_POLL_S)
+                notes = _notes(self.path)
+                for note in notes[num_notes:]:
+                    self.note(note)
+                num_notes = len(notes)
+                for row in read_metrics(self.path):
+                    if row["step"] > shown:
+                        shown = row["step"]
+                        self.phase("learn")
+                        self._show(shown, row)
+
+        thread = threading.Thread(target=follow, name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join(10 * _POLL_S)
+
+    def close(self) -> None:
+        """End the trackers, if this process wrote any metrics."""
+        if "_writer" in self.__dict__:
+            self._writer.close()
+
+    def _show(self, step: int, metrics: Metrics) -> None:
+        self.display.step(step, metrics)
+        self._folder.note(step=step)
+
+
+@contextlib.contextmanager
+def open_run(config: TrainingConfig, resume: Resume = "auto") -> Iterator[RunSession]:
+    """The session of a training run in its locked folder; `run.json` says how it ended.
+
+    resume: "auto" continues from the newest checkpoint that verifies, or starts; "never" refuses a folder with
+    checkpoints; a path continues from there. ConfigError or CheckpointError if the run can't go on in that folder.
+    """
+    folder = RunFolder.open(config, resume)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_ending(folder))
+        run = RunSession(config, folder)
+        stack.callback(run.close)
+        stack.enter_context(_shell(folder, run))
+        if run.resume_from:
+            run.note(f"Continuing after step {run.resume_from.step}, from {run.resume_from.path}")
+        yield run
+
+
+@contextlib.contextmanager
+def open_shell(config: AnyConfig, display: Shown) -> Iterator[RunShell[Shown]]:
+    """The shell of a run without steps, such as a curation; it always goes on with what its folder holds."""
+    folder = RunFolder.open(config)
+    with _ending(folder):
+        shell = RunShell(folder, display)
+        with _shell(folder, shell):
+            yield shell
+
+
+@contextlib.contextmanager
+def _ending(folder: RunFolder) -> Iterator[None]:
+    """Write into `run.json` how the block ended, and unlock the folder."""
+    try:
+        yield
+    except BaseException as error:
+        folder.fail(error)
+        raise
+    folder.finish()
+
+
+@contextlib.contextmanager
+def _shell(folder: RunFolder, run: RunShell[Any]) -> Iterator[None]:
+    """Signals, log file and terminal are the run's own inside; a finished run has none of them."""
+    if folder.finished:
+        yield
+        return
+    with _log_file(folder.log_dir / "driver.log"), run.display, _signals(run):
+        try:
+            yield
+        except BaseException:
+            LOG.error("the run ended", exc_info=True)
+            raise
+
+
+@contextlib.contextmanager
+def _log_file(path: Path) -> Iterator[None]:
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+
+
+@contextlib.contextmanager
+def _signals(run: RunShell[Any]) -> Iterator[None]:
+    before = {number: signal.signal(number, run.on_signal) for number in _STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupted(number: int, state: str) -> RunInterrupted:
+    message = f"stopped by {signal.Signals(number).name}" + (f"; {state}" if state else "")
+    return RunInterrupted(message, fix=_CONTINUES, signal=int(number))
+
+
+def _notes(path: Path) -> list[str]:
+    file = path / NOTES
+    return file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []

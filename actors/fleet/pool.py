@@ -1,0 +1,155 @@
+"""Replicas that stand in for each other: actors of one role, replaced when they are lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import ray
+from ray.exceptions import RayActorError
+
+from actors.process.causes import first_line
+from actors.process.deadlines import GRACE_S, died, wait_for, wait_for_all
+from vlaa_ray.errors import RewardError, RolloutFleetExhausted, VlaaRayError
+from vlaa_ray.planning.failures import Action, after_replica_failure
+
+Spawn = Callable[[int], Any]
+"""The number of a replica to the handle of a new actor for it."""
+Prepare = Callable[[Any], Awaitable[None]]
+"""What a new actor needs before it may serve."""
+Note = Callable[[str], None]
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolSettings:
+    """How many actors a pool has, and what it may do about their loss."""
+
+    role: str
+    """"rollout" or "reward"; names the log files and the errors."""
+    size: int
+    max_restarts: int
+    """Actors that may be replaced in a run, all of the pool together."""
+    start_s: float
+    """Seconds for an actor to start."""
+    max_calls_in_flight: int
+    """Calls that one actor is given at once; a call's deadline begins when it is its turn."""
+
+
+@dataclass(eq=False)
+class Replica:
+    """One place in a pool, and the actor that holds it now."""
+
+    index: int
+    actor: Any
+    slots: asyncio.Semaphore
+    num_calls: int = 0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Pool:
+    """Numbered replicas with a budget of replacements; a call goes to the least busy one."""
+
+    def __init__(self, settings: PoolSettings, spawn: Spawn, note: Note) -> None:
+        self._settings, self._spawn, self._note = settings, spawn, note
+        self.prepare: Prepare | None = None
+        """What a replacement needs before it serves, such as the learner's weights."""
+        self.restarts = 0
+        """Actors replaced so far."""
+        self.replicas = [
+            Replica(index, spawn(index), asyncio.Semaphore(settings.max_calls_in_flight))
+            for index in range(settings.size)
+        ]
+
+    async def start(self) -> None:
+        """Return when all actors are ready; a typed error if one dies or takes too long."""
+        role, starts = self._settings.role, [replica.actor.start.remote() for replica in self.replicas]
+        try:
+            await wait_for_all(starts, self._settings.start_s, f"{role} actors to start")
+        except RayActorError as error:
+            raise self._error(f"a {role} actor died as it started", first_line(error)) from error
+
+    async def call(self, invoke: Callable[[Any], Awaitable[Result]], timeout_s: float, what: str) -> Result:
+        """The result from any replica; one that dies or hangs is replaced, and the call is made again elsewhere."""
+        while True:
+            free = [replica for replica in self.replicas if not replica.lock.locked()]
+            replica = min(free or self.replicas, key=lambda candidate: candidate.num_calls, default=None)
+            if replica is None:
+                raise self._exhausted("none is left")
+            replica.num_calls += 1
+            try:
+                async with replica.slots:
+                    actor = replica.actor
+                    try:
+                        return await wait_for(invoke(actor), timeout_s + GRACE_S, what)
+                    except Exception as error:
+                        if self._action(error) is Action.RAISE:
+                            raise
+                        await self.replace(replica, actor, error)
+            finally:
+                replica.num_calls -= 1
+
+    async def replace(self, replica: Replica, lost: Any, error: BaseException) -> None:
+        """Put a new actor in the place of `lost`, ready to serve; the first caller does it, the others wait.
+
+        Without any restart left the replica is dropped. Raises the pool's typed error if it was the last one.
+        """
+        async with replica.lock:
+            if replica.actor is not lost or replica not in self.replicas:
+                return
+            ray.kill(lost)
+            while self._action(error) is Action.REPLACE:
+                self.restarts += 1
+                self._note(f"{self._settings.role} actor {replica.index} is lost and replaced: {first_line(error)}")
+                try:
+                    replica.actor = await self._started(replica.index)
+                    return
+                except Exception as failure:
+                    if self._action(failure) is Action.RAISE:
+                        raise
+                    error = failure
+            action = self._action(error)
+            self.replicas.remove(replica)
+            self._note(f"{self._settings.role} actor {replica.index} is lost for good: {first_line(error)}")
+            if action is Action.STOP:
+                raise self._exhausted(first_line(error)) from error
+
+    async def max_rss_bytes(self) -> float:
+        """Resident memory of the largest replica, in bytes; 0 while none answers."""
+        answers = await asyncio.gather(
+            *(wait_for(replica.actor.rss_bytes.remote(), GRACE_S, "memory") for replica in self.replicas),
+            return_exceptions=True,
+        )
+        return max((float(answer) for answer in answers if isinstance(answer, int)), default=0.0)
+
+    async def _started(self, index: int) -> Any:
+        """A new actor that is ready to serve; it is killed if it can't be made ready."""
+        actor = self._spawn(index)
+        try:
+            start_s, role = self._settings.start_s, self._settings.role
+            await wait_for(actor.start.remote(), start_s, f"a new {role} actor to start")
+            if self.prepare is not None:
+                await self.prepare(actor)
+        except BaseException:
+            ray.kill(actor)
+            raise
+        return actor
+
+    def _action(self, error: BaseException) -> Action:
+        return after_replica_failure(
+            error,
+            process_died=died(error),
+            restarts=self.restarts,
+            max_restarts=self._settings.max_restarts,
+            num_others=len(self.replicas) - 1,
+        )
+
+    def _exhausted(self, cause: str) -> VlaaRayError:
+        return self._error(f"no {self._settings.role} actor is left, and no more may be replaced", cause)
+
+    def _error(self, message: str, cause: str) -> VlaaRayError:
+        error = RolloutFleetExhausted if self._settings.role == "rollout" else RewardError
+        fix = f"look at logs/{self._settings.role}_*.log in the run folder; the last checkpoint can be resumed"
+        return error(message, restarts=self.restarts, last=cause, fix=fix)

@@ -1,0 +1,102 @@
+"""The rollout role and the reward role, each a pool of actors."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from actors.fleet.pool import Note, Pool, PoolSettings, Spawn
+from actors.process.deadlines import wait_for_all
+from vlaa_ray.config import GrpoConfig
+from vlaa_ray.records import Completion, Prompt, RewardResult, SampledGroup
+from vlaa_ray.roles import Metrics, SampleRequest
+
+
+class RolloutPool:
+    """Implements `RolloutRole`."""
+
+    def __init__(self, config: GrpoConfig, spawn: Spawn, note: Note) -> None:
+        rollout, self._deadlines = config.rollout, config.deadlines
+        settings = PoolSettings(
+            role="rollout",
+            size=rollout.num_actors,
+            max_restarts=rollout.max_restarts,
+            start_s=config.deadlines.start_s,
+            max_calls_in_flight=rollout.max_num_seqs,  # the engine has a queue of its own, and batches better from it
+        )
+        self.pool = Pool(settings, spawn, note)
+
+    async def start(self) -> None:
+        """See `Pool.start`."""
+        await self.pool.start()
+
+    async def sample(self, request: SampleRequest) -> SampledGroup:
+        """See `RolloutRole`."""
+        return await self.pool.call(
+            lambda actor: actor.sample.remote(request),
+            self._deadlines.rollout_s,
+            f"completions of prompt {request.prompt.prompt_id}",
+        )
+
+    async def metrics(self) -> Metrics:
+        """See `RolloutRole`."""
+        return {"memory/rollout_rss_bytes": await self.pool.max_rss_bytes(), "rollout/restarts": self.pool.restarts}
+
+
+class RewardPool:
+    """Implements `RewardRole`."""
+
+    def __init__(self, config: GrpoConfig, spawn: Spawn, note: Note) -> None:
+        rewards, self._deadlines = config.rewards, config.deadlines
+        self._config = rewards
+        settings = PoolSettings(
+            role="reward",
+            size=rewards.num_actors,
+            max_restarts=rewards.max_restarts,
+            start_s=config.deadlines.start_s,
+            max_calls_in_flight=max_groups_in_flight(config),
+        )
+        self.pool = Pool(settings, spawn, note)
+        self._busy_s: Counter[str] = Counter()
+
+    async def start(self) -> None:
+        """See `Pool.start`."""
+        await self.pool.start()
+
+    async def score(self, prompt: Prompt, completions: Sequence[Completion], progress: float) -> list[RewardResult]:
+        """See `RewardRole`."""
+        if not self._config.shows_images(prompt.verifier_type):  # most verifiers look at sizes alone
+            prompt = replace(prompt, images=tuple(replace(image, data=None) for image in prompt.images))
+        results, seconds = await self.pool.call(
+            lambda actor: actor.score.remote(prompt, [completion.text for completion in completions], progress),
+            self._deadlines.reward_s,
+            f"rewards of prompt {prompt.prompt_id}",
+        )
+        self._busy_s[prompt.verifier_type] += seconds
+        return results
+
+    async def offload(self) -> None:
+        """See `RewardRole`."""
+        if self._config.open_ended.park:
+            offloaded = [replica.actor.offload.remote() for replica in self.pool.replicas]
+            await wait_for_all(offloaded, self._deadlines.reward_s, "reward models to leave the GPU")
+
+    async def metrics(self) -> Metrics:
+        """See `RewardRole`."""
+        busy, self._busy_s = self._busy_s, Counter()
+        size = max(len(self.pool.replicas), 1)
+        return {
+            "memory/reward_rss_bytes": await self.pool.max_rss_bytes(),
+            "reward/restarts": self.pool.restarts,
+            "time/reward_s": sum(busy.values()) / size,
+            **{f"time/reward/{verifier_type}_s": seconds / size for verifier_type, seconds in busy.items()},
+        }
+
+
+def max_groups_in_flight(config: GrpoConfig) -> int:
+    """Groups that a reward actor is given at once: enough to keep a judge busy, else one and the next."""
+    section = config.rewards.open_ended
+    if section.scorer == "judge" or section.service.url:
+        return 1 + section.service.concurrency // config.rollout.group_size
+    return 2

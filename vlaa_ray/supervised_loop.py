@@ -1,0 +1,120 @@
+"""The loop of training on written answers (SFT, reward models): every rank runs it, and rank 0 writes for all.
+
+    order of the samples ──▶ each rank its share ──▶ learner.update ──▶ evaluate, log, save when it is time
+
+Ray Train starts the ranks (`actors.drivers.supervised`); the learner core is the one that GRPO uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vlaa_ray.config import SupervisedConfig
+from vlaa_ray.data.dataset import SeededOrder
+from vlaa_ray.data.fingerprint import fingerprint
+from vlaa_ray.data.supervised import Written, open_supervised
+from vlaa_ray.errors import DataError
+from vlaa_ray.learner.rank_group import RankGroup
+from vlaa_ray.learner.supervised import SupervisedLearner, make_learner
+from vlaa_ray.records import Defect
+from vlaa_ray.run.checkpoints import Checkpoint
+from vlaa_ray.run.writer import RunWriter
+from vlaa_ray.storage.layout import NOTES
+
+
+def train(config: SupervisedConfig, folder: Path, resume_from: Checkpoint | None) -> None:
+    """Train from `resume_from` to `run.num_steps` and write into the run's `folder`; all ranks call it alike.
+
+    The process group must be open. Errors of the learner and of the data are raised on the ranks that meet them.
+    """
+    learner = make_learner(config, folder)
+    ranks = RankGroup()
+    run = _RankRun(config, folder, resume_from, ranks)
+    step = learner.load(resume_from.path) if resume_from else 0
+    training, heldout = run.read_data()
+    order, size = SeededOrder(training, config.run.seed), config.limits.samples_per_step
+    while step < config.run.num_steps:
+        share = range(step * size + ranks.rank, (step + 1) * size, ranks.num_ranks)
+        metrics = learner.update([order[position] for position in share], step)
+        step += 1
+        if metrics["samples/dropped"]:
+            run.list_dropped(learner, step)
+        last = step == config.run.num_steps
+        if step % config.eval.every_steps == 0 or last:
+            metrics |= run.evaluate(learner, heldout, step)
+        run.log(step, metrics)
+        if step % config.checkpoint.every_steps == 0 or last:
+            run.save(learner, step)
+    run.close()
+
+
+class _RankRun:
+    """The run as one rank sees it: rank 0 writes metrics, notes and checkpoints, the others take part."""
+
+    def __init__(
+        self, config: SupervisedConfig, folder: Path, resume_from: Checkpoint | None, ranks: RankGroup
+    ) -> None:
+        self._config, self._folder, self._ranks = config, folder, ranks
+        self._writer = RunWriter(config, folder, resume_from) if ranks.is_first else None
+        self._listed_heldout = False
+
+    def read_data(self) -> tuple[Written, Written]:
+        """What to train on, and what is held out.
+
+        DataError on all ranks if they have not read the same, as where a host of images failed for one of them.
+        """
+        quarantine: list[Defect] = []
+        training, heldout = open_supervised(self._config, quarantine)
+        data = fingerprint(training, solved=True)
+        left_out = [(defect.file, defect.row) for defect in quarantine]
+        views = self._ranks.gather((data, fingerprint(heldout, solved=True), left_out))
+        if any(view != views[0] for view in views):
+            fix = "run the same command again; the data must not change while the ranks read it"
+            counts = [len(view[2]) for view in views]
+            raise DataError("the ranks have read different data", num_left_out=counts, fix=fix)
+        if self._writer:
+            for note in self._writer.use_data(data, quarantine):
+                self._note(note)
+        return training, heldout
+
+    def evaluate(self, learner: SupervisedLearner, heldout: Written, step: int) -> dict[str, float]:
+        """The `eval/…` metrics of the first `eval.num_prompts` held-out samples, shared out over the ranks."""
+        count = min(len(heldout), self._config.eval.num_prompts or len(heldout))
+        share = range(self._ranks.rank, count, self._ranks.num_ranks)
+        metrics = learner.evaluate([heldout[number] for number in share])
+        if metrics["eval/samples/dropped"] and not self._listed_heldout:  # they are the same at every evaluation
+            self.list_dropped(learner, step, heldout=True)
+        self._listed_heldout = True
+        return metrics
+
+    def log(self, step: int, metrics: dict[str, float]) -> None:
+        """Write the step's metrics."""
+        if self._writer:
+            if count := metrics.get("samples/dropped"):
+                self._note(f"step {step}: {count:g} samples dropped; dropped.jsonl says why")
+            self._writer.log(step, metrics)
+
+    def save(self, learner: SupervisedLearner, step: int) -> None:
+        """Write a checkpoint; a collective."""
+        partial = self._ranks.from_first(self._writer.begin_checkpoint(step) if self._writer else None)
+        learner.save(partial, step)
+        self._ranks.barrier()
+        if self._writer:
+            self._writer.commit_checkpoint(step, {"step": step})
+
+    def list_dropped(self, learner: SupervisedLearner, step: int, **facts: bool) -> None:
+        """Append the samples that any rank dropped in its last call to `dropped.jsonl`; a collective."""
+        parts: Sequence[list[dict[str, Any]]] = self._ranks.gather(list(learner.row_filter.dropped))
+        if self._writer:
+            self._writer.log_dropped({"step": step, **row, **facts} for part in parts for row in part)
+
+    def close(self) -> None:
+        """End the trackers."""
+        if self._writer:
+            self._writer.close()
+
+    def _note(self, text: str) -> None:
+        with (self._folder / NOTES).open("a", encoding="utf-8", errors="backslashreplace") as lines:
+            lines.write(text + "\n")
