@@ -1,0 +1,50 @@
+"""The learner's ranks on fake handles: called alike and together, and one failure means one thing for all."""
+
+import pytest
+from ray.exceptions import ActorDiedError
+
+from actors.fleet.ranks import LearnerRanks
+from tests.unit.actors.handles import Handle
+from vlaa_ray.config import GrpoConfig
+from vlaa_ray.errors import CheckpointError, DeadlineExceeded, LearnerError
+
+CONFIG = GrpoConfig.model_validate(
+    {"run": {"name": "t", "num_steps": 1}, "model": {"path": "none"}, "learner": {"num_ranks": 2}}
+)
+MEETING = ("10.0.0.1", 4711, "node")
+
+
+def ranks_of(**methods):
+    handles = [Handle(f"rank {rank}", meeting_point=[MEETING], **methods) for rank in range(2)]
+    return LearnerRanks(CONFIG, handles.__getitem__), handles
+
+
+async def test_all_ranks_meet_where_rank_0_says() -> None:
+    ranks, handles = ranks_of()
+    await ranks.start()
+    assert [handle.calls[-1] for handle in handles] == [("start", "10.0.0.1", 4711)] * 2 and ranks.node_id == "node"
+
+
+async def test_each_rank_gets_its_share(tmp_path) -> None:
+    ranks, handles = ranks_of(update=[(3, {"policy/loss": 0.5})], load=[7], rss_bytes=[10])
+    assert await ranks.update([["mine"], ["yours"]]) == {"policy/loss": 0.5} and ranks.weight_version == 3
+    assert [handle.calls for handle in handles] == [[("update", ["mine"])], [("update", ["yours"])]]
+    await ranks.save(tmp_path)
+    await ranks.load(tmp_path)
+    assert ranks.weight_version == 7 and await ranks.metrics() == {"memory/learner_rss_bytes": 10.0}
+
+
+@pytest.mark.parametrize("failure", [ActorDiedError(), DeadlineExceeded("no answer")])
+async def test_a_lost_rank_ends_the_run(failure) -> None:
+    ranks, _ = ranks_of(update=[failure])
+    with pytest.raises(LearnerError, match="a learner rank was lost during the update") as caught:
+        await ranks.update([[], []])
+    assert caught.value.__cause__ is failure and "last checkpoint" in caught.value.fix
+
+
+async def test_what_a_rank_says_itself_is_raised_as_it_is(tmp_path) -> None:
+    full = CheckpointError("disk full")
+    ranks, _ = ranks_of(save=[full])
+    with pytest.raises(CheckpointError) as caught:
+        await ranks.save(tmp_path)
+    assert caught.value is full

@@ -1,0 +1,116 @@
+"""A weight update on fake handles: in which order engines and learner are called, and what the loss of one costs."""
+
+import pytest
+from ray.exceptions import ActorDiedError
+
+from actors.fleet.ranks import LearnerRanks
+from actors.fleet.role_pools import RolloutPool
+from actors.fleet.weight_sync import WeightSync
+from tests.unit.actors.handles import Handle
+from vlaa_ray.config import GrpoConfig
+from vlaa_ray.errors import LearnerError, ModelError, WeightSyncError
+
+MEETING = ("10.0.0.1", 4711, "node-a")
+
+
+def config_of(transport="shared_memory"):
+    gpus = {"gpus_per_actor": 1} if transport == "nccl" else {}
+    return GrpoConfig.model_validate(
+        {
+            "run": {"name": "t", "num_steps": 1},
+            "model": {"path": "none"},
+            "rollout": {"num_actors": 2, "max_restarts": 1, **gpus},
+            "learner": {"gpus_per_rank": 1} if gpus else {},
+            "weight_sync": {"transport": transport},
+        }
+    )
+
+
+class World:
+    """Two engines and a learner of one rank, with two buckets to send."""
+
+    def __init__(self, *engines, transport="shared_memory", **learner):
+        config = config_of(transport)
+        answers = {"next_bucket": ["first", "second", None], "manifest": [["wire"]], "meeting_point": [MEETING]}
+        self.rank = Handle("rank", **(answers | learner))
+        self.learner = LearnerRanks(config, lambda rank: self.rank)
+        self.learner.weight_version, self.learner.node_id = 5, "node-a"
+        self._scripts = [{"node_id": ["node-a"], **script} for script in engines]
+        self.engines = []
+        self.pool = RolloutPool(config, self.spawn, lambda note: None)
+        self.weight_sync = WeightSync(config, self.learner, self.pool)
+
+    def spawn(self, index):
+        script = self._scripts.pop(0) if self._scripts else {"node_id": ["node-a"]}
+        self.engines.append(Handle(f"engine {len(self.engines)}", **script))
+        return self.engines[-1]
+
+
+UPDATE = ["pause", "start_weight_update", "update_weights", "update_weights", "resume"]
+
+
+async def test_every_engine_gets_every_bucket_and_the_version(killed) -> None:
+    world = World()
+    await world.weight_sync.publish()
+    for engine in world.engines:
+        assert engine.called() == ["check_manifest", "node_id", *UPDATE]
+        assert [call for call in engine.calls if call[0] == "update_weights"] == [
+            ("update_weights", "first", None),
+            ("update_weights", "second", None),
+        ]
+        assert engine.calls[-1] == ("resume", 5)
+    assert not killed and world.pool.pool.restarts == 0
+
+
+async def test_manifests_are_compared_once(killed) -> None:
+    world = World(next_bucket=["first", None, "first", None])
+    await world.weight_sync.publish()
+    await world.weight_sync.publish()
+    assert world.engines[0].called().count("check_manifest") == 1 and world.rank.called().count("manifest") == 1
+
+
+async def test_engines_on_other_nodes_get_the_bytes(killed) -> None:
+    world = World({"node_id": ["node-b"]}, {}, packed_bucket=["bytes"])
+    await world.weight_sync.publish()
+    away, here = ([call[2] for call in engine.calls if call[0] == "update_weights"] for engine in world.engines)
+    assert [item is None for item in away] == [False, False] and here == [None, None]
+    for reference in away:
+        assert await reference == "bytes"
+
+
+async def test_a_lost_engine_is_replaced_and_brought_up_to_date(killed) -> None:
+    world = World({"update_weights": [ActorDiedError()]}, {}, next_bucket=["first", None])
+    await world.weight_sync.publish()
+    lost, other, new = world.engines
+    assert killed == [lost] and "resume" not in lost.called()
+    assert other.calls[-1] == new.calls[-1] == ("resume", 5)
+    assert new.called()[:3] == ["start", "check_manifest", "node_id"]
+
+
+async def test_an_engine_with_a_mix_of_weights_is_replaced(killed) -> None:
+    world = World({"resume": [WeightSyncError("not all arrived")]}, {}, next_bucket=["first", None])
+    await world.weight_sync.publish()
+    assert killed == [world.engines[0]] and world.pool.pool.restarts == 1
+
+
+async def test_an_engine_with_another_model_ends_the_run(killed) -> None:
+    world = World({"check_manifest": [ModelError("other tensors")]})
+    with pytest.raises(ModelError):
+        await world.weight_sync.publish()
+    assert not killed
+
+
+async def test_a_lost_learner_ends_the_run(killed) -> None:
+    world = World(next_bucket=[ActorDiedError()])
+    with pytest.raises(LearnerError):
+        await world.weight_sync.publish()
+
+
+async def test_nccl_ranks_follow_the_learner_in_the_order_of_the_engines(killed) -> None:
+    world = World(transport="nccl")
+    await world.weight_sync.publish()
+    joins = [next(call for call in engine.calls if call[0] == "join_broadcast") for engine in world.engines]
+    assert joins == [("join_broadcast", "10.0.0.1", 4711, 1, 3), ("join_broadcast", "10.0.0.1", 4711, 2, 3)]
+    assert ("open_broadcast", "10.0.0.1", 4711, 2) in world.rank.calls
+    await world.weight_sync.publish()  # the group stays as long as its engines do
+    assert world.rank.called().count("open_broadcast") == 1 and world.rank.called().count("broadcast") == 2
