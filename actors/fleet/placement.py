@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import os
+import signal
 import time
 from collections.abc import Callable
 from typing import Any
@@ -43,6 +44,8 @@ def start_ray(config: AnyConfig, plan: Placement) -> None:
         )
     else:
         ray.init(address="auto" if in_job else config.ray.address, **options)
+    for number in (signal.SIGINT, signal.SIGTERM):  # Ray has put its own in their place, which end the process
+        signal.signal(number, signal.getsignal(number))
 
 
 class Reservation:

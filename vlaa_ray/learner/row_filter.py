@@ -48,7 +48,7 @@ class RowFilter:
     def idle(self, total: float) -> bool:
         """Whether the step has nothing to train on, on no rank; DataError at the tenth such step in a row."""
         last = self.dropped[-1]["reason"] if self.dropped else "other ranks have the reason"
-        return self._idle.count(not total, last)
+        return self._idle.observe(not total, last)
 
     def _refuse_long(self, row: Row) -> None:
         longest = max(len(completion) for completion in row.completions)
