@@ -1,4 +1,4 @@
-"""The plan of `vlaa_ray.planning.placement` made real: all bundles of a run reserved at once, or a clear refusal."""
+"""Ray for a run: joined or started, with all bundles of the run's plan reserved at once."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Reservation:
         self._group: PlacementGroup = placement_group(bundles, strategy="PACK")
 
     async def wait(self, timeout_s: float, note: Callable[[str], None]) -> None:
-        """Until the cluster holds all bundles; PlacementError if it doesn't within the time."""
+        """Return when the cluster holds all bundles; PlacementError if it does not within `timeout_s` seconds."""
         start = reported = time.monotonic()
         while not self._group.wait(0.01):
             now = time.monotonic()
@@ -81,7 +81,7 @@ class Reservation:
             await asyncio.sleep(_POLL_S)
 
     def options(self, role: str, index: int) -> dict[str, Any]:
-        """Options for `ray.remote(...)`: the resources of the bundle, and the bundle."""
+        """The options for `ray.remote(...)` that put the actor with this index of the role into its bundle."""
         number = self._first[role] + index
         bundle = self._bundles[number]
         return {
