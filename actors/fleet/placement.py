@@ -29,6 +29,7 @@ def start_ray(config: AnyConfig, plan: Placement) -> None:
 
     Our own gets as many logical CPUs as the plan asks for, so that a small machine runs the roles in turns.
     """
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
     if config.ray.address == "local" and not in_job:
@@ -44,8 +45,8 @@ def start_ray(config: AnyConfig, plan: Placement) -> None:
         )
     else:
         ray.init(address="auto" if in_job else config.ray.address, **options)
-    for number in (signal.SIGINT, signal.SIGTERM):  # Ray has put its own in their place, which end the process
-        signal.signal(number, signal.getsignal(number))
+    for number, handler in handlers.items():  # Ray has put its own in their place, which end the process
+        signal.signal(number, handler)
 
 
 class Reservation:
