@@ -1,4 +1,4 @@
-"""The only file that imports DeepSpeed: a policy's gradients, optimizer steps, shards and checkpoints.
+"""The adapter to DeepSpeed, which only this file and `extensions` import: a policy's gradients, optimizer steps, shards and checkpoints.
 
 Micro-batches are ours to count (`managed_gradient_accumulation: false`): `backward` adds gradients up, `step` is the
 boundary. DeepSpeed averages gradients over ranks; `backward` therefore multiplies by their number, so
@@ -17,6 +17,7 @@ from torch import nn
 
 from vlaa_ray.config import LearnerSection
 from vlaa_ray.errors import CheckpointError, LearnerError
+from vlaa_ray.learner.extensions import load_reduction_extension
 
 _TAG = "optimizer"
 
@@ -39,6 +40,7 @@ class DeepSpeedEngine:
         )
         if self._clips_itself:  # DeepSpeed keeps no gradient norm in this mode
             optimizer.register_step_pre_hook(lambda *_: self._clip(trained))
+        load_reduction_extension()  # ranks meet in the next call, where no lock may be held
         deepspeed.init_distributed(dist_backend="nccl" if learner.gpus_per_rank else "gloo", verbose=False)
         _unname_shared_buffer()
         self._engine, self._optimizer, _, _ = deepspeed.initialize(
