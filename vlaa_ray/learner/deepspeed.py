@@ -1,4 +1,4 @@
-"""The adapter to DeepSpeed, which only this file and `extensions` import: a policy's gradients, optimizer steps, shards and checkpoints.
+"""A policy's gradients, optimizer steps, shards and checkpoints; only this file and `extensions` import DeepSpeed.
 
 Micro-batches are ours to count (`managed_gradient_accumulation: false`): `backward` adds gradients up, `step` is the
 boundary. DeepSpeed averages gradients over ranks; `backward` therefore multiplies by their number, so
