@@ -1,4 +1,4 @@
-"""DeepSpeed's C++ extension for reductions on one node, loaded so that a killed run can't block later ones.
+"""The lock around torch's C++ extensions, such as DeepSpeed's for reductions on one node, made so that a killed run can't block later ones.
 
 torch guards an extension's folder with a file called `lock`. A process that is killed leaves it behind, and every
 later process then waits for it. Here a lock of the operating system, which ends with its process, is held around the
@@ -17,32 +17,14 @@ from pathlib import Path
 
 from vlaa_ray.errors import DeadlineExceeded
 
-_FOLDER_KEY = "TORCH_EXTENSIONS_DIR"
+FOLDER_KEY = "TORCH_EXTENSIONS_DIR"
 _DEADLINE_S = 280.0  # below the 300 s that the ranks wait for each other
 _POLL_S = 0.1
 
 
-def load_reduction_extension() -> None:
-    """Build or load the extension; call it before `deepspeed.init_distributed`, which then finds it loaded.
-
-    Raises: DeadlineExceeded if another process builds it for too long.
-    """
-    import deepspeed
-    import torch
-    from deepspeed.accelerator import get_accelerator
-
-    builder = get_accelerator().create_op_builder("ShareMemCommBuilder")
-    if builder is None or not deepspeed.ops.__compatible_ops__.get(builder.NAME, False):
-        return
-    folder = extension_folder(torch.__version__)
-    os.environ[_FOLDER_KEY] = str(folder)
-    with baton_removed(folder, builder.name):
-        builder.load(verbose=False)
-
-
 def extension_folder(torch_version: str) -> Path:
     """Return the folder of built extensions: the user's TORCH_EXTENSIONS_DIR, else one for this Python and torch."""
-    if own := os.environ.get(_FOLDER_KEY):
+    if own := os.environ.get(FOLDER_KEY):
         return Path(own)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}-torch{torch_version}"
     return Path.home() / ".cache" / "vlaa-ray" / "torch_extensions" / version
