@@ -1,4 +1,4 @@
-"""The lock around torch's C++ extensions, such as DeepSpeed's for reductions on one node, made so that a killed run can't block later ones.
+"""The lock around a C++ extension of torch, made so that a killed run can't block later ones.
 
 torch guards an extension's folder with a file called `lock`. A process that is killed leaves it behind, and every
 later process then waits for it. Here a lock of the operating system, which ends with its process, is held around the
