@@ -218,7 +218,7 @@ def check_gpus(config: TrainingConfig | None = None) -> Finding:
             False if wanted else None,
             f"{found}, but torch is a CPU build",
             "a CUDA torch",
-            "pip install 'vlaa-ray[gpu]'",
+            "pip install -e '.[gpu]' in a checkout",
         )
     fix = "run on a machine with GPUs, name a cluster in ray.address, or set gpus_per_actor and gpus_per_rank to 0"
     return Finding("GPUs", len(gpus) >= wanted, found, str(wanted), fix)
