@@ -31,20 +31,33 @@ class GrpoConfig(Section):
 
     command: ClassVar[str] = "train"
     run: RunSection
+    """Name, seed and folder of the run."""
     model: ModelSection
+    """The model that is trained, and how images reach it."""
     data: DataSection = DataSection()
+    """The prompts to train on and the held-out prompts."""
     rollout: RolloutSection = RolloutSection()
+    """Engines that sample completions, and how many they sample."""
     rewards: RewardsSection = RewardsSection()
+    """How completions are judged, and by how many actors."""
     grpo: GrpoSection = GrpoSection()
+    """The objective: advantages, loss, clipping and KL term."""
     learner: LearnerSection = LearnerSection()
+    """Ranks, memory and optimizer of the learner."""
     weight_sync: WeightSyncSection = WeightSyncSection()
+    """How new weights travel from the learner to the engines."""
     max_staleness: int = Field(0, ge=0)
     """Steps that rollouts may be behind the learner; 0 is the synchronous, on-policy run."""
     checkpoint: CheckpointSection = CheckpointSection()
+    """When checkpoints are written, and how many are kept."""
     eval: EvalSection = EvalSection()
+    """When and how the held-out prompts are evaluated."""
     deadlines: DeadlinesSection = DeadlinesSection()
+    """The longest time that each part of a step may take."""
     tracking: TrackingSection = TrackingSection()
+    """Where metrics and rollouts are written."""
     ray: RaySection = RaySection()
+    """The Ray cluster that the run starts or joins."""
 
     @model_validator(mode="after")
     def _across(self) -> GrpoConfig:
@@ -92,10 +105,11 @@ class GrpoConfig(Section):
 
 class SftSection(Section):
     samples_per_step: int = Field(64, ge=1)
-    """Prompts, or pairs of answers where a reward model is trained."""
+    """Samples of a training step: prompts with an answer, or pairs of answers for a reward model."""
     max_prompt_tokens: int = Field(1024, ge=1)
+    """Tokens of a prompt at most, images expanded; longer prompts are dropped with their reason, never cut."""
     max_completion_tokens: int = Field(1024, ge=1)
-    """Longer answers are dropped with their reason and counted, never cut."""
+    """Tokens of an answer at most; longer answers are dropped with their reason and counted, never cut."""
 
 
 class SupervisedConfig(Section, ABC):
@@ -104,14 +118,23 @@ class SupervisedConfig(Section, ABC):
     limits_key: ClassVar[str]
     """Where `limits` are in the config."""
     run: RunSection
+    """Name, seed and folder of the run."""
     model: ModelSection
+    """The model that is trained, and how images reach it."""
     data: DataSection = DataSection()
+    """The prompts to train on and the held-out prompts."""
     learner: LearnerSection = LearnerSection()
+    """Ranks, memory and optimizer of the learner."""
     checkpoint: CheckpointSection = CheckpointSection()
+    """When checkpoints are written, and how many are kept."""
     eval: EvalSection = EvalSection()
+    """When and how the held-out prompts are evaluated."""
     deadlines: DeadlinesSection = DeadlinesSection()
+    """The longest time that each part of a step may take."""
     tracking: TrackingSection = TrackingSection()
+    """Where metrics and rollouts are written."""
     ray: RaySection = RaySection()
+    """The Ray cluster that the run starts or joins."""
 
     @property
     @abstractmethod
@@ -125,6 +148,7 @@ class SftConfig(SupervisedConfig):
     command: ClassVar[str] = "sft"
     limits_key: ClassVar[str] = "sft"
     sft: SftSection = SftSection()
+    """Size and limits of the supervised samples."""
 
     @property
     def limits(self) -> SftSection:
@@ -154,6 +178,7 @@ class RewardModelConfig(SupervisedConfig):
     command: ClassVar[str] = "reward-model"
     limits_key: ClassVar[str] = "reward_model"
     reward_model: RewardModelSection = RewardModelSection()
+    """Size, limits and loss of the pairs of answers."""
 
     @property
     def limits(self) -> RewardModelSection:
