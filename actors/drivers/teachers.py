@@ -17,14 +17,6 @@ from vlaa_ray.errors import PlacementError
 _GRACE_S = 60.0
 
 
-<<<<<<< HEAD
-=======
-def bundles(config: CurationConfig) -> list[dict[str, float]]:
-    """The CPUs and GPUs of each server that is started here."""
-    return [_bundle(teacher) for teacher in config.used_teachers.values() if teacher.url is None]
-
-
->>>>>>> lang-data
 @contextlib.contextmanager
 def served(config: CurationConfig, folder: Path, note: Callable[[str], None]) -> Iterator[dict[str, str]]:
     """A context that gives {name of the teacher: its address}; servers that were started end with the context.

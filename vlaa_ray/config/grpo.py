@@ -81,6 +81,7 @@ class GrpoSection(Section):
     clip_high: float = Field(0.2, gt=0)
     """How far above 1 the probability ratio may go before it is clipped."""
     soft_gate: SoftGateSection = SoftGateSection()
+    """Temperatures of the loss sapo."""
     mask_overlong: bool = False
     """Completions cut at `max_completion_tokens` get no loss."""
     resample_zero_variance: bool = False
@@ -90,6 +91,7 @@ class GrpoSection(Section):
     importance_cap: float = Field(2.0, ge=1)
     """Truncates the learner-over-engine importance weight, where rollouts are stale."""
     kl: KlSection = KlSection()
+    """The KL term of the loss and how its weight adapts."""
 
     @model_validator(mode="before")
     @classmethod
