@@ -1,4 +1,4 @@
-"""What commands share: their options, the report of a run, and the right package of actors."""
+"""Options and helpers that several commands share."""
 
 from __future__ import annotations
 
@@ -15,29 +15,33 @@ from vlaa_ray.errors import ConfigError
 if TYPE_CHECKING:
     from vlaa_ray.config import AnyConfig
 
-ConfigFile = Annotated[Path, typer.Option("--config", metavar="FILE", help="YAML file of the run.")]
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="For example run.num_steps=3.")]
+ConfigFile = Annotated[Path, typer.Option("--config", metavar="FILE", help="Config of the run, a YAML file.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes to the config, for example run.num_steps=3.")
+]
 Resume = Annotated[
     str,
-    typer.Option(metavar="auto|never|DIR", help="Continue the run of this name, start only, or continue from DIR."),
+    typer.Option(
+        metavar="auto|never|DIR",
+        help="auto: continue the run if it has a checkpoint. never: only start a new run. DIR: continue from DIR.",
+    ),
 ]
 
 
 def load_any_config(file: Path, overrides: Sequence[str] = ()) -> AnyConfig:
-    """The config in `file`, of whatever kind of run."""
-    import yaml
+    """The config in `file` with the overrides; its sections tell which kind of run it describes.
 
+    Raises ConfigError with all problems if the file can't be read or the config is wrong.
+    """
     from vlaa_ray.config import config_kind, load_config
+    from vlaa_ray.storage.yaml_file import load_yaml
 
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
-        values = None  # load_config says what is wrong
-    return load_config(file, overrides, config_kind(values))
+    # load_yaml gives {} for a file that can't be read; load_config then raises the error
+    return load_config(file, overrides, config_kind(load_yaml(file)))
 
 
 def print_report(run_dir: Path) -> None:
-    """Write the report of a run, and print its table."""
+    """Write the report of a run, and print its table and the report's path."""
     from rich.console import Console
 
     from vlaa_ray.report import final_table, write_report
@@ -48,20 +52,20 @@ def print_report(run_dir: Path) -> None:
     console.print(f"Report: {path}", soft_wrap=True, highlight=False)
 
 
-def say_beside(text: str) -> None:
-    """A line for people that is no result: on stderr."""
+def print_to_stderr(text: str) -> None:
+    """Print a line to stderr: it tells the user about progress and is not part of the result."""
     from rich.console import Console
 
     Console(stderr=True, soft_wrap=True, highlight=False).print(text, markup=False)
 
 
 def require_own_actors() -> None:
-    """ConfigError unless the package `actors` that Python would import is the one beside `vlaa_ray`."""
+    """Raises ConfigError unless Python would import the package `actors` that lies beside `vlaa_ray`."""
     spec = importlib.util.find_spec("actors")
-    found = Path(spec.origin).resolve() if spec and spec.origin else None
+    actual = Path(spec.origin).resolve() if spec and spec.origin else None
     expected = Path(vlaa_ray.__file__).resolve().parents[1] / "actors" / "__init__.py"
-    if found != expected:
+    if actual != expected:
         fix = "pip uninstall actors, then reinstall vlaa-ray; or run from the project's folder"
         raise ConfigError(
-            "another package called 'actors' is in the way", got=str(found), expected=str(expected), fix=fix
+            "another package called 'actors' would be imported", got=str(actual), expected=str(expected), fix=fix
         )

@@ -201,7 +201,7 @@ def test_pairs_are_checked_for_a_reward_model(folder) -> None:
 def test_a_config_that_trains_nothing_is_refused(folder, capsys) -> None:
     file = str(write_rows(folder / "data.jsonl", sound(1)))
     assert main(["data", "check", file, "--config", str(CONFIGS / "curate_quickstart.yaml")]) == 2
-    assert "the config trains nothing" in capsys.readouterr().err
+    assert "the config is for a curation, which trains nothing" in capsys.readouterr().err
 
 
 def test_what_no_verifier_can_take_is_named_and_what_it_can_is_not(folder, capsys) -> None:
