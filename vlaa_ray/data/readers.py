@@ -157,13 +157,7 @@ def row_id(file: Path, row: int) -> str:
 
 def defect_of(error: DataError, file: Path, row: int) -> Defect:
     """What `iterate_prompts` gave for a row that can't be read, as a report lists it."""
-    return Defect(str(error.facts.get("id", row_id(file, row))), str(file), row, told(error))
-
-
-def told(error: DataError) -> str:
-    """The error in one line: what is wrong, and with which value."""
-    got = error.facts.get("got")
-    return error.message if got in (None, "") else f"{error.message} ({got})"
+    return Defect(str(error.facts.get("id", row_id(file, row))), str(file), row, error.one_line())
 
 
 def rows_of(file: Path) -> Table | Iterator[Row | DataError]:
