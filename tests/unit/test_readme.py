@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import typing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -175,12 +176,11 @@ def test_config_keys_named_in_the_text_exist(page):
 
 
 def _has_key(kind, path):
-    for name in path:
-        fields = getattr(kind, "model_fields", {})
-        if name not in fields:
-            return False
-        kind = fields[name].annotation
-    return True
+    if not path:
+        return True
+    parts = (kind, *typing.get_args(kind))  # an optional section is a union with None
+    fields = [part.model_fields[path[0]] for part in parts if path[0] in getattr(part, "model_fields", {})]
+    return any(_has_key(field.annotation, path[1:]) for field in fields)
 
 
 def test_the_readme_is_short():
