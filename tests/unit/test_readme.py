@@ -84,7 +84,7 @@ def test_python_examples_say_what_the_page_says(page, example):
 @pytest.mark.parametrize("command", COMMANDS, ids=_title)
 def test_commands_parse(command):
     current, words = typer.main.get_command(app), command.words
-    while hasattr(current, "commands"):
+    while words and hasattr(current, "commands"):
         assert words[0] in current.commands, words
         current, words = current.commands[words[0]], words[1:]
     current.make_context(command.words[0], list(words))
@@ -134,7 +134,7 @@ def test_commands_inside_sentences_exist_with_their_options(page):
         if not code.startswith("vlaa-ray "):
             continue
         current, words = typer.main.get_command(app), code.split()[1:]
-        while hasattr(current, "commands"):
+        while words and hasattr(current, "commands"):
             assert words[0] in current.commands, code
             current, words = current.commands[words[0]], words[1:]
         known = {option for parameter in current.params for option in (*parameter.opts, *parameter.secondary_opts)}
