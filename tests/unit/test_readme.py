@@ -22,8 +22,6 @@ FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in FILES}
 README = PAGES["README.md"]
 TASKS = ("train", "rewards", "data", "curation", "checkpoints_and_resume", "cluster")
-MAY_BE_MISSING = {"docs/config.md"}
-"""Pages that are made elsewhere, and may be linked to before they are there."""
 KINDS = (GrpoConfig, SftConfig, RewardModelConfig, CurationConfig)
 SECTIONS = {name for kind in KINDS for name in kind.model_fields}
 PYTHON = [(page, example) for page, text in PAGES.items() for example in re.findall(r"```pycon\n(.*?)```", text, re.S)]
@@ -147,8 +145,6 @@ def test_links_lead_somewhere(page):
     text = PAGES[page]
     for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)", text):
         file = ((ROOT / page).parent / target).resolve() if target else ROOT / page
-        if file.relative_to(ROOT).as_posix() in MAY_BE_MISSING and not file.exists():
-            continue
         assert file.exists(), target
         if anchor:
             assert anchor in _anchors(file.read_text(encoding="utf-8")), f"{target}#{anchor}"
@@ -163,7 +159,7 @@ def _anchors(text):
 @pytest.mark.parametrize("page", PAGES)
 def test_files_named_in_the_text_exist(page):
     for path in re.findall(r"`((?:vlaa_ray|actors|configs|tests|docs)/[\w./-]*)", PAGES[page]):
-        assert (ROOT / path).exists() or path in MAY_BE_MISSING, path
+        assert (ROOT / path).exists(), path
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page != "docs/config.md"])

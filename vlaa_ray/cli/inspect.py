@@ -22,10 +22,21 @@ app = typer.Typer(rich_markup_mode=None)
 
 @app.command("config")
 def show_config(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Config of a run, a YAML file.")],
+    file: Annotated[
+        str | None, typer.Argument(metavar="[FILE]", help="Config of a run, a YAML file; with --explain a key.")
+    ] = None,
     overrides: Overrides = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say what a key does, or show all keys: config --explain [KEY].")
+    ] = False,
 ) -> None:
-    """Print the resolved config of a file, with all default values."""
+    """Print the resolved config of a file, with all default values; or explain a key."""
+    if explain:
+        from vlaa_ray.config import explain as explained
+
+        return typer.echo(explained.explain(file) if file else explained.tree())
+    if file is None:
+        raise typer.BadParameter("give the config file of a run, or --explain", param_hint="FILE")
     from vlaa_ray.config import AnyConfig, dump_config, load_config
 
     typer.echo(dump_config(load_config(file, overrides or [], AnyConfig)), nl=False)

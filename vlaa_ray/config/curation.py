@@ -197,6 +197,7 @@ class CurationConfig(AnyConfig):
     perplexity: PerplexitySection | None = None
     """Subsets of the SFT set by perplexity; null makes none."""
     budget: BudgetSection = BudgetSection()
+    """Limits on what the teachers' calls may take."""
 
     @property
     def used_teachers(self) -> dict[str, TeacherSection]:
