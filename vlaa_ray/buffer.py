@@ -1,8 +1,8 @@
-"""Groups on their way from prompt to learner, in the order of their prompts, none older than allowed.
+"""Groups between sampling and learning, in the order of their prompts, none older than `max_staleness` allows.
 
-There are (max_staleness + 1) · prompts_per_step slots. A prompt is only asked when a slot is free, and slots are
-freed only after new weights are in the engines. So at most max_staleness steps can pass between the
-weights that a group was sampled with and its update: the bound holds by construction.
+The buffer has (max_staleness + 1) · prompts_per_step slots. A prompt is only sampled when a slot is free, and slots are
+freed only after new weights are in the engines. So at most max_staleness steps can pass between the weights that a
+group was sampled with and its update: the bound holds by construction.
 """
 
 from __future__ import annotations
@@ -24,55 +24,54 @@ class GroupBuffer:
         self._make_group = make_group
         self._free = num_slots
         self._next = position
-        self._pending: deque[asyncio.Task[Group]] = deque()
+        self._in_flight: deque[asyncio.Task[Group]] = deque()
+        self._num_held = 0
         self.position = position
-        """Of the next group that `take` will give: what a checkpoint stores."""
+        """Position of the next group that `take` will give: a checkpoint stores it."""
         self._fill()
 
     async def take(
         self, count: int, *, wanted: Callable[[Group], bool] | None = None, max_taken: int = 0
     ) -> list[Group]:
-        """The next groups, in order, until `count` of them are wanted (all are, without `wanted`).
+        """Return the next groups, in order, until `count` of them are wanted; without `wanted` all groups are.
 
-        Unwanted ones are given too, and free their slots at once as far as this call may need more groups (others
-        would only get old). After `max_taken` groups it ends with fewer. What went wrong in making a group is
-        raised here.
+        The result also holds the groups that are not wanted. Their slots are freed at once, but only as many as this
+        call may still need: a group that is sampled too early would be stale when it is learned. After `max_taken`
+        groups the result may hold fewer than `count` wanted ones. An error of `make_group` is raised here.
         """
         taken: list[Group] = []
         num_wanted = num_replaced = 0
         while num_wanted < count and (wanted is None or len(taken) < max_taken):
-            group = await asyncio.shield(self._pending[0])  # cancelled while waiting: the group stays
-            self._pending.popleft()
+            group = await asyncio.shield(self._in_flight[0])  # cancelled while waiting: the group stays
+            self._in_flight.popleft()
             self.position += 1
             taken.append(group)
             if wanted is None or wanted(group):
                 num_wanted += 1
-            elif len(self._pending) < max_taken - len(taken):
+            elif len(self._in_flight) < max_taken - len(taken):
                 num_replaced += 1
-                self.release(1)
-        self._held = len(taken) - num_replaced
+                self._release(1)
+        self._num_held = len(taken) - num_replaced
         return taken
 
     def release_taken(self) -> None:
-        """Free the slots of the groups that the last `take` gave; call it when the new weights are in."""
-        self.release(self._held)
-        self._held = 0
+        """Free the slots of the groups that the last `take` gave; call it when the new weights are in the engines."""
+        self._release(self._num_held)
+        self._num_held = 0
 
-    def release(self, count: int) -> None:
+    async def aclose(self) -> None:
+        """Cancel the groups in flight."""
+        for task in self._in_flight:
+            task.cancel()
+        await asyncio.gather(*self._in_flight, return_exceptions=True)
+        self._in_flight.clear()
+
+    def _release(self, count: int) -> None:
         self._free += count
         self._fill()
 
-    async def aclose(self) -> None:
-        """Cancel what is on its way."""
-        for task in self._pending:
-            task.cancel()
-        await asyncio.gather(*self._pending, return_exceptions=True)
-        self._pending.clear()
-
     def _fill(self) -> None:
         while self._free > 0:
-            self._pending.append(asyncio.ensure_future(self._make_group(self._next)))
+            self._in_flight.append(asyncio.ensure_future(self._make_group(self._next)))
             self._next += 1
             self._free -= 1
-
-    _held = 0

@@ -43,14 +43,14 @@ async def train(
             run.phase("rollout")
             taken = await run.stoppable(_take(buffer, config))
             clock.lap("time/rollout_s")
-            groups = [with_advantages(group, config.grpo) for group in taken]
+            groups = with_advantages(taken, config.grpo)
             metrics = group_metrics(
                 groups,
                 weight_version=roles.learner.weight_version,
                 updates_per_step=config.learner.updates_per_step,
                 planned=config.rollout.prompts_per_step,
             )
-            is_empty = empty_steps.count(not any(group.rollouts for group in groups), groups[-1].failure or "")
+            is_empty = empty_steps.observe(not any(group.rollouts for group in groups), groups[-1].failure or "")
             if not is_empty:
                 _check_invalid(metrics, config, step)
                 run.phase("learn")

@@ -69,8 +69,8 @@ class Prompt:
     verifier_params: dict[str, Any] = field(default_factory=dict)
     solution: str | None = None
     """A worked answer (`<think>…</think><answer>…</answer>`), where the data has one: what SFT trains on."""
-    format: str = ""
-    """Of the record, one of `data.formats.FORMATS`; empty for what is not read from a file."""
+    record_format: str = ""
+    """The name of the record's format in `data.formats.registry.FORMATS`; empty for prompts that come from no file."""
     meta: dict[str, Any] = field(default_factory=dict)
     """Other fields of the record, those that its reader was asked to keep."""
 

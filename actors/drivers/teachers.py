@@ -1,4 +1,4 @@
-"""The addresses of a curation's teachers; those that have none are started here."""
+"""Gives the addresses of a curation's teachers, and starts a server for each teacher that has no address."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ _GRACE_S = 60.0
 
 @contextlib.contextmanager
 def served(config: CurationConfig, folder: Path, note: Callable[[str], None]) -> Iterator[dict[str, str]]:
-    """{name: address}; what was started ends with the context. TeacherError or PlacementError if one doesn't start."""
+    """A context that gives {name of the teacher: its address}; servers that were started end with the context.
+
+    Raises PlacementError if no node has room for a server, and TeacherError if a server doesn't start.
+    """
     with contextlib.ExitStack() as stack:
-        yield {name: stack.enter_context(_one(config, name, folder, note)) for name in config.used_teachers}
+        yield {name: stack.enter_context(_served_teacher(config, name, folder, note)) for name in config.used_teachers}
 
 
 @contextlib.contextmanager
-def _one(config: CurationConfig, name: str, folder: Path, note: Callable[[str], None]) -> Iterator[str]:
+def _served_teacher(config: CurationConfig, name: str, folder: Path, note: Callable[[str], None]) -> Iterator[str]:
     teacher = config.teachers[name]
     if teacher.url == SCRIPTED:
         scripted = ScriptedTeacher()

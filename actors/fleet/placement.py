@@ -1,4 +1,4 @@
-"""The plan of `vlaa_ray.planning.placement` made real: all bundles of a run reserved at once, or a clear refusal."""
+"""Ray for a run: joined or started, with all bundles of the run's plan reserved at once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import os
+import signal
 import time
 from collections.abc import Callable
 from typing import Any
@@ -28,6 +29,7 @@ def start_ray(config: AnyConfig, plan: Placement) -> None:
 
     Our own gets as many logical CPUs as the plan asks for, so that a small machine runs the roles in turns.
     """
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
     if config.ray.address == "local" and not in_job:
@@ -43,6 +45,8 @@ def start_ray(config: AnyConfig, plan: Placement) -> None:
         )
     else:
         ray.init(address="auto" if in_job else config.ray.address, **options)
+    for number, handler in handlers.items():  # Ray has put its own in their place, which end the process
+        signal.signal(number, handler)
 
 
 class Reservation:
@@ -58,7 +62,7 @@ class Reservation:
         self._group: PlacementGroup = placement_group(bundles, strategy="PACK")
 
     async def wait(self, timeout_s: float, note: Callable[[str], None]) -> None:
-        """Until the cluster holds all bundles; PlacementError if it doesn't within the time."""
+        """Return when the cluster holds all bundles; PlacementError if it does not within `timeout_s` seconds."""
         start = reported = time.monotonic()
         while not self._group.wait(0.01):
             now = time.monotonic()
@@ -78,7 +82,7 @@ class Reservation:
             await asyncio.sleep(_POLL_S)
 
     def options(self, role: str, index: int) -> dict[str, Any]:
-        """Options for `ray.remote(...)`: the resources of the bundle, and the bundle."""
+        """The options for `ray.remote(...)` that put the actor with this index of the role into its bundle."""
         number = self._first[role] + index
         bundle = self._bundles[number]
         return {

@@ -15,32 +15,35 @@ from vlaa_ray.config import GrpoConfig
 from vlaa_ray.errors import LearnerError, VlaaRayError
 from vlaa_ray.planning.failures import Action, after_rank_failure
 from vlaa_ray.records import OptimizerStep
+from vlaa_ray.roles import Metrics
 
 
 class LearnerRanks:
-    """Implements `LearnerRole`. What a failure means for the run is decided by `planning.failures`."""
+    """Implements `LearnerRole`. `planning.failures` decides what a failure means for the run."""
 
     def __init__(self, config: GrpoConfig, spawn: Callable[[int], Any]) -> None:
         self._deadlines = config.deadlines
         self._ranks = [spawn(rank) for rank in range(config.learner.num_ranks)]
         self.weight_version = 0
         self.node_id = ""
+        """Ray's id of the node of rank 0."""
         self.turn = asyncio.Lock()
-        """Held by whoever calls the ranks more than once in a row, and by what changes their weights."""
+        """Held by a caller that calls the ranks several times in a row, and by what changes their weights."""
 
     async def start(self) -> None:
-        """Load the model on every rank; returns when they have met."""
+        """Load the model on every rank; returns when the ranks have met."""
         address, port, self.node_id = await self.meeting_point()
-        await self._all(
-            [rank.start.remote(address, port) for rank in self._ranks], self._deadlines.start_s, "the ranks to meet"
-        )
+        calls = [rank.start.remote(address, port) for rank in self._ranks]
+        await self._all(calls, self._deadlines.start_s, "the start")
 
     async def meeting_point(self) -> tuple[str, int, str]:
         """(address, free port, node id) of rank 0."""
-        (place,) = await self._all([self._ranks[0].meeting_point.remote()], self._deadlines.start_s, "rank 0 to answer")
+        calls = [self._ranks[0].meeting_point.remote()]
+        (place,) = await self._all(calls, self._deadlines.start_s, "the first answer of rank 0")
         return tuple(place)
 
-    async def update(self, shares: list[list[OptimizerStep]]) -> dict[str, float]:
+    async def update(self, shares: list[list[OptimizerStep]]) -> Metrics:
+        """See `LearnerRole`."""
         async with self.turn:
             calls = [rank.update.remote(steps) for rank, steps in zip(self._ranks, shares, strict=True)]
             answers = await self._all(calls, self._deadlines.learn_s, "the update")
@@ -48,22 +51,23 @@ class LearnerRanks:
         return dict(metrics)
 
     async def manifest(self) -> list[Any]:
+        """The wire form of the names, dtypes and shapes of all tensors that `next_bucket` gives."""
         (wire,) = await self._all([self._ranks[0].manifest.remote()], self._deadlines.weight_sync_s, "the manifest")
         return list(wire)
 
     async def next_bucket(self) -> Any:
-        """The next piece of the weights; None after the last. Take the turn before the first."""
+        """The next piece of the weights; None after the last. Take the turn before the first call."""
         calls = [rank.next_bucket.remote() for rank in self._ranks]
-        return (await self._all(calls, self._deadlines.weight_sync_s, "the weights"))[0]
+        return (await self._all(calls, self._deadlines.weight_sync_s, "the gathering of weights"))[0]
 
     def packed_bucket(self) -> Any:
         """A reference to the current piece's bytes, in the object store."""
         return self._ranks[0].packed_bucket.remote()
 
     async def open_broadcast(self, address: str, port: int, num_engine_ranks: int) -> None:
-        """Rank 0 waits for the engines in an NCCL group; they must join meanwhile."""
+        """Let rank 0 wait for the engines in an NCCL group; they must join meanwhile."""
         call = self._ranks[0].open_broadcast.remote(address, port, num_engine_ranks)
-        await self._all([call], self._deadlines.weight_sync_s, "the engines to join")
+        await self._all([call], self._deadlines.weight_sync_s, "the wait for the engines to join")
 
     async def broadcast(self) -> None:
         """Send the weights to the engines of the NCCL group, which must receive meanwhile."""
@@ -71,19 +75,25 @@ class LearnerRanks:
         await self._all(calls, self._deadlines.weight_sync_s, "the broadcast")
 
     async def save(self, folder: Path) -> None:
+        """See `LearnerRole`."""
         async with self.turn:
             calls = [rank.save.remote(str(folder)) for rank in self._ranks]
-            await self._all(calls, self._deadlines.checkpoint_s, "the checkpoint")
+            await self._all(calls, self._deadlines.checkpoint_s, "the saving of the checkpoint")
 
     async def load(self, folder: Path) -> None:
+        """See `LearnerRole`."""
         calls = [rank.load.remote(str(folder)) for rank in self._ranks]
-        self.weight_version = (await self._all(calls, self._deadlines.checkpoint_s, "the checkpoint to load"))[0]
+        answers = await self._all(calls, self._deadlines.checkpoint_s, "the loading of the checkpoint")
+        self.weight_version = answers[0]
 
-    async def metrics(self) -> dict[str, float]:
-        sizes = await self._all([rank.rss_bytes.remote() for rank in self._ranks], self._deadlines.learn_s, "memory")
+    async def metrics(self) -> Metrics:
+        """See `LearnerRole`."""
+        calls = [rank.rss_bytes.remote() for rank in self._ranks]
+        sizes = await self._all(calls, self._deadlines.learn_s, "the measurement of memory")
         return {"memory/learner_rss_bytes": float(max(sizes))}
 
     async def _all(self, calls: list[Any], timeout_s: float, what: str) -> list[Any]:
+        """The answers of all ranks; `what` names the call, such as "the update"."""
         try:
             return await wait_for_all(calls, timeout_s, f"the learner: {what}")
         except (RayError, VlaaRayError) as error:

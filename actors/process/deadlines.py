@@ -1,4 +1,4 @@
-"""Waits for Ray with a deadline and a name for what is waited for."""
+"""Waits for remote calls, each with a deadline and a name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GRACE_S = 15.0
 
 
 async def wait_for(awaited: Awaitable[Result], timeout_s: float, what: str) -> Result:
-    """The result of a remote call; DeadlineExceeded says what didn't come."""
+    """The result of a remote call; DeadlineExceeded names `what` if it does not come within `timeout_s` seconds."""
     try:
         return await asyncio.wait_for(_result(awaited), timeout_s)
     except TimeoutError:
@@ -28,12 +28,12 @@ async def wait_for(awaited: Awaitable[Result], timeout_s: float, what: str) -> R
 
 
 async def wait_for_all(awaited: Sequence[Awaitable[Any]], timeout_s: float, what: str) -> list[Any]:
-    """The results of all; as soon as one fails, its error."""
+    """The results of all calls; the error of the first call that fails."""
     return await wait_for(asyncio.gather(*(_result(one) for one in awaited)), timeout_s, what)
 
 
 def died(error: BaseException) -> bool:
-    """Whether Ray found the actor's process dead, or what it had made lost."""
+    """True if Ray found the actor's process dead, or an object of it lost."""
     return isinstance(error, RayActorError | ObjectLostError)
 
 

@@ -1,4 +1,4 @@
-"""Clears up after a process that may be killed at any time: its children, and what they left in /dev/shm.
+"""A process that clears up after another one, which may be killed at any time: its children, and their shared memory.
 
     python -m actors.process.reaper --pid 4711 --token 3f2a… --shm-prefix vlaa-quickstart-
 
@@ -33,7 +33,7 @@ _KILL_DEADLINE_S = 10.0
 def start_reaper(shm_prefix: str = "") -> None:
     """Watch this process from another one; children started from now on carry a token.
 
-    shm_prefix: files of /dev/shm whose names start so are this process's, and go with it.
+    shm_prefix: files in /dev/shm whose names start with it belong to this process, and are deleted with it.
     """
     token = secrets.token_hex(16)
     environment = {key: value for key, value in os.environ.items() if key != TOKEN}
@@ -61,6 +61,7 @@ def start_reaper(shm_prefix: str = "") -> None:
 
 
 def main() -> None:
+    """Watch the process with `--pid` until it ends, then clear up after it."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--pid", type=int, required=True)
     parser.add_argument("--token", required=True)
@@ -93,7 +94,7 @@ class _Traces:
         self._files |= _shared_files(self._processes)
 
     def remove(self) -> None:
-        """Kill the processes that are left, then delete the files that nobody else uses."""
+        """Kill the processes that are left, then delete the files that no other process uses."""
         deadline = time.monotonic() + _KILL_DEADLINE_S
         while (alive := self._alive()) and time.monotonic() < deadline:
             self._files |= _shared_files(one.pid for one in alive)

@@ -12,7 +12,7 @@ from vlaa_ray.compat.cpu_wheels import register
 
 
 def set_up_actor_process(log_file: str, shm_prefix: str) -> None:
-    """Send this process's output, and its children's, to `log_file`; have it cleared up after its death."""
+    """Send the output of this process and its children to `log_file`, and start a reaper that clears up after it."""
     path = Path(log_file)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)

@@ -12,7 +12,7 @@ from vlaa_ray.config import GrpoConfig
 
 
 class LearnerActor:
-    """Holds a `RLLearner`; all ranks must be called alike, and together."""
+    """One rank of the policy in training. All ranks must be called alike, and together."""
 
     def __init__(self, config: GrpoConfig, rank: int, log_file: str, shm_prefix: str) -> None:
         set_up_actor_process(log_file, shm_prefix)
@@ -23,7 +23,7 @@ class LearnerActor:
         self._nccl: Any = None
 
     def meeting_point(self) -> tuple[str, int, str]:
-        """(address of this node, a free port on it, the node's id): where rank 0 lets the others meet."""
+        """(address of this node, a free port on it, the node's id): the other ranks meet rank 0 there."""
         import ray
 
         with socket.socket() as free:
@@ -46,7 +46,7 @@ class LearnerActor:
         return self._learner.weight_version, metrics
 
     def manifest(self) -> list[Any]:
-        """Every tensor that `next_bucket` will send."""
+        """Names, dtypes and shapes of all tensors that `next_bucket` gives, in wire form."""
         return self._learner.core.manifest().to_wire()
 
     def next_bucket(self) -> Any:
@@ -76,7 +76,7 @@ class LearnerActor:
         return pack_bucket(self._bucket)
 
     def open_broadcast(self, address: str, port: int, num_engine_ranks: int) -> None:
-        """On rank 0: a new NCCL group with the engines, in the place of the last one."""
+        """Open a new NCCL group with the engines in the place of the last one; on rank 0 only."""
         from vlaa_ray.weight_sync.nccl import NcclSender
 
         if self._nccl is not None:
@@ -90,7 +90,7 @@ class LearnerActor:
         )
 
     def broadcast(self) -> None:
-        """On all ranks: gather the weights; rank 0 sends them to the group."""
+        """Gather the weights on all ranks; rank 0 sends them to the NCCL group."""
         weights = self._learner.core.weights()
         if self._rank == 0:
             self._nccl.send(weights)
@@ -98,11 +98,14 @@ class LearnerActor:
             deque(weights, maxlen=0)
 
     def save(self, folder: str) -> None:
+        """See `RLLearner.save`."""
         self._learner.save(Path(folder))
 
     def load(self, folder: str) -> int:
+        """Restore what `save` wrote; returns the weight version."""
         self._learner.load(Path(folder))
         return self._learner.weight_version
 
     def rss_bytes(self) -> int:
+        """Resident memory of this process and its children, in bytes."""
         return tree_rss_bytes()

@@ -1,4 +1,4 @@
-"""One vLLM engine as a Ray actor: prompts in, completions out, new weights now and then."""
+"""One vLLM engine as a Ray actor: it takes prompts, gives completions, and receives new weights between them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vlaa_ray.roles import SampleRequest
 
 
 class RolloutActor:
-    """All methods run on one event loop; requests are sampled side by side."""
+    """One engine. All methods run on one event loop, so that requests are sampled side by side."""
 
     def __init__(self, config: GrpoConfig, log_file: str, shm_prefix: str) -> None:
         set_up_actor_process(log_file, shm_prefix)
@@ -45,7 +45,7 @@ class RolloutActor:
         )
 
     async def sample(self, request: SampleRequest) -> SampledGroup:
-        """The prompt's completions; DataError if it is the prompt's own fault that there are none."""
+        """The prompt's completions; DataError if the engine can't take this prompt."""
         from vlaa_ray.images.decode import load
         from vlaa_ray.rollout.engine import PromptRefused
 
@@ -65,6 +65,7 @@ class RolloutActor:
             raise DataError(error.message, fix=error.fix, prompt_id=prompt.prompt_id, **error.facts) from error
 
     async def check_manifest(self, wire: list[Any]) -> None:
+        """Compare the learner's tensors with the engine's, and open the transport; ModelError if they differ."""
         from vlaa_ray.weight_sync.manifest import Manifest
 
         self._manifest = Manifest.from_wire(wire)
@@ -77,6 +78,7 @@ class RolloutActor:
         await self._engine.weights.pause()
 
     async def start_weight_update(self) -> None:
+        """Prepare the engine for new weights; it must be paused."""
         await self._engine.weights.start_weight_update()
 
     async def join_broadcast(self, address: str, port: int, rank: int, num_ranks: int) -> None:
@@ -88,6 +90,7 @@ class RolloutActor:
         await self._engine.weights.init_weight_transfer_engine(info)
 
     async def receive_broadcast(self) -> None:
+        """Receive all weights from the learner's NCCL group."""
         from vlaa_ray.weight_sync.nccl import update_info
 
         await self._engine.weights.update_weights(update_info(self._manifest))
@@ -101,14 +104,16 @@ class RolloutActor:
             await self._engine.weights.update_weights(asdict(local))
 
     async def resume(self, weight_version: int) -> None:
-        """Prove the update complete, clear the caches, and sample with it."""
+        """Prove the update complete, clear the caches, and sample with the new weights."""
         await self._engine.weights.finish_weight_update()
         await self._engine.weights.resume(weight_version)
 
     def node_id(self) -> str:
+        """Ray's id of the node that this actor runs on."""
         import ray
 
         return ray.get_runtime_context().get_node_id()
 
     async def rss_bytes(self) -> int:
+        """Resident memory of this process and its children, in bytes."""
         return await asyncio.to_thread(tree_rss_bytes)

@@ -29,7 +29,7 @@ def test_lost_and_hanging_actors_are_replaced_and_no_sample_is_missing(tmp_path)
     for row in rows[1:]:
         assert row["reward/count"] == 32 and row["groups/failed"] == 0
         assert row["logprob_diff/max_abs"] <= 1e-4  # replaced engines have the current weights
-    assert "is lost and being replaced" in run.output()
+    assert "is lost and replaced" in run.output()
 
 
 def test_sigterm_saves_and_leaves_and_a_lost_learner_rank_ends_the_run_with_its_cause(tmp_path):

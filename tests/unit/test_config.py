@@ -45,7 +45,7 @@ def test_overrides_are_yaml_and_win(write) -> None:
         ("max_stalenes=1", "max_stalenes: unknown key; did you mean 'max_staleness'?"),
         ("run.zzz=1", "run.zzz: unknown key; known keys: name, seed, dir, num_steps"),
         ("rollout.group_size=1", "rollout.group_size: Input should be greater than or equal to 2, got 1"),
-        ("grpo.preset=ppo", "grpo.preset: Input should be 'paper', 'dapo' or 'dr_grpo', got 'ppo'"),
+        ("grpo.preset=ppo", "grpo.preset: Input should be 'paper', 'dapo', 'dr_grpo', 'rloo'"),
         ("run.name=../x", "run.name: String should match pattern"),
         ("model.min_pixels=2000000", "min_pixels (2000000) is above max_pixels (1003520)"),
         ("learner.optim.min_learning_rate=1", "min_learning_rate (1.0) is above learning_rate (1e-06)"),

@@ -7,36 +7,37 @@ from dataclasses import replace
 
 import numpy as np
 
-from vlaa_ray.algorithms.advantages import group_advantages, has_variance
+from vlaa_ray.algorithms.advantages import ADVANTAGES, has_variance
 from vlaa_ray.config import GrpoSection, LearnerSection
 from vlaa_ray.records import Group, OptimizerStep
 
 
 def group_has_variance(group: Group) -> bool:
-    """Whether the group's rewards differ, so that it can teach something."""
+    """Whether at least two of the group's samples can be judged and have different rewards."""
     return has_variance(*_rewards(group))
 
 
-def with_advantages(group: Group, grpo: GrpoSection) -> Group:
-    """The group with each rollout's advantage; None for those that get no gradient.
+def with_advantages(groups: Sequence[Group], grpo: GrpoSection) -> list[Group]:
+    """The groups of one step, with the advantage of each rollout; None for a rollout that gets no gradient.
 
-    None are: all of a group without variance (with a KL term they are 0, as that has a gradient for them too), samples
-    that can't be judged, and overlong ones if those are masked.
+    No gradient get: samples that can't be judged, overlong ones where those are masked, and all samples of a group
+    without variance, unless the estimator trains on such groups or a KL term has a gradient for them too.
+    RewardError if a valid reward is not a finite number.
     """
-    advantages: list[float | None] = [None] * len(group.rollouts)
-    if group_has_variance(group) or grpo.kl.coefficient > 0:
-        values, valid = _rewards(group)
-        computed = group_advantages(values, valid, grpo.advantage)
-        advantages = [
-            float(advantage)
-            if judged and not (grpo.mask_overlong and rollout.completion.finish_reason == "length")
-            else None
-            for advantage, judged, rollout in zip(computed, valid, group.rollouts, strict=True)
-        ]
-    rollouts = tuple(
-        replace(rollout, advantage=advantage) for rollout, advantage in zip(group.rollouts, advantages, strict=True)
-    )
-    return replace(group, rollouts=rollouts)
+    estimator = ADVANTAGES[grpo.advantage]
+    parts = [_rewards(group) for group in groups]
+    numbers = np.repeat(np.arange(len(groups)), [len(group.rollouts) for group in groups])
+    rewards = np.concatenate([values for values, _ in parts]) if parts else np.zeros(0)
+    valid = np.concatenate([judged for _, judged in parts]) if parts else np.zeros(0, dtype=bool)
+    varies = np.array([group_has_variance(group) for group in groups], dtype=bool)
+    if grpo.resample_zero_variance:  # the others were replaced: they are in no statistic of the batch
+        valid = valid & varies[numbers]
+    advantages = estimator(rewards, valid, numbers)
+    trains = varies | (estimator.trains_flat_groups or grpo.kl.coefficient > 0)
+    return [
+        _assigned(group, advantages[numbers == number], valid[numbers == number] & trains[number], grpo)
+        for number, group in enumerate(groups)
+    ]
 
 
 def optimizer_steps(groups: Sequence[Group], grpo: GrpoSection, learner: LearnerSection) -> list[list[OptimizerStep]]:
@@ -57,7 +58,16 @@ def optimizer_steps(groups: Sequence[Group], grpo: GrpoSection, learner: Learner
     return shares
 
 
+def _assigned(group: Group, advantages: np.ndarray, has_gradient: np.ndarray, grpo: GrpoSection) -> Group:
+    rollouts = []
+    for rollout, advantage, kept in zip(group.rollouts, advantages, has_gradient, strict=True):
+        masked = grpo.mask_overlong and rollout.completion.finish_reason == "length"
+        rollouts.append(replace(rollout, advantage=float(advantage) if kept and not masked else None))
+    return replace(group, rollouts=tuple(rollouts))
+
+
 def _rewards(group: Group) -> tuple[np.ndarray, np.ndarray]:
+    """(rewards [G], which of them are valid [G])."""
     values = [rollout.reward.value if rollout.reward.valid else None for rollout in group.rollouts]
     valid = np.array([value is not None for value in values], dtype=bool)
     return np.array([0.0 if value is None else value for value in values], dtype=np.float64), valid

@@ -154,7 +154,7 @@ class _Checker:
                 yield f"the same {what} as {first}"
 
     def _count(self, prompt: Prompt) -> None:
-        self._counts["format"][prompt.format or "built-in"] += 1
+        self._counts["format"][prompt.record_format or "built-in"] += 1
         self._counts["source"][prompt.source] += 1
         self._counts["verifier_type"][prompt.verifier_type] += 1
         self._counts["gold_type"][type(prompt.gold).__name__] += 1

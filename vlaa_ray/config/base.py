@@ -41,7 +41,9 @@ class AnyConfig(Section, ABC):
     command: ClassVar[str]
     """The `vlaa-ray` command that takes a config of this kind."""
     run: NamedSection
+    """Name, seed and folder of the run."""
     ray: RaySection = RaySection()
+    """The Ray cluster that the run starts or joins."""
 
     @property
     def num_steps(self) -> int | None:
@@ -67,13 +69,21 @@ class TrainingConfig(AnyConfig):
     limits_key: ClassVar[str]
     """The name of the section `limits` in the config file."""
     run: RunSection
+    """Name, seed, folder and steps of the run."""
     model: ModelSection
+    """The model that is trained, and how images reach it."""
     data: DataSection = DataSection()
+    """The records to train on and the held-out records."""
     learner: LearnerSection = LearnerSection()
+    """Ranks, memory and optimizer of the learner."""
     checkpoint: CheckpointSection = CheckpointSection()
+    """When checkpoints are written, and how many are kept."""
     eval: EvalSection = EvalSection()
+    """When and how the held-out records are evaluated."""
     deadlines: DeadlinesSection = DeadlinesSection()
+    """The longest time that each part of a step may take."""
     tracking: TrackingSection = TrackingSection()
+    """Where metrics and rollouts are written."""
 
     @property
     def num_steps(self) -> int:

@@ -20,61 +20,70 @@ class CurationSourceSection(Section):
     """Questions about pictures, and what is known beside them."""
 
     path: str
-    """As `data.train` takes it."""
+    """File, folder or hub data set with the questions, in any form that `data.train` takes."""
     image_root: str | None = None
+    """Folder that the image paths of this source are relative to; nothing outside it is read."""
     verifier_type: str | None = Field(None, pattern=f"^{VERIFIER_TYPE_PATTERN}$")
+    """Verifier of records that don't name one; null for what their format's documentation says."""
     name: str | None = Field(None, pattern=r"^[\w.-]+$")
-    """null for the sources that the records name."""
+    """Name of the source in counts and results; null keeps the sources that the records name."""
     max_samples: int | None = Field(None, ge=1)
-    """At most so many records, the first ones; null for all."""
+    """The first N records are used; null uses all."""
     side_information: tuple[str, ...] = ()
-    """Fields of the records that the captioning and the reasoning teacher are told, such as `meta.rationale`."""
+    """Fields of the records that are shown to the captioning and the reasoning teacher, such as `meta.rationale`."""
     caption_field: str | None = None
-    """A field that holds a caption already, which saves the call (the paper's ALLaVA)."""
+    """Field of the records that holds a finished caption, which saves the call (the paper's ALLaVA); null asks a
+    teacher."""
     use: Literal["distill", "as_is", "rl_only"] = "distill"
-    """distill: all steps. as_is: the records' own worked answers are kept (the paper's COCO and VisualGenome). rl_only:
-    no reasoning is needed, since the questions go to the RL set (the paper's GeoQA170K)."""
+    """Steps that the records pass. distill: all steps. as_is: the records' own worked answers are kept (the paper's
+    COCO and VisualGenome). rl_only: no reasoning is made, since the questions go to the RL set (the paper's
+    GeoQA170K)."""
 
 
 class TeacherSection(ServiceSection):
     """A model behind an OpenAI-compatible endpoint."""
 
     url: str | None = Field(None, pattern=rf"^(https?://|{SCRIPTED}$)")
-    """For example https://api.openai.com/v1; null starts a vLLM server for `model`; `builtin:scripted` a small server
-    that knows the built-in pictures."""
+    """Address of the endpoint, for example https://api.openai.com/v1; null starts a vLLM server for `model`;
+    `builtin:scripted` starts a small server that knows the built-in pictures."""
     model: str
-    """Its name at the endpoint; without `url` a checkpoint: a folder or a hub id."""
+    """Name of the model at the endpoint; without `url` a checkpoint: a folder or a hub id."""
     api_key_env: str | None = None
-    """The environment variable that holds the key, such as OPENAI_API_KEY; null for none."""
+    """Environment variable that holds the key, such as OPENAI_API_KEY; null sends no key."""
     timeout_s: float = Field(120, gt=0)
+    """Seconds after which a request to the teacher is given up and tried again."""
     max_attempts: int = Field(8, ge=1)
+    """Attempts at one request; only errors that may pass are tried again."""
     give_up_s: float = Field(300, gt=0)
+    """Seconds without any answer from the teacher after which the run ends with one error."""
     tokens_per_minute: int | None = Field(None, ge=1)
-    """Of prompts and replies; a reply counts with as many as it may have."""
+    """Tokens of prompts and replies that may be used in a minute; a reply counts with its limit. null sets no limit."""
     input_price: float = Field(0, ge=0)
-    """Of a million tokens of prompts, in the currency of `budget.cost`."""
+    """Price of a million prompt tokens, in the currency of `budget.cost`."""
     output_price: float = Field(0, ge=0)
-    """Likewise, of replies."""
+    """Price of a million reply tokens, in the currency of `budget.cost`."""
     gpus: int = Field(0, ge=0)
-    """Of a vLLM server that the run starts."""
+    """GPUs of the vLLM server that the run starts for this teacher; 0 runs it on the CPU."""
     max_model_tokens: int = Field(16_384, ge=1)
-    """Likewise: of prompt and reply together."""
+    """Tokens of prompt and reply together that a vLLM server started by the run accepts."""
 
 
 class StepSection(Section):
     """One question to a teacher."""
 
     teacher: str
-    """A name under `teachers`."""
+    """Teacher that answers in this step: a name under `teachers`."""
     template: str | None = None
-    """A text file with the slots of ours, vlaa_ray/curation/templates/STEP.txt; null for ours."""
+    """Text file with the same slots as the built-in prompt vlaa_ray/curation/templates/STEP.txt; null for the built-in
+    prompt."""
     temperature: float | None = Field(None, ge=0, le=2)
-    """null for the service's own."""
+    """Sampling temperature of the teacher; null leaves it to the service."""
     top_p: float | None = Field(None, gt=0, le=1)
+    """Share of the probability that sampling is limited to; null leaves it to the service."""
     max_tokens: int = Field(2048, ge=1)
-    """Of the reply; a longer one can't be used."""
+    """Tokens of a reply at most; a longer reply can't be used."""
     extra: dict[str, Any] = Field(default_factory=dict)
-    """Sent with every request, as the service wants it."""
+    """Further fields that are sent with every request, as the service expects them."""
 
     def sampling(self) -> dict[str, Any]:
         """What a request says of how to sample."""
@@ -84,19 +93,24 @@ class StepSection(Section):
 
 class CaptionSection(StepSection):
     min_words: int = Field(5, ge=1)
-    """A shorter caption can't be used."""
+    """Words of a caption at least; a shorter one can't be used."""
 
 
 class RewriteSection(StepSection):
     max_length_gap_words: int | None = Field(15, ge=0)
-    """A rewritten text that is longer or shorter by more words is dropped (the paper's rule); null for no limit."""
+    """Largest difference in words between a text and its rewriting; beyond it the sample is dropped (the paper's
+    rule). null sets no limit."""
 
 
 class StepsSection(Section):
     caption: CaptionSection
+    """Step that describes the picture in words."""
     distill: StepSection
+    """Step that reasons from the caption to an answer."""
     rewrite: RewriteSection
+    """Step that makes the picture, not the caption, the thing that is seen."""
     verify: StepSection
+    """Step that compares the answer with the gold."""
     max_replies: int = Field(3, ge=1)
     """Times that a teacher is asked for a usable reply before the sample is dropped."""
 
@@ -107,12 +121,15 @@ Caps = Cap | dict[str, Cap] | None
 
 class SplitSection(Section):
     cues: tuple[str, ...] = PAPER_CUES
-    """Reasoning that holds one of them is for RL, the rest for SFT."""
+    """Signs of doubt: reasoning that holds one of them is for RL, the rest for SFT."""
     match: Literal["substring", "word"] = "substring"
-    """The paper's plain substrings ("against" holds "again"), or whole words."""
+    """How cues are found: as plain substrings, as in the paper ("against" holds "again"), or as whole words."""
     max_sft_per_source: Caps = None
-    """At most so many samples of each source, a seeded choice; or by source, where the others have no limit."""
+    """Samples of each source in the SFT set at most, a seeded choice; or a mapping by source, where sources that are
+    not named have no limit."""
     max_rl_per_source: Caps = None
+    """Samples of each source in the RL set at most, a seeded choice; or a mapping by source, where sources that are
+    not named have no limit."""
 
     def limit(self, to: Literal["sft", "rl"], source: str) -> int | None:
         """How many samples of a source the set takes; None for all."""
@@ -124,23 +141,28 @@ class PerplexitySection(Section):
     """Subsets of the SFT set by how little two models expect its answers (the paper, section 3.1)."""
 
     models: tuple[str, ...] = Field(min_length=1)
-    """Folders or hub ids; the paper's are Qwen2-VL-2B and Qwen2.5-VL-3B. The mean over them ranks."""
+    """Checkpoints, folders or hub ids, whose mean perplexity ranks the answers; the paper's are Qwen2-VL-2B and
+    Qwen2.5-VL-3B."""
     keep: tuple[int, ...] = (25_000, 10_000, 5_000)
-    """Sizes of the subsets: so many with the highest perplexity."""
+    """Sizes of the subsets: for each N, the N answers with the highest perplexity."""
     dtype: Literal["fp32", "bf16"] = "bf16"
+    """Number format of the models' weights."""
     min_pixels: int = Field(3136, ge=784)
+    """Images with fewer pixels are enlarged to this many."""
     max_pixels: int = Field(1_003_520, ge=784)
+    """Images with more pixels are reduced to this many."""
     max_tokens: int = Field(8192, ge=1)
-    """Of question and answer together; longer ones are left out of the subsets."""
+    """Tokens of question and answer together at most; longer ones are left out of the subsets."""
     system_prompt: bool = True
     """Ask with the paper's system prompt, as SFT does."""
     num_engines: int = Field(1, ge=1)
+    """Number of vLLM engines that read answers."""
     gpus: int = Field(0, ge=0)
-    """Of each engine."""
+    """GPUs of each engine; 0 runs it on the CPU."""
     batch: int = Field(32, ge=1)
     """Answers that an engine reads at once."""
     kv_cache_bytes: int = Field(1 << 30, ge=1 << 24)
-    """Memory for keys and values on a CPU."""
+    """Memory for keys and values of an engine on the CPU."""
 
 
 class BudgetSection(Section):
@@ -149,8 +171,11 @@ class BudgetSection(Section):
     """
 
     cost: float | None = Field(None, ge=0)
+    """Cost of all calls at most, in the currency of the teachers' prices; null sets no limit."""
     tokens: int | None = Field(None, ge=0)
+    """Tokens of all prompts and replies at most; null sets no limit."""
     calls: int | None = Field(None, ge=0)
+    """Number of calls at most; null sets no limit."""
 
 
 class CurationConfig(AnyConfig):
@@ -158,13 +183,19 @@ class CurationConfig(AnyConfig):
 
     command: ClassVar[str] = "data curate"
     sources: tuple[CurationSourceSection, ...] = Field(min_length=1)
+    """Questions about pictures, from one source or several."""
     fetch: FetchSection = FetchSection()
+    """Rules for images that records name by URL."""
     unique_images: bool = True
-    """A picture is used once, with the first question about it (the paper's sampling)."""
+    """Use a picture once, with the first question about it (the paper's sampling)."""
     teachers: dict[str, TeacherSection]
+    """Models that the steps ask, by a name that you choose."""
     steps: StepsSection
+    """The four questions to teachers, and how often each is repeated."""
     split: SplitSection = SplitSection()
+    """Rules that divide the samples into the SFT set and the RL set."""
     perplexity: PerplexitySection | None = None
+    """Subsets of the SFT set by perplexity; null makes none."""
     budget: BudgetSection = BudgetSection()
 
     @property

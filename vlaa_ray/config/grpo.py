@@ -8,15 +8,31 @@ from pydantic import Field, model_validator
 
 from vlaa_ray.config.sections import Section
 
+AdvantageName = Literal["std", "mean_only", "rloo", "reinforce_pp", "reinforce_pp_baseline"]
+LossName = Literal["clipped", "gspo", "cispo", "sapo"]
+AggregationName = Literal["grpo", "dapo", "dr_grpo"]
+
 
 class KlSection(Section):
+    """The KL term of the loss: a penalty for leaving the reference policy."""
+
     coefficient: float = Field(0.0, ge=0)
     """Weight of the KL term in the loss; 0 needs no reference policy."""
     target: float | None = Field(None, gt=0)
-    """Adapts the coefficient towards this KL; null keeps it fixed."""
+    """KL in nats for each token that the coefficient is adapted towards; null keeps the coefficient fixed."""
     horizon: float = Field(10_000, gt=0)
     """Samples over which the coefficient adapts: it moves by at most 0.2 · samples / horizon a step."""
     estimator: Literal["k1", "k2", "k3"] = "k3"
+    """Estimator of the KL from the sampled tokens, by the names of Schulman's note (2020)."""
+
+
+class SoftGateSection(Section):
+    """The temperatures of the loss `sapo`: a larger one lets a token's gradient fade faster as its ratio leaves 1."""
+
+    temperature_positive: float = Field(1.0, gt=0)
+    """Temperature for tokens whose advantage is positive (the paper's: 1.0)."""
+    temperature_negative: float = Field(1.05, gt=0)
+    """Temperature for tokens whose advantage is not positive (the paper's: 1.05)."""
 
 
 GRPO_PRESETS: dict[str, dict[str, Any]] = {
@@ -33,27 +49,49 @@ GRPO_PRESETS: dict[str, dict[str, Any]] = {
         "mask_overlong": True,
     },
     "dr_grpo": {"aggregation": "dr_grpo", "advantage": "mean_only"},
+    "rloo": {"advantage": "rloo", "aggregation": "dr_grpo"},
+    "reinforce_pp": {"advantage": "reinforce_pp", "aggregation": "dapo"},
+    "reinforce_pp_baseline": {"advantage": "reinforce_pp_baseline", "aggregation": "dapo"},
+    "gspo": {"loss": "gspo", "aggregation": "grpo", "clip_low": 3e-4, "clip_high": 4e-4},
+    "cispo": {"loss": "cispo", "aggregation": "dapo", "clip_low": 1.0, "clip_high": 4.0},
+    "sapo": {"loss": "sapo", "aggregation": "grpo"},
 }
-"""Where a preset is named, these take the place of the defaults; keys given beside it win."""
+"""The keys that a preset sets in place of the defaults; keys that stand beside `preset` win."""
 
 
 class GrpoSection(Section):
-    preset: Literal["paper", "dapo", "dr_grpo"] | None = None
-    advantage: Literal["std", "mean_only"] = "std"
-    """(r − mean) / (std + 1e-4), or r − mean (Dr. GRPO)."""
-    aggregation: Literal["grpo", "dapo", "dr_grpo"] = "grpo"
+    """How rewards become a gradient."""
+
+    preset: (
+        Literal["paper", "dapo", "dr_grpo", "rloo", "reinforce_pp", "reinforce_pp_baseline", "gspo", "cispo", "sapo"]
+        | None
+    ) = None
+    """A published method whose settings take the place of the defaults below; null for the defaults."""
+    advantage: AdvantageName = "std"
+    """Advantage of a sample from the rewards r: (r - mean) / (std + 1e-4) of its group (std), r - mean (mean_only), r
+    less the mean of the group's other samples (rloo), r normalised over the whole batch (reinforce_pp), or r - mean of
+    the group, divided by the std over the batch (reinforce_pp_baseline)."""
+    loss: LossName = "clipped"
+    """Loss of a token: PPO's clipped surrogate (clipped), the same with one ratio for a whole sequence (gspo), a policy
+    gradient with a clipped weight (cispo), or with a soft gate in place of the clip (sapo)."""
+    aggregation: AggregationName = "grpo"
     """Mean over each sequence, then over sequences (grpo); over all tokens (dapo); over a constant length (dr_grpo)."""
-    clip_low: float = Field(0.2, gt=0, lt=1)
+    clip_low: float = Field(0.2, gt=0, le=1)
+    """How far below 1 the probability ratio may go before it is clipped; 1 is no lower limit."""
     clip_high: float = Field(0.2, gt=0)
+    """How far above 1 the probability ratio may go before it is clipped."""
+    soft_gate: SoftGateSection = SoftGateSection()
+    """Temperatures of the loss sapo."""
     mask_overlong: bool = False
     """Completions cut at `max_completion_tokens` get no loss."""
     resample_zero_variance: bool = False
     """Groups without variance are replaced by new prompts before the update (DAPO's dynamic sampling)."""
     max_resamples: int = Field(4, ge=1)
-    """At most so many times `prompts_per_step` prompts are asked for one step."""
+    """Limit on the prompts that are sampled for one step, as a multiple of `prompts_per_step`."""
     importance_cap: float = Field(2.0, ge=1)
     """Truncates the learner-over-engine importance weight, where rollouts are stale."""
     kl: KlSection = KlSection()
+    """The KL term of the loss and how its weight adapts."""
 
     @model_validator(mode="before")
     @classmethod

@@ -15,13 +15,14 @@ class VerifierSection(Section):
     """One verifier type: ours with other settings, or a user's own function."""
 
     function: str | None = Field(None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
-    """`package.module:function`, called as function(answer, gold, **params) in the sandbox; it returns a number in
-    [0, 1], a bool, None where the sample can't be judged, or a RewardResult."""
+    """Your own function as `package.module:function`. It is called as function(answer, gold, **params) in the sandbox
+    and returns a number in [0, 1], a bool, None where the sample can't be judged, or a RewardResult. null keeps the
+    built-in verifier."""
     params: dict[str, Any] = Field(default_factory=dict)
-    """For every sample of the type; the sample's own `verifier_params` win."""
+    """Parameters for every sample of the type; the sample's own `verifier_params` take precedence."""
     weights: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(default_factory=dict)
-    """Reward = sum of weight · value over these verifiers, for example {math: 0.9, format: 0.1}; empty for the type's
-    own, whole (the paper's rule). {iou: 0.5} scales."""
+    """Weights of the verifiers whose values add up to the reward, for example {math: 0.9, format: 0.1}; empty uses the
+    type's own verifier with weight 1 (the paper's rule). {iou: 0.5} halves the reward."""
 
     @model_validator(mode="after")
     def _at_most_one(self) -> VerifierSection:
@@ -35,41 +36,48 @@ class ServiceSection(Section):
     """An HTTP service, and how patient the run is with it."""
 
     url: str | None = Field(None, pattern=r"^https?://")
-    """Of an OpenAI-compatible endpoint, for example http://localhost:8000/v1; or of a shared reward model."""
+    """Address of an OpenAI-compatible endpoint, for example http://localhost:8000/v1, or of a shared reward model."""
     api_key_env: str | None = "OPENAI_API_KEY"
-    """The environment variable that holds the key; none is sent where it is unset."""
+    """Environment variable that holds the key; no key is sent where it is unset."""
     concurrency: int = Field(32, ge=1)
-    """Requests at once, an actor; fewer while the service says that it is overloaded."""
+    """Requests in flight at once, in each actor; fewer while the service says that it is overloaded."""
     requests_per_minute: int | None = Field(None, ge=1)
+    """Requests that may be sent in a minute; null sets no limit."""
     timeout_s: float = Field(30, gt=0)
-    """Of one request."""
+    """Seconds after which one request is given up."""
     max_attempts: int = Field(6, ge=1)
-    """Of one sample; only what may go better next time is tried again."""
+    """Attempts at one sample; only errors that may pass are tried again."""
     give_up_s: float = Field(60, gt=0)
-    """With no answer at all for so long, the run ends with one error."""
+    """Seconds without any answer from the service after which the run ends with one error."""
 
 
 class OpenEndedSection(Section):
     """What free answers are worth."""
 
     scorer: Literal["words", "reward_model", "xcomposer", "judge", "embedding"] = "words"
-    """words: overlap with the gold. reward_model: a vision-language model with a value head. xcomposer:
-    InternLM-XComposer2.5-Reward. judge: a model behind an OpenAI-compatible endpoint grades. embedding: closeness of
-    meaning to the gold."""
+    """How free answers are judged. words: overlap with the gold. reward_model: a vision-language model with a value
+    head. xcomposer: InternLM-XComposer2.5-Reward. judge: a model behind an OpenAI-compatible endpoint grades.
+    embedding: closeness of meaning to the gold."""
     model: str | None = None
-    """A folder, hub id or `builtin:tiny-reward`; for a judge the model's name at the endpoint."""
+    """Checkpoint of the scorer: a folder, a hub id or `builtin:tiny-reward`; for a judge the model's name at the
+    endpoint."""
     beta: float = Field(0.2, gt=0)
-    """Of R = 1 - exp(-beta · (S(answer) - S(reference))), for reward models (the paper doesn't give its value)."""
+    """Steepness beta in the reward models' R = 1 - exp(-beta · (S(answer) - S(reference))); the paper doesn't give its
+    value."""
     dtype: Literal["fp32", "bf16"] = "fp32"
+    """Number format of the scorer's weights."""
     min_pixels: int = Field(3136, ge=784)
+    """Images with fewer pixels are enlarged to this many."""
     max_pixels: int = Field(1_003_520, ge=784)
+    """Images with more pixels are reduced to this many."""
     max_tokens: int = Field(16_384, ge=1)
-    """Of prompt and answer together; a longer answer is worth 0."""
+    """Tokens of prompt and answer together at most; a longer answer is worth 0."""
     park: bool = False
     """Hold the reward model on the CPU while the learner works, and on the GPU only to score."""
     trust_remote_code: bool = False
     """Run Python code from the checkpoint (xcomposer needs it)."""
     service: ServiceSection = ServiceSection()
+    """The endpoint of a judge or a shared reward model, and how long the run waits for it."""
 
     @model_validator(mode="after")
     def _complete(self) -> OpenEndedSection:
@@ -88,24 +96,28 @@ class OpenEndedSection(Section):
 
 class RewardsSection(Section):
     num_actors: int = Field(1, ge=1)
+    """Number of reward actors, which judge samples side by side."""
     cpus_per_actor: float = Field(0.5, gt=0)
+    """CPUs that Ray reserves for each reward actor."""
     gpus_per_actor: float = Field(0, ge=0)
-    """For a reward model; a share of one may be asked for."""
+    """GPUs of each reward actor, for a reward model; a share such as 0.2 is allowed."""
     open_ended: OpenEndedSection = OpenEndedSection()
+    """How answers to open questions are judged."""
     extraction: Literal["last", "exactly_one"] = "last"
-    """Of several complete answers the last one counts, or none does (the paper's rule)."""
+    """Which answer counts where a response holds several: the last one, or none (exactly_one, the paper's rule)."""
     verifiers: dict[Annotated[str, Field(pattern=f"^{VERIFIER_TYPE_PATTERN}$")], VerifierSection] = Field(
         default_factory=dict
     )
-    """By verifier type. To switch a type off, leave it out of `data.verifier_types`."""
+    """Settings by verifier type. To switch a type off, leave it out of `data.verifier_types`."""
     timeout_s: float = Field(5.0, gt=0)
-    """Wall-clock limit of one verification; the process is killed at the limit."""
+    """Seconds that one verification may take; its process is killed at the limit."""
     memory_limit_bytes: int = Field(2 << 30, ge=1 << 28)
-    """Address-space limit of a verifier process. A verification that comes near it (more than half of what the limit
-    leaves) is not trusted: its sample is invalid."""
+    """Address space of a verifier process. A verification that uses more than half of what the limit leaves is not
+    trusted: its sample is invalid."""
     max_invalid_share: float = Field(0.05, ge=0, le=1)
-    """A step with a larger share of samples that can't be judged ends the run."""
+    """Largest share of samples in a step that can't be judged; a larger one ends the run."""
     max_restarts: int = Field(3, ge=0)
+    """Times that dead reward actors may be replaced in a run, counted over all actors."""
 
     def weights_of(self, verifier_type: str) -> Mapping[str, float]:
         """What judges answers to prompts of this type, and with which weights."""

@@ -25,9 +25,13 @@ class GrpoConfig(TrainingConfig):
     learns_from: ClassVar[LearnsFrom] = "rewards"
     limits_key: ClassVar[str] = "rollout"
     rollout: RolloutSection = RolloutSection()
+    """Engines that sample completions, and how many they sample."""
     rewards: RewardsSection = RewardsSection()
+    """How completions are judged, and by how many actors."""
     grpo: GrpoSection = GrpoSection()
+    """The objective: advantages, loss, clipping and KL term."""
     weight_sync: WeightSyncSection = WeightSyncSection()
+    """How new weights travel from the learner to the engines."""
     max_staleness: int = Field(0, ge=0)
     """Steps that rollouts may be behind the learner; 0 is the synchronous, on-policy run."""
 
@@ -125,10 +129,11 @@ class GrpoConfig(TrainingConfig):
 
 class SftSection(Section):
     samples_per_step: int = Field(64, ge=1)
-    """Prompts, or pairs of answers where a reward model is trained."""
+    """Samples of a training step: prompts with an answer, or pairs of answers for a reward model."""
     max_prompt_tokens: int = Field(1024, ge=1)
+    """Tokens of a prompt at most, images expanded; longer prompts are dropped with their reason, never cut."""
     max_completion_tokens: int = Field(1024, ge=1)
-    """Longer answers are dropped with their reason and counted, never cut."""
+    """Tokens of an answer at most; longer answers are dropped with their reason and counted, never cut."""
 
 
 class SupervisedConfig(TrainingConfig):
@@ -147,6 +152,7 @@ class SftConfig(SupervisedConfig):
     learns_from: ClassVar[LearnsFrom] = "solutions"
     limits_key: ClassVar[str] = "sft"
     sft: SftSection = SftSection()
+    """Size and limits of the supervised samples."""
 
     @property
     def limits(self) -> SftSection:
@@ -183,6 +189,7 @@ class RewardModelConfig(SupervisedConfig):
     learns_from: ClassVar[LearnsFrom] = "preferences"
     limits_key: ClassVar[str] = "reward_model"
     reward_model: RewardModelSection = RewardModelSection()
+    """Size, limits and loss of the pairs of answers."""
 
     @property
     def limits(self) -> RewardModelSection:

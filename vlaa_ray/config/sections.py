@@ -32,33 +32,33 @@ class Section(BaseModel):
 
 class NamedSection(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    """Names the run folder, `dir`/`name`."""
+    """Name of the run; its folder is `dir`/`name`."""
     seed: int = 0
-    """Seeds every choice that is left to chance."""
+    """Seed of every random choice in the run."""
     dir: str = "runs"
-    """Where run folders are made."""
+    """Folder in which run folders are made."""
 
 
 class RunSection(NamedSection):
     num_steps: int = Field(ge=1)
-    """Training steps of the whole run, the resumed ones counted in."""
+    """Training steps of the whole run, those before a resume included."""
 
 
 class ModelSection(Section):
     path: str
-    """A Hugging Face checkpoint: a folder, a hub id, or `builtin:tiny-base`."""
+    """Hugging Face checkpoint: a folder, a hub id, or `builtin:tiny-base`."""
     dtype: Literal["fp32", "bf16"] = "fp32"
-    """Of the weights, in the learner and in the engine."""
+    """Number format of the weights, in the learner and in the engine."""
     system_prompt: str | None = PAPER_SYSTEM_PROMPT
-    """Put before every prompt; null for none."""
+    """System prompt that is put before every prompt; null for none."""
     min_pixels: int = Field(3136, ge=784)
-    """Smaller images are enlarged to this many pixels."""
+    """Images with fewer pixels are enlarged to this many."""
     max_pixels: int = Field(1_003_520, ge=784)
-    """Larger images are reduced to this many pixels. One image token covers 28 x 28 pixels."""
+    """Images with more pixels are reduced to this many. One image token covers 28 x 28 pixels."""
     freeze_vision_tower: bool = False
     """Train only the language model (and the merger)."""
     attention: Literal["sdpa", "eager"] = "sdpa"
-    """Attention of the learner. The group rows need a mask, which both kinds take."""
+    """Attention implementation of the learner; both kinds take the mask that rows of groups need."""
 
     @model_validator(mode="after")
     def _pixels(self) -> ModelSection:
@@ -71,16 +71,16 @@ class FetchSection(Section):
     """Images that records name by URL: from nowhere, unless hosts are listed. No redirect is followed."""
 
     hosts: tuple[str, ...] = ()
-    """Names such as images.example.org, and addresses or networks such as 10.0.0.0/8: a name that leads to a private
-    address needs that listed, too."""
+    """Hosts that images may be fetched from: names such as images.example.org, and addresses or networks such as
+    10.0.0.0/8. A name that leads to a private address needs that address listed, too. Empty fetches nothing."""
     cache: str = "~/.cache/vlaa-ray/images"
-    """A folder where what was fetched stays, so that it is fetched once; on a cluster one that every node sees."""
+    """Folder where fetched images stay, so that each is fetched once; on a cluster one that every node sees."""
     concurrency: int = Field(16, ge=1)
     """Images that are fetched at once."""
     timeout_s: float = Field(30, gt=0)
-    """Of one image."""
+    """Seconds after which fetching one image is given up."""
     give_up_s: float = Field(120, gt=0)
-    """When a host has been failing for so long, the command ends with one error."""
+    """Seconds that a host may go on failing before the command ends with one error."""
 
     @field_validator("hosts")
     @classmethod
@@ -110,13 +110,15 @@ class SourceSection(Section):
     """One of several data sources that are mixed."""
 
     path: str
-    """As `data.train` takes it."""
+    """File, folder or hub data set, in any form that `data.train` takes."""
     weight: float = Field(1.0, gt=0)
     """Times that its prompts come in an epoch: 2 for twice each, 0.5 for every other one."""
     max_per_source: int | None = Field(None, ge=1)
-    """At most so many prompts of each source that its records name."""
+    """Prompts at most of each source that the records name; null for all."""
     image_root: str | None = None
+    """Folder that the image paths of this source are relative to; nothing outside it is read."""
     verifier_type: str | None = Field(None, pattern=f"^{VERIFIER_TYPE_PATTERN}$")
+    """Verifier of records that don't name one; null for what their format's documentation says."""
 
 
 Source = str | tuple[SourceSection, ...]
@@ -124,28 +126,32 @@ Source = str | tuple[SourceSection, ...]
 
 class DataSection(Section):
     train: Source = "builtin:train"
-    """`builtin:train`; or records in the layout of VLAA-Thinking, verl, EasyR1, VLM-R1, LLaVA-CoT, MMK12, ViRL39K,
-    MM-Eureka, Vero or R1-V; or a list of such, as {path, weight, max_per_source, image_root, verifier_type}.
+    """Prompts to train on: `builtin:train`; or records in the layout of VLAA-Thinking, verl, EasyR1, VLM-R1,
+    LLaVA-CoT, MMK12, ViRL39K, MM-Eureka, Vero or R1-V; or a list of such sources, as {path, weight, max_per_source,
+    image_root, verifier_type}.
 
-    Records are in a JSON, JSON Lines, CSV or parquet file; in a folder of JSON and parquet files of one split, read in
-    the order of their names (or of an imagefolder, by `file_name` in its metadata); in a folder that `datasets` saved;
-    or on the Hugging Face hub, as hub:OWNER/NAME@SPLIT. Tables stay on disk."""
+    Records are in a JSON, JSON Lines, CSV or parquet file; in a folder of JSON and parquet files of one split, read
+    in the order of their names (or of an imagefolder, by `file_name` in its metadata); in a folder that `datasets`
+    saved; or on the Hugging Face hub, as hub:OWNER/NAME@SPLIT. Tables stay on disk."""
     heldout: Source = "builtin:heldout"
-    """Likewise, for evaluation; `vlaa-ray data check` of both names the images that are in `train`, too."""
+    """Prompts for evaluation, in any form that `data.train` takes; `vlaa-ray data check` of both names the images that
+    are in `train`, too."""
     image_root: str | None = None
     """Folder that image paths in the files are relative to; nothing outside it is read."""
     fetch: FetchSection = FetchSection()
+    """Rules for images that records name by URL."""
     verifier_types: tuple[str, ...] | None = None
-    """Only prompts of these types (the paper's ablation, table 5), null for all; one named twice has two turns in
-    built-in data."""
+    """Verifier types whose prompts are used (the paper's ablation, table 5), null for all; a type named twice has two
+    turns in built-in data."""
     verifier_type: str | None = Field(None, pattern=f"^{VERIFIER_TYPE_PATTERN}$")
-    """Of records that don't name one; null for what their format's documentation says."""
+    """Verifier of records that don't name one; null for what their format's documentation says."""
     max_bad_share: float = Field(1.0, ge=0, le=1)
-    """Records that can't be used are left out and listed; a file with a larger share of them ends the run."""
+    """Largest share of records in a file that can't be used; a larger one ends the run. Records that can't be used are
+    left out and listed."""
     num_train: int | None = Field(None, ge=1)
-    """Use the first so many prompts of `train`; null for all."""
+    """Use the first N prompts of `train`; null for all."""
     num_heldout: int | None = Field(None, ge=1)
-    """Likewise for `heldout`."""
+    """Use the first N prompts of `heldout`; null for all."""
 
     def source_at(self, path: str) -> SourceSection:
         """How the records there are read: as the mixture says that names the path or its folder, else as `alone`."""
@@ -160,26 +166,31 @@ class DataSection(Section):
 
 class RolloutSection(Section):
     num_actors: int = Field(1, ge=1)
-    """vLLM engines, one an actor."""
+    """Number of rollout actors, each with one vLLM engine."""
     cpus_per_actor: float = Field(1, gt=0)
+    """CPUs that Ray reserves for each rollout actor."""
     gpus_per_actor: float = Field(0, ge=0)
-    """More than one: tensor parallelism inside the engine. 0 runs vLLM on the CPU. A share of one leaves the rest of
-    the GPU to a reward actor (`rewards.gpus_per_actor`); `gpu_memory_share` must leave it memory, too."""
+    """GPUs of each rollout actor. More than one: tensor parallelism inside the engine. 0 runs vLLM on the CPU. A share
+    of one leaves the rest of the GPU to a reward actor (`rewards.gpus_per_actor`); `gpu_memory_share` must leave it
+    memory, too."""
     prompts_per_step: int = Field(64, ge=1)
+    """Prompts of a training step, each sampled `group_size` times."""
     group_size: int = Field(8, ge=2)
-    """Samples a prompt (the paper's G is 4)."""
+    """Completions sampled for each prompt (the paper's G is 4)."""
     temperature: float = Field(1.0, gt=0, le=2)
-    """Applied alike by the engine and in the learner's softmax."""
+    """Sampling temperature, applied alike by the engine and in the learner's softmax."""
     max_prompt_tokens: int = Field(1024, ge=1)
-    """With images expanded. Longer prompts are refused, never cut."""
+    """Tokens of a prompt at most, images expanded. Longer prompts are refused, never cut."""
     max_completion_tokens: int = Field(256, ge=1)
+    """Tokens of a completion at most; sampling stops there."""
     max_num_seqs: int = Field(256, ge=1)
     """Sequences that an engine decodes at once."""
     kv_cache_bytes: int = Field(1 << 30, ge=1 << 24)
-    """Memory for keys and values, an engine (CPU); a GPU engine takes `gpu_memory_share` instead."""
+    """Memory for keys and values of an engine on the CPU; a GPU engine takes `gpu_memory_share` instead."""
     gpu_memory_share: float = Field(0.85, gt=0, lt=1)
+    """Share of a GPU's memory that an engine takes for weights, keys and values."""
     max_restarts: int = Field(3, ge=0)
-    """Times that dead rollout actors may be replaced in a run, all of them together."""
+    """Times that dead rollout actors may be replaced in a run, counted over all actors."""
 
     @property
     def tensor_parallel_size(self) -> int:
@@ -194,14 +205,17 @@ class RolloutSection(Section):
 
 class OptimSection(Section):
     learning_rate: float = Field(1e-6, gt=0)
-    """The peak."""
+    """Highest learning rate, reached at the end of the warm-up."""
     min_learning_rate: float = Field(0.0, ge=0)
-    """Where the cosine ends (the paper's best: 5e-7)."""
+    """Learning rate where the cosine ends (the paper's best: 5e-7)."""
     warmup_share: float = Field(0.03, ge=0, lt=1)
-    """Of all steps."""
+    """Share of all steps in which the learning rate rises to its peak."""
     weight_decay: float = Field(0.0, ge=0)
+    """Weight decay of the AdamW optimizer."""
     betas: tuple[float, float] = (0.9, 0.95)
+    """Decay rates of AdamW's averages of the gradient and of its square."""
     max_grad_norm: float = Field(1.0, gt=0)
+    """Norm that larger gradients are scaled down to."""
 
     @model_validator(mode="after")
     def _order(self) -> OptimSection:
@@ -214,65 +228,80 @@ class OptimSection(Section):
 
 class LearnerSection(Section):
     num_ranks: int = Field(1, ge=1)
+    """Number of learner ranks, one process each, that share an update."""
     cpus_per_rank: float = Field(1, gt=0)
+    """CPUs that Ray reserves for each learner rank."""
     num_threads: int | None = Field(None, ge=1)
-    """Threads of torch in a CPU rank; null for `cpus_per_rank`. More pays where the roles take turns."""
+    """Threads of torch in a CPU rank; null for `cpus_per_rank`. More helps where the roles take turns."""
     gpus_per_rank: int = Field(0, ge=0, le=1)
+    """GPUs of each learner rank; 0 trains on the CPU."""
     zero_stage: Literal[0, 1, 2, 3] = 0
+    """ZeRO stage of DeepSpeed: 0 splits nothing over ranks, 1 the optimizer state, 2 gradients too, 3 weights too."""
     micro_batch_tokens: int = Field(16_384, ge=1)
-    """Tokens of one forward pass, padding counted in; a longer group is split into rows of fewer completions."""
+    """Tokens of one forward pass, padding included; a longer group is split into rows of fewer completions."""
     updates_per_step: int = Field(1, ge=1)
-    """Optimizer steps a training step; the step's groups are shared out over them."""
+    """Optimizer steps in a training step; the step's groups are divided among them."""
     gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass, which saves memory and costs time."""
     optim: OptimSection = OptimSection()
+    """Learning rate, decay and clipping of the optimizer."""
 
 
 class WeightSyncSection(Section):
     transport: Literal["shared_memory", "nccl"] = "shared_memory"
-    """`shared_memory` goes over /dev/shm on a node and Ray's object store between nodes; `nccl` needs GPUs."""
+    """Way of the weights: `shared_memory` goes over /dev/shm on a node and Ray's object store between nodes; `nccl`
+    needs GPUs."""
     bucket_bytes: int = Field(256 << 20, ge=1 << 20)
     """Weights are sent in pieces of at most this size (a larger tensor goes alone)."""
 
 
 class CheckpointSection(Section):
     every_steps: int = Field(10, ge=1)
+    """Steps between two checkpoints; the last step is saved always."""
     keep: int = Field(2, ge=1)
-    """Older checkpoints are deleted, the last verified one never."""
+    """Number of checkpoints to keep. Older ones are deleted, the last verified one never."""
 
 
 class EvalSection(Section):
     every_steps: int = Field(10, ge=1)
+    """Steps between two evaluations; the last step is evaluated always."""
     num_prompts: int | None = Field(None, ge=1)
-    """Of the held-out prompts; null for all."""
+    """Number of held-out prompts in an evaluation, from the first; null for all."""
     temperature: float = Field(0.0, ge=0, le=2)
-    """0 takes the most likely token."""
+    """Sampling temperature of evaluation; 0 takes the most likely token."""
     max_completion_tokens: int | None = Field(None, ge=1)
-    """null for the rollouts' limit."""
+    """Tokens of an evaluated completion at most; null for the rollouts' limit."""
 
 
 class DeadlinesSection(Section):
     start_s: float = Field(300, gt=0)
-    """For all actors to be ready (a large model loads slower)."""
+    """Seconds for all actors to be ready (a large model loads slower)."""
     rollout_s: float = Field(300, gt=0)
-    """For one prompt's completions."""
+    """Seconds for the completions of one prompt."""
     reward_s: float = Field(120, gt=0)
-    """For one group's rewards."""
+    """Seconds for the rewards of one group."""
     learn_s: float = Field(1800, gt=0)
-    """For one update."""
+    """Seconds for one update of the learner."""
     weight_sync_s: float = Field(300, gt=0)
+    """Seconds for new weights to reach the engines."""
     checkpoint_s: float = Field(900, gt=0)
+    """Seconds for saving or loading a checkpoint."""
 
 
 class TrackingSection(Section):
     tensorboard: bool = True
+    """Write the metrics for TensorBoard as well."""
     wandb: Literal["offline", "online", "disabled"] = "offline"
+    """Copy the metrics to Weights & Biases: kept on disk (offline), sent at once (online), or not at all (disabled)."""
     wandb_project: str = "vlaa-ray"
+    """Name of the project at Weights & Biases."""
     rollouts_per_step: int = Field(32, ge=0)
-    """Rollouts a step that are written out for people to read."""
+    """Rollouts of a step that are written out for people to read."""
 
 
 class RaySection(Section):
     address: str = "local"
-    """`local` starts a Ray of the run's own; `auto` joins the one on this machine; or host:port."""
+    """Ray cluster to use: `local` starts one for this run alone; `auto` joins the one on this machine; host:port joins
+    another."""
     object_store_bytes: int = Field(512 << 20, ge=80 << 20)
-    """Of a Ray of the run's own."""
+    """Size of the object store where the run starts its own Ray."""

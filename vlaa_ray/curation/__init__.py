@@ -1,6 +1,6 @@
-"""The six steps that made VLAA-Thinking (arXiv 2504.11468, section 2), for anyone's images and questions.
+"""The six steps that made the VLAA-Thinking data (arXiv 2504.11468, section 2), for your own images and questions.
 
-metadata -> caption -> distill -> rewrite -> verify -> split. The steps are pure functions of a sample and of what the
-teachers (models behind an API) reply; replies are recorded before they are used, so a run that was killed goes on where
-it was. `actors/drivers/curation.py` streams samples through them on Ray Data.
+metadata -> caption -> distill -> rewrite -> verify -> split. A step is a pure function of a sample and the replies of
+the teachers, which are models behind an API. Replies are recorded before they are used, so a killed run continues
+where it stopped. `actors/drivers/curation.py` streams samples through the steps on Ray Data.
 """

@@ -1,4 +1,4 @@
-r"""What a reasoning teacher's text holds: its thinking, its final answer, and golds made clean.
+r"""Parses a reasoning teacher's reply into its thinking and its final answer, and cleans golds.
 
 read_reasoning("<think>Two and two.</think>So it is \boxed{4}.") == Reasoning("Two and two.", "So it is \boxed{4}.")
 final_answer("So it is \boxed{4}.", "digit") == "4"
@@ -19,40 +19,41 @@ _TAGS = ("<think>", "</think>", OPEN, CLOSE)
 
 
 class Reasoning(NamedTuple):
-    """The thinking, and the answer that follows it, as prose."""
+    """The thinking of a reply, and the answer in prose that follows it."""
 
     thought: str
     answer: str
 
     @property
     def text(self) -> str:
-        """Both as one text, as it is rewritten."""
+        """Thinking and answer as one text, which is the input of the step `rewrite`."""
         return f"<think>\n{self.thought}\n</think>\n\n{self.answer}"
 
 
 def read_reasoning(text: str, thought_apart: str | None = None) -> Reasoning | str:
-    """Thinking and answer of a reply, or in words why it has none.
+    """The thinking and the answer of a reply; if it lacks one of them, a short text that says what is wrong.
 
-    Some services send the thinking apart; and some models begin inside it, as their prompt ends with the tag.
+    Some services send the thinking apart from the text (`thought_apart`). Some models begin inside the thinking,
+    because their prompt already ends with <think>.
     """
     if "<think>" not in text:
         text = f"<think>{thought_apart}</think>{text}" if thought_apart else f"<think>{text}"
-    found = _THOUGHT.fullmatch(text)
-    if not found:
-        return "no <think>…</think> at its beginning"
-    thought, answer = found[1].strip(), found[2].strip()
+    parts = _THOUGHT.fullmatch(text)
+    if not parts:
+        return "the reply does not begin with <think>…</think>"
+    thought, answer = parts[1].strip(), parts[2].strip()
     if not thought or not answer:
         return "the thinking is empty" if not thought else "there is no answer after the thinking"
     tagged = OPEN in answer or CLOSE in answer
     if any(tag in thought for tag in _TAGS) or "think>" in answer:
         return "tags inside the thinking or the answer"
     if tagged and not extract_answer(answer, "exactly_one"):
-        return "not one answer between its tags"
+        return "the answer tags do not hold exactly one answer"
     return Reasoning(thought, answer)
 
 
 def final_answer(answer: str, verifier_type: str) -> str:
-    """What is to be judged: the tagged or boxed part of the prose, an option's letter, or all of it."""
+    """The part of an answer that is judged: an option's letter, the boxed or tagged part, or the whole answer."""
     tagged = extract_answer(answer)
     answer = answer if tagged is None else tagged
     boxed = last_boxed(answer)
@@ -62,14 +63,15 @@ def final_answer(answer: str, verifier_type: str) -> str:
 
 
 def solution_of(reasoning: Reasoning, verifier_type: str) -> str:
-    """The worked answer that SFT trains on."""
+    """The worked answer on which SFT trains: `<think>…</think><answer>…</answer>`."""
     return f"<think>{reasoning.thought}</think><answer>{final_answer(reasoning.answer, verifier_type)}</answer>"
 
 
 def clean_gold(gold: Any, verifier_type: str) -> Any:
-    r"""The gold as its verifier wants it: "(a)" and "A)" become "A", `\boxed{…}` and "Output:" go; others stay.
+    r"""The gold in the form that its verifier expects.
 
-    Golds of ArxivQA and Math PUMA need it (arXiv 2504.11468, appendix C.1).
+    "(a)" and "A)" become "A"; a \boxed{…} around the whole gold and a prefix such as "Output:" are removed. Other golds
+    are unchanged. ArxivQA and Math PUMA have such golds (arXiv 2504.11468, appendix C.1).
     """
     if not isinstance(gold, str):
         return gold
@@ -77,9 +79,11 @@ def clean_gold(gold: Any, verifier_type: str) -> Any:
     if verifier_type == "mcq":
         return read_letter(text) or text
     boxed = last_boxed(text)
-    return boxed if boxed and _MATH_MODE.sub("", text) == rf"\boxed{{{boxed}}}" else text  # one of several is not all
+    return (
+        boxed if boxed and _MATH_MODE.sub("", text) == rf"\boxed{{{boxed}}}" else text
+    )  # a box around a part of the gold stays
 
 
 def num_words(text: str) -> int:
-    """Words as blanks divide them."""
+    """The number of words, which are separated by white space."""
     return len(text.split())

@@ -1,4 +1,4 @@
-"""How many samples went into each step, came out of it, and were dropped why; and what became of each source.
+"""Counts the samples that enter, leave and are dropped at each step, and the samples of each source in the sets.
 
 Table 1 of the paper (arXiv 2504.11468) has the same columns: original, pipeline, SFT, RL.
 """
@@ -20,20 +20,24 @@ Set = Literal["sft", "rl"]
 
 @dataclass
 class Flow:
-    """Samples through one step."""
+    """The number of samples that entered one step, and the numbers that were dropped there, by reason."""
 
     entered: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
 
     @property
     def left(self) -> int:
-        """Those that went on."""
+        """The number of samples that passed the step."""
         return self.entered - self.dropped.total()
 
 
 @dataclass
 class SourceCounts:
-    """What became of a source: `original` have a picture of their own, `pipeline` passed every step."""
+    """Numbers of samples of one source, with the columns of the paper's Table 1.
+
+    `original` samples have a picture that no earlier sample has, `pipeline` samples passed every step, and `sft` and
+    `rl` samples are in these sets.
+    """
 
     original: int = 0
     pipeline: int = 0
@@ -43,14 +47,14 @@ class SourceCounts:
 
 @dataclass
 class Counts:
-    """Filled by `passed`, `count_selected` and `count_capped`."""
+    """The counts of a curation by step and by source; `done` samples have passed or left steps 1 to 5."""
 
     steps: dict[str, Flow] = field(default_factory=lambda: {name: Flow() for name in (METADATA, *STEPS, SPLIT)})
     sources: dict[str, SourceCounts] = field(default_factory=dict)
     done: int = 0
 
     def passed(self, sample: Sample) -> None:
-        """A sample that is through with steps 1 to 5, or was dropped at one of them."""
+        """Count a sample that passed steps 1 to 5, or was dropped at one of them."""
         self.done += 1
         for name in (METADATA, *(STEPS if sample.use == "distill" else ())):
             self.steps[name].entered += 1
@@ -64,7 +68,7 @@ class Counts:
             self._of(sample).pipeline += 1
 
     def count_selected(self, sample: Sample, to: Set) -> None:
-        """A sample that is in one of the sets."""
+        """Count a sample that is in the set `to`."""
         counts_of_source = self._of(sample)
         if to == "sft":
             counts_of_source.sft += 1
@@ -72,7 +76,7 @@ class Counts:
             counts_of_source.rl += 1
 
     def count_capped(self, sample: Sample) -> None:
-        """A sample that its source has too many of."""
+        """Count a sample that was dropped because its source is over the limit of the set."""
         self.steps[SPLIT].dropped[sample.reason] += 1
 
     def _of(self, sample: Sample) -> SourceCounts:
@@ -80,7 +84,7 @@ class Counts:
 
 
 def sources_table(counts: Counts) -> Table:
-    """The paper's Table 1 for this run."""
+    """The table of samples by source, as Table 1 of the paper."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -97,8 +101,8 @@ def sources_table(counts: Counts) -> Table:
     return table
 
 
-def reasons_table(counts: Counts, most: int | None = None) -> Table:
-    """Why samples were dropped, by step, the commonest reasons first; `most` of all of them."""
+def reasons_table(counts: Counts, max_rows: int | None = None) -> Table:
+    """The table of reasons for dropped samples by step, the most frequent first; at most `max_rows` rows."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -106,8 +110,8 @@ def reasons_table(counts: Counts, most: int | None = None) -> Table:
     for name in ("step", "reason"):
         table.add_column(name)
     table.add_column("samples", justify="right")
-    rows = [(step, *one) for step, flow in counts.steps.items() for one in flow.dropped.most_common()]
-    shown = sorted(rows, key=lambda row: -row[2])[:most]
+    rows = [(step, *dropped) for step, flow in counts.steps.items() for dropped in flow.dropped.most_common()]
+    shown = sorted(rows, key=lambda row: -row[2])[:max_rows]
     for step, reason, count in (row for row in rows if row in shown):
         table.add_row(step, escape(reason), f"{count:,}")
     return table

@@ -1,7 +1,7 @@
-"""What a curation would ask for, before anything is asked: nearly always more than it then takes.
+"""Estimates the calls, tokens and cost of a curation before it asks anything. The estimate is usually too high.
 
-Every sample is taken to pass every step with one usable reply, and every reply to be as long as it may; a step that has
-recorded calls already is reckoned with their mean.
+It assumes that each sample passes all steps, that the first reply of each step is usable, and that each reply has the
+maximum length. For a step with recorded calls, it uses their mean tokens and cost instead.
 """
 
 from __future__ import annotations
@@ -23,42 +23,46 @@ if TYPE_CHECKING:
 
 @dataclass
 class StepEstimate:
-    """Calls of a step in all, what they take, and on how many recorded ones that is based."""
+    """The estimated total of one step; `measured_on` is the number of recorded calls that it is based on."""
 
     spent: Spent
     measured_on: int
 
 
 def estimate(config: CurationConfig, recorded: Mapping[str, Spent]) -> dict[str, StepEstimate]:
-    """By step. Reads the sources once, and writes nothing."""
-    found = {step: StepEstimate(Spent(), recorded.get(step, Spent()).calls) for step in STEPS}
+    """The estimate for each step. The sources are read once, and nothing is written.
+
+    `recorded` has the totals of the recorded calls by step. Raises DataError if a source can't be read, and ConfigError
+    if a template can't be used.
+    """
+    estimates = {step: StepEstimate(Spent(), recorded.get(step, Spent()).calls) for step in STEPS}
     steps = Steps(config)
     for sample in iterate_samples(config, None):
         if sample.dropped_at or sample.use != "distill":
             continue
         for call in steps.longest_calls(sample):
-            one = found[call.step]
-            one.spent.add(_usage(config, call, recorded.get(call.step)))
-    return found
+            estimates[call.step].spent.add(_usage(config, call, recorded.get(call.step)))
+    return estimates
 
 
-def _usage(config: CurationConfig, call: Call, known: Spent | None) -> Usage:
-    if known and known.calls:
-        count = known.calls
-        return Usage(known.input_tokens // count, known.output_tokens // count, known.cost / count)
+def _usage(config: CurationConfig, call: Call, recorded: Spent | None) -> Usage:
+    if recorded and recorded.calls:
+        count = recorded.calls
+        return Usage(recorded.input_tokens // count, recorded.output_tokens // count, recorded.cost / count)
     section = getattr(config.steps, call.step)
     return estimated_usage(call, section, config.teachers[section.teacher])
 
 
-def estimate_table(found: Mapping[str, StepEstimate]) -> Table:
-    """By step and in all, and what the tokens of a call are reckoned by."""
+def estimate_table(estimates: Mapping[str, StepEstimate]) -> Table:
+    """The estimate by step and in total; the last column says how the tokens of a call were estimated."""
     from rich.table import Table
 
     table = Table(title="Estimate", title_justify="left", show_footer=True)
-    total, rows = _total(found), []
-    for step, one in found.items():
-        basis = f"mean of {one.measured_on:,} recorded" if one.measured_on else "as long as may be"
-        rows.append((step, *_numbers(one.spent), basis))
+    total, rows = _total(estimates), []
+    for step, step_estimate in estimates.items():
+        num_recorded = step_estimate.measured_on
+        basis = f"mean of {num_recorded:,} recorded" if num_recorded else "maximum length"
+        rows.append((step, *_numbers(step_estimate.spent), basis))
     footers = ("total", *_numbers(total), "")
     for number, (title, footer) in enumerate(zip(_TITLES, footers, strict=True)):
         table.add_column(title, footer=footer, justify="right" if 0 < number < len(_TITLES) - 1 else "left")
@@ -67,22 +71,22 @@ def estimate_table(found: Mapping[str, StepEstimate]) -> Table:
     return table
 
 
-def over_budget(found: Mapping[str, StepEstimate], config: CurationConfig) -> list[str]:
-    """Which limits of the budget the estimate is over, in words."""
-    total = _total(found)
+def over_budget(estimates: Mapping[str, StepEstimate], config: CurationConfig) -> list[str]:
+    """A warning for each limit of the budget that is below the estimate."""
+    total = _total(estimates)
     limits = {name: getattr(config.budget, name) for name in MEASURES}
     return [
-        f"budget.{name} = {limit:,} stops the run before its end, if it takes {MEASURES[name](total):,.2f} as estimated"
+        f"budget.{name} = {limit:,} is below the estimate of {MEASURES[name](total):,.2f}: the run may stop early"
         for name, limit in limits.items()
         if limit is not None and MEASURES[name](total) > limit
     ]
 
 
-def _total(found: Mapping[str, StepEstimate]) -> Spent:
+def _total(estimates: Mapping[str, StepEstimate]) -> Spent:
     total = Spent()
-    for one in found.values():
+    for step_estimate in estimates.values():
         for name in ("calls", "input_tokens", "output_tokens", "cost"):
-            setattr(total, name, getattr(total, name) + getattr(one.spent, name))
+            setattr(total, name, getattr(total, name) + getattr(step_estimate.spent, name))
     return total
 
 

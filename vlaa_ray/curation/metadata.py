@@ -1,7 +1,6 @@
-"""Step 1: records into samples, each picture once, its file beside the others in the run's `images/`.
+"""Step 1: makes a sample of each record, and puts its picture into the run's folder `images/`, each picture once.
 
-The samples lie in `samples.jsonl`; a block of them is read from its offset, so nothing of them stays in memory but
-hashes of the pictures.
+The samples are written to `samples.jsonl` and read back in blocks, so only hashes of pictures and names stay in memory.
 """
 
 from __future__ import annotations
@@ -30,15 +29,15 @@ from vlaa_ray.images.near_duplicates import NEAR_PX
 from vlaa_ray.records import VERIFIER_TYPES, ImageRef, Prompt
 
 BLOCK = 32
-"""Samples that go through the steps side by side: one item of the data stream."""
-_NAME_CHARS = 60  # of a folder, which takes 255 bytes
+"""The number of samples that go through the steps together, as one item of the data stream."""
+_NAME_CHARS = 60  # at most 240 bytes in UTF-8; the name of a folder may have 255
 _UNSAFE = re.compile(r"[^\w.-]+")
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,5}")
 
 
 @dataclass(frozen=True)
 class Collected:
-    """The samples' file, and the offset of each block in it."""
+    """The file of all samples, the byte offset of each block in it, and the number of samples."""
 
     file: Path
     offsets: tuple[int, ...]
@@ -46,7 +45,10 @@ class Collected:
 
 
 def collect(config: CurationConfig, folder: Path) -> Collected:
-    """Write `samples.jsonl` and the pictures into the folder; DataError where a source can't be read on."""
+    """Write `samples.jsonl` and the pictures into the folder.
+
+    Raises DataError if a source can't be read or holds no record, and ConfigError if a picture can't be written.
+    """
     file, offsets, count = folder / "samples.jsonl", [], 0
     with file.open("wb") as out:
         for sample in iterate_samples(config, folder / "images"):
@@ -55,20 +57,20 @@ def collect(config: CurationConfig, folder: Path) -> Collected:
             out.write(_line(sample).encode() + b"\n")
             count += 1
     if not count:
-        raise DataError("the sources hold no record", fix="look at sources")
+        raise DataError("the sources hold no record", fix="check `sources` in the config, and the files that it names")
     return Collected(file, tuple(offsets), count)
 
 
 def iterate_samples(config: CurationConfig, images: Path | None) -> Iterator[Sample]:
-    """A sample for each record; their pictures are put below `images`, or nowhere.
+    """A sample for each record. Pictures are put below `images`; with None they are put nowhere.
 
-    A record that can't be used, or shows a picture for the second time, is a sample that is dropped at `metadata`. Its
-    name is the record's, with the sample's number behind it where another source or record has that name.
+    If a record can't be used, or an earlier sample has the same picture, its sample is dropped at the step `metadata`.
+    The sample's id is the record's id, with `#INDEX` behind it if an earlier record has the same id.
     """
     taken, index, names = _Images(images, config.unique_images), itertools.count(), set()
     for section in config.sources:
-        for found in islice(_records(section, config.fetch), section.max_samples):
-            sample = _sample(found, next(index), section, taken)
+        for record in islice(_records(section, config.fetch), section.max_samples):
+            sample = _sample(record, next(index), section, taken)
             if _short_hash(sample.sample_id) in names:
                 sample = sample.with_(sample_id=f"{sample.sample_id}#{sample.index}")
             names.add(_short_hash(sample.sample_id))
@@ -79,29 +81,32 @@ def _line(sample: Sample) -> str:
     try:
         return sample.to_json()
     except RecursionError:
-        return sample.with_(gold=None).drop("metadata", "its gold is nested too deep").to_json()
+        return sample.with_(gold=None).drop("metadata", "the gold is nested too deeply").to_json()
 
 
 def read_block(file: Path, offset: int) -> list[Sample]:
-    """The block of samples that begins at the offset."""
+    """The block of samples that begins at this byte offset of the file."""
     with file.open("rb") as opened:
         opened.seek(offset)
         return [Sample.from_json(line.decode()) for line in islice(opened, BLOCK)]
 
 
 def with_sound_picture(sample: Sample, images: Path) -> Sample:
-    """The sample, dropped at `metadata` if its picture below `images` can't be decoded: no teacher is paid for it."""
+    """The sample, dropped at `metadata` if its picture below `images` can't be decoded.
+
+    So no teacher is paid for a sample with a damaged picture.
+    """
     if sample.dropped_at:
         return sample
     try:
         load(ImageRef(sha256=sample.image_sha256, width_px=0, height_px=0, path=str(images / sample.image)), NEAR_PX)
     except DataError as error:
-        return sample.drop("metadata", "its picture is damaged", told(error))
+        return sample.drop("metadata", "the picture is damaged", told(error))
     return sample
 
 
 def _records(section: CurationSourceSection, fetch: FetchSection) -> Iterator[tuple[str, Prompt | DataError]]:
-    """(name for those that can't be read, record)."""
+    """(`FILE:ROW`, prompt) for each record, with a DataError in place of the prompt if it can't be read."""
     keep = (*section.side_information, *filter(None, [section.caption_field]))
     for file in record_files(section.path):
         how = (section.image_root, VERIFIER_TYPES, section.verifier_type, keep, fetch)
@@ -110,9 +115,9 @@ def _records(section: CurationSourceSection, fetch: FetchSection) -> Iterator[tu
 
 
 def _sample(
-    found: tuple[str, Prompt | DataError], index: int, section: CurationSourceSection, images: _Images
+    record: tuple[str, Prompt | DataError], index: int, section: CurationSourceSection, images: _Images
 ) -> Sample:
-    name, prompt = found
+    name, prompt = record
     if isinstance(prompt, DataError):
         return _blank(name, index, section).drop("metadata", "the record can't be read", told(prompt))
     source = section.name or prompt.source
@@ -123,20 +128,20 @@ def _sample(
         gold=gold,
         verifier_type=prompt.verifier_type,
         verifier_params=prompt.verifier_params,
-        side_information=_told(prompt.meta, section.side_information),
-        caption=_told(prompt.meta, filter(None, [section.caption_field])),
+        side_information=_joined_texts(prompt.meta, section.side_information),
+        caption=_joined_texts(prompt.meta, filter(None, [section.caption_field])),
         solution=(prompt.solution or "") if section.use == "as_is" else "",
     )
     if fault := next(faults_of(prompt), ""):
-        return sample.drop("metadata", "nobody can be asked this", fault)
+        return sample.drop("metadata", "no model can be asked this question", fault)
     if len(prompt.images) != 1:
-        return sample.drop("metadata", "not one picture", f"{len(prompt.images)} pictures")
+        return sample.drop("metadata", "not exactly one picture", f"{len(prompt.images)} pictures")
     if section.use == "as_is" and not sample.solution:
-        return sample.drop("metadata", "no worked answer to take as it is")
+        return sample.drop("metadata", "the record has no worked answer")
     (image,) = prompt.images
     sample = sample.with_(image_sha256=image.sha256)
     place = images.take(image, source)
-    return sample.with_(image=place) if place else sample.drop("metadata", "its picture was taken before")
+    return sample.with_(image=place) if place else sample.drop("metadata", "an earlier sample has the same picture")
 
 
 def _blank(identity: str, index: int, section: CurationSourceSection) -> Sample:
@@ -146,7 +151,7 @@ def _blank(identity: str, index: int, section: CurationSourceSection) -> Sample:
     )  # fmt: skip
 
 
-def _told(meta: dict[str, Any], fields: Any) -> str:
+def _joined_texts(meta: dict[str, Any], fields: Any) -> str:
     values = [meta[name] for name in fields if name in meta]
     texts = [
         value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str) for value in values
@@ -159,7 +164,7 @@ def _short_hash(name: str) -> bytes:
 
 
 class _Images:
-    """The pictures that were taken, as files named by their content."""
+    """The pictures of the samples so far, as files that are named by the hash of their content."""
 
     def __init__(self, folder: Path | None, unique: bool) -> None:
         self._folder = folder
@@ -167,7 +172,10 @@ class _Images:
         self._taken: set[bytes] = set()
 
     def take(self, image: ImageRef, source: str) -> str | None:
-        """The path below the folder; None if the picture was taken before. A file is linked where that can be done."""
+        """The picture's path below the folder; None if it was taken before and pictures must be unique.
+
+        The file is a hard link to the original if possible, otherwise a copy.
+        """
         digest = bytes.fromhex(image.sha256)[:16]
         if self._unique and digest in self._taken:
             return None
@@ -184,7 +192,7 @@ class _Images:
 
 
 def _folder_of(source: str) -> str:
-    """The source's name as that of a folder; readers take `images/` at a path's beginning away."""
+    """The folder name for a source. It is never `images`, because readers remove a leading `images/` from a path."""
     name = _UNSAFE.sub("_", source)[:_NAME_CHARS].strip(".") or "unnamed"
     return "images_" if name == "images" else name
 

@@ -1,10 +1,11 @@
-"""What a curation leaves in its folder: two sets, as VLAA-Thinking's JSON and as parquet, and why others are in none.
+"""Writes the results of a curation into the run's folder: the SFT set, the RL set, and the dropped records.
 
-    sft.json  sft.parquet    what `vlaa-ray sft` trains on: `answer` is <think>…</think><answer>…</answer>
-    rl.json   rl.parquet     what `vlaa-ray train` trains on
+    sft.json  sft.parquet    the data of `vlaa-ray sft`: `answer` is <think>…</think><answer>…</answer>
+    rl.json   rl.parquet     the data of `vlaa-ray train`
     dropped.jsonl            every other record, with the step, the reason and the detail
 
-Pictures are relative to `images/` beside them, where the readers look.
+The JSON files have the keys of the published VLAA-Thinking data. Paths of pictures are relative to the folder `images/`
+beside the sets, where the readers look for them.
 """
 
 from __future__ import annotations
@@ -30,14 +31,17 @@ _SHOWN = 6
 
 
 class Outputs:
-    """Takes samples as they come, then writes the sets. Memory grows with the caps, not with the samples."""
+    """Collects samples with `take`, then writes the sets with `write`.
+
+    Memory grows with the limits on each source, not with the number of samples.
+    """
 
     def __init__(self, config: CurationConfig, folder: Path) -> None:
         self.counts = Counts()
         self.calls: dict[str, Any] = {"spent": {}, "recalled": {}, "in_flight": 0}
         self.subsets: list[Path] = []
         self.examples: dict[str, Reservoir[Sample]] = {}
-        """Some samples of each set, and of those that were dropped for each reason, to look at."""
+        """A few samples of each set and of each reason for dropping, to be shown on the page."""
         self._split = config.split
         self._folder = folder
         self._rng = random.Random(config.run.seed)
@@ -46,7 +50,7 @@ class Outputs:
         self._dropped = _partial(folder / DROPPED).open("w", encoding="utf-8", errors="backslashreplace")
 
     def take(self, sample: Sample) -> None:
-        """A sample that is through with the steps, or was dropped."""
+        """Add a sample that passed steps 1 to 5, or was dropped."""
         self.counts.passed(sample)
         if sample.dropped_at:
             self._drop(sample)
@@ -55,7 +59,7 @@ class Outputs:
         self._capped.offer(sample, destination(sample, self._split))
 
     def write(self) -> None:
-        """The sets, in the order of the sources' records."""
+        """Write the sets, in the order of the records in the sources, and finish `dropped.jsonl`."""
         self._kept.close()
         with ExitStack() as stack:
             writers = {name: stack.enter_context(SetWriter(self._folder / name)) for name in SETS}
@@ -94,14 +98,14 @@ class Outputs:
 
 
 def kept_samples(folder: Path) -> Iterator[Sample]:
-    """The samples that passed every step."""
+    """The samples that passed steps 1 to 5, read from the folder's temporary file."""
     with (folder / _KEPT).open(encoding="ascii") as lines:
         for line in lines:
             yield Sample.from_json(line)
 
 
 def record_of(sample: Sample) -> dict[str, Any]:
-    """The sample with the keys of the published data (facts: `gt` keeps its type, `answer` is the worked answer)."""
+    """The record of a sample, with the keys of the published data; `gt` keeps its type, `answer` is the solution."""
     return {
         "id": sample.sample_id,
         "image": sample.image,
@@ -117,7 +121,10 @@ def record_of(sample: Sample) -> dict[str, Any]:
 
 
 class SetWriter:
-    """`NAME.json` (an array) and `NAME.parquet`, written beside and renamed when they are whole."""
+    """A context that writes `NAME.json` (an array) and `NAME.parquet`.
+
+    Both are written to temporary files beside them, which are renamed at the end if no error occurred.
+    """
 
     def __init__(self, path: Path) -> None:
         self._json = path.with_suffix(".json")
@@ -134,7 +141,7 @@ class SetWriter:
         return self
 
     def add(self, sample: Sample) -> None:
-        """One more record."""
+        """Append the record of a sample."""
         record = record_of(sample)
         self._text.write(("\n" if self._first else ",\n") + json.dumps(record, ensure_ascii=False))
         self._first = False
@@ -161,7 +168,7 @@ class SetWriter:
 
 
 def _schema() -> Any:
-    """All text: a column has one type, and golds have many; `gt_json` keeps theirs."""
+    """The parquet schema. All columns are text, because golds have several types; `gt_json` holds the gold as JSON."""
     import pyarrow
 
     names = (
@@ -181,7 +188,7 @@ def _schema() -> Any:
 
 
 def _as_text(value: Any) -> str:
-    """A text as it is, but half of a surrogate pair, which has no UTF-8, as its escape; JSON of anything else."""
+    """The value as text that UTF-8 can encode: lone surrogates are escaped; a value that isn't text becomes JSON."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text.encode("utf-8", "backslashreplace").decode()
 

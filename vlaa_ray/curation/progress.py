@@ -1,4 +1,4 @@
-"""Step by step what a curation has done so far: tables on a terminal that are renewed, else lines now and then."""
+"""Shows the progress of a curation by step: as live tables on a terminal, otherwise as a line every 10 seconds."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from vlaa_ray.text.durations import duration
 
 _LINE_EVERY_S, _STEPS_EVERY_S = 10.0, 60.0
 _WINDOW_S, _LEAST_S = 60.0, 5.0
-_SHOWN_REASONS = 5  # with the steps they fit into 24 lines
+_SHOWN_REASONS = 5  # together with the table of steps they fit into 24 lines
 
 
 class CurationProgress:
-    """Shows `counts` and the state of the calls (`TeacherProcess.state`). A context manager."""
+    """A context in which `show` displays the counts and the state of the calls (from `TeacherProcess.state`).
+
+    `num_samples` is the number of all samples, for the time left; it may be set later.
+    """
 
     def __init__(
         self, num_samples: int = 0, console: Console | None = None, clock: Callable[[], float] = time.monotonic
@@ -44,14 +47,14 @@ class CurationProgress:
             self._live.__exit__(kind, error, at)
 
     def note(self, text: str) -> None:
-        """One line that stays."""
+        """Print a line that stays on the terminal."""
         self._console.print(Text(text), soft_wrap=True, highlight=False)
 
     def show(self, counts: Counts, calls: dict[str, Any]) -> None:
-        """Renew what is shown."""
+        """Update the display; without a terminal, print a line if the last one is 10 seconds old."""
         now = self._clock()
         self._history.append((now, counts.done))
-        self._history = [one for one in self._history if now - one[0] <= _WINDOW_S]
+        self._history = [(when, done) for when, done in self._history if now - when <= _WINDOW_S]
         if self._live:
             table = flow_table(counts, calls)
             table.title = self._headline(counts, calls)
@@ -63,36 +66,36 @@ class CurationProgress:
             if now - self._last_steps >= _STEPS_EVERY_S:
                 self._last_steps = now
                 for name, flow in counts.steps.items():
-                    self.note(f"  {name}: {_told(flow, calls['spent'].get(name))}")
+                    self.note(f"  {name}: {_step_line(flow, calls['spent'].get(name))}")
 
     def left_s(self, done: int) -> float | None:
-        """Seconds to the end at the pace of the last minute; None while that isn't known."""
+        """Seconds to the end at the pace of the last minute; None if there is no pace yet, or nothing was done."""
         (start, before), (now, _) = self._history[0], self._history[-1]
-        known = now - start >= _LEAST_S and done > before
-        return (self.num_samples - done) * (now - start) / (done - before) if known else None
+        has_pace = now - start >= _LEAST_S and done > before
+        return (self.num_samples - done) * (now - start) / (done - before) if has_pace else None
 
     def _headline(self, counts: Counts, calls: dict[str, Any]) -> str:
         spent = calls["spent"].values()
-        made, cost = sum(one["calls"] for one in spent), sum(one["cost"] for one in spent)
+        made, cost = sum(step["calls"] for step in spent), sum(step["cost"] for step in spent)
         dropped = sum(flow.dropped.total() for flow in counts.steps.values())
         parts = [f"{counts.done:,}/{self.num_samples:,} samples", f"{dropped:,} dropped", f"{made:,} calls"]
         parts += [f"cost {cost:.2f}"] if cost else []
-        parts += [f"{calls['in_flight']} on their way"]
+        parts += [f"{calls['in_flight']} in flight"]
         left = self.left_s(counts.done)
         return " · ".join(parts + ([f"{duration(left)} left"] if left else []))
 
 
-def _told(flow: Flow, spent: dict[str, Any] | None) -> str:
-    """One step in words: `100 in, 88 out, 120 calls, cost 0.25; over 15 words longer or shorter 12`."""
-    why = "".join(f"; {reason} {count:,}" for reason, count in flow.dropped.most_common())
+def _step_line(flow: Flow, spent: dict[str, Any] | None) -> str:
+    """One step as a line: `100 in, 88 out, 120 calls, cost 0.25; the answer differs from the gold 12`."""
+    reasons = "".join(f"; {reason} {count:,}" for reason, count in flow.dropped.most_common())
     asked = f", {spent['calls']:,} calls, cost {spent['cost']:.2f}" if spent else ""
-    return f"{flow.entered:,} in, {flow.left:,} out{asked}{why}"
+    return f"{flow.entered:,} in, {flow.left:,} out{asked}{reasons}"
 
 
 def flow_table(counts: Counts, calls: dict[str, Any]) -> Table:
-    """In, out and dropped by step, with calls, tokens and cost of those that ask a teacher.
+    """The table of samples in, out and dropped by step, with calls, tokens and cost of steps that ask a teacher.
 
-    "recalled" are calls of this run whose replies were known already.
+    "recalled" counts the calls of this attempt at the run whose replies had been recorded before.
     """
     table = Table(title="Steps", title_justify="left")
     table.add_column("step", no_wrap=True)

@@ -1,4 +1,4 @@
-"""A sample on its way through the steps: what it began as, what each teacher made of it, and where it ended."""
+"""The sample that goes through the steps: its record, the texts that the teachers made of it, and where it ended."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 STEPS = ("caption", "distill", "rewrite", "verify")
-"""The steps that ask a teacher, in their order."""
+"""The steps that ask a teacher, in the order in which they run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """A picture, a question and its gold; texts are empty until their step has made them.
+    """A picture, a question and its gold. A text is empty until its step has made it.
 
-    `use` is the source's: "distill", "as_is" or "rl_only". `image` is relative to the run's `images/`. A sample that
-    left the pipeline says at which `dropped_at` step, why in a few words that many share (`reason`), and what was
-    special about it (`detail`).
+    `use` is that of the source: "distill", "as_is" or "rl_only". `image` is a path relative to the run's `images/`.
+    A sample that was dropped has the step in `dropped_at`, a short `reason` that other samples may share, and a
+    `detail` of its own.
     """
 
     index: int
@@ -35,25 +35,25 @@ class Sample:
     distilled: str = ""
     rewritten: str = ""
     solution: str = ""
-    """`<think>…</think><answer>…</answer>`: what SFT trains on."""
+    """The worked answer on which SFT trains: `<think>…</think><answer>…</answer>`."""
     verdict: str = ""
     dropped_at: str = ""
     reason: str = ""
     detail: str = ""
 
     def with_(self, **changes: Any) -> Sample:
-        """The same sample with other values."""
+        """A copy of the sample with these fields changed."""
         return dataclasses.replace(self, **changes)
 
     def drop(self, step: str, reason: str, detail: str = "") -> Sample:
-        """The sample as it leaves the pipeline."""
+        """A copy of the sample that is marked as dropped; the detail is cut to 500 characters."""
         return self.with_(dropped_at=step, reason=reason, detail=detail[:500])
 
     def to_json(self) -> str:
-        """One line; `from_json` gives an equal sample."""
+        """The sample as one line of JSON; `from_json` makes an equal sample of it."""
         return json.dumps(dataclasses.asdict(self), ensure_ascii=True)
 
     @classmethod
     def from_json(cls, line: str) -> Sample:
-        """The sample of a line that `to_json` made."""
+        """The sample from a line that `to_json` made."""
         return cls(**json.loads(line))

@@ -1,11 +1,11 @@
-"""A teacher for trying things out: a server with the real protocol that knows nothing but the built-in pictures.
+"""A teacher for trials and tests: a server with the real protocol that understands only the built-in pictures.
 
     python -m vlaa_ray.curation.scripted --port 8500 --errors 0.1 --stalls 0.02 --garbage 0.02
 
-It looks at the pixels (handwritten digits, coloured shapes), reasons by rule from the caption that it is sent, and
-rewrites and verifies by rule. Like its betters it errs now and then: some captions miss an edge, some reasoning doubts
-itself, some answers are wrong, some rewriting runs on. What it does with a request depends on the request alone; only
-the faults of the service that can be asked for are drawn by chance.
+It recognises handwritten digits and coloured shapes by their pixels, and it reasons, rewrites and verifies by rules.
+Like a real teacher it makes mistakes: some captions name a wrong shape, some reasoning doubts itself, some answers are
+wrong, and some rewriting adds a sentence. Its reply depends on the request alone. Only the faults of the service, whose
+shares are set by the options (errors, stalls, garbage), are random.
 """
 
 from __future__ import annotations
@@ -31,7 +31,12 @@ _GARBAGE = ("<html>busy</html>", '{"choices": []}', "", '{"choices": [{"message"
 
 
 class ScriptedTeacher:
-    """The server, from its start on; `url` is what `teachers.NAME.url` wants. Thread-safe counts of what it served."""
+    """A running server; `url` is its address, as `teachers.NAME.url` of the config expects it.
+
+    `errors`, `stalls` and `garbage` are shares of the requests that get status 500, a reply after `stall_s` seconds, or
+    a body that is not a completion. Every other reply takes `latency_s` seconds. `log` is a file that gets the SHA-256
+    of each request whose proper reply was sent.
+    """
 
     def __init__(
         self,
@@ -49,17 +54,18 @@ class ScriptedTeacher:
         self._log = log.open("a", buffering=1) if log else None
         self._lock = threading.Lock()
         self._chance = random.Random(0)
-        known_digits()  # takes seconds, which the first request would have to wait
+        known_digits()  # loading takes seconds; otherwise the first request would wait for it
         self._server = _server(self, port)
         self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
         threading.Thread(target=self._server.serve_forever, name="scripted-teacher", daemon=True).start()
 
     def close(self) -> None:
+        """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
 
     def answer(self, body: bytes) -> tuple[int, bytes, bool]:
-        """(status, body, whether it is a real one) in reply to a request for a chat completion."""
+        """(HTTP status, body, whether it is a proper reply) for the body of a request for a chat completion."""
         time.sleep(self._latency_s)
         fault = self._fault()
         if fault == "error":
@@ -79,7 +85,7 @@ class ScriptedTeacher:
         return 200, json.dumps(_completion(request.get("model"), text, reply)).encode(), True
 
     def served(self, body: bytes) -> None:
-        """Note that the real reply to a request went out."""
+        """Log that the proper reply to a request was sent."""
         if self._log:
             with self._lock:
                 self._log.write(hashlib.sha256(body).hexdigest() + "\n")
@@ -155,15 +161,18 @@ def _seed(body: bytes) -> int:
 
 
 def main() -> None:
+    """Start the server with the options of the command line, and serve until the process is ended."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=8500)
     for name in ("errors", "stalls", "garbage"):
-        parser.add_argument(f"--{name}", type=float, default=0.0, help="share of the requests")
+        parser.add_argument(f"--{name}", type=float, default=0.0, help="share of the requests, 0 to 1")
     parser.add_argument("--stall-s", type=float, default=30.0)
     parser.add_argument("--latency-s", type=float, default=0.0)
-    parser.add_argument("--log", type=Path, help="a line for each real reply that went out: the sha256 of its request")
+    parser.add_argument(
+        "--log", type=Path, help="file that gets the sha256 of each request whose proper reply was sent, one a line"
+    )
     teacher = ScriptedTeacher(**vars(parser.parse_args()))
-    print(f"http server at {teacher.url}", flush=True)  # noqa: T201 - for whoever started it
+    print(f"http server at {teacher.url}", flush=True)  # noqa: T201 - tells the user the address
     threading.Event().wait()
 
 

@@ -1,4 +1,4 @@
-"""What the scripted teacher sees and thinks: the built-in pictures by their pixels, their questions by rule."""
+"""The replies of the scripted teacher: it recognises the built-in pictures by their pixels, and answers by rules."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ _OF_PICTURE = ("The picture shows that there is", "As can be seen, there is", "T
 
 
 class Seen(NamedTuple):
-    """What a caption tells: digits in reading order, or a shape; boxes as [x1, y1, x2, y2] in 0 to 1."""
+    """The facts of a caption: (digit, box) in reading order, or (colour, shape, place, box).
+
+    A box is the text [x1, y1, x2, y2], with edges from 0 to 1.
+    """
 
     digits: tuple[tuple[str, str], ...] = ()
     shape: tuple[str, str, str, str] | None = None
@@ -42,21 +45,24 @@ class Seen(NamedTuple):
 
 
 def caption_of(picture: Image.Image, seed: int) -> str:
-    """The picture in words."""
+    """A description of the picture; one in 25, chosen by `seed`, may name a wrong shape.
+
+    Raises ValueError if it is not a built-in picture.
+    """
     pixels = np.asarray(picture.convert("RGB")).astype(int)
     if pixels.shape[:2] == (2 * _CELL_PX, 2 * _CELL_PX):
-        found = _digits_in(pixels[:, :, 0])
-        listed = ", ".join(f"the handwritten digit {value} at {box}" for value, box in found) or "nothing"
-        return f"A white square with {len(found)} of the handwritten digits on it, in reading order: {listed}."
+        digits = _digits_in(pixels[:, :, 0])
+        listed = ", ".join(f"the handwritten digit {value} at {box}" for value, box in digits) or "nothing"
+        return f"A white square with {len(digits)} of the handwritten digits on it, in reading order: {listed}."
     colour, shape, place, box = _shape_in(pixels)
     if seed % 25 == 0:
-        shape = SHAPES[seed // 25 % len(SHAPES)]  # a look that was too short
+        shape = SHAPES[seed // 25 % len(SHAPES)]  # a deliberate mistake
     return f"A plain background with one object: a {colour} {shape} at the {place}, at {box}."
 
 
 @functools.cache
 def known_digits() -> dict[bytes, int]:
-    """Each handwritten digit's pixels, and which digit it is."""
+    """Which digit each picture of scikit-learn's data shows, by its pixels (64 bytes, 0 to 16)."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
@@ -65,7 +71,8 @@ def known_digits() -> dict[bytes, int]:
 
 def _digits_in(grey: np.ndarray) -> list[tuple[int, str]]:
     ink = np.rint((255 - grey) / 255 * 16).astype(np.uint8)
-    size, side, found = 8 * _SCALE, ink.shape[0], []
+    size, side = 8 * _SCALE, ink.shape[0]
+    digits = []
     for cell in range(4):
         first_row, first_column = cell // 2 * _CELL_PX, cell % 2 * _CELL_PX
         for place in range((_CELL_PX - size + 1) ** 2):
@@ -74,7 +81,7 @@ def _digits_in(grey: np.ndarray) -> list[tuple[int, str]]:
             value = known_digits().get(ink[top : top + size : _SCALE, left : left + size : _SCALE].tobytes())
             if value is not None:
                 rows, columns = np.nonzero(ink[top : top + size, left : left + size])
-                found.append(
+                digits.append(
                     (
                         value,
                         _box(
@@ -83,7 +90,7 @@ def _digits_in(grey: np.ndarray) -> list[tuple[int, str]]:
                     )
                 )
                 break
-    return found
+    return digits
 
 
 def _shape_in(pixels: np.ndarray) -> tuple[str, str, str, str]:
@@ -109,7 +116,10 @@ def _box(left: float, top: float, right: float, bottom: float, size: int) -> str
 
 
 def reply_to(prompt: str) -> str:
-    """The reply to one of the three prompts without a picture, told apart by what they ask for; ValueError if none."""
+    """The reply to a prompt of the steps distill, rewrite or verify, which are recognised by their words.
+
+    Raises ValueError for any other prompt.
+    """
     blocks = _FENCED.findall(prompt)
     if "<think>" in prompt and "\\boxed" in prompt and len(blocks) >= 2:
         return _reasoned(blocks[0], blocks[-1])
@@ -125,7 +135,7 @@ def _reasoned(caption: str, question: str) -> str:
     seen = read_caption(caption)
     answer = answer_from(seen, question)
     if draw % 12 == 0:
-        answer = f"{answer}0"  # wrong, whatever it is
+        answer = f"{answer}0"  # a deliberate mistake
     saw = _OF_CAPTION[draw % 3]
     listed = ", ".join(f"the digit {value} at {box}" for value, box in seen.digits)
     if seen.shape:
@@ -136,13 +146,13 @@ def _reasoned(caption: str, question: str) -> str:
 
 
 def read_caption(caption: str) -> Seen:
-    """The facts of a caption."""
+    """The facts in a caption that `caption_of` made."""
     shape = _SHAPE.search(caption)
     return Seen(tuple(_DIGIT.findall(caption)), (shape[1], shape[2], shape[3], shape[4]) if shape else None)
 
 
 def answer_from(seen: Seen, question: str) -> str:
-    """The answer to one of the built-in questions; ValueError for any other."""
+    """The answer to a built-in question. Raises ValueError for any other question."""
     values = [int(value) for value, _ in seen.digits]
     if seen.shape:
         colour, shape, place, box = seen.shape

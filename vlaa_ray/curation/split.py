@@ -1,9 +1,9 @@
-"""Step 6: samples whose reasoning doubts itself are for RL, the others for SFT; both capped by source.
+"""Step 6: samples whose reasoning shows doubt go to the RL set, the others to the SFT set, up to a limit by source.
 
 has_cue("Hmm, let me check again.", PAPER_CUES, "substring") is True
 
-The paper's rule is a plain substring of the lower-cased text (arXiv 2504.11468, appendix A.2), so "against" and
-"checkered" count, too; `word` asks for whole words.
+A cue is a word of doubt such as "again" or "check". The paper looks for it anywhere in the lower-cased text (arXiv
+2504.11468, appendix A.2), so "against" and "checkered" count, too. With the match `word`, only whole words count.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CueMatch = Literal["substring", "word"]
 
 
 def has_cue(text: str, cues: Sequence[str], match: CueMatch) -> bool:
-    """Whether the text holds one of the cues, in any case of letters."""
+    """Whether the text contains one of the cues; upper and lower case are equal."""
     lowered = text.lower()
     if match == "substring":
         return any(cue.lower() in lowered for cue in cues)
@@ -30,16 +30,17 @@ def has_cue(text: str, cues: Sequence[str], match: CueMatch) -> bool:
 
 
 def destination(sample: Sample, split: SplitSection) -> Literal["sft", "rl"]:
-    """Where a verified sample belongs, before any cap."""
+    """The set of a verified sample, before any limit by source."""
     if sample.use == "rl_only" or has_cue(f"{sample.rewritten}\n{sample.solution}", split.cues, split.match):
         return "rl"
     return "sft"
 
 
 class Capped:
-    """At most so many samples of each source and set, whichever come: a seeded choice that needs no second look.
+    """A random choice of samples, up to the limit of each source and set.
 
-    Memory grows with the caps, never with what passes by.
+    First `offer` is called with all samples; then `keeps` says which of them are chosen. The choice depends on the seed
+    and the samples, not on the order of the calls. Memory grows with the limits, not with the number of samples.
     """
 
     def __init__(self, split: SplitSection, seed: int) -> None:
@@ -48,7 +49,7 @@ class Capped:
         self._kept: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
 
     def offer(self, sample: Sample, to: Literal["sft", "rl"]) -> None:
-        """Take it in, and let go of the one with the lowest draw if its source has too many."""
+        """Add a sample; if its source is over the limit of the set, the sample with the lowest draw is given up."""
         limit = self._split.limit(to, sample.source)
         if limit is None:
             return
@@ -58,7 +59,7 @@ class Capped:
             heapq.heappop(kept)
 
     def keeps(self, sample: Sample, to: Literal["sft", "rl"]) -> bool:
-        """Whether a sample that was offered stays, now that all were."""
+        """Whether an offered sample is chosen; to be called after all samples were offered."""
         if self._split.limit(to, sample.source) is None:
             return True
         kept = self._kept[to, sample.source]

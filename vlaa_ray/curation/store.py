@@ -1,9 +1,9 @@
-"""Every reply that a teacher gave, by the hash of what it was asked; written before it is used.
+"""Stores every reply of a teacher by the hash of its request. A reply is stored before it is used.
 
     store = CallStore(Path("runs/mine/calls.sqlite"))
     store.put(key, "caption", reply, Usage(...)); store.get(key) == reply
 
-A process that is killed loses nothing that `put` has returned from. One process at a time has it open.
+When `put` has returned, the reply survives a kill of the process. Only one process at a time can open the store.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ create table if not exists calls (
 
 @dataclass(frozen=True)
 class Usage:
-    """What a call took: tokens as the service counts them, cost in the currency of the config's prices."""
+    """What one call took: tokens as counted by the service, cost in the currency of the config's prices, seconds."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -43,7 +43,7 @@ class Usage:
 
 @dataclass
 class Spent:
-    """Calls of a step in all: those that were made, over all attempts at the run."""
+    """The total of the calls of a step, over all attempts at the run."""
 
     calls: int = 0
     input_tokens: int = 0
@@ -52,7 +52,7 @@ class Spent:
     seconds: float = 0.0
 
     def add(self, usage: Usage, times: int = 1) -> None:
-        """Count a call; -1 times takes it back."""
+        """Add the usage `times` times; -1 subtracts it."""
         self.calls += times
         self.input_tokens += times * usage.input_tokens
         self.output_tokens += times * usage.output_tokens
@@ -61,7 +61,10 @@ class Spent:
 
 
 class CallStore:
-    """An SQLite file, for any number of threads of one process. Waits up to `wait_s` for whoever has it open."""
+    """An SQLite file of replies, which all threads of one process may use.
+
+    Raises TeacherError if the file can't be opened, or if another process still has it open after `wait_s` seconds.
+    """
 
     def __init__(self, path: Path, wait_s: float = 0.0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +73,7 @@ class CallStore:
         try:
             self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._connection.execute("pragma journal_mode = wal")
-            # the kernel has a commit as soon as it returns: only a power cut could take it back, never spoil the file
+            # a commit is with the kernel when it returns: only a power cut can lose it, and the file stays intact
             self._connection.execute("pragma synchronous = normal")
             self._connection.execute(_SCHEMA)
         except sqlite3.Error as error:
@@ -78,42 +81,46 @@ class CallStore:
             raise TeacherError(f"can't open the recorded calls: {error}", file=str(path)) from error
 
     def get(self, key: str) -> Reply | None:
-        """The reply to what `key` is the hash of; None if it was never given."""
+        """The reply to the request with this hash; None if none is stored."""
         with self._lock:
             row = self._connection.execute("select reply from calls where key = ?", (key,)).fetchone()
         return Reply(**json.loads(row[0])) if row else None
 
     def put(self, key: str, step: str, reply: Reply, usage: Usage) -> None:
-        """Keep a reply; TeacherError if the disk can't."""
+        """Store a reply. Raises TeacherError if it can't be written."""
         row = (key, step, json.dumps(dataclasses.asdict(reply)), *dataclasses.astuple(usage))
         try:
             with self._lock:
                 self._connection.execute("insert or ignore into calls values (?, ?, ?, ?, ?, ?, ?)", row)
         except sqlite3.Error as error:
-            fix = "free space there; the run goes on where it was"
+            fix = "free disk space, then run the same command again to continue"
             raise TeacherError(f"can't record a call: {error}", step=step, fix=fix) from error
 
     def keys(self, step: str) -> frozenset[str]:
-        """Of all recorded calls of a step."""
+        """The hashes of all stored requests of a step."""
         with self._lock:
             rows = self._connection.execute("select key from calls where step = ?", (step,)).fetchall()
         return frozenset(key for (key,) in rows)
 
     def spent(self) -> dict[str, Spent]:
-        """By step, over all calls that were ever recorded here."""
+        """The total of all stored calls, by step."""
         query = "select step, count(*), sum(input_tokens), sum(output_tokens), sum(cost), sum(seconds) from calls"
         with self._lock:
             rows = self._connection.execute(f"{query} group by step").fetchall()
         return {step: Spent(*values) for step, *values in rows}
 
     def close(self) -> None:
+        """Close the file, so that another process can open it."""
         with self._lock:
             self._connection.close()
         os.close(self._file_lock)
 
 
 def recorded(folder: Path) -> dict[str, Spent]:
-    """What the calls in a run's folder took so far, by step; TeacherError while a run is at work there."""
+    """The total of the stored calls in a run's folder, by step; empty if there are none.
+
+    Raises TeacherError if a run is active in the folder.
+    """
     path = folder / CALLS
     if not path.exists():
         return {}
@@ -134,6 +141,8 @@ def _exclusive(path: Path, wait_s: float) -> int:
         except BlockingIOError:
             if time.monotonic() >= end:
                 os.close(handle)
-                fix = "end the other run of this name; a killed one waits for its last replies first"
+                fix = (
+                    "end the other run of this name; a killed run still waits for its last replies, so try again later"
+                )
                 raise TeacherError("another process records calls here", file=str(path), fix=fix) from None
             time.sleep(_LOCK_POLL_S)

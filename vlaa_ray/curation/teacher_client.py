@@ -1,10 +1,10 @@
-"""Asks the teachers: never twice the same, never over the budget, and never without writing down what came back.
+"""Asks the teachers. It never asks the same twice, stays within the budget, and stores every reply.
 
-    caller = TeacherClient(config, images, store, urls)
-    caller.ask(Call(step="verify", prompt="…")) -> Reply(text="Yes")
+    client = TeacherClient(config, images, store, urls)
+    client.ask(Call(step="verify", prompt="…")) -> Reply(text="Yes")
 
-Threads call `ask` side by side. The key of a call is a hash of everything that shapes the reply: model, text, picture,
-sampling and the number of the attempt; not the address, so that a model may move.
+Many threads may call `ask` at once. The key of a call is a hash of everything that shapes the reply: model, text,
+picture, sampling and the number of the attempt. The address is no part of it, so a model may move to another server.
 """
 
 from __future__ import annotations
@@ -31,18 +31,21 @@ from vlaa_ray.services.client import Service, Unanswered
 
 _PICTURE_TOKENS = 1024  # most services count fewer
 _MILLION = 1e6
-_TOO_MANY = 1 << 31
+_TOO_MANY_TOKENS = 1 << 31  # no service counts this many: the number is wrong
 _LOOK_AGAIN_S = 1.0
 MEASURES: dict[str, Callable[[Spent], float]] = {
-    "cost": lambda one: one.cost,
-    "tokens": lambda one: one.input_tokens + one.output_tokens,
-    "calls": lambda one: one.calls,
+    "cost": lambda spent: spent.cost,
+    "tokens": lambda spent: spent.input_tokens + spent.output_tokens,
+    "calls": lambda spent: spent.calls,
 }
-"""What each limit of the budget is a limit of."""
+"""The amount that each limit of the budget restricts, by the limit's name."""
 
 
 class TeacherClient:
-    """May be used from many threads. `stop` keeps it from new calls; those on their way are still recorded."""
+    """The connection to all teachers of a curation, for use from many threads.
+
+    `images` is the folder of the pictures, and `urls` has the address of each teacher by its name.
+    """
 
     def __init__(self, config: CurationConfig, images: Path, store: CallStore, urls: Mapping[str, str]) -> None:
         self._config = config
@@ -51,19 +54,23 @@ class TeacherClient:
         self._services = {name: _service(name, config.teachers[name], url) for name, url in urls.items()}
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        self._on_their_way: dict[str, Future[Reply]] = {}
+        self._in_flight: dict[str, Future[Reply]] = {}
         self._reserved = Spent()
         self._stopped: TeacherError | None = None
-        self._spent = {step: one for step, one in store.spent().items() if step in STEPS}
+        self._spent = {step: spent for step, spent in store.spent().items() if step in STEPS}
         self._recalled = dict.fromkeys(STEPS, 0)
 
     def ask(self, call: Call) -> Reply:
-        """The reply; what two ask at once is asked once. TeacherError if the service or the budget is at its end."""
+        """The reply to a call, from the store or from the teacher. Equal calls at the same time make one request.
+
+        Raises TeacherError if the service does not work, the budget is used up or the client was stopped, and DataError
+        if the picture can't be read.
+        """
         key = self.key(call)
         with self._lock:
-            waiting = self._on_their_way.get(key)
+            waiting = self._in_flight.get(key)
             if waiting is None:
-                mine = self._on_their_way[key] = Future()
+                mine = self._in_flight[key] = Future()
         if waiting is not None:
             reply = waiting.result()
             self._count_recalled(call.step)
@@ -77,18 +84,18 @@ class TeacherClient:
             mine.set_result(reply)
         finally:
             with self._lock:
-                del self._on_their_way[key]
+                del self._in_flight[key]
         return reply
 
     def recall(self, call: Call) -> Reply | None:
-        """The reply, if it is known already: at once, without a thread to wait in."""
+        """The stored reply to a call, without waiting; None if there is none."""
         reply = self._store.get(self.key(call))
         if reply is not None:
             self._count_recalled(call.step)
         return reply
 
     def stop(self, why: TeacherError) -> None:
-        """From now on every call that isn't on its way ends with this error."""
+        """Raise `why` for every call that is not in flight yet. Replies to calls in flight are still stored."""
         with self._changed:
             self._stopped = self._stopped or why
             self._changed.notify_all()
@@ -96,27 +103,27 @@ class TeacherClient:
             service.stop()
 
     def drain(self, deadline_s: float) -> None:
-        """Returns when no call is on its way any more, or after the deadline."""
+        """Wait until no call is in flight, at most `deadline_s` seconds."""
         end = time.monotonic() + deadline_s
         with self._changed:
             self._changed.wait_for(lambda: not self._reserved.calls, end - time.monotonic())
 
     def state(self) -> dict[str, Any]:
-        """{"spent": {step: what it took}, "recalled": {step: replies that were known already}, "in_flight": calls}."""
+        """{"spent": {step: totals}, "recalled": {step: number of replies from the store}, "in_flight": calls}."""
         with self._lock:
-            spent = {step: dataclasses.asdict(one) for step, one in self._spent.items()}
+            spent = {step: dataclasses.asdict(total) for step, total in self._spent.items()}
             return {"spent": spent, "recalled": dict(self._recalled), "in_flight": self._reserved.calls}
 
     def key(self, call: Call) -> str:
-        """The hash of everything that shapes the reply."""
+        """The SHA-256 of everything that shapes the reply to a call."""
         section = self._step(call)
-        asked = [self._teacher(call).model, call.prompt, call.image_sha256, section.sampling(), call.attempt]
-        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
+        inputs = [self._teacher(call).model, call.prompt, call.image_sha256, section.sampling(), call.attempt]
+        return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
 
     def _recall_or_make(self, call: Call, key: str) -> Reply:
-        if (known := self._store.get(key)) is not None:
+        if (recorded := self._store.get(key)) is not None:
             self._count_recalled(call.step)
-            return known
+            return recorded
         estimate = estimated_usage(call, self._step(call), self._teacher(call))
         self._reserve(estimate)
         try:
@@ -125,7 +132,7 @@ class TeacherClient:
             with self._lock:
                 self._spent.setdefault(call.step, Spent()).add(usage)
             return reply
-        except Unanswered as error:  # not recorded: another attempt at the run asks again
+        except Unanswered as error:  # not stored, so that the next attempt at the run asks again
             return Reply(refused=str(error))
         finally:
             self._release(estimate)
@@ -134,7 +141,7 @@ class TeacherClient:
         section, teacher = self._step(call), self._teacher(call)
         service = self._services[section.teacher]
         body = {"model": teacher.model, "messages": [self._message(call)], **section.sampling()}
-        if call.attempt:  # asked the same, some services say the same again
+        if call.attempt:  # some services give the same reply to the same request
             body["seed"] = body.get("seed", 0) + call.attempt
         started = time.monotonic()
         reply, usage = service.post(
@@ -169,7 +176,10 @@ class TeacherClient:
             self._recalled[step] += 1
 
     def _reserve(self, estimate: Usage) -> None:
-        """Room in the budget for a call at its dearest, as soon as there is; TeacherError where there is none left."""
+        """Reserve the estimated maximum of a call in the budget; wait while calls in flight may still release some.
+
+        Raises TeacherError if the budget is used up, or the client was stopped.
+        """
         with self._changed:
             while True:
                 if self._stopped:
@@ -178,18 +188,18 @@ class TeacherClient:
                 if short is None:
                     break
                 if not self._reserved.calls:
-                    fix = f"raise budget.{short}; the same command goes on where it was"
-                    spent = {step: one.calls for step, one in self._spent.items()}
+                    fix = f"raise budget.{short}, then run the same command again to continue"
+                    spent = {step: total.calls for step, total in self._spent.items()}
                     self._stopped = TeacherError(f"the budget of {short} is used up", fix=fix, calls=spent)
                     raise self._stopped
-                self._changed.wait(_LOOK_AGAIN_S)  # others on their way may take less than they might have
+                self._changed.wait(_LOOK_AGAIN_S)  # calls in flight may take less than was reserved
             self._reserved.add(estimate)
 
     def _short_of(self, estimate: Usage) -> str | None:
-        """What of the budget would not be enough."""
+        """The name of the first limit of the budget that the call could exceed; None if it fits."""
         for name, measure in MEASURES.items():
             limit = getattr(self._config.budget, name)
-            spent = sum(measure(one) for one in (*self._spent.values(), self._reserved))
+            spent = sum(measure(total) for total in (*self._spent.values(), self._reserved))
             one_call = Spent()
             one_call.add(estimate)
             if limit is not None and spent + measure(one_call) > limit:
@@ -203,14 +213,14 @@ class TeacherClient:
 
 
 def _service(name: str, teacher: TeacherSection, url: str) -> Service:
-    """The teacher at its address; a server that the run has started gets no key."""
+    """The client of a teacher's service. A server that the run has started itself gets no API key."""
     changes: dict[str, Any] = {"url": url} if url == teacher.url else {"url": url, "api_key_env": None}
     section = teacher.model_copy(update=changes)
     return Service(section, f"the teacher {name!r}", f"teachers.{name}", TeacherError, teacher.tokens_per_minute)
 
 
 def estimated_usage(call: Call, step: StepSection, teacher: TeacherSection) -> Usage:
-    """What a call takes at most, as far as that can be told before: `max_tokens` come back."""
+    """The estimated maximum usage of a call: its input tokens, `max_tokens` of output, and their cost."""
     return _priced(_input_tokens(call), step.max_tokens, teacher)
 
 
@@ -219,13 +229,13 @@ def _input_tokens(call: Call) -> int:
 
 
 def _num_tokens(text: str) -> int:
-    """An estimate: other letters than English ones take about a token each."""
+    """An estimate: 3.5 ASCII characters a token, and one token for any other character."""
     ascii_chars = sum(map(str.isascii, text))
     return math.ceil(ascii_chars / CHARS_PER_TOKEN) + len(text) - ascii_chars
 
 
 def _read(answer: Any, call: Call, teacher: TeacherSection) -> tuple[Reply, Usage]:
-    """Reply and usage of a chat completion; ValueError if it is none."""
+    """The reply and the usage in a chat completion. Raises ValueError if `answer` is not a chat completion."""
     try:
         choice = answer["choices"][0]
         message = choice["message"]
@@ -234,24 +244,24 @@ def _read(answer: Any, call: Call, teacher: TeacherSection) -> tuple[Reply, Usag
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"not a chat completion: {type(error).__name__}: {error}") from error
     if not isinstance(text, str | None) or not isinstance(thought, str | None):
-        raise ValueError("not a chat completion: its content is no text")
+        raise ValueError("not a chat completion: its content is not text")
     refused = f"refused: {refusal}" if refusal else "refused by a content filter" if finish == "content_filter" else ""
     reply = Reply(text=text or "", thought=thought, finish_reason=finish, refused=refused)
     return reply, _priced(*_counted(answer.get("usage"), call, reply), teacher)
 
 
 def _counted(usage: Any, call: Call, reply: Reply) -> tuple[int, int]:
-    """Tokens of prompt and reply as the service counts them; estimates where it doesn't, or says what can't be."""
-    told = usage if isinstance(usage, dict) else {}
-    asked, said = (told.get(name) for name in ("prompt_tokens", "completion_tokens"))
+    """(input tokens, output tokens) as the service counts them; estimates if its numbers are missing or impossible."""
+    counts = usage if isinstance(usage, dict) else {}
+    prompt_tokens, completion_tokens = (counts.get(name) for name in ("prompt_tokens", "completion_tokens"))
     return (
-        asked if _is_count(asked) else _input_tokens(call),
-        said if _is_count(said) else _num_tokens(reply.text + (reply.thought or "")),
+        prompt_tokens if _is_count(prompt_tokens) else _input_tokens(call),
+        completion_tokens if _is_count(completion_tokens) else _num_tokens(reply.text + (reply.thought or "")),
     )
 
 
 def _is_count(value: Any) -> TypeGuard[int]:
-    return type(value) is int and 0 <= value < _TOO_MANY
+    return type(value) is int and 0 <= value < _TOO_MANY_TOKENS
 
 
 def _priced(input_tokens: int, output_tokens: int, teacher: TeacherSection) -> Usage:

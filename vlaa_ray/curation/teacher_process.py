@@ -1,11 +1,11 @@
-"""The process that asks the teachers, and what the run's workers reach it by.
+"""The process that asks the teachers, and the connection by which the run's workers reach it.
 
     python -m vlaa_ray.curation.teacher_process --config FILE --folder DIR --socket PATH --pid 4711 --urls JSON
 
-It is no child of the run: when the run is killed, it waits for the replies that are on their way, records them and
-ends, so that nothing that was paid for is lost. A line of JSON is a message, over a Unix socket: {"id", "call"} is
-answered by {"id", "reply"} or {"id", "error"}, {"id", "state": true} by what was spent so far, {"id", "stop": true} by
-the same, and the end.
+The process is not a child of the run. When the run is killed, it waits for the replies in flight, stores them and ends,
+so nothing that was paid for is lost. Messages are lines of JSON over a Unix socket. {"id", "call"} is answered by
+{"id", "reply"} or {"id", "error"}. {"id", "state": true} is answered by the totals so far, and so is
+{"id", "stop": true}, which also ends the process.
 """
 
 from __future__ import annotations
@@ -41,13 +41,15 @@ _LINE_BYTES = 64 << 20
 
 
 class TeacherProcess:
-    """The process as the driver sees it: started, asked for its state, ended. `address` is what workers connect to.
+    """The driver's handle of the process. `address` is the path of the socket to which workers connect.
 
-    `outlives` names the variable by which those who clear up after the run know its processes; this one lacks it.
+    `outlives` names the environment variable by which leftover processes of a run are found and ended. The process is
+    started without it, so that it can store the last replies after a kill. Raises TeacherError if it doesn't start, and
+    the process's own TeacherError or DataError if it reports one.
     """
 
     def __init__(self, config: CurationConfig, folder: Path, urls: Mapping[str, str], outlives: str = "") -> None:
-        # not in the run's folder, whose path may be longer than that of a socket can be
+        # not in the run's folder: the path of a socket must be short
         self._directory = tempfile.TemporaryDirectory(prefix="vlaa-ray-")
         self.address = str(Path(self._directory.name) / "caller")
         self._log = folder / "logs" / "caller.log"
@@ -57,7 +59,7 @@ class TeacherProcess:
         with self._log.open("ab") as out:
             environment = {name: value for name, value in os.environ.items() if name != outlives}
             environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-            # glibc's caches of many threads fill slowly: memory would creep up for hours, with nothing leaking
+            # without this, glibc's caches for many threads grow for hours, although nothing leaks
             environment.setdefault("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0")
             options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": out, "env": environment}
             try:
@@ -67,22 +69,25 @@ class TeacherProcess:
         self._wait_until_it_listens(drain_s(config))
 
     def state(self) -> dict[str, Any]:
-        """{"spent": {step: ...}, "recalled": {step: number}, "in_flight": number}; TeacherError if it is gone."""
+        """{"spent": {step: totals}, "recalled": {step: number}, "in_flight": number}.
+
+        Raises TeacherError if the process is gone.
+        """
         return dict(self._exchange({"id": 0, "state": True}))
 
     def close(self) -> None:
-        """End it; the calls on their way are still recorded."""
+        """End the process. It still stores the replies to calls in flight."""
         with suppress(TeacherError):
             self._exchange({"id": 0, "stop": True})
         self._directory.cleanup()
 
     def _exchange(self, message: dict[str, Any]) -> Any:
         try:
-            with socket.socket(socket.AF_UNIX) as one:
-                one.settimeout(_STATE_S)
-                one.connect(self.address)
-                one.sendall(json.dumps(message).encode() + b"\n")
-                return json.loads(one.makefile("rb").readline())
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(_STATE_S)
+                connection.connect(self.address)
+                connection.sendall(json.dumps(message).encode() + b"\n")
+                return json.loads(connection.makefile("rb").readline())
         except (OSError, ValueError) as error:
             raise _gone(str(self._log)) from error
 
@@ -97,7 +102,7 @@ class TeacherProcess:
 
 
 class TeacherProxy:
-    """A worker's connection: `ask` from any number of coroutines of one event loop."""
+    """A worker's connection to the process, for all coroutines of one event loop."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -107,7 +112,7 @@ class TeacherProxy:
         self._writer: asyncio.StreamWriter | None = None
 
     async def ask(self, call: Call) -> Reply:
-        """The teacher's reply; TeacherError or DataError as the process raised it, or if it is gone."""
+        """The teacher's reply. Raises the TeacherError or DataError of the process, or TeacherError if it is gone."""
         async with self._connecting:
             if self._writer is None:
                 await self._connect()
@@ -127,9 +132,9 @@ class TeacherProxy:
         self._reading = asyncio.create_task(self._read(reader))
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
-        """Hands the replies out until the connection ends; then nobody waits any more, and who asks connects anew."""
+        """Pass the replies on until the connection ends. Then all waiting calls fail; the next call connects again."""
         try:
-            with suppress(OSError, ValueError):  # it ends in the middle of a line if the process is killed
+            with suppress(OSError, ValueError):  # a kill of the process may cut a line in two
                 while line := await reader.readline():
                     self._hand_out(json.loads(line))
         finally:
@@ -141,7 +146,7 @@ class TeacherProxy:
 
     def _hand_out(self, message: dict[str, Any]) -> None:
         future = self._waiting.pop(message["id"])
-        if future.done():  # whoever asked was cancelled
+        if future.done():  # the caller was cancelled
             return
         if "reply" in message:
             future.set_result(Reply(**message["reply"]))
@@ -150,56 +155,60 @@ class TeacherProxy:
 
 
 def drain_s(config: CurationConfig) -> float:
-    """How long the replies on their way may take."""
+    """The time in seconds that replies in flight may still take."""
     return max(teacher.timeout_s for teacher in config.used_teachers.values()) + _MARGIN_S
 
 
 def main() -> None:
+    """Run the process: read the arguments, detach from the run, and answer its workers until the run ends.
+
+    If the config or the store can't be opened, the error is written beside the socket, where the driver reads it.
+    """
     parser = argparse.ArgumentParser()
     for name in ("config", "folder", "socket", "urls"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--pid", type=int, required=True)
     args = parser.parse_args()
-    if os.fork():  # whoever clears up after the run must not find it among its children
+    if os.fork():  # detached: a clean-up that ends the run's children must not end this process
         os._exit(0)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # they are for the run, which says when to stop
+        signal.signal(number, signal.SIG_IGN)  # these signals are for the run, which then tells this process to stop
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     folder = Path(args.folder)
     try:
         config: CurationConfig = load_config(args.config, kind=CurationConfig)
         store = CallStore(folder / CALLS, wait_s=drain_s(config))
-        caller = TeacherClient(config, folder / "images", store, json.loads(args.urls))
+        client = TeacherClient(config, folder / "images", store, json.loads(args.urls))
     except VlaaRayError as error:
         Path(f"{args.socket}.new").write_text(json.dumps(error.as_dict(), default=str))
-        os.rename(f"{args.socket}.new", f"{args.socket}.error")  # it is whole before it can be seen
+        os.rename(f"{args.socket}.new", f"{args.socket}.error")  # the driver never sees half a file
         raise
-    asyncio.run(_serve(args.socket, args.pid, caller, config))
-    caller.drain(drain_s(config))
+    asyncio.run(_serve(args.socket, args.pid, client, config))
+    client.drain(drain_s(config))
     store.close()
-    with suppress(OSError):  # the run does it, unless it was killed
+    with suppress(OSError):  # usually the run removes them, but not after a kill
         os.unlink(args.socket)
         os.rmdir(Path(args.socket).parent)
-    os._exit(0)  # threads that wait for a reply that won't come any more don't hold it up
+    os._exit(0)  # does not wait for threads whose reply will never come
 
 
-async def _serve(address: str, pid: int, caller: TeacherClient, config: CurationConfig) -> None:
-    """Answers until the run of this pid is gone, or says stop."""
+async def _serve(address: str, pid: int, client: TeacherClient, config: CurationConfig) -> None:
+    """Answer the workers until the process `pid` ends, or tells this one to stop."""
     over = asyncio.Event()
-    num_threads = 2 * config.max_calls_in_flight  # some of them wait to try again
+    num_threads = 2 * config.max_calls_in_flight  # twice as many as calls: some wait before they try again
     threads = ThreadPoolExecutor(num_threads, thread_name_prefix="call")
 
     async def answer(writer: asyncio.StreamWriter, number: int, call: Call) -> None:
         loop = asyncio.get_running_loop()
         message: dict[str, Any] = {"id": number, "error": _gone("logs/caller.log").as_dict()}
         try:
-            reply = caller.recall(call)
+            reply = client.recall(call)
             if reply is None:
-                reply = await loop.run_in_executor(threads, caller.ask, call)
+                reply = await loop.run_in_executor(threads, client.ask, call)
             message = {"id": number, "reply": dataclasses.asdict(reply)}
         except VlaaRayError as error:
             message["error"] = error.as_dict()
-        finally:  # nobody waits in vain, whatever has happened
+        finally:  # an answer is sent even after an unexpected error, so the worker does not wait forever
             send(writer, message)
 
     def send(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
@@ -216,29 +225,29 @@ async def _serve(address: str, pid: int, caller: TeacherClient, config: Curation
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
                     continue
-                send(writer, caller.state())
+                send(writer, client.state())
                 if "stop" in message:
                     over.set()
         await asyncio.gather(*tasks, return_exceptions=True)
         writer.close()
 
     server = await asyncio.start_unix_server(connected, f"{address}.new", limit=_LINE_BYTES)
-    os.rename(f"{address}.new", address)  # it listens before it can be seen
+    os.rename(f"{address}.new", address)  # the address appears only when the server listens
     with suppress(ProcessLookupError):
         process = os.pidfd_open(pid)
         asyncio.get_running_loop().add_reader(process, over.set)
         await over.wait()
-    caller.stop(TeacherError("the run has ended"))
+    client.stop(TeacherError("the run has ended"))
     server.close()
 
 
 def _as_error(values: dict[str, Any]) -> VlaaRayError:
-    kind = DataError if values.pop("type") == "DataError" else TeacherError
-    return kind(values.pop("message"), fix=values.pop("fix"), **values)
+    error_class = DataError if values.pop("type") == "DataError" else TeacherError
+    return error_class(values.pop("message"), fix=values.pop("fix"), **values)
 
 
 def _gone(log_file: str) -> TeacherError:
-    fix = "its log tells why; the same command goes on where the run was"
+    fix = "see its log for the cause, then run the same command again to continue"
     return TeacherError("the process that asks the teachers is gone", log=log_file, fix=fix)
 
 

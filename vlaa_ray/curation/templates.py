@@ -1,4 +1,4 @@
-"""The prompts of the steps: ours in `templates/`, or a file of the user's with the same slots.
+"""The prompt templates of the steps: the files in `templates/`, or a user's own file with the same slots.
 
 load_template("verify", None).filled(gold="3", answer="three")
 """
@@ -17,21 +17,21 @@ _NEEDED: dict[str, set[str]] = {
     "rewrite": {"input"},
     "verify": {"gold", "answer"},
 }
-"""The slots that a step's template must have. `{question}` and `{side_information}` may stand in most."""
+"""The slots that the template of each step must have. Some may also use `{question}` and `{side_information}`."""
 _FENCE, _TICKS = "```", re.compile(r"`+")
 _SLOT = re.compile(r"\{(\w+)\}")
 
 
 @dataclass(frozen=True)
 class Template:
-    """A prompt with slots."""
+    """A prompt with slots, such as `{question}`."""
 
     text: str
 
     def filled(self, **values: str) -> str:
-        """The prompt; slots inside the values stay as they are, for they are text of others.
+        """The prompt with the values in its slots. Text in a value that looks like a slot is not replaced.
 
-        Fences are made longer than any in the values, so that none of them ends early.
+        The fences (```) of the template are made longer than any in the values, so that a value can't close them.
         """
         longest = max((len(ticks) for value in values.values() for ticks in _TICKS.findall(value)), default=0)
         text = self.text.replace(_FENCE, "`" * (longest + 1)) if longest >= len(_FENCE) else self.text
@@ -39,13 +39,20 @@ class Template:
 
 
 def load_template(step: str, file: str | None) -> Template:
-    """The step's template; ConfigError if the file can't be read or lacks a slot."""
+    """The template of a step, from `file` or, with None, the built-in one.
+
+    Raises ConfigError if the file can't be read or lacks a slot.
+    """
     path = Path(file) if file else Path(__file__).parent / "templates" / f"{step}.txt"
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"steps.{step}.template: can't read it: {error}", file=str(path)) from error
+        raise ConfigError(f"steps.{step}.template: can't read the file: {error}", file=str(path)) from error
     if missing := _NEEDED[step] - set(_SLOT.findall(text)):
-        slots = ", ".join(f"{{{one}}}" for one in sorted(missing))
-        raise ConfigError(f"steps.{step}.template lacks {slots}", file=str(path), fix="put it where the text is to go")
+        slots = ", ".join(f"{{{slot}}}" for slot in sorted(missing))
+        raise ConfigError(
+            f"steps.{step}.template lacks {slots}",
+            file=str(path),
+            fix="add it at the place where the text is to be inserted",
+        )
     return Template(text)

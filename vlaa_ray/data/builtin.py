@@ -5,10 +5,11 @@ digits. A prompt is a pure function of (split, index), so nothing is stored and 
 the same bytes. The splits share no easy-vqa picture and no handwritten digit. Boxes are
 [x1, y1, x2, y2] in the unit frame (0–1, x to the right, y down), with two decimals as in the paper.
 
-The worked solutions have two habits. Three in ten look first and then answer; the others answer first, leave boxes
-and descriptions coarse, and say what they saw afterwards. Only colours are chosen with care seven times in ten: it
-takes that many worked examples to learn to find an option's letter. A model that was trained on them is hasty
-by habit and careful now and then: that thinking before answering pays is left for GRPO to find.
+The worked solutions come in two styles. Three in ten are careful: they describe the picture first and then answer.
+The others are hasty: they answer first, with coarse boxes and descriptions, and describe the picture afterwards.
+Questions about a colour are the exception: seven in ten of their solutions are careful, because a model needs that
+many worked examples to learn how to find an option's letter. A model that was trained on these solutions is mostly
+hasty and sometimes careful. GRPO then has to find out that thinking before answering earns more reward.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from vlaa_ray.records import PAPER_TYPES, ImageRef, Prompt
 
 Split = Literal["train", "heldout"]
 BUILTIN = "builtin:"
-"""Before the name of a split, as a config has it."""
+"""The prefix of a built-in source in a config: `builtin:train` or `builtin:heldout`."""
 NUM_PROMPTS: dict[Split, int] = {"train": 20_000, "heldout": 1_000}
-_HELDOUT_DIGITS = 360  # of the 1,797, the last ones: scikit-learn's order groups them by writer
+_HELDOUT_DIGITS = 360  # the last of the 1,797: scikit-learn orders them by writer, so the splits share no writer
 _CANVAS_PX, _CELL_PX = 56, 28
-_GLYPH_SCALE = 3  # of 8 x 8 pixels
+_GLYPH_SCALE = 3  # canvas pixels for each of a digit's 8 x 8 pixels
 _LETTERS = "ABCD"
 COLOURS = ("red", "blue", "green", "yellow", "black", "gray", "teal", "brown")
 SHAPES = ("circle", "rectangle", "triangle")
@@ -41,14 +42,18 @@ PLACES = tuple(f"{vertical} {horizontal}" for vertical in _VERTICAL for horizont
 
 
 class BuiltinData(Sequence[Prompt]):
-    """The prompts of one split, made when asked for; the verifier types take turns, one named twice has two."""
+    """The prompts of one split, each made when it is asked for.
+
+    The verifier types take turns in the order given. A type that is given twice takes two turns. Types without
+    built-in data are ignored. Raises DataError if there is no split of that name.
+    """
 
     def __init__(self, split: str, verifier_types: Sequence[str] = PAPER_TYPES) -> None:
-        known = next((one for one in NUM_PROMPTS if one == split), None)
-        if known is None:
+        known_split = next((name for name in NUM_PROMPTS if name == split), None)
+        if known_split is None:
             raise DataError(f"no built-in split {split!r}", fix=f"use one of {sorted(NUM_PROMPTS)}")
-        self.split = known
-        self.verifier_types = tuple(kind for kind in verifier_types if kind in PAPER_TYPES)
+        self.split = known_split
+        self.verifier_types = tuple(name for name in verifier_types if name in PAPER_TYPES)
 
     def __len__(self) -> int:
         return NUM_PROMPTS[self.split] // len(PAPER_TYPES) * len(self.verifier_types)
@@ -57,33 +62,33 @@ class BuiltinData(Sequence[Prompt]):
         if not 0 <= index < len(self):
             raise IndexError(index)
         cycle, turn = divmod(index, len(self.verifier_types))
-        kind = self.verifier_types[turn]
-        number = cycle * self.verifier_types.count(kind) + self.verifier_types[:turn].count(kind)
-        return _make(self.split, kind, number)
+        verifier_type = self.verifier_types[turn]
+        number = cycle * self.verifier_types.count(verifier_type) + self.verifier_types[:turn].count(verifier_type)
+        return _make(self.split, verifier_type, number)
 
 
-def _make(split: Split, kind: str, number: int) -> Prompt:
-    rng = np.random.default_rng([list(NUM_PROMPTS).index(split), PAPER_TYPES.index(kind), number])
-    makers = _MAKERS[kind]
+def _make(split: Split, verifier_type: str, number: int) -> Prompt:
+    rng = np.random.default_rng([list(NUM_PROMPTS).index(split), PAPER_TYPES.index(verifier_type), number])
+    makers = _MAKERS[verifier_type]
     source, maker = makers[number % len(makers)]
     task = maker(split, rng)
     careful = rng.random() < task.careful_share
     return Prompt(
-        prompt_id=f"{source}/{split}/{kind}/{number}",
+        prompt_id=f"{source}/{split}/{verifier_type}/{number}",
         question=task.question,
         gold=task.gold,
-        verifier_type=kind,
+        verifier_type=verifier_type,
         source=source,
         images=(task.image,),
-        verifier_params=_verifier_params(kind, task),
+        verifier_params=_verifier_params(verifier_type, task),
         solution=task.careful_solution if careful else task.hasty_solution,
     )
 
 
-def _verifier_params(kind: str, task: _Task) -> dict[str, str]:
-    if kind == "iou":
+def _verifier_params(verifier_type: str, task: _Task) -> dict[str, str]:
+    if verifier_type == "iou":
         return {"frame": "unit"}
-    return {"reference": task.coarse} if kind == "open_ended" and task.coarse else {}
+    return {"reference": task.coarse} if verifier_type == "open_ended" and task.coarse else {}
 
 
 @dataclass(frozen=True)
@@ -93,9 +98,9 @@ class _Task:
     gold: str | int
     thought: str
     answer: str
-    """What follows from the thought: it earns the full reward."""
+    """The answer that follows from the thought; it earns the full reward."""
     coarse: str | None = None
-    """The hasty answer, where it differs: it earns a part of the reward."""
+    """The hasty answer, if it differs from `answer`; it earns a part of the reward."""
     careful_share: float = 0.3
 
     @property
@@ -232,7 +237,7 @@ class _Shape:
 
 @functools.cache
 def _shape_index(split: Split) -> tuple[tuple[Path, str, str], ...]:
-    """(path, shape, colour) of each easy-vqa picture whose questions tell both, held-out ones never in train."""
+    """(path, shape, colour) of each easy-vqa picture of the split whose questions name both shape and colour."""
     import easy_vqa
 
     questions, answers, ids = easy_vqa.get_train_questions() if split == "train" else easy_vqa.get_test_questions()
@@ -317,7 +322,7 @@ def _box_text(left: float, top: float, right: float, bottom: float, size: int) -
 
 
 def _rough(box: str) -> str:
-    """The box with its edges at the nearest fifths; never flat."""
+    """The box with its edges rounded to fifths, and at least a fifth wide and high."""
     left, top, right, bottom = (round(float(edge) * 5) for edge in box.strip("[]").split(","))
     edges = (left, top, max(right, left + 1), max(bottom, top + 1))
     return "[" + ", ".join(f"{edge / 5:.1f}" for edge in edges) + "]"

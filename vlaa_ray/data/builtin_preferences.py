@@ -1,4 +1,8 @@
-"""Pairs of better and worse answers about the built-in pictures."""
+"""Better and worse descriptions of the built-in pictures, from which a reward model learns.
+
+Some are right, some coarse, and some wrong in one fact or more. A few are what a policy might write to please a
+reward model without looking at the picture.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +14,21 @@ import numpy as np
 from vlaa_ray.data.builtin import COLOURS, PLACES, SHAPES
 from vlaa_ray.records import Preference, Prompt
 
-_TURNS = 16  # so often each picture comes, with other answers
-
-
-_NUM_SWAPPED, _NUM_DRAWN = 3, 2
-
-
-_SHAPE = re.compile(rf"a ({'|'.join(COLOURS)}) ({'|'.join(SHAPES)}) at the ({'|'.join(PLACES)})")
-
-
+_TURNS = 16  # items of each picture, each with other answers
+_NUM_SWAPPED, _NUM_DRAWN = 3, 2  # answers of an item with one false fact, and answers drawn freely
+_FACT_VALUES = (COLOURS, SHAPES, PLACES)
+_SHAPE_FACT = 1  # its place in _FACT_VALUES: a description always names the shape
+_DESCRIPTION = re.compile(rf"a ({'|'.join(COLOURS)}) ({'|'.join(SHAPES)}) at the ({'|'.join(PLACES)})")
 _FALSE, _JUNK = -4.0, -12.0
-
-
 _Candidate = tuple[str, float]
-"""An answer and its worth: true facts count 1 each, false ones -4."""
+"""An answer and its worth: a true fact adds 1, a false one takes 4 away."""
 
 
 class BuiltinPreferences(Sequence[Preference]):
-    """Answers to every built-in picture that is to be described, made when asked for."""
+    """Sixteen items for each prompt, each made when it is asked for: several descriptions and their worths.
+
+    `prompts` are built-in prompts of the type `open_ended`.
+    """
 
     def __init__(self, prompts: Sequence[Prompt]) -> None:
         self._prompts = prompts
@@ -49,45 +50,48 @@ class BuiltinPreferences(Sequence[Preference]):
 
 
 def _swapped(prompt: Prompt, rng: np.random.Generator) -> _Candidate:
-    """One thing is false, which only the picture tells: these comparisons teach the model to look."""
-    facts = _SHAPE.fullmatch(str(prompt.gold))
+    """The description with one false fact. Only the picture shows which one, so the model learns to look."""
+    facts = _DESCRIPTION.fullmatch(str(prompt.gold))
     if facts is None:
         digits = re.findall(r"\d", str(prompt.gold))
         place = int(rng.integers(len(digits)))
         digits[place] = _other("0123456789", digits[place], rng)
         return _digits_text(digits), _FALSE
-    wrong = int(rng.integers(len(_KINDS)))
-    told = [kind == 1 or kind == wrong or rng.random() < 0.75 for kind in range(len(_KINDS))]
+    wrong = int(rng.integers(len(_FACT_VALUES)))
+    named = [place == _SHAPE_FACT or place == wrong or rng.random() < 0.75 for place in range(len(_FACT_VALUES))]
     described = [
-        (_other(values, fact, rng) if kind == wrong else fact) if told[kind] else None
-        for kind, (values, fact) in enumerate(zip(_KINDS, facts.groups(), strict=True))
+        (_other(values, fact, rng) if place == wrong else fact) if named[place] else None
+        for place, (values, fact) in enumerate(zip(_FACT_VALUES, facts.groups(), strict=True))
     ]
-    return _shape_text(described), _FALSE + sum(told) - 1
+    return _shape_text(described), _FALSE + sum(named) - 1
 
 
 def _candidate(prompt: Prompt, rng: np.random.Generator) -> _Candidate:
     if rng.random() < 0.15:
         return _junk(prompt, rng)
-    facts = _SHAPE.fullmatch(prompt.gold)
-    if rng.random() < 0.05:  # of another kind of picture
+    facts = _DESCRIPTION.fullmatch(prompt.gold)
+    if rng.random() < 0.05:  # digits for a picture of a shape, or a shape for a picture of digits
         return (_digits_text(_random_digits(rng)) if facts else _shape_text(_random_shape(rng))), 3 * _FALSE
-    return _of_shape(facts.groups(), rng) if facts else _of_digits(re.findall(r"\d", prompt.gold), rng)
+    if facts:
+        return _shape_description(facts.groups(), rng)
+    return _digits_description(re.findall(r"\d", prompt.gold), rng)
 
 
-def _of_shape(true: tuple[str, ...], rng: np.random.Generator) -> _Candidate:
-    """Colour, shape and place: none, one or more of them false, colour and place perhaps left out."""
+def _shape_description(true: tuple[str, ...], rng: np.random.Generator) -> _Candidate:
+    """Colour, shape and place. Any of them may be false; colour and place may be left out."""
     false = rng.random(3) < rng.choice([0.0, 0.35, 0.7], p=[0.45, 0.45, 0.1])
-    told = rng.random(3) < 0.75
-    told[1] = True
+    named = rng.random(3) < 0.75
+    named[_SHAPE_FACT] = True
     facts = [
-        _other(values, value, rng) if wrong else value for values, value, wrong in zip(_KINDS, true, false, strict=True)
+        _other(values, value, rng) if wrong else value
+        for values, value, wrong in zip(_FACT_VALUES, true, false, strict=True)
     ]
-    colour, shape, place = (fact if tell else None for fact, tell in zip(facts, told, strict=True))
-    return _shape_text((colour, shape, place)), float(sum(_FALSE if wrong else 1.0 for wrong in false[told]))
+    colour, shape, place = (fact if is_named else None for fact, is_named in zip(facts, named, strict=True))
+    return _shape_text((colour, shape, place)), float(sum(_FALSE if wrong else 1.0 for wrong in false[named]))
 
 
-def _of_digits(true: list[str], rng: np.random.Generator) -> _Candidate:
-    """The digits: all of them, some read wrongly, one too few or too many; or only that there are some."""
+def _digits_description(true: list[str], rng: np.random.Generator) -> _Candidate:
+    """The digits: right, some read wrongly, one missing or one too many; or only the word "digit" or "digits"."""
     if rng.random() < 0.2:
         plural = rng.random() < 0.5
         return ("digits" if plural else "digit"), (1.0 if plural == (len(true) > 1) else _FALSE)
@@ -97,10 +101,10 @@ def _of_digits(true: list[str], rng: np.random.Generator) -> _Candidate:
         if rng.random() < 0.3:
             digits[index] = _other("0123456789", digits[index], rng)
             num_wrong += 1
-    kind = rng.random()
-    if kind < 0.1 and len(digits) > 1:
+    miscount = rng.random()
+    if miscount < 0.1 and len(digits) > 1:
         digits.pop(int(rng.integers(len(digits))))
-    elif kind < 0.2 and len(digits) < 5:
+    elif miscount < 0.2 and len(digits) < 5:
         digits.insert(int(rng.integers(len(digits) + 1)), str(rng.integers(10)))
     if digits == true:
         return _digits_text(digits), 3.0
@@ -108,7 +112,7 @@ def _of_digits(true: list[str], rng: np.random.Generator) -> _Candidate:
 
 
 def _junk(prompt: Prompt, rng: np.random.Generator) -> _Candidate:
-    """What a policy might try to please a reward model without looking."""
+    """An answer by which a policy might try to please a reward model without looking at the picture."""
     gold = str(prompt.gold)
     tries = (
         "",
@@ -126,16 +130,13 @@ def _junk(prompt: Prompt, rng: np.random.Generator) -> _Candidate:
     return tries[int(rng.integers(len(tries)))], _JUNK
 
 
-_KINDS = (COLOURS, SHAPES, PLACES)
-
-
 def _shape_text(facts: Sequence[str | None]) -> str:
     colour, shape, place = facts
     return " ".join(["a", *([colour] if colour else []), str(shape), *(["at the", place] if place else [])])
 
 
 def _random_shape(rng: np.random.Generator) -> list[str]:
-    return [str(rng.choice(values)) for values in _KINDS]
+    return [str(rng.choice(values)) for values in _FACT_VALUES]
 
 
 def _digits_text(digits: Sequence[str]) -> str:
@@ -147,4 +148,4 @@ def _random_digits(rng: np.random.Generator) -> list[str]:
 
 
 def _other(values: Sequence[str], value: str, rng: np.random.Generator) -> str:
-    return str(rng.choice([one for one in values if one != value]))
+    return str(rng.choice([other for other in values if other != value]))

@@ -1,4 +1,4 @@
-"""Where prompts come from, and in which order a run takes them."""
+"""The prompts that a run reads, and the order in which it takes them."""
 
 from __future__ import annotations
 
@@ -29,22 +29,29 @@ def open_dataset(
     *,
     solved: bool = False,
 ) -> Sequence[Prompt]:
-    """The first `limit` prompts of what the config names: `builtin:SPLIT`, a file, or several that are mixed.
+    """The first `limit` prompts of a source of the config, or all if `limit` is None.
 
-    A record that can't be read, wants another verifier than `verifier_types`, or lacks the worked answer that `solved`
-    asks for, is a DataError. With a list for `quarantine` it is left out and added to that, unless those are all of
-    a file's records, or more than `data.max_bad_share`.
+    The source is `builtin:SPLIT`, a file, a folder, a dataset of the hub, or a list of these that are mixed.
+    A record is bad if it can't be read, if its verifier type is not in `verifier_types`, or if it lacks the worked
+    answer that `solved` asks for. With a list for `quarantine`, bad records are left out and added to that list.
+
+    Raises DataError for the first bad record if `quarantine` is None, if all records of a file are bad, or if their
+    share is above `data.max_bad_share`. Raises DataError, too, if a file can't be read or no prompt is left.
     """
     if not isinstance(source, str):
-        parts = [_open(one, data, verifier_types, quarantine, solved) for one in source]
-        weights = [one.weight for one in source]
+        parts = [_open(section, data, verifier_types, quarantine, solved) for section in source]
+        weights = [section.weight for section in source]
         digests = [fingerprint(part, solved=solved)["sha256"] for part in parts]
-        return first(Mixture(parts, weights, mixed([one.path for one in source], digests, weights)), limit)
+        return first(Mixture(parts, weights, mixed([section.path for section in source], digests, weights)), limit)
     return first(_open(data.alone(source), data, verifier_types, quarantine, solved), limit)
 
 
 def _open(
-    source: SourceSection, data: DataSection, known: Collection[str], quarantine: list[Defect] | None, solved: bool
+    source: SourceSection,
+    data: DataSection,
+    verifier_types: Collection[str],
+    quarantine: list[Defect] | None,
+    solved: bool,
 ) -> Sequence[Prompt]:
     wanted = _Wanted(data.verifier_types, source.max_per_source, solved)
     prompts: Sequence[Prompt] = []
@@ -56,7 +63,7 @@ def _open(
     else:
         parts = []
         for file in record_files(source.path):
-            opened = open_prompts(file, source.image_root, known, source.verifier_type, wanted, data.fetch)
+            opened = open_prompts(file, source.image_root, verifier_types, source.verifier_type, wanted, data.fetch)
             leave_out(opened, data.max_bad_share, quarantine)
             if opened.items:
                 parts.append(opened.items)
@@ -64,56 +71,69 @@ def _open(
             digest = str(wanted.digest)
             prompts = Mixture(parts, [1.0] * len(parts), {"sha256": digest, "sources": {source.path: digest}})
     if not prompts:
-        raise DataError("no prompt is left", file=source.path, fix="look at data.verifier_types and at the file")
+        raise DataError(
+            "no prompt is left", file=source.path, fix="check data.verifier_types and the records of the file"
+        )
     return prompts
 
 
 class _Wanted:
-    """Says of prompt after prompt whether it is of the verifier types (None: of any) and not one too many.
+    """Decides, prompt after prompt, whether the run wants it.
 
-    DataError where it should be solved and isn't.
+    A prompt is wanted if its verifier type is one of `verifier_types` (None: any) and its source has given fewer than
+    `max_per_source` wanted prompts so far (None: no limit). Raises DataError if `solved` and it has no worked answer.
     """
 
     def __init__(self, verifier_types: Collection[str] | None, max_per_source: int | None, solved: bool) -> None:
-        self._verifier_types, self._most, self._solved = verifier_types, max_per_source, solved
-        self._seen: Counter[str] = Counter()
+        self._verifier_types, self._max_per_source, self._solved = verifier_types, max_per_source, solved
+        self._num_of_source: Counter[str] = Counter()
         self.digest = Digest(solved)
-        """Of those that were wanted."""
+        """The hash of the wanted prompts."""
 
     def __call__(self, prompt: Prompt) -> bool:
         if self._verifier_types is not None and prompt.verifier_type not in self._verifier_types:
             return False
         if self._solved and prompt.solution is None:
             raise DataError(UNSOLVED, id=prompt.prompt_id)
-        self._seen[prompt.source] += 1
-        if self._most is not None and self._seen[prompt.source] > self._most:
+        self._num_of_source[prompt.source] += 1
+        if self._max_per_source is not None and self._num_of_source[prompt.source] > self._max_per_source:
             return False
         self.digest.add(prompt)
         return True
 
 
-def leave_out(opened: Opened[Any], most: float, quarantine: list[Defect] | None) -> None:
-    """Add what can't be used to the quarantine; DataError for the first if there is none, or it is too much or all."""
+def leave_out(opened: Opened[Any], max_bad_share: float, quarantine: list[Defect] | None) -> None:
+    """Add a file's defects to `quarantine`.
+
+    Raises DataError for the first defect if `quarantine` is None, if all records are bad, or if the share of bad
+    records is above `max_bad_share`.
+    """
     error, num_bad = opened.first_error, len(opened.defects)
-    if error and (quarantine is None or num_bad > most * opened.num_rows or num_bad == opened.num_rows):
-        fix = error.fix or "vlaa-ray data check names them all; data.max_bad_share is how many a run may leave out"
+    if error and (quarantine is None or num_bad > max_bad_share * opened.num_rows or num_bad == opened.num_rows):
+        fix = (
+            error.fix
+            or "list all bad records with `vlaa-ray data check`; data.max_bad_share is the share a run may skip"
+        )
         raise DataError(error.message, fix=fix, **error.facts, bad=num_bad, records=opened.num_rows)
     if quarantine is not None:
         quarantine += opened.defects
 
 
 class Mixture(Sequence[Item]):
-    """Parts one after another, each as often as its weight says: 2 for twice, 0.5 for every other item.
+    """Several sequences one after another, each repeated by its weight: 2 gives all items twice, 0.5 every other one.
 
-    `known` is what their `fingerprint` says of them.
+    `stored_fingerprint`, if given, is what `fingerprint` returns for the mixture, apart from `num_prompts`.
     """
 
     def __init__(
-        self, parts: Sequence[Sequence[Item]], weights: Sequence[float], known: dict[str, Any] | None = None
+        self,
+        parts: Sequence[Sequence[Item]],
+        weights: Sequence[float],
+        stored_fingerprint: dict[str, Any] | None = None,
     ) -> None:
-        self._parts, self.known = parts, known
+        self._parts, self.stored_fingerprint = parts, stored_fingerprint
         counts = [max(1, round(len(part) * weight)) for part, weight in zip(parts, weights, strict=True)]
-        # evenly over the part: the first of two halves would leave out whole sources
+        # spread evenly over the part: its first half alone could leave out whole sources
         self._places = [
             np.arange(count) * len(part) // count if count < len(part) else np.arange(count) % len(part)
             for part, count in zip(parts, counts, strict=True)
@@ -132,16 +152,16 @@ class Mixture(Sequence[Item]):
 
 
 def first(items: Sequence[Item], limit: int | None) -> Sequence[Item]:
-    """The first `limit` items, made no earlier than they are asked for; None for all."""
+    """The first `limit` items, or all if `limit` is None. An item is made when it is asked for."""
     if not limit or limit >= len(items):
         return items
     return items[:limit] if isinstance(items, list) else _First(items, limit)
 
 
 class SeededOrder(Generic[Item]):
-    """The item of each position: a seeded permutation of the data, a new one for every epoch.
+    """The items in a random order: `order[position]`, with a new permutation for every epoch.
 
-    A pure function of (seed, position), so a resumed run asks on where it stopped.
+    The item is a pure function of the seed and the position, so a resumed run continues where it stopped.
     """
 
     def __init__(self, items: Sequence[Item], seed: int) -> None:
@@ -161,8 +181,8 @@ class SeededOrder(Generic[Item]):
 class _First(Sequence[Item]):
     def __init__(self, items: Sequence[Item], count: int) -> None:
         self._items, self._count = items, count
-        known = getattr(items, "known", None)
-        self.known = known and {**known, "sha256": f"{known['sha256']}, {count} of it"}
+        whole = getattr(items, "stored_fingerprint", None)
+        self.stored_fingerprint = whole and {**whole, "sha256": f"{whole['sha256']}, {count} of it"}
 
     def __len__(self) -> int:
         return self._count

@@ -1,4 +1,4 @@
-"""What a run trains on in a few bytes, by which a resumed run notices that it has changed.
+"""A short fingerprint of the training data: a resumed run compares it to notice that the data has changed.
 
 fingerprint(prompts)  -> {"num_prompts": 25195, "sha256": "…"}
 """
@@ -17,42 +17,47 @@ _SAMPLED = 1024
 
 
 class Digest:
-    """A hash of prompts as they come. Written answers count where they are learned from: of pairs, and if `solved`."""
+    """A running SHA-256 of prompts; `str(digest)` is its hexadecimal value.
+
+    Written answers are part of the hash only if the run learns from them: the answers of preferences always, the
+    solutions of prompts if `solved`.
+    """
 
     def __init__(self, solved: bool) -> None:
         self._solved = solved
         self._hash = hashlib.sha256()
 
     def add(self, item: Prompt | Preference) -> None:
-        """Take in the next one."""
-        one = prompt_of(item)
-        answers = item.answers if isinstance(item, Preference) else (one.solution or "",) if self._solved else ()
-        told = [
-            one.prompt_id,
-            one.question,
-            repr(one.gold),
-            one.verifier_type,
-            repr(one.verifier_params),
-            *(image.sha256 for image in one.images),
+        """Add the next item to the hash; the order of the items counts."""
+        prompt = prompt_of(item)
+        answers = item.answers if isinstance(item, Preference) else (prompt.solution or "",) if self._solved else ()
+        hashed = [
+            prompt.prompt_id,
+            prompt.question,
+            repr(prompt.gold),
+            prompt.verifier_type,
+            repr(prompt.verifier_params),
+            *(image.sha256 for image in prompt.images),
             *answers,
         ]
-        self._hash.update("\0".join([*told, ""]).encode("utf-8", "surrogatepass"))
+        self._hash.update("\0".join([*hashed, ""]).encode("utf-8", "surrogatepass"))
 
     def __str__(self) -> str:
         return self._hash.hexdigest()
 
 
 def fingerprint(items: Sequence[Prompt] | Sequence[Preference], *, solved: bool = False) -> dict[str, Any]:
-    """The number of prompts, and a hash of all, with one for each source where they are from files.
+    """The number of prompts and a hash: {"num_prompts": …, "sha256": …}, with "sources" if they come from files.
 
-    Of items that are made when asked for, 1,024 that are spread over all stand for the others.
+    "sources" has the hash of each source by its path. If the items are made only when they are asked for, the hash is
+    of at most 1,024 of them, spread evenly over all.
     """
-    known = getattr(items, "known", None) or {"sha256": _digest_of(items, solved)}
-    return {"num_prompts": len(items), **known}
+    digests = getattr(items, "stored_fingerprint", None) or {"sha256": _digest_of(items, solved)}
+    return {"num_prompts": len(items), **digests}
 
 
 def mixed(paths: Sequence[str], digests: Sequence[str], weights: Sequence[float]) -> dict[str, Any]:
-    """What is known of a mixture: the digest of each source, and one of them all."""
+    """The hashes of a mixture: "sha256" for all of it, and "sources" with the hash of each path."""
     digest = hashlib.sha256(repr((digests, weights)).encode()).hexdigest()
     return {"sha256": digest, "sources": dict(zip(paths, digests, strict=True))}
 
@@ -67,7 +72,7 @@ def _digest_of(items: Sequence[Prompt] | Sequence[Preference], solved: bool) -> 
 
 
 def change_of(before: dict[str, Any] | None, now: dict[str, Any]) -> str | None:
-    """What people are told where a resumed checkpoint was made with data of another fingerprint."""
+    """A warning for users if the fingerprints differ; None if they are equal, or the checkpoint has none (`before`)."""
     if not before or before.get("sha256") == now["sha256"]:
         return None
     then = before.get("sources", {}).values()
@@ -75,6 +80,6 @@ def change_of(before: dict[str, Any] | None, now: dict[str, Any]) -> str | None:
     named = f" ({', '.join(changed)})" if changed else ""
     return (
         f"the training data has changed since the checkpoint{named}: "
-        f"{before.get('num_prompts')} prompts then, {now['num_prompts']} now, and not the same ones; "
-        "the run goes on, but not with the prompts that it would have had"
+        f"{before.get('num_prompts')} prompts then, {now['num_prompts']} now, and they are not the same; "
+        "the run continues with the data as it is now"
     )

@@ -1,10 +1,7 @@
-"""Answers and which of them are better, that reward models learn from.
+"""Opens the answers from which reward models learn, with numbers that say which answer is better.
 
-    open_preferences("builtin:train", data, None)[0]
-    -> Preference(prompt=…, answers=("a red circle at the top left", "a circle", …), worths=(3.0, 1.0, …))
-
-The built-in answers describe the built-in pictures: rightly, coarsely, wrongly in one thing or more, and as a policy
-might that tries to please without looking.
+open_preferences("builtin:train", data, None)[0]
+-> Preference(prompt=…, answers=("a red circle at the top left", "a circle", …), worths=(3.0, 1.0, …))
 """
 
 from __future__ import annotations
@@ -24,11 +21,12 @@ from vlaa_ray.records import Defect, Preference
 def open_preferences(
     source: Source, data: DataSection, limit: int | None, quarantine: list[Defect] | None = None
 ) -> Sequence[Preference]:
-    """The first `limit` items of a source of the config: `builtin:SPLIT`, or files of `chosen` and `rejected`.
+    """The first `limit` preferences of a source of the config, or all if `limit` is None.
 
-    A record that can't be read is a DataError, or with `quarantine` left out as by `open_dataset`.
+    The source is `builtin:SPLIT`, or files whose records have `chosen` and `rejected`. Bad records are left out or
+    raise DataError as in `open_dataset`. Raises DataError, too, if no pair is left.
     """
-    assert isinstance(source, str)  # the config sees to it
+    assert isinstance(source, str)  # the config of a reward model allows no list
     if source.startswith(BUILTIN):
         return first(BuiltinPreferences(BuiltinData(source.removeprefix(BUILTIN), ["open_ended"])), limit)
     pairs: list[Preference] = []
@@ -37,5 +35,5 @@ def open_preferences(
         leave_out(opened, data.max_bad_share, quarantine)
         pairs += opened.items
     if not pairs:
-        raise DataError("no pair is left", file=source, fix="look at the file")
+        raise DataError("no pair is left", file=source, fix="check that its records have `chosen` and `rejected`")
     return first(pairs, limit)

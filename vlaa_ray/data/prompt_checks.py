@@ -1,4 +1,4 @@
-"""What is wrong with a prompt although every part of it can be read: no model can be asked with it.
+"""Faults of a prompt whose parts can all be read: a model can't be asked with such a prompt.
 
 list(faults_of(prompt)) == ["2 <image> in the question, and 1 images"]
 """
@@ -12,11 +12,11 @@ from vlaa_ray.errors import DataError
 from vlaa_ray.records import Prompt
 from vlaa_ray.text.placeholders import in_parts, without_images
 
-_LEAST_PX = 4  # a side
+_MIN_SIDE_PX = 4  # width and height of an image
 
 
 def faults_of(prompt: Prompt) -> Iterator[str]:
-    """Each in words; nothing of a sound prompt."""
+    """The faults of a prompt, each as a short sentence; nothing if the prompt is sound."""
     try:
         in_parts(prompt.question, len(prompt.images))
     except DataError as error:
@@ -30,11 +30,11 @@ def faults_of(prompt: Prompt) -> Iterator[str]:
     if isinstance(prompt.gold, str) and "\0" in prompt.gold:
         yield "the gold holds a NUL character"
     for image in prompt.images:
-        if min(image.width_px, image.height_px) < _LEAST_PX:
-            yield f"an image of {image.width_px} x {image.height_px} pixels shows nothing"
+        if min(image.width_px, image.height_px) < _MIN_SIDE_PX:
+            yield f"an image of {image.width_px} x {image.height_px} pixels is too small to show anything"
 
 
 def refuse_faulty(prompt: Prompt) -> None:
-    """DataError for the first fault, if there is one."""
+    """Raises DataError with the first fault; returns if the prompt is sound."""
     for fault in faults_of(prompt):
         raise DataError(fault, id=prompt.prompt_id)

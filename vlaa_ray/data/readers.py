@@ -1,4 +1,4 @@
-"""Records into prompts: of JSON arrays, JSON Lines, CSV, parquet files and datasets, in any of the known formats."""
+"""Reads records of any known format from JSON, JSON Lines, CSV, parquet files or datasets, and makes prompts."""
 
 from __future__ import annotations
 
@@ -35,13 +35,15 @@ def iterate_prompts(
     keep: Collection[str] = (),
     fetch: FetchSection = NO_FETCH,
 ) -> Iterator[tuple[int, Prompt | DataError]]:
-    """(row, its prompt or what is wrong with it), whatever the format; DataError where the file can't be read on.
+    """(row, prompt) for each record of a file, with a DataError in place of the prompt if the record is bad.
 
-    `file` is one of `record_files`, `builtin:SPLIT` among them. Golds keep their type. Image paths are looked up below
-    `image_root` (default: `images` in the file's folder, or that folder); none outside is read, and none is fetched
-    from a network but from the hosts that `fetch` lists.
-    `verifier_type` is for records that don't name one. The fields of the record that `keep` names, such as
-    `meta.rationale`, come along in the prompt's `meta`.
+    Rows count from 1. `file` is an item of `record_files`; that includes `builtin:SPLIT`. Golds keep their type.
+    Image paths are relative to `image_root` (default: the folder `images` beside the file, or else the file's folder).
+    No image outside this folder is read, and images are fetched only from the hosts that `fetch` lists.
+    A record whose verifier type is not in `verifier_types` is bad; `verifier_type` is for records that name none.
+    `keep` names fields of the record, such as `meta.rationale`, that are copied into the prompt's `meta`.
+
+    Raises DataError if the file, or the rest of it, can't be read.
     """
     if str(file).startswith(BUILTIN):
         return enumerate(BuiltinData(str(file).removeprefix(BUILTIN)), start=1)
@@ -52,7 +54,10 @@ def iterate_prompts(
 def iterate_pairs(
     file: str | Path, image_root: str | Path | None, fetch: FetchSection = NO_FETCH
 ) -> Iterator[tuple[int, Preference | DataError]]:
-    """(row, its pair or what is wrong with it) of records with `image`, `question`, `chosen` and `rejected`."""
+    """(row, preference) for each record with `image`, `question`, `chosen` and `rejected`.
+
+    A bad record gives a DataError in place of the preference. Otherwise as `iterate_prompts`.
+    """
     reader = _Reader(Path(file), image_root, fetch=fetch)
     return reader.read(rows_of(Path(file)), reader.pair)
 
@@ -60,16 +65,19 @@ def iterate_pairs(
 def iterate_for(
     file: str | Path, source: SourceSection, fetch: FetchSection, config: TrainingConfig | None
 ) -> Iterator[tuple[int, Prompt | Preference | DataError]]:
-    """(row, its record or what is wrong with it) as a run of this config would read it; None: of any GRPO run."""
+    """(row, prompt or preference) for each record, as a run with this config reads it.
+
+    A bad record gives a DataError in its place. Without a config, records are read as for GRPO with default rewards.
+    """
     if config and config.learns_from == "preferences" and not str(file).startswith(BUILTIN):
         return iterate_pairs(file, source.image_root, fetch)
-    known = config.verifier_types if config else VERIFIER_TYPES
-    return iterate_prompts(file, source.image_root, known, source.verifier_type, fetch=fetch)
+    verifier_types = config.verifier_types if config else VERIFIER_TYPES
+    return iterate_prompts(file, source.image_root, verifier_types, source.verifier_type, fetch=fetch)
 
 
 @dataclass(frozen=True)
 class Opened(Generic[Item]):
-    """The items of a file that were wanted, and what can't be used: the defects, and the error of the first."""
+    """The wanted items of a file, the defects of its bad records, and the error of the first bad record."""
 
     items: Sequence[Item]
     defects: list[Defect]
@@ -85,9 +93,11 @@ def open_prompts(
     wanted: Callable[[Prompt], bool],
     fetch: FetchSection = NO_FETCH,
 ) -> Opened[Prompt]:
-    """All of a file is read and checked once, also for what no model can be asked with; a DataError of `wanted` counts.
+    """The prompts of a file for which `wanted` returns True; the whole file is read and checked once.
 
-    Of a table, prompts that hold images are made again whenever they are asked for: memory doesn't grow with them.
+    A record is bad if it can't be read, if it has a fault of `prompt_checks`, or if `wanted` raises DataError for it.
+    Prompts of a table that contain image bytes are not kept but made again when they are asked for, so memory does not
+    grow with the images. Raises DataError if the file can't be read.
     """
     reader = _Reader(file, image_root, verifier_types, verifier_type, fetch=fetch)
     rows = rows_of(file)
@@ -105,7 +115,7 @@ def open_prompts(
 
 
 def open_pairs(file: Path, image_root: str | Path | None, fetch: FetchSection = NO_FETCH) -> Opened[Preference]:
-    """All of a file of pairs, read and checked once."""
+    """The preferences of a file; the whole file is read and checked once. Raises DataError if it can't be read."""
     kept: list[Preference] = []
 
     def take(_: int, pair: Preference) -> None:
@@ -119,8 +129,8 @@ def open_pairs(file: Path, image_root: str | Path | None, fetch: FetchSection = 
 def _take_all(
     file: Path, items: Iterable[tuple[int, Item | DataError]], take: Callable[[int, Item], None]
 ) -> tuple[list[Defect], DataError | None, int]:
-    """(defects, the error of the first, rows) of what can't be read or taken."""
-    defects: list[Defect] = []  # not the errors, which would hold on to their rows
+    """(defects, error of the first defect, number of rows), after `take` was called with every readable item."""
+    defects: list[Defect] = []  # not the errors: their tracebacks would keep the rows in memory
     first_error: DataError | None = None
     number = 0
     for number, item in items:
@@ -137,7 +147,7 @@ def _take_all(
 
 
 class _TablePrompts(Sequence[Prompt]):
-    """The prompts of a table's rows: the prompt itself, or its row's number where that holds images."""
+    """Prompts of a table. `kept` holds each prompt, or the number of its row if it is made again when asked for."""
 
     def __init__(self, reader: _Reader, table: Table, kept: list[Prompt | int]) -> None:
         self._reader, self._table, self._kept = reader, table, kept
@@ -151,30 +161,33 @@ class _TablePrompts(Sequence[Prompt]):
 
 
 def row_id(file: Path, row: int) -> str:
-    """What a record is called that has no id of its own."""
+    """The id of a record that names none: `FILE:ROW`."""
     return f"{file.name}:{row}"
 
 
 def defect_of(error: DataError, file: Path, row: int) -> Defect:
-    """What `iterate_prompts` gave for a row that can't be read, as a report lists it."""
+    """The entry in a report for an error of `iterate_prompts`, at this row of the file."""
     return Defect(str(error.facts.get("id", row_id(file, row))), str(file), row, told(error))
 
 
 def told(error: DataError) -> str:
-    """The error in one line: what is wrong, and with which value."""
+    """The error in one line: its message, and the value that caused it in brackets."""
     got = error.facts.get("got")
     return error.message if got in (None, "") else f"{error.message} ({got})"
 
 
 def rows_of(file: Path) -> Table | Iterator[Row | DataError]:
-    """The records of one file, in their order; DataError names a file that can't be read."""
+    """The records of one file in their order, with a DataError for each that is damaged.
+
+    Raises DataError if the file can't be read.
+    """
     if is_table(file):
         return open_table(file)
     return csv_rows(file) if file.suffix.lower() == ".csv" else json_rows(file)
 
 
 class _Reader:
-    """Makes the prompts of one file's rows."""
+    """Makes prompts or preferences from the rows of one file."""
 
     def __init__(
         self,
@@ -195,15 +208,15 @@ class _Reader:
     def read(
         self, rows: Iterable[Row | DataError], make: Callable[[Row, int], Item]
     ) -> Iterator[tuple[int, Item | DataError]]:
-        """Each row's number and what is made of it, `prompt` or `pair`; or what is wrong with it."""
+        """(number, item) for each row, where `make` is `prompt` or `pair`; a DataError in place of a bad item."""
 
-        def one(numbered: tuple[int, Row | DataError]) -> tuple[int, Item | DataError]:
+        def read_row(numbered: tuple[int, Row | DataError]) -> tuple[int, Item | DataError]:
             return self._read(*numbered, make)
 
         numbered = enumerate(rows, start=1)
         if not self._fetch.hosts:
-            return log_progress(self.file, map(one, numbered))
-        return log_progress(self.file, side_by_side(one, numbered, self._fetch.concurrency, self._fetcher.close))
+            return log_progress(self.file, map(read_row, numbered))
+        return log_progress(self.file, side_by_side(read_row, numbered, self._fetch.concurrency, self._fetcher.close))
 
     def _read(
         self, number: int, row: Row | DataError, make: Callable[[Row, int], Item]
@@ -218,13 +231,13 @@ class _Reader:
             return number, error
 
     def prompt(self, row: Row, number: int) -> Prompt:
-        """The prompt of the row with this number; DataError names file and row."""
+        """The prompt of the row with this number. Raises DataError with file and row if the record is bad."""
         file = self.file
         draft = _draft(row, number, file, self._verifier_type)
-        kind = draft.verifier_type
-        if kind is None or kind not in self._verifier_types:
-            facts: dict[str, Any] = {"file": str(file), "row": number, "got": kind or draft.source}
-            fix = "name it in the record's verifier_type, or for all of them in data.verifier_type"
+        verifier_type = draft.verifier_type
+        if verifier_type is None or verifier_type not in self._verifier_types:
+            facts: dict[str, Any] = {"file": str(file), "row": number, "got": verifier_type or draft.source}
+            fix = "set `verifier_type` in the record, or data.verifier_type for all records that name none"
             raise DataError("no verifier for this record", **facts, expected=list(self._verifier_types), fix=fix)
         images = tuple(image_of(image, self._root, self._fetcher, file, number) for image in draft.images)
         params = dict(draft.verifier_params)
@@ -234,17 +247,17 @@ class _Reader:
             prompt_id=draft.record_id or row_id(file, number),
             question=draft.question,
             gold=draft.gold,
-            verifier_type=kind,
+            verifier_type=verifier_type,
             source=draft.source,
             images=images,
             verifier_params=params,
             solution=draft.solution,
-            format=draft.format,
+            record_format=draft.record_format,
             meta=self._kept(row, number),
         )
 
     def pair(self, row: Row, number: int) -> Preference:
-        """The pair of the row with this number; DataError names file and row."""
+        """The preference of the row with this number. Raises DataError with file and row if the record is bad."""
         chosen, rejected = row.get("chosen"), row.get("rejected")
         if not (isinstance(chosen, str) and isinstance(rejected, str)):
             raise DataError("a pair needs two texts", file=str(self.file), row=number, expected="chosen, rejected")
@@ -256,7 +269,7 @@ class _Reader:
             return {name: value for name in self._keep if (value := field_of(row, name)) is not None}
         except ValueError as error:
             names = ", ".join(self._keep)
-            message = f"a damaged record: a field that holds others can't be read: {error}"
+            message = f"a damaged record: a field with further fields inside can't be read: {error}"
             raise DataError(message, file=str(self.file), row=number, fields=names) from error
 
 
@@ -266,7 +279,7 @@ def _draft(row: dict[str, Any], number: int, file: Path, verifier_type: str | No
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise DataError(f"a damaged record: {error}", file=str(file), row=number) from error
     if draft is None:
-        known = ", ".join(layout.name for layout in FORMATS)
-        expected = f"image, question, and gt or answer; or the keys of {known}"
+        format_names = ", ".join(record_format.name for record_format in FORMATS)
+        expected = f"image, question, and gt or answer; or the keys of {format_names}"
         raise DataError("a record lacks a field", file=str(file), row=number, expected=expected, got=sorted(row))
     return draft

@@ -1,7 +1,7 @@
-"""How records are worked through: side by side where that helps, in their order, with a word to people now and then.
+"""Reads records in parallel but in their order, and reports the progress every 10 seconds.
 
 with report_progress(progress.note):
-    for number, prompt in iterate_prompts("train.json", None): ...      # says every 10 s how far it is
+    for number, prompt in iterate_prompts("train.json", None): ...      # notes "train.json: 12,000 records read"
 """
 
 from __future__ import annotations
@@ -17,45 +17,49 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
-TELL_EVERY_S = 10.0
+REPORT_EVERY_S = 10.0
 _log = logging.getLogger(__name__)
 
 
 def side_by_side(
     make: Callable[[Item], Made], items: Iterable[Item], width: int, stop: Callable[[], None]
 ) -> Iterator[Made]:
-    """What is made of the items, in their order; so many are being made at once.
+    """`make(item)` for each item, in the order of the items, with `width` calls at a time in threads.
 
-    `stop` ends those that are on their way when nobody wants them any more.
+    When the iteration ends early, waiting calls are cancelled and `stop` is called to end the running ones.
+    An error of `make` is raised at its item's turn.
     """
     with ThreadPoolExecutor(width) as threads:
-        on_their_way: deque[Future[Made]] = deque()
+        in_flight: deque[Future[Made]] = deque()
         try:
             for item in items:
-                on_their_way.append(threads.submit(make, item))
-                if len(on_their_way) > width:
-                    yield on_their_way.popleft().result()
-            while on_their_way:
-                yield on_their_way.popleft().result()
+                in_flight.append(threads.submit(make, item))
+                if len(in_flight) > width:
+                    yield in_flight.popleft().result()
+            while in_flight:
+                yield in_flight.popleft().result()
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
             stop()
 
 
 def log_progress(file: Path, read: Iterable[tuple[int, Made]]) -> Iterator[tuple[int, Made]]:
-    """The same (row, item), with a line now and then for whoever listens by `report_progress`."""
-    told = time.monotonic()
-    for number, one in read:
-        if time.monotonic() - told > TELL_EVERY_S:
-            told = time.monotonic()
+    """The (row, item) pairs of `read`, unchanged. Every 10 seconds, the number of records read is logged.
+
+    `report_progress` passes these lines on.
+    """
+    last_report = time.monotonic()
+    for number, item in read:
+        if time.monotonic() - last_report > REPORT_EVERY_S:
+            last_report = time.monotonic()
             _log.info("%s: %s records read", file, f"{number:,}")
-        yield number, one
+        yield number, item
 
 
 @contextmanager
-def report_progress(say: Callable[[str], None]) -> Iterator[None]:
-    """Until it is left, `say` is told how far reading is."""
-    handler = _Saying(say)
+def report_progress(report: Callable[[str], None]) -> Iterator[None]:
+    """A context in which `report` is called with each line of `log_progress`."""
+    handler = _ReportHandler(report)
     _log.addHandler(handler)
     _log.setLevel(logging.INFO)
     try:
@@ -64,10 +68,10 @@ def report_progress(say: Callable[[str], None]) -> Iterator[None]:
         _log.removeHandler(handler)
 
 
-class _Saying(logging.Handler):
-    def __init__(self, say: Callable[[str], None]) -> None:
+class _ReportHandler(logging.Handler):
+    def __init__(self, report: Callable[[str], None]) -> None:
         super().__init__()
-        self._say = say
+        self._report = report
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._say(record.getMessage())
+        self._report(record.getMessage())

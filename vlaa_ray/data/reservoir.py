@@ -1,4 +1,4 @@
-"""Some of many that pass by, each with the same chance (reservoir sampling, Vitter's algorithm R)."""
+"""A random sample of a stream, where each item has the same chance (reservoir sampling, Vitter's algorithm R)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ Item = TypeVar("Item")
 
 
 class Reservoir(Generic[Item]):
-    """At most `limit` of the items that were offered; `count` is how many those were."""
+    """A sample of at most `limit` items.
+
+    `items` is the sample, and `count` the number of items that were offered.
+    """
 
     def __init__(self, limit: int, rng: random.Random) -> None:
         self.items: list[Item] = []
@@ -17,7 +20,7 @@ class Reservoir(Generic[Item]):
         self._limit, self._rng = limit, rng
 
     def offer(self, item: Item) -> None:
-        """The item number `count` takes the place of another with the chance limit / count."""
+        """Offer the next item. Once the sample is full, it replaces another with probability limit / count."""
         self.count += 1
         if len(self.items) < self._limit:
             self.items.append(item)

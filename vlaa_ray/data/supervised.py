@@ -1,4 +1,4 @@
-"""What runs on written answers read: prompts with solutions (SFT), or compared answers (reward models)."""
+"""Opens the data of supervised runs: prompts with worked answers for SFT, compared answers for reward models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ Written = Sequence[Prompt] | Sequence[Preference]
 
 
 def open_supervised(config: SupervisedConfig, quarantine: list[Defect]) -> tuple[Written, Written]:
-    """What to train on, and what is held out; what is left out is added to `quarantine`. Errors of `open_dataset`."""
+    """(training data, held-out data) as the config names them.
+
+    Bad records are added to `quarantine`. Raises DataError as `open_dataset` and `open_preferences` do.
+    """
     data = config.data
     if config.learns_from == "preferences":
         return (

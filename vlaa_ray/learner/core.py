@@ -1,7 +1,7 @@
 """What every kind of training shares: rows in, gradients added up, one optimizer step, weights out.
 
-GRPO (`learner.learner`), SFT (`learner.supervised`) and reward models (`learner.preference`) differ only in their
-rows, in the module around the model and in their loss.
+GRPO (`learner.rl`), SFT (`learner.sft`) and reward models (`learner.reward_model`) differ only in their rows, in the
+module around the model and in their loss.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from vlaa_ray.learner.deepspeed import DeepSpeedEngine
 from vlaa_ray.models.batch_tools import packing_tools
 from vlaa_ray.models.batches import Batch, Row, collate, micro_batches, num_score_chunks, split_rows
 from vlaa_ray.models.chat import ChatFormat
+from vlaa_ray.models.families import family_of
 from vlaa_ray.models.loading import load_model, load_processor
 from vlaa_ray.weight_sync.manifest import Manifest
 
@@ -45,7 +46,8 @@ class LearnerCore:
         loaded = load_model(model, path)
         if learner.gradient_checkpointing:
             loaded.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        self._tied = ["lm_head.weight"] if loaded.config.tie_word_embeddings else []
+        family = family_of(loaded.config)
+        self._embeddings, self._tied = family.embeddings, family.tied_names(loaded.config)
         self.chat = ChatFormat(self.processor, loaded.config, model.system_prompt)
         self.tools = packing_tools(loaded, self.processor, self.chat)
         self.module = make_module(loaded, self.processor)
@@ -136,7 +138,7 @@ class LearnerCore:
 
     def _names(self, wrapped: str) -> list[str]:
         name = wrapped.removeprefix("model.")  # the module holds the model under this name
-        return [name, *self._tied] if name == _EMBEDDINGS else [name]
+        return [name, *self._tied] if name == self._embeddings else [name]
 
     def _batches(self, rows: Sequence[Row]) -> Iterator[Batch]:
         """The rows in micro-batches: on every rank as many, scored in as many chunks, some without content.
@@ -151,6 +153,3 @@ class LearnerCore:
         chunks = self.engine.reduce_max(torch.tensor([num_score_chunks(part) for part in lists], dtype=torch.long))
         for part, num_chunks in zip(lists, chunks.tolist(), strict=True):
             yield collate(part, self.tools, num_chunks).to(self.engine.device)
-
-
-_EMBEDDINGS = "model.language_model.embed_tokens.weight"  # what a tied lm_head shares

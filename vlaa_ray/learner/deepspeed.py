@@ -17,6 +17,7 @@ from torch import nn
 
 from vlaa_ray.config import LearnerSection
 from vlaa_ray.errors import CheckpointError, LearnerError
+from vlaa_ray.learner.extensions import FOLDER_KEY, baton_removed, extension_folder
 
 _TAG = "optimizer"
 
@@ -39,6 +40,7 @@ class DeepSpeedEngine:
         )
         if self._clips_itself:  # DeepSpeed keeps no gradient norm in this mode
             optimizer.register_step_pre_hook(lambda *_: self._clip(trained))
+        _load_reduction_extension()  # ranks meet in the next call, where no lock may be held
         deepspeed.init_distributed(dist_backend="nccl" if learner.gpus_per_rank else "gloo", verbose=False)
         _unname_shared_buffer()
         self._engine, self._optimizer, _, _ = deepspeed.initialize(
@@ -164,6 +166,23 @@ def set_rank_environment(rank: int, num_ranks: int, master_address: str, master_
     os.environ.update({key: str(value) for key, value in values.items()})
     if cpu:
         os.environ["DS_ACCELERATOR"] = "cpu"
+
+
+def _load_reduction_extension() -> None:
+    """Build or load DeepSpeed's extension for reductions on one node, which `init_distributed` then finds loaded.
+
+    Raises: DeadlineExceeded if another process builds it for too long.
+    """
+    import deepspeed
+    from deepspeed.accelerator import get_accelerator
+
+    builder = get_accelerator().create_op_builder("ShareMemCommBuilder")
+    if builder is None or not deepspeed.ops.__compatible_ops__.get(builder.NAME, False):
+        return
+    folder = extension_folder(torch.__version__)
+    os.environ[FOLDER_KEY] = str(folder)
+    with baton_removed(folder, builder.name):
+        builder.load(verbose=False)
 
 
 def _unname_shared_buffer() -> None:

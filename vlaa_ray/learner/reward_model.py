@@ -35,7 +35,7 @@ class RewardModelLearner:
         rows = self.row_filter.rows(preferences, self.row)
         local = [len(rows), len(self.row_filter.dropped)]
         total, num_dropped = self.core.engine.reduce_sum(torch.tensor(local, dtype=torch.float64)).tolist()
-        if self.row_filter.idle(total):
+        if self.row_filter.is_empty_step(total):
             return {"samples/dropped": num_dropped}
         loss_sum = torch.zeros(1, dtype=torch.float64)
         counts = _Counts()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,10 +12,17 @@ import numpy as np
 import torch
 
 from vlaa_ray.algorithms.kl import AdaptiveKl
-from vlaa_ray.algorithms.losses import LossResult, grpo_loss, token_weights, truncated_importance_weights
+from vlaa_ray.algorithms.losses import (
+    AGGREGATIONS,
+    LOSSES,
+    LossResult,
+    StepCounts,
+    token_weights,
+    truncated_importance_weights,
+)
 from vlaa_ray.config import GrpoConfig
 from vlaa_ray.errors import LearnerError
-from vlaa_ray.learner.core import LearnerCore, Loss
+from vlaa_ray.learner.core import LearnerCore
 from vlaa_ray.models.batches import Batch, Row
 from vlaa_ray.models.loading import load_model
 from vlaa_ray.models.policy import policy_at
@@ -46,7 +54,7 @@ class RLLearner:
         """Optimizer steps done."""
 
     def update(self, steps: Sequence[OptimizerStep]) -> dict[str, float]:
-        """Do the optimizer steps of one training step; metrics over all ranks by their names in `metrics`."""
+        """Do the optimizer steps of one training step; returns the metrics over all ranks, by their names."""
         sums = _Sums()
         rows, sequences = _rows([group for step in steps for group in step.groups])
         flat = [row for part in rows for row in part]
@@ -59,7 +67,20 @@ class RLLearner:
         for step in steps:
             mine = [row for part in rows[first : first + len(step.groups)] for row in part]
             first += len(step.groups)
-            self.core.accumulate(mine, self._loss(step, sequences, old_logprobs, ref_logprobs, sums))
+            objective = Objective(
+                self._config,
+                StepCounts(
+                    num_sequences=step.num_sequences,
+                    num_tokens=step.num_tokens,
+                    max_completion_tokens=self._config.rollout.max_completion_tokens,
+                ),
+                sequences,
+                old_logprobs=old_logprobs,
+                ref_logprobs=ref_logprobs,
+                kl_coefficient=self._kl.coefficient,
+                sums=sums,
+            )
+            self.core.accumulate(mine, objective)
             self._check(sums)
             applied.append(self.core.step(self.weight_version, total))
             self.weight_version += 1
@@ -82,52 +103,6 @@ class RLLearner:
         self.weight_version = state["weight_version"]
         self._kl = AdaptiveKl(**state["kl"])
 
-    def _loss(
-        self,
-        step: OptimizerStep,
-        sequences: list[_Sequence],
-        old: dict[int, np.ndarray] | None,
-        ref: dict[int, np.ndarray] | None,
-        sums: _Sums,
-    ) -> Loss:
-        grpo, rollout = self._config.grpo, self._config.rollout
-
-        def loss(outputs: tuple[torch.Tensor, torch.Tensor], batch: Batch) -> torch.Tensor:
-            logprobs, entropy = outputs
-            ids = torch.unique_consecutive(batch.sequence_ids).tolist()
-            mine = [sequences[i] for i in ids]
-            lengths = torch.tensor([len(one.rollout_logprobs) for one in mine], dtype=torch.long)
-            device = logprobs.device
-            rollout_logprobs = _flat([one.rollout_logprobs for one in mine], device)
-            old_logprobs = logprobs.detach() if old is None else _flat([old[i] for i in ids], device)
-            weights = token_weights(
-                lengths,
-                grpo.aggregation,
-                num_sequences=step.num_sequences,
-                num_tokens=step.num_tokens,
-                max_completion_tokens=rollout.max_completion_tokens,
-            ).to(device)
-            advantages = torch.tensor([one.advantage for one in mine]).repeat_interleave(lengths).to(device)
-            importance = None
-            if self._config.max_staleness:
-                importance = truncated_importance_weights(old_logprobs, rollout_logprobs, grpo.importance_cap)
-            result = grpo_loss(
-                logprobs,
-                old_logprobs,
-                advantages,
-                weights,
-                clip_low=grpo.clip_low,
-                clip_high=grpo.clip_high,
-                importance_weights=importance,
-                ref_logprobs=None if ref is None else _flat([ref[i] for i in ids], device),
-                kl_coefficient=self._kl.coefficient,
-                kl_kind=grpo.kl.estimator,
-            )
-            sums.add(result, entropy, (old_logprobs - rollout_logprobs).abs())
-            return result.loss
-
-        return loss
-
     def _check(self, sums: _Sums) -> None:
         total = self.core.engine.reduce_sum(sums.values.clone())
         if not bool(torch.isfinite(total).all()):
@@ -140,31 +115,104 @@ class RLLearner:
             )
 
 
+class Objective:
+    """The loss of one optimizer step: called with a micro-batch, it gives that batch's share and adds to `sums`."""
+
+    def __init__(
+        self,
+        config: GrpoConfig,
+        counts: StepCounts,
+        sequences: list[_Sequence],
+        *,
+        old_logprobs: dict[int, np.ndarray] | None,
+        ref_logprobs: dict[int, np.ndarray] | None,
+        kl_coefficient: float,
+        sums: _Sums,
+    ) -> None:
+        self._counts, self._sequences, self._sums = counts, sequences, sums
+        self._old, self._ref, self._kl_coefficient = old_logprobs, ref_logprobs, kl_coefficient
+        self._kl_kind = config.grpo.kl.estimator
+        self._loss = LOSSES[config.grpo.loss].from_config(config.grpo)
+        self._aggregation = AGGREGATIONS[config.grpo.aggregation]
+        self._importance_cap = config.grpo.importance_cap if config.max_staleness else None
+
+    def __call__(self, outputs: tuple[torch.Tensor, torch.Tensor], batch: Batch) -> torch.Tensor:
+        """The loss of the batch from (logprobs [N], entropy [N]) of its completion tokens; it has the gradient."""
+        logprobs, entropy = outputs
+        ids = torch.unique_consecutive(batch.sequence_ids).tolist()
+        mine = [self._sequences[number] for number in ids]
+        lengths = torch.tensor([len(sequence.rollout_logprobs) for sequence in mine], dtype=torch.long)
+        device = logprobs.device
+        rollout_logprobs = _flat([sequence.rollout_logprobs for sequence in mine], device)
+        old = logprobs.detach() if self._old is None else _flat([self._old[number] for number in ids], device)
+        importance = None
+        if self._importance_cap is not None:
+            importance = truncated_importance_weights(old, rollout_logprobs, self._importance_cap)
+        result = self._loss(
+            logprobs,
+            old,
+            torch.tensor([sequence.advantage for sequence in mine]).repeat_interleave(lengths).to(device),
+            token_weights(lengths, self._aggregation, self._counts).to(device),
+            torch.arange(len(mine)).repeat_interleave(lengths).to(device),
+            importance_weights=importance,
+            ref_logprobs=None if self._ref is None else _flat([self._ref[number] for number in ids], device),
+            kl_coefficient=self._kl_coefficient,
+            kl_kind=self._kl_kind,
+        )
+        self._sums.add(result, entropy, (old - rollout_logprobs).abs(), importance, self._importance_cap)
+        return result.loss
+
+
 class _Sums:
-    """Sums over tokens, added up over micro-batches and, at the end, over ranks."""
+    """Sums and maxima over tokens, added up over micro-batches and, at the end, over ranks."""
 
     def __init__(self) -> None:
-        self.values = torch.zeros(6, dtype=torch.float64)
-        self._max_difference = torch.zeros(1, dtype=torch.float64)
+        self.values = torch.zeros(9, dtype=torch.float64)
+        self._maxima = torch.zeros(2, dtype=torch.float64)
+        self._has_importance = False
 
-    def add(self, result: LossResult, entropy: torch.Tensor, difference: torch.Tensor) -> None:
-        clipped = result.num_clipped_low + result.num_clipped_high
-        parts = [result.loss, result.num_tokens, clipped, result.kl_sum, entropy.sum(), difference.sum()]
+    def add(
+        self,
+        result: LossResult,
+        entropy: torch.Tensor,
+        difference: torch.Tensor,
+        importance: torch.Tensor | None,
+        cap: float | None,
+    ) -> None:
+        """Add one micro-batch; `difference` is |old - rollout logprob| of each token."""
+        nothing = torch.zeros(0) if importance is None else importance
+        self._has_importance |= importance is not None
+        parts = [
+            *(result.loss, result.num_tokens, result.num_clipped_low, result.num_clipped_high, result.kl_sum),
+            *(entropy.sum(), difference.sum(), nothing.sum(), (nothing >= (cap or math.inf)).sum()),
+        ]
         self.values += torch.stack([part.detach().double().cpu() for part in parts])
-        if len(difference):
-            self._max_difference = torch.maximum(self._max_difference, difference.max().detach().double().cpu())
+        largest = difference.max() if len(difference) else torch.zeros(())
+        maxima = torch.stack([part.detach().double().cpu() for part in (largest, result.ratio_max)])
+        self._maxima = torch.maximum(self._maxima, maxima)
 
     def metrics(self, total: Any, maximum: Any, num_steps: int) -> dict[str, float]:
-        loss, tokens, clipped, kl, entropy, difference = total(self.values).tolist()
+        """The metrics of a training step, by their names; `total` and `maximum` reduce over the ranks."""
+        loss, tokens, low, high, kl, entropy, difference, importance, capped = total(self.values).tolist()
+        largest_difference, ratio_max = maximum(self._maxima).tolist()
         tokens = max(tokens, 1)
-        return {
+        metrics = {
             "policy/loss": loss / num_steps,
-            "policy/clip_share": clipped / tokens,
+            "policy/clip_share": (low + high) / tokens,
+            "policy/clip_low_share": low / tokens,
+            "policy/clip_high_share": high / tokens,
+            "policy/ratio_max": ratio_max,
             "policy/kl": kl / tokens,
             "policy/entropy": entropy / tokens,
             "logprob_diff/mean_abs": difference / tokens,
-            "logprob_diff/max_abs": float(maximum(self._max_difference)[0]),
+            "logprob_diff/max_abs": largest_difference,
         }
+        if self._has_importance:
+            metrics |= {
+                "policy/importance_mean": importance / tokens,
+                "policy/importance_capped_share": capped / tokens,
+            }
+        return metrics
 
 
 def _rows(groups: Sequence[Group]) -> tuple[list[list[Row]], list[_Sequence]]:

@@ -1,8 +1,8 @@
-"""Samples into rows; what can't be trained on is left out with its reason, and never ends a run by itself.
+"""Samples into rows; a sample that can't be trained on is left out with its reason, and never ends a run by itself.
 
-usable = RowFilter("sft", config.sft)
-rows = usable.rows(prompts, make_row)
-usable.dropped  -> [{"id": "train.json:7", "reason": "the image is damaged: …"}]
+row_filter = RowFilter("sft", config.sft)
+rows = row_filter.rows(prompts, make_row)
+row_filter.dropped  -> [{"id": "train.json:7", "reason": "the image is damaged: …"}]
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ Item = TypeVar("Item", Prompt, Preference)
 
 
 class RowFilter:
-    """Of one rank. `section` is the config's, by which limits are named."""
+    """The filter of one rank. `section` is the name of the limits in the config; errors name them by it."""
 
     def __init__(self, section: str, limits: SftSection) -> None:
         self._section, self._limits = section, limits
         self._sound: set[str] = set()
-        self._idle = EmptySteps()
+        self._empty_steps = EmptySteps()
         self.dropped: list[dict[str, str]] = []
-        """Of the last call of `rows`."""
+        """Id and reason of each sample that the last call of `rows` left out."""
 
     def rows(self, items: Sequence[Item], make: Callable[[Item, int], Row]) -> list[Row]:
-        """What `make` makes of (item, its number), where it is within the limits and its images can be decoded."""
+        """The rows that `make` makes of (item, its number), within the limits and with images that can be decoded."""
         rows: list[Row] = []
         self.dropped = []
         for number, item in enumerate(items):
@@ -45,10 +45,10 @@ class RowFilter:
                 self.dropped.append({"id": prompt_of(item).prompt_id, "reason": told(error)})
         return rows
 
-    def idle(self, total: float) -> bool:
-        """Whether the step has nothing to train on, on no rank; DataError at the tenth such step in a row."""
+    def is_empty_step(self, total: float) -> bool:
+        """True if no rank has anything to train on: `total` over all ranks is 0. DataError at the tenth in a row."""
         last = self.dropped[-1]["reason"] if self.dropped else "other ranks have the reason"
-        return self._idle.count(not total, last)
+        return self._empty_steps.observe(not total, last)
 
     def _refuse_long(self, row: Row) -> None:
         longest = max(len(completion) for completion in row.completions)
@@ -57,7 +57,7 @@ class RowFilter:
                 raise DataError(f"{tokens} tokens, over {self._section}.{name} = {limit}")
 
     def _refuse_damaged(self, row: Row) -> None:
-        """Decodes what wasn't before: later, in a batch, one image would end the run."""
+        """Decode images that were not decoded before: later, in a batch, a damaged one would end the run."""
         for image in row.images:
             if image.sha256 not in self._sound:
                 load(image)

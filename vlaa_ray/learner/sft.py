@@ -53,7 +53,7 @@ class SftLearner:
         rows = self.row_filter.rows(prompts, self.row)
         local = [sum(len(row.completions[0]) for row in rows), len(self.row_filter.dropped)]
         total_tokens, num_dropped = self.core.engine.reduce_sum(torch.tensor(local, dtype=torch.float64)).tolist()
-        if self.row_filter.idle(total_tokens):
+        if self.row_filter.is_empty_step(total_tokens):
             return {"samples/dropped": num_dropped}
         sums = torch.zeros(2, dtype=torch.float64)
 

@@ -21,7 +21,7 @@ from vlaa_ray.errors import DataError
 from vlaa_ray.records import ImageRef
 
 SCORE_CHUNK_TOKENS = 4096
-"""Logits of at most so many tokens exist at once: 2.5 GB in fp32 at Qwen2.5's vocabulary."""
+"""Logits of at most so many tokens exist at once: 2.5 GB in fp32 at a vocabulary of 152,000."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,14 +63,15 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class PackingTools:
-    """What the model's family brings to packing; made by `models.packing.packing_tools`."""
+    """What the model's family brings to packing; made by `batch_tools.packing_tools`."""
 
     image_token_id: int
     pixels: Callable[[Sequence[ImageRef]], tuple[torch.Tensor, torch.Tensor]]
     """Images to (pixel_values [P, patch], image_grid_thw [images, 3])."""
     positions: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     """(prompt ids [T], image_grid_thw) to M-RoPE positions [3, T]."""
-    merge_size: int
+    num_features: Callable[[torch.Tensor], int]
+    """image_grid_thw to the image tokens that its images take."""
     dummy: Row
     """A prompt with a minimal image and no completion. It joins batches without an image, so that every rank
     runs the same modules (and collectives) on any mix of data: unseen by others, it adds nothing to the loss."""
@@ -181,7 +182,7 @@ def _group_mask(segments: torch.Tensor) -> torch.Tensor:
 
 def _check_image_tokens(input_ids: torch.Tensor, grid: torch.Tensor, tools: PackingTools) -> None:
     found = int((input_ids == tools.image_token_id).sum())
-    expected = int(grid.prod(-1).sum()) // tools.merge_size**2
+    expected = tools.num_features(grid)
     if found != expected:
         raise DataError("image tokens and image features don't match", got=found, expected=expected)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from vlaa_ray.config import ModelSection
 from vlaa_ray.errors import DataError
-from vlaa_ray.models.families.base import family_of
+from vlaa_ray.models.families import family_of
 from vlaa_ray.records import ImageRef, Prompt
 from vlaa_ray.text.placeholders import in_parts
 
@@ -40,9 +40,8 @@ class ChatFormat:
         self.tokenizer = processor.tokenizer
         self._processor = processor
         self._system_prompt = system_prompt
-        vision = model_config.vision_config
-        self._patch_px, self._merge = vision.patch_size, vision.spatial_merge_size
-        family = family_of(model_config)
+        self._model_config = model_config
+        self._family = family = family_of(model_config)
         self.image_token_id: int = self.tokenizer.convert_tokens_to_ids(family.image_token)
         added = self.tokenizer.added_tokens_decoder.values()  # all_special_tokens may lack some, such as <|im_start|>
         special = {token.content for token in added if token.special}
@@ -61,22 +60,11 @@ class ChatFormat:
 
     def num_image_tokens(self, image: ImageRef) -> int:
         """Tokens that an image takes, from its size alone."""
-        width, height = self.input_size(image)
-        factor = self._patch_px * self._merge
-        return (height // factor) * (width // factor)
+        return self._family.num_image_tokens(self._model_config, self._processor, image)
 
     def input_size(self, image: ImageRef) -> tuple[int, int]:
         """(width, height) in pixels of the image as the model sees it; DataError if it takes none of this shape."""
-        from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
-
-        size, factor = self._processor.image_processor.size, self._patch_px * self._merge
-        try:
-            height, width = smart_resize(
-                image.height_px, image.width_px, factor, size["shortest_edge"], size["longest_edge"]
-            )
-        except ValueError as error:
-            raise DataError(f"the model takes no image of this shape: {error}", sha256=image.sha256) from error
-        return width, height
+        return self._family.input_size(self._model_config, self._processor, image)
 
     def expanded_token_ids(self, prompt: Prompt) -> np.ndarray:
         """[T] int32: the prompt's ids with each image token repeated for its features, as the learner takes them."""

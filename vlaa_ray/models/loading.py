@@ -9,10 +9,20 @@ import torch
 
 from vlaa_ray.config import ModelSection
 from vlaa_ray.errors import ModelError
-from vlaa_ray.models.families.base import family_of
+from vlaa_ray.models.families import Family, family_of
 from vlaa_ray.models.paths import local_path
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def family_at(path: str | Path) -> Family:
+    """The family of the checkpoint at a path or hub id; ModelError if it has no config of a known family."""
+    from transformers import AutoConfig
+
+    try:
+        return family_of(AutoConfig.from_pretrained(str(path)))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"can't load the model's config: {error}", path=str(path)) from error
 
 
 def load_processor(model: ModelSection, path: str | Path | None = None) -> Any:

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from vlaa_ray.models.batches import SCORE_CHUNK_TOKENS, Batch
-from vlaa_ray.models.forward import completion_hidden_states
+from vlaa_ray.models.families import family_of
 from vlaa_ray.models.loading import banned_token_ids
 
 
@@ -24,7 +24,7 @@ def policy_at(temperature: float) -> "Callable[[Any, Any], Policy]":
 
 
 class Policy(nn.Module):
-    """A Qwen2.5-VL whose forward gives (logprobs [N], entropy [N]) in fp32.
+    """A model whose forward gives (logprobs [N], entropy [N]) in fp32.
 
     The distribution is the one that the engine samples from: the same temperature, and the banned ids
     (vision control tokens) left out of the softmax.
@@ -33,11 +33,12 @@ class Policy(nn.Module):
     def __init__(self, model: Any, *, temperature: float, banned_token_ids: list[int]) -> None:
         super().__init__()
         self.model = model
+        self._family = family_of(model.config)
         self._temperature = temperature
         self.register_buffer("banned", torch.tensor(banned_token_ids, dtype=torch.long), persistent=False)
 
     def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        scored = completion_hidden_states(self.model, batch)
+        scored = self._family.completion_hidden_states(self.model, batch)
         chunks = []
         for number in range(batch.num_score_chunks):
             part = slice(number * SCORE_CHUNK_TOKENS, (number + 1) * SCORE_CHUNK_TOKENS)

@@ -21,7 +21,7 @@ from vlaa_ray.config import ModelSection
 from vlaa_ray.errors import ModelError
 from vlaa_ray.models.batches import Batch, Row
 from vlaa_ray.models.chat import ChatFormat
-from vlaa_ray.models.forward import completion_hidden_states
+from vlaa_ray.models.families import family_of
 from vlaa_ray.models.loading import load_model
 from vlaa_ray.models.paths import local_path
 from vlaa_ray.records import Prompt
@@ -33,7 +33,7 @@ _PREFIX = "v_head."
 
 
 class RewardModel(nn.Module):
-    """A Qwen2.5-VL whose forward gives the scores [A] of a batch's answers, in fp32, in the batch's order.
+    """A model whose forward gives the scores [A] of a batch's answers, in fp32, in the batch's order.
 
     In training it also gives the logprobs [M] of the tokens of each prompt's first answer, the best one: to go on
     learning to say it keeps the hidden states general (arXiv 2406.10216).
@@ -42,6 +42,7 @@ class RewardModel(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
+        self._family = family_of(model.config)
         summary = nn.Linear(model.config.text_config.hidden_size, 1)
         nn.init.zeros_(summary.weight)
         nn.init.zeros_(summary.bias)
@@ -49,7 +50,7 @@ class RewardModel(nn.Module):
         self.v_head.to(next(model.parameters()).dtype)
 
     def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        hidden = completion_hidden_states(self.model, batch)
+        hidden = self._family.completion_hidden_states(self.model, batch)
         scores = self.v_head["summary"](hidden[last_tokens(batch.sequence_ids)])[:, 0].float()
         if not self.training:
             return scores, scores.new_zeros(0)

@@ -68,7 +68,7 @@ def diagnose(config: TrainingConfig | None = None) -> list[Finding]:
 
 
 def is_broken(findings: list[Finding]) -> bool:
-    """Whether a run would fail on this machine."""
+    """True if a run would fail on this machine."""
     return any(finding.ok is False for finding in findings)
 
 
@@ -143,7 +143,7 @@ def check_headers() -> Finding:
 
 
 def check_shared_memory(config: TrainingConfig | None = None, folder: str = "/dev/shm") -> Finding:
-    """Ray's object store and the weights on their way to the engine live in /dev/shm; containers often have 64 MB."""
+    """Check the size of /dev/shm, which holds Ray's object store and weights; containers often have 64 MB."""
     wanted = 1 * GIB
     if config is not None and config.ray.address == "local":
         wanted = config.ray.object_store_bytes + (256 << 20)
@@ -218,14 +218,14 @@ def check_gpus(config: TrainingConfig | None = None) -> Finding:
             False if wanted else None,
             f"{found}, but torch is a CPU build",
             "a CUDA torch",
-            "pip install 'vlaa-ray[gpu]'",
+            "pip install -e '.[gpu]' in a checkout",
         )
     fix = "run on a machine with GPUs, name a cluster in ray.address, or set gpus_per_actor and gpus_per_rank to 0"
     return Finding("GPUs", len(gpus) >= wanted, found, str(wanted), fix)
 
 
 def check_ray_auth() -> Finding:
-    """Whether Ray asks its clients for a token; without one, whoever reaches its ports runs code here."""
+    """Check that Ray asks its clients for a token; without one, everybody who reaches its ports can run code here."""
     mode = os.environ.get("RAY_AUTH_MODE", "")
     if mode == "disabled":
         return Finding("Ray authentication", None, "RAY_AUTH_MODE=disabled", "token", "unset RAY_AUTH_MODE")

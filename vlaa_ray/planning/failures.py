@@ -37,7 +37,7 @@ class Action(Enum):
 
 
 def is_lost(error: BaseException, *, process_died: bool) -> bool:
-    """Whether an actor that failed so can't be used again. `process_died` says that Ray found its process dead."""
+    """True if the actor can't be used again after this error. `process_died`: Ray found its process dead."""
     return process_died or isinstance(error, _UNUSABLE)
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from vlaa_ray.config import TrainingConfig
-from vlaa_ray.models.dimensions import _text, count_parameters
+from vlaa_ray.models.dimensions import count_parameters, dimensions_family
+from vlaa_ray.models.families import text_dimensions
 
 GIB = 1 << 30
 _BYTES = {"fp32": 4, "bf16": 2}
@@ -56,7 +57,7 @@ def memory_estimate(config: TrainingConfig, model_config: dict[str, Any]) -> lis
 
 def kv_bytes_per_token(model_config: dict[str, Any], dtype: str) -> int:
     """Bytes of the keys and values of one token in all layers."""
-    text = _text(model_config)
+    text = text_dimensions(model_config)
     head = text["hidden_size"] // text["num_attention_heads"]
     return int(2 * text["num_hidden_layers"] * text["num_key_value_heads"] * head * _BYTES[dtype])
 
@@ -90,18 +91,19 @@ def _learner_rows(config: TrainingConfig, model_config: dict[str, Any]) -> list[
 
 def _activation_bytes(config: TrainingConfig, model_config: dict[str, Any]) -> int:
     """What backward needs of the largest micro-batch: tokens, image patches, the mask and one chunk of logits."""
-    text, vision = _text(model_config), model_config["vision_config"]
+    text, family = text_dimensions(model_config), dimensions_family(model_config)
+    depth, width, inner = family.vision_dimensions(model_config)
     size, tokens = _BYTES[config.model.dtype], config.learner.micro_batch_tokens
     limits = config.limits
     row = min(tokens, limits.max_prompt_tokens + config.completions_per_row * limits.max_completion_tokens)
-    image = min(config.model.max_pixels // 784, limits.max_prompt_tokens)
+    image = min(config.model.max_pixels // family.pixels_per_token, limits.max_prompt_tokens)
     patches = 4 * image * max(1, tokens // row)
     head = text["hidden_size"] // text["num_attention_heads"]
     text_width = 6 * text["hidden_size"] + 2 * text["num_key_value_heads"] * head + 4 * text["intermediate_size"]
-    vision_width = 8 * vision["hidden_size"] + 4 * vision["intermediate_size"]
+    vision_width = 8 * width + 4 * inner
     kept = config.learner.gradient_checkpointing
     language = tokens * _per_position(text["num_hidden_layers"], text["hidden_size"], text_width, kept)
-    seeing = patches * _per_position(vision["depth"], vision["hidden_size"], vision_width, kept)
+    seeing = patches * _per_position(depth, width, vision_width, kept)
     if config.model.freeze_vision_tower:
         seeing = 0
     mask = tokens * row  # every position of a row against every other

@@ -1,4 +1,4 @@
-"""Where the roles of a run go and what they need there, without asking a cluster.
+"""The resources of every process of a run, planned without asking a cluster.
 
 plan(config).bundles["learner"] -> [{"CPU": 1, "GPU": 1}, ...]         # one bundle an actor
 """
@@ -16,7 +16,7 @@ DRIVER_CPUS = 0.0
 
 @dataclass(frozen=True)
 class Placement:
-    """role -> one bundle of Ray resources an actor; a bundle never spans nodes."""
+    """The bundles of Ray resources of each role, one for each actor; a bundle never spans nodes."""
 
     bundles: dict[str, list[dict[str, float]]]
     driver_cpus: float = DRIVER_CPUS
@@ -28,6 +28,7 @@ class Placement:
 
     @property
     def total_gpus(self) -> int:
+        """GPUs of all bundles, rounded up."""
         return math.ceil(round(self._total("GPU"), 6))  # shares of one add up with an error
 
     def _total(self, resource: str) -> float:

@@ -103,7 +103,7 @@ def data_sample(file: str, found: Found, chat: ChatFormat | None) -> DataSample:
 
 def _facts(prompt: Prompt, chat: ChatFormat | None) -> Iterator[tuple[str, str]]:
     yield "id", shown_text(prompt.prompt_id)
-    yield "format", prompt.format
+    yield "format", prompt.record_format
     yield "verifier", f"{prompt.verifier_type} {shown_text(prompt.verifier_params) if prompt.verifier_params else ''}"
     yield "images", ", ".join(f"{image.width_px} x {image.height_px} px" for image in prompt.images)
     if chat is None:

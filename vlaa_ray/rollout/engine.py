@@ -18,6 +18,7 @@ import numpy as np
 
 from vlaa_ray.config import ModelSection, RolloutSection
 from vlaa_ray.errors import DeadlineExceeded, RolloutError, WeightSyncError
+from vlaa_ray.models.loading import family_at
 from vlaa_ray.records import Completion, SampledGroup
 from vlaa_ray.rollout.engine_args import engine_arguments, engine_environment
 from vlaa_ray.rollout.weight_updates import EngineWeights
@@ -65,7 +66,7 @@ class RolloutEngine:
             from vllm.engine.arg_utils import AsyncEngineArgs
             from vllm.v1.engine.async_llm import AsyncLLM
 
-            arguments = engine_arguments(model, rollout, model_path, transport)
+            arguments = engine_arguments(family_at(model_path), model, rollout, model_path, transport)
             try:
                 llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
             except (RuntimeError, ValueError, OSError, TimeoutError) as error:

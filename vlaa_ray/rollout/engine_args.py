@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from vlaa_ray.config import ModelSection, RolloutSection
+from vlaa_ray.models.families import Family
 
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 _BACKENDS = {"shared_memory": "vlaa_shm", "nccl": "nccl"}
@@ -17,6 +18,7 @@ _MIN_BATCH_TOKENS = 2048  # prompts that are prefilled together
 
 
 def engine_arguments(
+    family: Family,
     model: ModelSection,
     rollout: RolloutSection,
     model_path: str,
@@ -36,8 +38,7 @@ def engine_arguments(
         "logprobs_mode": "processed_logprobs",
         "generation_config": "vllm",
         "enable_prefix_caching": True,
-        "limit_mm_per_prompt": {"image": _MAX_IMAGES, "video": 0},
-        "mm_processor_kwargs": {"size": {"shortest_edge": model.min_pixels, "longest_edge": model.max_pixels}},
+        **family.engine_arguments(model, _MAX_IMAGES),
         "mm_processor_cache_gb": _IMAGE_CACHE_GB,
         "worker_extension_cls": "vlaa_ray.weight_sync.vllm_worker.WorkerExtension",
         "weight_transfer_config": {"backend": _BACKENDS[transport]},

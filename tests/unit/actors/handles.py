@@ -4,7 +4,7 @@ import asyncio
 
 
 class Method:
-    """One method of a handle. `answers` are values, exceptions, or functions of the arguments, the last one for ever."""
+    """One method of a handle. `answers` are values, exceptions or functions of the arguments; the last one stays."""
 
     def __init__(self, calls, name, answers):
         self._calls, self._name, self._answers = calls, name, list(answers)
@@ -21,7 +21,7 @@ class Method:
 
 
 class Handle:
-    """An actor whose methods are given as lists of answers; every other method answers None. `calls` lists all calls."""
+    """An actor whose methods have lists of answers; every other method answers None. `calls` lists all calls."""
 
     def __init__(self, name="actor", **methods):
         self.name, self.calls = name, []

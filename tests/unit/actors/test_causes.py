@@ -30,10 +30,9 @@ def test_an_error_of_ours_is_its_own_cause() -> None:
 
 
 def test_the_first_failed_worker_tells() -> None:
-    class Failed(Exception):
-        worker_failures = {1: ValueError("torn down"), 0: wrapped(LearnerError("not finite"))}
-
-    assert typed_cause(Failed()).message == "not finite"
+    failed = RuntimeError("two workers failed")
+    failed.worker_failures = {1: ValueError("torn down"), 0: wrapped(LearnerError("not finite"))}
+    assert typed_cause(failed).message == "not finite"
 
 
 def test_others_have_none() -> None:

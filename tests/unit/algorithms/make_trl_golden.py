@@ -1,7 +1,7 @@
 """Writes golden/trl_1_16_0.json: TRL's own advantages, loss and gradient on one fixed batch, in many settings.
 
     pip install --no-deps --target DIR trl==1.16.0
-    PYTHONPATH=DIR python tests/unit/grpo/make_trl_golden.py
+    PYTHONPATH=DIR python tests/unit/algorithms/make_trl_golden.py
 
 Each case builds a real `trl.GRPOTrainer` (of a very small random Qwen2) and runs its
 `_generate_and_score_completions`, which makes masks, counts, advantages and importance ratios, then its
@@ -32,20 +32,25 @@ REWARDS = [1.0, 0.0, 0.25, 1.0, None, 0.5, 0.1, 0.3, 0.1, 0.1, 0.1, 0.1]
 GROUP_SIZE = 4
 
 OFF, HIGHER, OVERLONG = {"old": True}, {"epsilon_high": 0.28}, {"mask_truncated_completions": True}
-KL, KL_WEIGHTED = {"beta": 0.04, "use_bias_correction_kl": False}, {"beta": 0.04, "use_bias_correction_kl": True}
+KL = {"beta": 0.04, "use_bias_correction_kl": False}
 TIS, MEAN_ONLY = {"old": True, "importance_cap": 1.1}, {"scale_rewards": "none"}
 VARIANTS = {
     "on_policy": {},
     "on_policy_kl": KL,
-    "on_policy_kl_weighted": KL_WEIGHTED,
     "off_policy": OFF,
     "off_policy_mean_only": OFF | MEAN_ONLY,
     "clip_higher": OFF | HIGHER,
     "overlong": OFF | OVERLONG,
     "kl": OFF | KL,
-    "kl_weighted_clip_higher": OFF | KL_WEIGHTED | HIGHER,
     "importance": TIS,
     "everything": TIS | HIGHER | OVERLONG | KL | MEAN_ONLY,
+}
+SEQUENCE = {"importance_sampling_level": "sequence", "epsilon": 0.05, "epsilon_high": 0.08}
+CUT = {"epsilon_high": 1.2}  # for "cispo" TRL means the weight itself
+OTHER_LOSSES = {
+    f"{name}/{variant}": (loss_type, settings | extra)
+    for name, loss_type, settings in (("gspo", "grpo", SEQUENCE), ("cispo", "cispo", CUT), ("sapo", "sapo", {}))
+    for variant, extra in (("on_policy", {}), ("off_policy", OFF), ("everything", TIS | OVERLONG | KL | MEAN_ONLY))
 }
 
 
@@ -140,8 +145,8 @@ def run_case(folder: str, loss_type: str, settings: dict) -> dict:
         "loss": loss.item(),
         "gradient": [value for row in gradient for value in row],
         "kl": metrics["kl"][-1] if "kl" in metrics else None,
-        "clip_low_share": metrics["clip_ratio/low_mean"][-1],
-        "clip_high_share": metrics["clip_ratio/high_mean"][-1],
+        "clip_low_share": metrics["clip_ratio/low_mean"][-1] if metrics.get("clip_ratio/low_mean") else None,
+        "clip_high_share": metrics["clip_ratio/high_mean"][-1] if metrics.get("clip_ratio/high_mean") else None,
     }
 
 
@@ -152,7 +157,7 @@ def main() -> None:
             f"{loss_type}/{name}": run_case(folder, loss_type, settings)
             for loss_type in ("grpo", "dapo", "dr_grpo")
             for name, settings in VARIANTS.items()
-        }
+        } | {name: run_case(folder, *case) for name, case in OTHER_LOSSES.items()}
     assert all(math.isfinite(case["loss"]) for case in cases.values())
     batch = {
         "max_completion_tokens": MAX_COMPLETION_TOKENS,
@@ -163,7 +168,7 @@ def main() -> None:
         **fixed_logprobs(),
     }
     origin = {
-        "made_by": "tests/unit/grpo/make_trl_golden.py",
+        "made_by": "tests/unit/algorithms/make_trl_golden.py",
         "trl": trl.__version__,
         "functions": ["GRPOTrainer._generate_and_score_completions", "GRPOTrainer._compute_loss"],
         "torch": torch.__version__,

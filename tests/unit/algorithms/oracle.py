@@ -3,7 +3,7 @@
 import math
 
 
-def oracle_loss(kind, sequences, *, max_tokens, low, high, beta=0.0, kl="k3", weighted=False):
+def oracle_loss(kind, sequences, *, max_tokens, low, high, beta=0.0, kl="k3"):
     """`sequences`: dicts of policy, old, ref, importance (lists), advantage, kept. The loss of one whole step."""
     num_tokens = sum(len(sequence["policy"]) for sequence in sequences if sequence["kept"])
     total = 0.0
@@ -21,7 +21,7 @@ def oracle_loss(kind, sequences, *, max_tokens, low, high, beta=0.0, kl="k3", we
             penalty = {"k1": -math.log(quotient), "k2": math.log(quotient) ** 2 / 2}.get(
                 kl, quotient - math.log(quotient) - 1
             )
-            terms.append(-gain + beta * penalty * (ratio if weighted else 1))
+            terms.append(-gain + beta * penalty)
         share = {
             "grpo": sum(terms) / len(terms) / len(sequences),
             "dapo": sum(terms) / num_tokens,

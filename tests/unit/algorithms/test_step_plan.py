@@ -32,7 +32,8 @@ def group(*rollouts, name="p", prompt_tokens=3):
 
 
 def advantages(of, grpo=STD):
-    return [one.advantage for one in with_advantages(of, grpo).rollouts]
+    (result,) = with_advantages([of], grpo)
+    return [one.advantage for one in result.rollouts]
 
 
 def test_advantages_by_hand():
@@ -51,10 +52,7 @@ def test_with_a_kl_term_groups_without_variance_keep_its_gradient():
 
 def test_groups_that_were_replaced_do_not_count():
     resampled = GrpoSection(resample_zero_variance=True)
-    groups = [
-        with_advantages(group(rollout(0.0), rollout(1.0)), STD),
-        with_advantages(group(rollout(1.0), rollout(1.0)), STD),
-    ]
+    groups = with_advantages([group(rollout(0.0), rollout(1.0)), group(rollout(1.0), rollout(1.0))], STD)
     for grpo, sequences, tokens in ((STD, 4, 8), (resampled, 2, 4)):
         ((step,),) = optimizer_steps(groups, grpo, LearnerSection())
         assert (step.num_sequences, step.num_tokens, len(step.groups)) == (sequences, tokens, 1)
@@ -96,7 +94,25 @@ def test_overlong_completions_count_in_the_mean_but_get_no_gradient_where_masked
 
 def test_a_reward_that_is_no_number_is_an_error():
     with pytest.raises(RewardError, match="not a finite number"):
-        with_advantages(group(rollout(math.nan), rollout(1.0)), STD)
+        with_advantages([group(rollout(math.nan), rollout(1.0))], STD)
+
+
+def test_batch_wide_advantages_train_groups_without_variance_too():
+    # rewards 1, 1 | 0, 1 (one can't be judged): mean 3/4, population std sqrt(3/16)
+    groups = [group(rollout(1.0), rollout(1.0)), group(rollout(0.0), rollout(1.0), rollout(None))]
+    low, high = -0.75 / math.sqrt(3 / 16), 0.25 / math.sqrt(3 / 16)
+    first, second = with_advantages(groups, GrpoSection(advantage="reinforce_pp"))
+    assert [one.advantage for one in first.rollouts] == pytest.approx([high, high])
+    assert [one.advantage for one in second.rollouts] == [pytest.approx(low), pytest.approx(high), None]
+    baseline = with_advantages(groups, GrpoSection(advantage="reinforce_pp_baseline"))
+    assert [one.advantage for one in baseline[0].rollouts] == [None, None]
+
+
+def test_replaced_groups_are_in_no_statistic_of_the_batch():
+    groups = [group(rollout(1.0), rollout(1.0)), group(rollout(0.0), rollout(1.0))]
+    replaced, kept = with_advantages(groups, GrpoSection(advantage="reinforce_pp", resample_zero_variance=True))
+    assert [one.advantage for one in replaced.rollouts] == [None, None]
+    assert [one.advantage for one in kept.rollouts] == pytest.approx([-1.0, 1.0])
 
 
 def names(step):
@@ -113,19 +129,19 @@ def test_shares_and_counts_by_hand():
         group(rollout(1.0, 4), rollout(0.0, 4), name="e"),
     ]
     section = LearnerSection(num_ranks=2, updates_per_step=2)
-    shares = optimizer_steps([with_advantages(one, STD) for one in groups], STD, section)
+    shares = optimizer_steps(with_advantages(groups, STD), STD, section)
     # within an update the groups go out by length in turn: a(7) to rank 0, e(11) to rank 1, c(15) to rank 0
     assert [[names(step) for step in share] for share in shares] == [[["a", "c"], ["b"]], [["e"], []]]
     for share in shares:
         # first: 2 + 2 + 2 samples, 4 + 12 + 8 tokens; second: 3 + 2 samples (d and what can't be judged too), 4 + 10
         assert [(step.num_sequences, step.num_tokens) for step in share] == [(6, 24), (5, 14)]
-    masked = optimizer_steps([with_advantages(one, OVERLONG) for one in groups], OVERLONG, section)
+    masked = optimizer_steps(with_advantages(groups, OVERLONG), OVERLONG, section)
     assert [(step.num_sequences, step.num_tokens) for step in masked[0]] == [(6, 18), (5, 14)]
 
 
 def test_a_group_with_nothing_left_to_train_is_left_out():
     only_cut = group(rollout(1.0, cut=True), rollout(0.0, cut=True))
-    (share,) = optimizer_steps([with_advantages(only_cut, OVERLONG)], OVERLONG, LearnerSection())
+    (share,) = optimizer_steps(with_advantages([only_cut], OVERLONG), OVERLONG, LearnerSection())
     assert share[0].groups == () and (share[0].num_sequences, share[0].num_tokens) == (2, 0)
     (nothing,) = optimizer_steps([], STD, LearnerSection())
     assert (nothing[0].groups, nothing[0].num_sequences, nothing[0].num_tokens) == ((), 0, 0)
@@ -138,10 +154,9 @@ REWARDS = st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0, None]), st.integers
 @given(st.lists(REWARDS, max_size=12), st.integers(1, 4), st.integers(1, 3), st.booleans())
 def test_every_group_with_a_gradient_is_trained_once_and_ranks_are_alike(shapes, num_ranks, num_updates, mask):
     grpo = GrpoSection(mask_overlong=mask)
-    groups = [
-        with_advantages(group(*(rollout(r, n, cut=cut) for r, n, cut in shape), name=str(i)), grpo)
-        for i, shape in enumerate(shapes)
-    ]
+    groups = with_advantages(
+        [group(*(rollout(r, n, cut=cut) for r, n, cut in shape), name=str(i)) for i, shape in enumerate(shapes)], grpo
+    )
     shares = optimizer_steps(groups, grpo, LearnerSection(num_ranks=num_ranks, updates_per_step=num_updates))
     assert [len(share) for share in shares] == [num_updates] * num_ranks
     wanted = [str(i) for i, one in enumerate(groups) if any(r.advantage is not None for r in one.rollouts)]

@@ -130,7 +130,7 @@ def test_the_bad_records_are_written_as_a_run_writes_them(folder) -> None:
     file.write_text(json.dumps(sound(1)) + "\n" + json.dumps(sound(2) | {"image": "dot.png"}) + "\n")
     assert main(["data", "check", str(file), "--quarantine", str(folder / "quarantine.jsonl")]) == 1
     (line,) = (folder / "quarantine.jsonl").read_text().splitlines()
-    reason = "an image of 1 x 1 pixels shows nothing"
+    reason = "an image of 1 x 1 pixels is too small to show anything"
     assert json.loads(line) == {"id": "sound 2", "file": str(file), "row": 2, "reason": reason}
 
 

@@ -35,11 +35,11 @@ def test_thinking_and_answer(text, apart, expected):
 @pytest.mark.parametrize(
     ("text", "apart", "why"),
     [
-        ("", None, "no <think>"),
-        ("The answer is 4.", None, "no <think>"),
-        ("The answer is 4.", "", "no <think>"),
-        ("Sure: <think>A</think>B", None, "no <think>"),
-        ("<think>cut off", None, "no <think>"),
+        ("", None, "does not begin with <think>"),
+        ("The answer is 4.", None, "does not begin with <think>"),
+        ("The answer is 4.", "", "does not begin with <think>"),
+        ("Sure: <think>A</think>B", None, "does not begin with <think>"),
+        ("<think>cut off", None, "does not begin with <think>"),
         ("<think> \n</think>B", None, "the thinking is empty"),
         ("<think>A</think> \n", None, "no answer after"),
         ("", "A", "no answer after"),
@@ -47,10 +47,10 @@ def test_thinking_and_answer(text, apart, expected):
         ("<think>A<answer>4</answer></think>C", None, "tags inside"),
         ("<think>A</think>B<think>C</think>D", None, "tags inside"),
         ("B</think>C", "A", "tags inside"),
-        ("<think>A</think><answer></answer>", None, "not one answer"),
-        ("<think>A</think>It is <answer>4", None, "not one answer"),
-        ("<think>A</think>It is 4</answer>", None, "not one answer"),
-        ("<think>A</think><answer>4</answer> or <answer>5</answer>", None, "not one answer"),
+        ("<think>A</think><answer></answer>", None, "do not hold exactly one answer"),
+        ("<think>A</think>It is <answer>4", None, "do not hold exactly one answer"),
+        ("<think>A</think>It is 4</answer>", None, "do not hold exactly one answer"),
+        ("<think>A</think><answer>4</answer> or <answer>5</answer>", None, "do not hold exactly one answer"),
     ],
 )
 def test_why_a_reply_has_none(text, apart, why):

@@ -117,7 +117,7 @@ def test_a_line_now_and_then_where_there_is_no_terminal():
             shown.show(counted(10 * second), calls)
     lines = out.getvalue().splitlines()
     assert len(lines) == 2  # after 10 and 20 seconds
-    assert lines[0].startswith("100/1,000 samples · 0 dropped · 2,500 calls · cost 1.25 · 3 on their way · ")
+    assert lines[0].startswith("100/1,000 samples · 0 dropped · 2,500 calls · cost 1.25 · 3 in flight · ")
     assert lines[0].endswith("1 min 30 s left")  # 900 samples at 10 a second
 
 

@@ -55,7 +55,7 @@ def test_the_table_adds_up():
     steps, calls, _, outputs, cost, basis = shown(estimate_table(found))
     assert steps == [*STEPS, "total"] and calls == ["10"] * 4 + ["40"]
     assert outputs == ["640", "1,280", "1,280", "10", "3,210"]
-    assert basis == ["as long as may be"] * 3 + ["mean of 2 recorded", ""]
+    assert basis == ["maximum length"] * 3 + ["mean of 2 recorded", ""]
     total = sum(one.spent.cost for one in found.values())
     assert cost[3] == "2.50" and cost[-1] == f"{total:.2f}"
 
@@ -63,4 +63,4 @@ def test_the_table_adds_up():
 def test_a_budget_that_is_too_small_is_told_beforehand():
     made = config(sources=BUILTIN, teacher=PRICES, budget={"calls": 39, "tokens": 10**9})
     (line,) = over_budget(estimate(made, {}), made)
-    assert line.startswith("budget.calls = 39 stops the run before its end, if it takes 40")
+    assert line.startswith("budget.calls = 39 is below the estimate of 40")

@@ -55,7 +55,7 @@ def numbered(count):
 def test_what_nobody_can_be_asked_is_dropped(tmp_path):
     rows = [record(0, question=" "), record(1, question="a\0b"), record(2, question="<image> or <image>?")]
     found = samples_of(tmp_path, source(tmp_path, rows, numbered(3)))
-    assert {(one.dropped_at, one.reason) for one in found} == {("metadata", "nobody can be asked this")}
+    assert {(one.dropped_at, one.reason) for one in found} == {("metadata", "no model can be asked this question")}
     assert [one.detail for one in found][2] == "2 <image> in the question, and 1 images"
 
 
@@ -65,7 +65,7 @@ def test_a_damaged_picture_is_dropped_before_a_teacher_sees_it(tmp_path):
     sound, cut, none = samples_of(tmp_path, section)
     assert with_sound_picture(sound, tmp_path / "out") == sound
     dropped = with_sound_picture(cut, tmp_path / "out")
-    assert (cut.dropped_at, dropped.dropped_at, dropped.reason) == ("", "metadata", "its picture is damaged")
+    assert (cut.dropped_at, dropped.dropped_at, dropped.reason) == ("", "metadata", "the picture is damaged")
     assert "truncated" in dropped.detail
     assert none.dropped_at == "metadata" and with_sound_picture(none, tmp_path / "out") == none
 
@@ -136,8 +136,8 @@ def test_side_information_that_cannot_be_read_drops_the_record(tmp_path):
         (record(0, image="https://example.org/a.png"), "the record can't be read", "an image that is not fetched"),
         (record(0, image="shapes/text.png"), "the record can't be read", "not an image"),
         (record(0, verifier_type="no_such"), "the record can't be read", "no_such"),
-        ({"problem": "?", "answer": "3", "images": []}, "not one picture", "0 pictures"),
-        ({"problem": "?", "answer": "3", "images": ["shapes/0.png"] * 2}, "not one picture", "2 pictures"),
+        ({"problem": "?", "answer": "3", "images": []}, "not exactly one picture", "0 pictures"),
+        ({"problem": "?", "answer": "3", "images": ["shapes/0.png"] * 2}, "not exactly one picture", "2 pictures"),
     ],
 )
 def test_what_cannot_be_used_is_dropped_and_the_rest_goes_on(tmp_path, row, reason, detail):
@@ -155,7 +155,7 @@ def test_a_picture_is_used_once_with_its_first_question(tmp_path):
         "1.png": picture(1), "2.png": picture(2)
     }, name="other.jsonl")  # fmt: skip
     found = samples_of(tmp_path, first, second)
-    again = [("metadata", "its picture was taken before")]
+    again = [("metadata", "an earlier sample has the same picture")]
     assert [(one.dropped_at, one.reason) for one in found] == [("", "")] * 2 + again * 3 + [("", "")]
     many = samples_of(tmp_path, first, second, unique_images=False)
     assert [one.dropped_at for one in many] == [""] * 6 and many[0].image == many[2].image == many[3].image
@@ -164,7 +164,7 @@ def test_a_picture_is_used_once_with_its_first_question(tmp_path):
 def test_a_record_that_is_dropped_takes_no_picture(tmp_path):
     rows = [record(0, answer="no tags"), record(1, image="shapes/0.png", answer=THOUGHT)]
     found = samples_of(tmp_path, source(tmp_path, rows, numbered(1), use="as_is"))
-    assert [one.reason for one in found] == ["no worked answer to take as it is", ""]
+    assert [one.reason for one in found] == ["the record has no worked answer", ""]
 
 
 def test_worked_answers_are_kept_where_they_are_to_be(tmp_path):

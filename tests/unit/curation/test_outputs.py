@@ -132,7 +132,7 @@ def test_questions_for_rl_need_no_worked_answer(tmp_path):
 def test_every_record_is_in_exactly_one_place(tmp_path):
     made = samples(tmp_path, 40)
     made[3] = made[3].drop("verify", "the answer differs from the gold")
-    made[4] = made[4].drop("metadata", "not one picture", "2 pictures")
+    made[4] = made[4].drop("metadata", "not exactly one picture", "2 pictures")
     made[8] = made[8].with_(source="other")
     caps = {"split": {"max_sft_per_source": {"shapes": 5}, "max_rl_per_source": 0}}
     outputs = written(tmp_path, made, **caps)
@@ -144,7 +144,7 @@ def test_every_record_is_in_exactly_one_place(tmp_path):
     assert sets["sft"] == sorted(sets["sft"], key=lambda name: int(name[1:]))
     assert Counter((row["step"], row["reason"]) for row in dropped(tmp_path)) == {
         ("verify", "the answer differs from the gold"): 1,
-        ("metadata", "not one picture"): 1,
+        ("metadata", "not exactly one picture"): 1,
         ("split", "over the limit of its source for SFT"): 13,
         ("split", "over the limit of its source for RL"): 19,
     }
@@ -166,10 +166,11 @@ def test_the_same_samples_make_the_same_files(tmp_path):
 
 def test_what_is_said_of_a_dropped_one(tmp_path):
     one = samples(tmp_path, 1)[0].with_(distilled="as distilled", rewritten="", gold=[1])
-    written(tmp_path, [one.drop("rewrite", "over 15 words longer or shorter", "20 words")])
+    written(tmp_path, [one.drop("rewrite", "the rewriting changed the length by over 15 words", "20 words")])
     assert dropped(tmp_path) == [
         {
-            "id": "s0", "source": "shapes", "step": "rewrite", "reason": "over 15 words longer or shorter",
+            "id": "s0", "source": "shapes", "step": "rewrite",
+            "reason": "the rewriting changed the length by over 15 words",
             "detail": "20 words", "image": "shapes/0.png", "question": one.question, "gt": [1], "caption": CAPTION,
             "ds_answer": "as distilled",
         }

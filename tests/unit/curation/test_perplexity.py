@@ -1,5 +1,7 @@
 """Perplexities by hand, and the subsets that they rank."""
 
+import hashlib
+import io
 import json
 import math
 
@@ -7,9 +9,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from vlaa_ray.config import PAPER_SYSTEM_PROMPT, PerplexitySection
-from vlaa_ray.curation.perplexity import engine_section, highest, key_of, model_section, perplexity, write_subset
+from vlaa_ray.curation.perplexity import (
+    answer_prompt,
+    engine_section,
+    highest,
+    key_of,
+    model_section,
+    perplexity,
+    write_subset,
+)
 from vlaa_ray.errors import DataError
 
 NAN = math.nan
@@ -21,6 +32,21 @@ def test_perplexity_by_hand():
     assert perplexity(np.log(np.array([0.5, 0.25, 0.125], dtype=np.float32))) == pytest.approx(4, rel=1e-6)
     assert perplexity(np.zeros(5)) == 1
     assert perplexity(np.full(4000, math.log(0.1), dtype=np.float32)) == pytest.approx(10, rel=1e-6)
+
+
+def test_the_prompt_of_a_row_has_its_question_and_its_picture(tmp_path):
+    buffer = io.BytesIO()
+    Image.new("RGB", (12, 8)).save(buffer, "PNG")
+    (tmp_path / "shapes").mkdir()
+    (tmp_path / "shapes/a.png").write_bytes(buffer.getvalue())
+    row = {"image": "shapes/a.png", "question": "<image>How many?", "answer": "<think>.</think><answer>2</answer>"}
+    prompt = answer_prompt("k1", row, tmp_path)
+    (picture,) = prompt.images
+    assert (prompt.prompt_id, prompt.question, prompt.solution) == ("k1", "<image>How many?", None)
+    assert (picture.width_px, picture.height_px) == (12, 8)
+    assert picture.sha256 == hashlib.sha256(buffer.getvalue()).hexdigest()
+    with pytest.raises(DataError, match=r"none\.png"):
+        answer_prompt("k2", row | {"image": "none.png"}, tmp_path)
 
 
 def test_the_highest_means_in_the_rows_own_order():

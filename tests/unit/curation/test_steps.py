@@ -111,7 +111,7 @@ def test_what_is_not_to_be_distilled_asks_nothing(use):
 
 
 def test_what_was_dropped_before_asks_nothing():
-    teacher, one = Teacher(), sample().drop("metadata", "not one picture")
+    teacher, one = Teacher(), sample().drop("metadata", "not exactly one picture")
     assert run(teacher, one) == one and not teacher.calls
 
 
@@ -131,7 +131,7 @@ def test_the_rule_of_fifteen_words(more, glued):
     else:
         assert (done.dropped_at, done.reason, done.detail) == (
             "rewrite",
-            "over 15 words longer or shorter",
+            "the rewriting changed the length by over 15 words",
             "16 words",
         )
 
@@ -151,17 +151,17 @@ def test_thinking_that_is_sent_apart():
 
 CUT = Reply(text="<think>on and on", finish_reason="length")
 USELESS = [
-    ("caption", "~~~", "a caption of 1 words: '~~~'"),
-    ("caption", "", "a caption of 0 words: ''"),
-    ("caption", Reply(text=CAPTION, finish_reason="length"), "cut at steps.caption.max_tokens"),
-    ("distill", "It is 3.", "no <think>…</think> at its beginning"),
-    ("distill", CUT, "cut at steps.distill.max_tokens"),
+    ("caption", "~~~", "the caption has only 1 words: '~~~'"),
+    ("caption", "", "the caption has only 0 words: ''"),
+    ("caption", Reply(text=CAPTION, finish_reason="length"), "the reply was cut off at steps.caption.max_tokens"),
+    ("distill", "It is 3.", "the reply does not begin with <think>…</think>"),
+    ("distill", CUT, "the reply was cut off at steps.distill.max_tokens"),
     ("distill", Reply(text="", thought="Only thinking."), "there is no answer after the thinking"),
-    ("rewrite", "Here you are!", "no <think>…</think> at its beginning"),
-    ("rewrite", CUT, "cut at steps.rewrite.max_tokens"),
-    ("verify", "They agree.", "neither Yes nor No: 'They agree.'"),
-    ("verify", "", "neither Yes nor No: ''"),
-    ("verify", Reply(text="Yes", finish_reason="length"), "cut at steps.verify.max_tokens"),
+    ("rewrite", "Here you are!", "the reply does not begin with <think>…</think>"),
+    ("rewrite", CUT, "the reply was cut off at steps.rewrite.max_tokens"),
+    ("verify", "They agree.", "the reply is neither Yes nor No: 'They agree.'"),
+    ("verify", "", "the reply is neither Yes nor No: ''"),
+    ("verify", Reply(text="Yes", finish_reason="length"), "the reply was cut off at steps.verify.max_tokens"),
 ]
 
 
@@ -177,7 +177,7 @@ def test_a_useless_reply_is_asked_for_again(step, useless, why):
 def test_useless_replies_in_the_end_drop_the_sample(step, useless, why):
     teacher = Teacher(**{step: useless})
     done = run(teacher, steps={"max_replies": 2})
-    assert (done.dropped_at, done.reason, done.detail) == (step, "no usable reply in 2", why)
+    assert (done.dropped_at, done.reason, done.detail) == (step, "no usable reply in 2 attempts", why)
     assert teacher.asked[-1] == (step, 1)  # and no later step was asked
 
 

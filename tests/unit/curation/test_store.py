@@ -87,7 +87,7 @@ def test_a_call_that_cannot_be_recorded_is_an_error(tmp_path):
     store.close()
     with pytest.raises(TeacherError, match="can't record a call") as caught:
         store.put("k", "caption", Reply(), Usage())
-    assert "free space" in caught.value.fix
+    assert "free disk space" in caught.value.fix
 
 
 def test_taking_back_what_was_counted():

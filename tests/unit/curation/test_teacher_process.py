@@ -172,7 +172,7 @@ def test_errors_come_back_typed_with_their_fix(started, endpoint, tmp_path):
     assert ask_all(process.address, [CALL]) == [Reply(text="Yes")]
     (error,) = ask_all(process.address, [Call(step="verify", prompt="another")])
     assert type(error) is TeacherError and error.message == "the budget of calls is used up"
-    assert error.fix == "raise budget.calls; the same command goes on where it was"
+    assert error.fix == "raise budget.calls, then run the same command again to continue"
     assert error.facts == {"calls": {"verify": 1}}
 
 

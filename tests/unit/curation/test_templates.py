@@ -60,6 +60,6 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, content):
     file = tmp_path / "mine.txt"
     if content:
         file.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"steps\.rewrite\.template: can't read it") as caught:
+    with pytest.raises(ConfigError, match=r"steps\.rewrite\.template: can't read the file") as caught:
         load_template("rewrite", str(file))
     assert caught.value.facts["file"] == str(file)

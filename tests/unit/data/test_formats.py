@@ -44,7 +44,7 @@ def test_every_format_has_a_record_here() -> None:
 
 @pytest.mark.parametrize("name", ROWS)
 def test_a_record_is_read_as_it_is(tmp_path, name) -> None:
-    assert read_record(ROWS[name]).format == name
+    assert read_record(ROWS[name]).record_format == name
     (prompt,) = open_dataset(written(tmp_path, ROWS[name]), DataSection(), None)
     assert (prompt.verifier_type, prompt.gold, prompt.source, prompt.verifier_params) == EXPECTED[name]
     assert type(prompt.gold) is type(EXPECTED[name][1])
@@ -60,7 +60,7 @@ def test_a_record_is_read_as_it_is(tmp_path, name) -> None:
         ("virl39k", {"question": "a\0b"}, "NUL"),
         ("virl39k", {"answer": "a\0b"}, "the gold holds a NUL"),
         ("r1-v evaluation", {"ground_truth": float("nan")}, "the gold is nan"),
-        ("r1-v", {"image": {"bytes": png(size=(1, 1))}}, "1 x 1 pixels shows nothing"),
+        ("r1-v", {"image": {"bytes": png(size=(1, 1))}}, "1 x 1 pixels is too small to show anything"),
     ],
 )
 def test_what_no_model_can_be_asked_with_is_left_out_of_a_run(tmp_path, name, change, fault) -> None:
@@ -167,7 +167,7 @@ def test_short_answers_beside_a_caption_are_easy_r1s() -> None:
         for answer in ("4.5", r"2 \sqrt{3} \text{ cm}", "B", "The square is red.")
     }
     assert list(kinds.values()) == ["math", "math", "math", "open_ended"]
-    assert read_record(row | {"answer": "It is two cats.", "data_source": "mine"}).format == "easyr1"
+    assert read_record(row | {"answer": "It is two cats.", "data_source": "mine"}).record_format == "easyr1"
 
 
 BOXES = [{"bbox_2d": [1, 2, 3, 4], "label": "cat"}]
@@ -288,11 +288,11 @@ def test_several_images_and_saved_datasets(tmp_path) -> None:
     ("name", "change", "message"),
     [
         ("verl", {"reward_model": {"style": "rule"}}, r"damaged record: reward_model has no ground_truth.*row=1"),
-        ("verl", {"prompt": []}, r"damaged record: the prompt has 0 messages of the user"),
+        ("verl", {"prompt": []}, r"damaged record: the prompt has 0 user messages"),
         (
             "verl",
             {"prompt": [USER, {"role": "assistant", "content": "3"}, USER]},
-            "the prompt has 2 messages of the user",
+            "the prompt has 2 user messages",
         ),
         ("verl", {"prompt": [{"role": "user", "content": [{"type": "video"}, TEXT_PART]}]}, "videos are not read"),
         ("mm-eureka", {"message": "{"}, r"damaged record"),
@@ -354,8 +354,8 @@ def test_an_image_is_found_however_it_is_named(tmp_path, image) -> None:
     [
         ({"images": ["x\ud800.png"]}, "not the name of a file"),
         ({"images": [{"bytes": "!"}]}, "not base64"),
-        ({"problem": None}, "the question is no text but NoneType"),
-        ({"problem": ["a"]}, "the question is no text but list"),
+        ({"problem": None}, "the question must be text, not NoneType"),
+        ({"problem": ["a"]}, "the question must be text, not list"),
         ({"videos": ["a.mp4"]}, "videos are not read"),
     ],
 )

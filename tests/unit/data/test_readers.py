@@ -102,7 +102,7 @@ def test_an_absolute_path_is_taken_as_relative(folder):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"question": None}, r"the question is no text but NoneType.*row=2"),
+        ({"question": None}, r"the question must be text, not NoneType.*row=2"),
         ({"drop": "question"}, r"lacks a field.*row=2"),
         ({"drop": "image"}, r"lacks a field.*row=2"),
         ({"drop": "gt"}, r"lacks a field.*row=2"),

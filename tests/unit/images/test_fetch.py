@@ -378,7 +378,7 @@ def test_curation_puts_fetched_images_into_its_folder(host, section, tmp_path) -
 
 
 def test_long_reading_says_how_far_it_is(host, tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(reading_progress, "TELL_EVERY_S", 0)
+    monkeypatch.setattr(reading_progress, "REPORT_EVERY_S", 0)
     host.pages["/a.png"] = png()
     record = {"image": f"{host.url}/a.png", "question": "How many?", "gt": 3, "verifier_type": "digit"}
     (tmp_path / "data.json").write_text(json.dumps([record | {"id": number} for number in range(1234)]))

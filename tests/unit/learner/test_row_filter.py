@@ -70,9 +70,9 @@ def test_pairs_are_named_by_their_prompt():
 def test_steps_without_anything_are_passed_over_but_not_forever():
     usable = RowFilter("sft", LIMITS)
     usable.rows([prompt("control")], make)
-    assert not usable.idle(7.0)
-    assert all(usable.idle(0.0) for _ in range(9))
-    assert not usable.idle(7.0)
-    assert all(usable.idle(0.0) for _ in range(9))
+    assert not usable.is_empty_step(7.0)
+    assert all(usable.is_empty_step(0.0) for _ in range(9))
+    assert not usable.is_empty_step(7.0)
+    assert all(usable.is_empty_step(0.0) for _ in range(9))
     with pytest.raises(DataError, match="nothing could be trained on for 10 steps: the question holds the control"):
-        usable.idle(0.0)
+        usable.is_empty_step(0.0)

@@ -41,7 +41,7 @@ TOOLS = PackingTools(
     image_token_id=IMAGE,
     pixels=toy_pixels,
     positions=toy_positions,
-    merge_size=2,
+    num_features=lambda grid: int(grid.prod(-1).sum()) // 4,
     dummy=Row(prompt_token_ids=ids(7, IMAGE, 8), images=(SMALL,), completions=(), sequence_ids=()),
 )
 

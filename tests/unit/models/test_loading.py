@@ -5,7 +5,7 @@ import torch
 
 from vlaa_ray.config import ModelSection
 from vlaa_ray.errors import ModelError
-from vlaa_ray.models.families.base import family_of
+from vlaa_ray.models.families import family_of
 from vlaa_ray.models.loading import load_model, load_processor
 from vlaa_ray.models.paths import local_path
 

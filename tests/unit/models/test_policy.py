@@ -10,6 +10,7 @@ from vlaa_ray.config import ModelSection
 from vlaa_ray.data.builtin import BuiltinData
 from vlaa_ray.images.decode import load
 from vlaa_ray.models import batches
+from vlaa_ray.models import policy as policy_module
 from vlaa_ray.models.batch_tools import packing_tools
 from vlaa_ray.models.batches import Row, collate, split_rows
 from vlaa_ray.models.chat import ChatFormat
@@ -186,7 +187,7 @@ def test_chunks_of_logits_change_nothing(world, monkeypatch):
         return values.detach(), entropy, world.gradient(values.square().sum())
 
     values, entropy, gradient = both()
-    for module in (batches, policy):
+    for module in (batches, policy_module):
         monkeypatch.setattr(module, "SCORE_CHUNK_TOKENS", 50)
     needed = batches.num_score_chunks(world.rows())
     assert needed > 1

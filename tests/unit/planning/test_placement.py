@@ -14,6 +14,7 @@ from vlaa_ray.planning.placement import plan
 QWEN_3B = KNOWN_MODELS["Qwen/Qwen2.5-VL-3B-Instruct"]
 QWEN_7B = KNOWN_MODELS["Qwen/Qwen2.5-VL-7B-Instruct"]
 TINY = {
+    "model_type": "qwen2_5_vl",
     "text_config": {
         "hidden_size": 128,
         "intermediate_size": 512,
@@ -42,17 +43,17 @@ def rows(config: GrpoConfig | SftConfig, dimensions: dict, role: str) -> dict[st
 
 
 @pytest.mark.parametrize("untied", [False, True])
-@pytest.mark.parametrize("dimensions", [TINY, QWEN_3B, QWEN_7B], ids=["tiny", "3B", "7B"])
+@pytest.mark.parametrize("dimensions", [TINY, *KNOWN_MODELS.values()], ids=["tiny", *KNOWN_MODELS])
 def test_parameters_are_counted_as_transformers_builds_them(dimensions: dict, untied: bool) -> None:
     import torch
-    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+    from transformers import AutoConfig, AutoModelForImageTextToText
 
     if untied:
         text = {**dimensions.get("text_config", {}), "tie_word_embeddings": False}
         dimensions = {**dimensions, "tie_word_embeddings": False} | ({"text_config": text} if len(text) > 1 else {})
-    config = Qwen2_5_VLConfig(**dimensions)
+    config = AutoConfig.for_model(**dimensions)
     with torch.device("meta"):
-        model = Qwen2_5_VLForConditionalGeneration(config)
+        model = AutoModelForImageTextToText.from_config(config)
     sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
     count = count_parameters(dimensions)
     assert count.total == sum(sizes.values())

@@ -1,4 +1,4 @@
-"""Rows of a CSV file, as the metadata of an imagefolder may be one: every value is a text."""
+"""Reads the rows of a CSV file, such as the metadata.csv of an imagefolder. Every value is text."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from vlaa_ray.images.decode import MAX_IMAGE_BYTES
 
 
 def csv_rows(file: Path) -> Iterator[dict[str, str] | DataError]:
-    """The rows below the header, in their order, or what is wrong with one; DataError where the file can't be read.
+    """The rows below the header in their order, with a DataError in place of a row that is not CSV.
 
-    A value that is missing is left out, so it is a field that the record lacks.
+    Empty values are left out of the row. Raises DataError if the file can't be read.
     """
-    csv.field_size_limit(2 * MAX_IMAGE_BYTES)  # an image may be there in base64
+    csv.field_size_limit(2 * MAX_IMAGE_BYTES)  # a value may be an image in base64
     try:
         with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
             reader = csv.DictReader(lines, strict=True)
@@ -35,5 +35,5 @@ def _record(row: dict[str, str]) -> dict[str, str]:
     if None in row:
         raise ValueError("it has more values than the header has names")
     for value in filter(None, row.values()):
-        value.encode()  # its UnicodeEncodeError says where bytes are that are not UTF-8
+        value.encode()  # raises UnicodeEncodeError, with the position, if the bytes were not UTF-8
     return {name: value for name, value in row.items() if value}

@@ -1,4 +1,4 @@
-"""JSON arrays and JSON Lines, an item at a time: what is held of a file is its longest item, not its text."""
+"""Reads JSON arrays and JSON Lines one item at a time: memory grows with the longest item, not with the file."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from vlaa_ray.errors import DataError
 _CHUNK_CHARS = 1 << 20
 _BLANK = " \t\n\r"
 _SPACE = re.compile(rf"[{_BLANK}]*")
-_LONGEST_TOKEN = 16  # characters of "-Infinity" or of an escape: a fault so near the end may be a cut through it
+_LONGEST_TOKEN = 16  # characters of "-Infinity" or of an escape: an error this near the end may be a token cut in two
 
 
 def json_rows(file: Path) -> Iterator[dict[str, Any] | DataError]:
-    """The objects of a JSON array or of JSON Lines, in their order; DataError names file and row.
+    """The objects of a JSON array or of JSON Lines, in their order.
 
-    What is no object comes as the DataError that it is, and so does a line that isn't JSON. A broken array can't be
-    read on: there the error is raised, as for a file that can't be read.
+    An item that is not an object, or a line that is not JSON, gives a DataError in its place, with file and row.
+    Raises DataError if the file can't be read, or if an array is broken: the rest of it can't be read then.
     """
     try:
         values = _array_items(file) if _is_array(file) else _lines(file)
@@ -41,9 +41,11 @@ def _is_array(file: Path) -> bool:
 
 
 def _lines(file: Path) -> Iterator[Any]:
-    """The value of each line that isn't blank, or what is wrong with it."""
+    """The value of each line that isn't blank, or a DataError if the line is not JSON."""
     number = 0
-    with file.open("rb") as lines:  # of bytes: JSON strings may hold U+2028 and other line ends of Unicode
+    with file.open(
+        "rb"
+    ) as lines:  # bytes: in text, Python could split lines at U+2028, which may stand in a JSON string
         for line in lines:
             if not line.strip():
                 continue
@@ -70,13 +72,13 @@ def _array_items(file: Path) -> Iterator[Any]:
             if rest := text.peek():
                 raise ValueError(f"{rest!r} after its end")
         except UnicodeDecodeError:
-            raise  # of the file as such, not of a row
+            raise  # it concerns the whole file, not a row
         except (ValueError, RecursionError) as error:
             raise DataError(f"the JSON array is broken: {error}", file=str(file), row=number) from error
 
 
 class _Text:
-    """The part of a stream that is being read; it grows as far as one value needs."""
+    """A window on a stream of JSON text; it grows until it holds the whole next value."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
@@ -86,7 +88,7 @@ class _Text:
         self._ended = False
 
     def peek(self) -> str:
-        """The next character that isn't blank; empty at the end."""
+        """The next character that isn't blank, without consuming it; empty at the end."""
         while (place := _end_of_space(self._text, self._place)) == len(self._text) and not self._ended:
             self._place = place
             self._grow()
@@ -94,13 +96,13 @@ class _Text:
         return self._text[place : place + 1]
 
     def take(self, character: str) -> None:
-        """Step over `character`; ValueError if something else comes."""
-        if (found := self.peek()) != character:
-            raise ValueError(f"expected {character!r}, got {found!r}")
+        """Consume `character`. Raises ValueError if the next character is another."""
+        if (actual := self.peek()) != character:
+            raise ValueError(f"expected {character!r}, got {actual!r}")
         self._place += 1
 
     def value(self) -> Any:
-        """The next value, as `json.loads` gives it; its ValueError, its RecursionError."""
+        """The next value, as `json.loads` returns it. Raises ValueError or RecursionError as `json.loads` does."""
         self.peek()
         while True:
             try:
@@ -110,19 +112,19 @@ class _Text:
                 if self._ended or not cut:
                     raise ValueError(f"{error.msg}, at {self._text[error.pos : error.pos + 40]!r}") from None
             else:
-                if self._ended or end < len(self._text) - _LONGEST_TOKEN:  # else a number may go on
+                if self._ended or end < len(self._text) - _LONGEST_TOKEN:  # otherwise a number may continue
                     self._place = end
                     return value
             self._grow()
 
     def _grow(self) -> None:
-        """Let go of what is done, and at least double what is left, so that a long value is not read over and over."""
+        """Drop the consumed text, and at least double the rest, so that a long value is not decoded over and over."""
         left = self._text[self._place :]
         more = self._stream.read(max(_CHUNK_CHARS, len(left)))
         self._text, self._place, self._ended = left + more, 0, not more
 
 
 def _end_of_space(text: str, place: int) -> int:
-    found = _SPACE.match(text, place)
-    assert found  # it matches nothing, too
-    return found.end()
+    blanks = _SPACE.match(text, place)
+    assert blanks  # the pattern matches the empty text, too
+    return blanks.end()

@@ -1,4 +1,4 @@
-"""What a source of the config consists of: one file, the shards of a folder, or a dataset of the hub."""
+"""Finds the files of a source of the config: one file, the shards of a folder, or a dataset of the hub."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ _SPLIT = re.compile(r"(train|validation|valid|val|dev|test)(?=[-_.])")
 
 
 def record_files(source: str | Path) -> list[Path]:
-    """The files that hold a source's records, in the order of their names; itself where it is one.
+    """The files of a source, in the order of their names; the source itself if it is not a folder of files.
 
-    A folder is one that `datasets` saved, or holds .json, .jsonl and .parquet files of one split, or else the
-    metadata.csv of an imagefolder, be it in `data/` as repositories of the hub do. DataError if it holds none, or
-    several splits.
+    A folder may have been saved by `datasets`; then it is returned itself. Otherwise it holds .json, .jsonl and
+    .parquet files of one split, or the metadata.csv of an imagefolder. They may also lie in its folder `data`, as in
+    repositories of the hub. Raises DataError if the folder holds no such file, or files of several splits.
     """
     path = Path(source)
     if str(source).startswith(BUILTIN) or is_on_hub(path) or not path.is_dir() or is_saved(path):
         return [path]
-    found = (
+    files = (
         _shards(path)
         or _shards(path / "data")
-        or [one for one in (path / _IMAGEFOLDER, path / "data" / _IMAGEFOLDER) if one.is_file()]
+        or [file for file in (path / _IMAGEFOLDER, path / "data" / _IMAGEFOLDER) if file.is_file()]
     )
-    if not found:
-        expected = f"files that end with {', '.join(_SUFFIXES)}, {_IMAGEFOLDER}, or what datasets saved"
+    if not files:
+        expected = f"files that end with {', '.join(_SUFFIXES)}, {_IMAGEFOLDER}, or a dataset saved by `datasets`"
         raise DataError("the folder holds no records", file=str(path), expected=expected)
-    splits = {match.group(1) for file in found if (match := _SPLIT.match(file.name))}
+    splits = {match.group(1) for file in files if (match := _SPLIT.match(file.name))}
     if len(splits) > 1:
-        fix = "name the files of one split, each as a path of the list"
+        fix = "list the files of one split in the config, one path each"
         raise DataError("the folder holds several splits", file=str(path), got=sorted(splits), fix=fix)
-    return found
+    return files
 
 
 def _shards(folder: Path) -> list[Path]:
@@ -45,8 +45,8 @@ def _shards(folder: Path) -> list[Path]:
 
 
 def root_of(file: Path, image_root: str | Path | None) -> Path:
-    """The folder that a file's image paths are relative to."""
-    if image_root is None and is_on_hub(file):  # the folder itself, or where datasets puts what it has fetched
+    """The folder that a file's image paths are relative to, as an absolute path."""
+    if image_root is None and is_on_hub(file):  # a local folder, or the cache into which `datasets` downloads
         from datasets.config import HF_CACHE_HOME
 
         folder = Path(hub_name(file)[0])

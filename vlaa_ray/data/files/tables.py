@@ -1,4 +1,6 @@
-"""Parquet files, saved datasets and those of the Hugging Face hub: tables on disk whose rows are made when asked for.
+"""Opens parquet files, saved datasets and datasets of the Hugging Face hub as tables on disk.
+
+A row is made when it is asked for.
 
 table = open_table(Path("train.parquet"))
 table[3]  -> {"problem": …, "images": [{"bytes": …, "path": None}], "answer": "4.5"}
@@ -15,11 +17,11 @@ from vlaa_ray.errors import DataError
 HUB = "hub:"
 _READ_ROWS, _CONVERTED_ROWS = 16, 64  # at once, with their images
 _BUFFER_BYTES = 1 << 20
-_NO_GOLDS = ("meta", "extra_info")  # columns from which nothing is judged by its type
+_NO_GOLDS = ("meta", "extra_info")  # columns without golds: the types of their values don't matter
 
 
 class Table(Sequence[dict[str, Any]]):
-    """Rows of a memory-mapped dataset as they are stored: images stay encoded, golds keep their type."""
+    """The rows of a memory-mapped dataset as they are stored: images stay encoded, golds keep their type."""
 
     def __init__(self, dataset: Any) -> None:
         self._stored = dataset.with_format("arrow")
@@ -37,24 +39,26 @@ class Table(Sequence[dict[str, Any]]):
 
 
 def is_table(file: Path) -> bool:
-    """Whether `open_table` is what reads it: it is on the hub, a folder or a parquet file."""
+    """Whether `open_table` reads it: a dataset of the hub, a folder or a parquet file."""
     return is_on_hub(file) or file.suffix == ".parquet" or file.is_dir()
 
 
 def is_on_hub(file: Path) -> bool:
+    """Whether it names a dataset of the hub: `hub:NAME` or `hub:NAME@SPLIT`."""
     return str(file).startswith(HUB)
 
 
 def is_saved(folder: Path) -> bool:
-    """Whether `datasets` saved it."""
+    """Whether the folder was written by `save_to_disk` of `datasets`."""
     return any((folder / name).is_file() for name in ("state.json", "dataset_dict.json"))
 
 
 def open_table(file: Path) -> Table:
-    """The table; DataError names it.
+    """The table of a parquet file, a saved dataset or a dataset of the hub.
 
-    A parquet file is written once more, uncompressed, to the cache of `datasets` (below HF_HOME), and read from there
-    as long as it doesn't change.
+    A parquet file is first copied, uncompressed, to the cache of `datasets` (below HF_HOME), and read from there as
+    long as it doesn't change. Raises DataError if it can't be read, if the hub can't be reached, if a folder holds
+    several splits, or if `datasets` has changed the types of a column.
     """
     import datasets
     import pyarrow
@@ -65,7 +69,7 @@ def open_table(file: Path) -> Table:
     try:
         dataset = _loaded(file)
     except ConnectionError as error:
-        fix = "look at the network and at the name, or download the files elsewhere and name their folder"
+        fix = "check the network and the name, or download the files on another machine and give their folder"
         raise DataError(f"can't reach the hub: {error}", **facts, fix=fix) from error
     except (OSError, ValueError, pyarrow.ArrowException, DatasetsError) as error:
         cause = f"{error} {error.__cause__ or ''}".strip()
@@ -75,7 +79,7 @@ def open_table(file: Path) -> Table:
         raise DataError("the folder holds several splits", **facts, fix=f"name one of {splits}")
     mixed = [name for name, feature in dataset.features.items() if "Json(" in str(feature) and name not in _NO_GOLDS]
     if mixed:
-        fix = "download the JSON files and name their folder: hf download NAME --repo-type dataset --local-dir FOLDER"
+        fix = "download the JSON files and give their folder: hf download NAME --repo-type dataset --local-dir FOLDER"
         raise DataError("datasets has lost the types of these columns", **facts, columns=mixed, fix=fix)
     return Table(dataset)
 
@@ -90,7 +94,7 @@ def _loaded(file: Path) -> Any:
 
 
 def _converted(file: Path) -> Any:
-    """A parquet file's dataset: decoded in small steps, and by an allocator that gives back what they took."""
+    """The dataset of a parquet file, decoded in small steps with an allocator that returns its memory to the system."""
     import pyarrow
     from datasets import Dataset
     from pyarrow.dataset import ParquetFragmentScanOptions
@@ -105,6 +109,6 @@ def _converted(file: Path) -> Any:
 
 
 def hub_name(file: Path) -> tuple[str, str]:
-    """(name, split) of hub:NAME@SPLIT; the split is `train` where none is named."""
+    """(name, split) of `hub:NAME@SPLIT`; the split is `train` if none is given."""
     name, _, split = str(file).removeprefix(HUB).partition("@")
     return name, split or "train"

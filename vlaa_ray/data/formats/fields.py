@@ -1,4 +1,4 @@
-"""What the fields of a record hold: texts, images, and messages with both, however a publisher has put them there.
+"""Reads the fields of a record: texts, images, and messages with both, in the layouts that publishers use.
 
 asked([{"role": "user", "content": [{"type": "image", "image": "a.png"}, {"type": "text", "text": "How many?"}]}])
 -> ("<image>How many?", ("a.png",))
@@ -22,12 +22,15 @@ _FENCED = re.compile(r"\A\s*```(?:json)?\s*(.*?)\s*```\s*\Z", re.DOTALL)
 
 
 def identity_of(row: Row) -> str | None:
-    """What the record calls itself, if it does."""
+    """The record's own id: its `id`, `qid` or `prompt_id`; None if it has none of these."""
     return next((str(row[key]) for key in ("id", "qid", "prompt_id") if row.get(key) is not None), None)
 
 
 def field_of(row: Row, name: str) -> Any:
-    """The field that a dotted name leads to; None if the record has none."""
+    """The value of a field by its dotted name, such as `meta.rationale`; None if the record lacks it.
+
+    Raises ValueError if a field on the way is damaged.
+    """
     value: Any = row
     for part in name.split("."):
         value = (mapping(value) or {}).get(part)
@@ -35,15 +38,18 @@ def field_of(row: Row, name: str) -> Any:
 
 
 def mapping(value: Any) -> Row | None:
-    """A mapping, or the one that a text holds, as a column of a table may; ValueError if it is damaged."""
-    held = literal(value)
-    if isinstance(held, str) and held.lstrip().startswith("{"):
-        raise ValueError(f"neither JSON nor Python: {held[:80]!r}")
-    return held if isinstance(held, Mapping) else None
+    """The value if it is a mapping, or the mapping that a text holds as JSON or Python; None for anything else.
+
+    Columns of tables often hold mappings as text. Raises ValueError if the text of a mapping can't be parsed.
+    """
+    parsed = literal(value)
+    if isinstance(parsed, str) and parsed.lstrip().startswith("{"):
+        raise ValueError(f"neither JSON nor Python: {parsed[:80]!r}")
+    return parsed if isinstance(parsed, Mapping) else None
 
 
 def literal(text: Any) -> Any:
-    """The list or mapping that a text holds as JSON or as Python prints it; anything else as it is."""
+    """The list or mapping that a text holds, as JSON or as Python prints it; any other value unchanged."""
     if not isinstance(text, str) or text.lstrip()[:1] not in ("{", "["):
         return text
     with suppress(ValueError, RecursionError):
@@ -54,42 +60,46 @@ def literal(text: Any) -> Any:
 
 
 def json_list(gold: Any) -> Any:
-    """The list that a text of JSON holds, fenced or not; anything else as it is."""
+    """The list that a text holds as JSON, with or without a Markdown fence; any other value unchanged."""
     with suppress(ValueError, RecursionError):
-        held = json.loads(_FENCED.sub(r"\1", gold)) if isinstance(gold, str) else None
-        return held if isinstance(held, list) else gold
+        parsed = json.loads(_FENCED.sub(r"\1", gold)) if isinstance(gold, str) else None
+        return parsed if isinstance(parsed, list) else gold
     return gold
 
 
 def untagged(answer: Any) -> Any:
-    """What a text holds between its last answer tags, or all of it; anything else as it is."""
+    """The text between the last <answer> tags, or all of it without tags; a value that isn't text unchanged."""
     tagged = _ANSWER.findall(answer) if isinstance(answer, str) else []
     return tagged[-1].strip() if tagged else answer
 
 
 def final(answer: Any) -> Any:
-    """What an answer without a gold beside it comes to: what is tagged, or in its only box, or all of it."""
-    said = untagged(answer)
-    boxed = last_boxed(said) if isinstance(said, str) and said.count("boxed") == 1 else None
-    return boxed or said
+    r"""The final result of a worked answer, for records without a gold.
+
+    It is the part in <answer> tags, the content of the only \boxed{…}, or the whole answer.
+    """
+    result = untagged(answer)
+    boxed = last_boxed(result) if isinstance(result, str) and result.count("boxed") == 1 else None
+    return boxed or result
 
 
 def text_of(value: Any) -> str:
-    """A question as it is; ValueError if it is no text."""
+    """The question, unchanged. Raises ValueError if it is not text."""
     if not isinstance(value, str):
-        raise ValueError(f"the question is no text but {type(value).__name__}")
+        raise ValueError(f"the question must be text, not {type(value).__name__}")
     return value
 
 
 def asked(messages: Any) -> tuple[str, tuple[Any, ...]]:
-    """What the user asks in messages, or the JSON of them, and the images that are parts of it.
+    """(question, images) of the only user message in `messages`, which may also be given as JSON.
 
-    A part {"type": "image", "image": …}, or OpenAI's image_url, becomes `<image>` in the text, unless that has its own.
+    An image part ({"type": "image", "image": …} or OpenAI's image_url) becomes `<image>` in the question, unless a text
+    part has `<image>` already. Raises ValueError if there is not exactly one user message, or it has a video.
     """
     messages = json.loads(messages) if isinstance(messages, str) else messages
     users = [message for message in messages if isinstance(message, Mapping) and message.get("role") == "user"]
     if len(users) != 1:
-        raise ValueError(f"the prompt has {len(users)} messages of the user; one is read")
+        raise ValueError(f"the prompt has {len(users)} user messages; it must have exactly one")
     content = users[0].get("content")
     if isinstance(content, str):
         return content, ()
@@ -97,12 +107,12 @@ def asked(messages: Any) -> tuple[str, tuple[Any, ...]]:
     place = "" if any(IMAGE in str(part.get("text")) for part in parts) else IMAGE
     question, images = "", []
     for part in parts:
-        kind = part.get("type")
-        if kind in ("image", "image_url"):
+        part_type = part.get("type")
+        if part_type in ("image", "image_url"):
             question += place
-            if part.get(kind) or part.get("url") or part.get("path"):
-                images.append(part.get(kind) or part)
-        elif kind == "video":
+            if part.get(part_type) or part.get("url") or part.get("path"):
+                images.append(part.get(part_type) or part)
+        elif part_type == "video":
             raise ValueError("videos are not read")
         elif isinstance(part.get("text"), str):
             question += ("\n" if question and not question.endswith(IMAGE) else "") + part["text"]
@@ -110,7 +120,10 @@ def asked(messages: Any) -> tuple[str, tuple[Any, ...]]:
 
 
 def first_turn(row: Row) -> tuple[str, Any, tuple[Any, ...]]:
-    """(first question, first answer, the question's images) of a conversation in LLaVA's layout."""
+    """(first question, first answer, the question's images) of a conversation in LLaVA's layout.
+
+    Raises ValueError if the conversation has no question or no answer.
+    """
     turns = [turn for turn in row["conversations"] if isinstance(turn, Mapping)]
     questions, answers = ([turn.get("value") for turn in turns if turn.get("from") == who] for who in ("human", "gpt"))
     if not questions or not answers:
@@ -121,18 +134,18 @@ def first_turn(row: Row) -> tuple[str, Any, tuple[Any, ...]]:
 
 
 def images_of(row: Row) -> tuple[Any, ...]:
-    """The row's `images`, or its `image`, as it has them; none where both are missing or empty."""
+    """The row's `images`, or else its `image`, unchanged; an empty tuple if it has neither."""
     value = row.get("images")
     if value is None:
         value = row.get("image")
     if value is None:
         return ()
-    value = literal(value)  # of CSV
+    value = literal(value)  # CSV holds a list as text
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
 def path_of(image: Any) -> str:
-    """The path that an image is named by; empty where it is not named by one."""
+    """The path of an image that is given by its path; empty if it is given by bytes or a web address."""
     path = image.get("path") if isinstance(image, Mapping) else image
     if not isinstance(path, str) or path.startswith("data:"):
         return ""
@@ -141,5 +154,5 @@ def path_of(image: Any) -> str:
 
 
 def folder_of(name: str) -> str:
-    """The first folder of an image's path, which names the source; empty where it lies in none."""
+    """The first folder of an image's path, which names the source; empty if the path has no folder."""
     return name.partition("/")[0] if "/" in name else ""

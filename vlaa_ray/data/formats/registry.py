@@ -1,10 +1,10 @@
-"""Records as they are in the wild, each format's row to one draft; nothing is converted on disk.
+"""The published record formats, and a function for each that turns a row into a draft of a prompt.
 
     draft = read_record({"problem": "<image>How many?", "answer": "3", "images": ["a.png"]})
-    draft.format == "easyr1"
+    draft.record_format == "easyr1"
 
-A format is recognised by its keys. Golds keep their type. Where a record doesn't say which verifier it wants, its
-format's documentation does; `verifier_type` is None where neither does.
+A format is recognised by its keys. Golds keep their type, and files are not converted. If a record names no verifier
+type, it gets the one of its format's documentation; `verifier_type` is None if that names none either.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from vlaa_ray.data.formats.fields import (
 _SECTION = re.compile(r"<(SUMMARY|CAPTION|REASONING|CONCLUSION)>(.*?)</\1>", re.DOTALL)
 _THOUGHT = re.compile(r"\s*<think>(.*?)</think>", re.DOTALL)
 _DETECTION = re.compile(r"```json.*?bbox", re.DOTALL)
-_WORD = re.compile(r"(?<![\\\w])[^\W\d_]{2,}")  # no LaTeX command
-_PROSE_WORDS = 3
+_WORD = re.compile(r"(?<![\\\w])[^\W\d_]{2,}")  # but not a LaTeX command
+_PROSE_WORDS = 3  # an answer of this many words is prose
 _NUMBER = re.compile(r"\d+(?:\.\d+)?|nan", re.IGNORECASE)
 _SOURCES = {
     "clevr_math": "digit",
@@ -51,8 +51,8 @@ _SOURCES = {
     "coco": "iou",
     "vg": "iou",
 }
-"""The paper's reward of each of its sources (arXiv 2504.11468, figure 4); the image's folder names the source. Of
-`chartqa` there is nothing in the RL set; in the SFT set COCO and VG have questions without boxes, too."""
+"""The verifier type of each source of the paper (arXiv 2504.11468, figure 4); the image's folder names the source.
+The RL set has no record of `chartqa`. In the SFT set, COCO and VG also have questions whose answer is not a box."""
 _VERO_TYPES = {
     **dict.fromkeys(("exact_match", "string_match", "string", "list_string_match", "search"), "text"),
     **dict.fromkeys(("multiple_choice", "mcq"), "mcq"),
@@ -64,8 +64,8 @@ _VERO_TYPES = {
     "clicking": "points",
     "math": "math",
 }
-"""By the names of its data's description and of its reward router."""
-_VERO_UNJUDGED = ("web_action", "instruction_following")  # by no verifier here
+"""The verifier type for each reward type of Vero, by the names in its data's description and in its reward router."""
+_VERO_UNJUDGED = ("web_action", "instruction_following")  # reward types for which there is no verifier here
 _VERO_ORDERED = ("number_list", "ordering")
 _VLM_R1_METHODS = {"mcq": "mcq", "yes_no": "yes_no", "math": "math", "llm": "open_ended"}
 _VLM_R1_METHODS |= dict.fromkeys(("detection", "map", "odLength", "od_ap", "od_ap50", "weighted_sum"), "boxes")
@@ -73,9 +73,9 @@ _VLM_R1_METHODS |= dict.fromkeys(("detection", "map", "odLength", "od_ap", "od_a
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A record before its images are looked up; `images` are as the record has them."""
+    """A record that has been parsed, but whose images have not been read; `images` are as the record has them."""
 
-    format: str
+    record_format: str
     question: str
     gold: Any
     images: tuple[Any, ...]
@@ -87,36 +87,37 @@ class Draft:
 
 
 class Format(NamedTuple):
-    """A record layout: the keys that it is known by, and what makes a draft of a row."""
+    """A record format: `matches` recognises a row by its keys, and `read` returns the fields of its `Draft`."""
 
     name: str
-    known_by: Callable[[Row], bool]
+    matches: Callable[[Row], bool]
     read: Callable[[Row], dict[str, Any]]
 
 
 def read_record(row: Row, verifier_type: str | None = None) -> Draft | None:
-    """The draft of a row in any of FORMATS; None where its keys are no format's, ValueError where it is damaged.
+    """The draft of a row in any of FORMATS; None if no format has the row's keys.
 
-    `verifier_type` is for rows that don't name one; without it they get their format's.
+    `verifier_type` is for rows that name none; without it they get the type of their format.
+    Raises ValueError, TypeError, LookupError or AttributeError if the row is damaged.
     """
     row = _with_image(row)
     if row.get("videos"):
         raise ValueError("videos are not read")
-    for layout in FORMATS:
-        if layout.known_by(row):
-            values = layout.read(row)
-            if named := row.get("verifier_type") or verifier_type:
-                values["verifier_type"] = named
+    for record_format in FORMATS:
+        if record_format.matches(row):
+            values = record_format.read(row)
+            if wanted_type := row.get("verifier_type") or verifier_type:
+                values["verifier_type"] = wanted_type
             if (params := mapping(row.get("verifier_params"))) is not None:
-                values["verifier_params"] = {  # a table fills what others name with nulls
+                values["verifier_params"] = {  # a table has null for parameters that only other rows have
                     name: value for name, value in params.items() if value is not None
                 }
-            return Draft(format=layout.name, record_id=identity_of(row), **values)
+            return Draft(record_format=record_format.name, record_id=identity_of(row), **values)
     return None
 
 
 def _with_image(row: Row) -> Row:
-    """The row with `image` or `images`, where it names them as the metadata of an imagefolder does."""
+    """The row with `image` or `images`, also if it names them `file_name` or `file_names` as an imagefolder does."""
     if "image" in row or "images" in row:
         return row
     named = (("image", row.get("file_name")), ("images", row.get("file_names")))
@@ -130,30 +131,30 @@ def _has(*keys: str) -> Callable[[Row], bool]:
 def _vlaa_thinking(row: Row) -> dict[str, Any]:
     name = path_of(row["image"]).lstrip("/").removeprefix("images/")
     source = next((part for part in name.split("/") if part in _SOURCES), folder_of(name) or "vlaa-thinking")
-    kind = row.get("verifier_type") or _SOURCES.get(source)
+    verifier_type = row.get("verifier_type") or _SOURCES.get(source)
     gold = json.loads(row["gt_json"]) if row.get("gt_json") else row.get("gt")
     if gold is None:
         gold = final(row.get("answer"))
-    if kind == "iou" and not row.get("verifier_type") and len(_NUMBER.findall(str(gold))) < 4:  # no box
-        kind = "open_ended"
+    if verifier_type == "iou" and not row.get("verifier_type") and len(_NUMBER.findall(str(gold))) < 4:  # not a box
+        verifier_type = "open_ended"
     texts = (row.get("answer"), row.get("ds_answer"))
     solution = next((text for text in texts if isinstance(text, str) and "<answer>" in text), None)
-    if solution is None and gold is not None:  # the published answers of SFT end in prose
+    if solution is None and gold is not None:  # the published SFT answers end in prose, without answer tags
         thoughts = (_THOUGHT.match(text) for text in texts if isinstance(text, str))
-        solution = next((f"<think>{found[1]}</think><answer>{gold}</answer>" for found in thoughts if found), None)
+        solution = next((f"<think>{match[1]}</think><answer>{gold}</answer>" for match in thoughts if match), None)
     return {
         "question": text_of(row["question"]),
         "gold": gold,
         "images": images_of(row),
         "source": source,
-        "verifier_type": kind,
-        "verifier_params": {"frame": "unit"} if kind == "iou" else {},
+        "verifier_type": verifier_type,
+        "verifier_params": {"frame": "unit"} if verifier_type == "iou" else {},
         "solution": solution,
     }
 
 
 def _record(row: Row, question: Any, gold: Any, source: Any, verifier_type: str | None = "math") -> dict[str, Any]:
-    """What most formats have in common: the draft's fields, with the row's images."""
+    """The draft's fields that most formats share, with the row's images."""
     return {
         "question": text_of(question),
         "gold": gold,
@@ -164,37 +165,37 @@ def _record(row: Row, question: Any, gold: Any, source: Any, verifier_type: str 
 
 
 def _verl(row: Row) -> dict[str, Any]:
-    judged = mapping(row["reward_model"])
-    if judged is None or "ground_truth" not in judged:
+    reward_model = mapping(row["reward_model"])
+    if reward_model is None or "ground_truth" not in reward_model:
         raise ValueError("reward_model has no ground_truth")
-    named = ""
-    with suppress(ValueError):  # of a damaged field that only Vero's records need
-        named = str(field_of(row, "extra_info.reward_type")).strip().lower()
-    if named in _VERO_TYPES or named in _VERO_UNJUDGED:  # Vero, as its scripts write it
-        return _vero({**row, "reward_type": named, "answer": judged["ground_truth"]})
+    reward_type = ""
+    with suppress(ValueError):  # extra_info is damaged, but only records of Vero need it
+        reward_type = str(field_of(row, "extra_info.reward_type")).strip().lower()
+    if reward_type in _VERO_TYPES or reward_type in _VERO_UNJUDGED:  # a record of Vero, as its scripts write it
+        return _vero({**row, "reward_type": reward_type, "answer": reward_model["ground_truth"]})
     question, images = asked(row["prompt"])
-    record = _record(row, question, judged["ground_truth"], row.get("data_source") or "verl")
+    record = _record(row, question, reward_model["ground_truth"], row.get("data_source") or "verl")
     return record | {"images": record["images"] or images}
 
 
 def _vero(row: Row) -> dict[str, Any]:
-    """Golds of boxes are in pixels of the original, and answers in thousandths where the record says so."""
-    named = str(row["reward_type"]).strip().lower()
-    kind, gold = _VERO_TYPES.get(named), row["answer"]
+    """A record of Vero. Gold boxes are in pixels of the original; answers are in thousandths if the record says so."""
+    reward_type = str(row["reward_type"]).strip().lower()
+    verifier_type, gold = _VERO_TYPES.get(reward_type), row["answer"]
     params: dict[str, Any] = {}
-    if kind == "number" and isinstance(tolerance := field_of(row, "extra_info.tolerance"), int | float):
+    if verifier_type == "number" and isinstance(tolerance := field_of(row, "extra_info.tolerance"), int | float):
         params = {"rel_tol": tolerance}
-    elif kind in ("boxes", "points"):
+    elif verifier_type in ("boxes", "points"):
         in_thousandths = field_of(row, "extra_info.normalize_bbox_to_1000")
         params = {"frame": "rel1000", "gold_frame": "original_px"} if in_thousandths else {"frame": "original_px"}
         gold = json_list(gold)
-    elif named in _VERO_ORDERED:
+    elif reward_type in _VERO_ORDERED:
         params = {"ordered": True}
-    elif named == "list_string_match":
+    elif reward_type == "list_string_match":
         gold = literal(gold)
     question, images = asked(row["prompt"])
     source = row.get("data_source") or "vero"
-    record = _record(row, question, gold, source, kind or named)
+    record = _record(row, question, gold, source, verifier_type or reward_type)
     return record | {"verifier_params": params, "images": record["images"] or images}
 
 
@@ -203,9 +204,9 @@ def _easyr1(row: Row) -> dict[str, Any]:
 
 
 def _vlm_r1(row: Row) -> dict[str, Any]:
-    """Referring expressions: golds are boxes in pixels of the original; detection: labelled boxes, or None."""
-    question, said, images = first_turn(row)
-    gold = untagged(said)
+    """A record of VLM-R1. Its golds are boxes in pixels of the original; for detection, labelled boxes or None."""
+    question, answer, images = first_turn(row)
+    gold = untagged(answer)
     return _record(row, question, gold, "vlm-r1") | _grounded(gold, row) | {"images": images}
 
 
@@ -214,8 +215,8 @@ def _vlm_r1_evaluation(row: Row) -> dict[str, Any]:
 
 
 def _llava_cot(row: Row) -> dict[str, Any]:
-    question, said, images = first_turn(row)
-    sections = dict(_SECTION.findall(str(said)))
+    question, answer, images = first_turn(row)
+    sections = dict(_SECTION.findall(str(answer)))
     if "CONCLUSION" not in sections:
         raise ValueError("the answer has no <CONCLUSION>")
     conclusion = sections.pop("CONCLUSION").strip()
@@ -228,15 +229,15 @@ def _llava_cot(row: Row) -> dict[str, Any]:
 
 
 def _llava_cot_r1(row: Row) -> dict[str, Any]:
-    """Answers are prose, or as short as EasyR1's, whose records may have captions, too."""
+    """A record of LLaVA-CoT's RL data, or of EasyR1 with a caption. Prose is open-ended, a short answer is math."""
     gold = untagged(row["answer"])
-    kind = "open_ended" if len(_WORD.findall(str(gold))) >= _PROSE_WORDS else "math"
-    return _record(row, row["problem"], gold, "llava-cot", kind)
+    verifier_type = "open_ended" if len(_WORD.findall(str(gold))) >= _PROSE_WORDS else "math"
+    return _record(row, row["problem"], gold, "llava-cot", verifier_type)
 
 
 def _mmk12(row: Row) -> dict[str, Any]:
-    kind = "mcq" if "subject" in row else "math"  # only its test set has subjects, and four options
-    return _record(row, row["question"], row["answer"], "mmk12", kind)
+    verifier_type = "mcq" if "subject" in row else "math"  # only the test set has subjects, with four options
+    return _record(row, row["question"], row["answer"], "mmk12", verifier_type)
 
 
 def _virl39k(row: Row) -> dict[str, Any]:
@@ -258,18 +259,18 @@ def _r1v_evaluation(row: Row) -> dict[str, Any]:
 
 
 def _grounded(gold: Any, row: Row) -> dict[str, Any]:
-    """The verifier of a VLM-R1 record, and its gold; boxes may be JSON in a text, fenced or not."""
+    """The verifier type, its parameters and the gold of a VLM-R1 record; boxes may be JSON text, fenced or not."""
     pixels = {"frame": "original_px"}
     gold = json_list(gold)
     method = row.get("accu_reward_method")
-    kind = _VLM_R1_METHODS.get(str(method), "text")
-    if gold == "None" and (kind == "boxes" or method is None):
+    verifier_type = _VLM_R1_METHODS.get(str(method), "text")
+    if gold == "None" and (verifier_type == "boxes" or method is None):
         gold = []
     if isinstance(gold, list) and len(gold) == 4 and all(isinstance(edge, int | float) for edge in gold):
         return {"gold": gold, "verifier_type": "iou", "verifier_params": pixels}
     if isinstance(gold, list) or (isinstance(gold, str) and _DETECTION.search(gold)):
         return {"gold": gold, "verifier_type": "boxes", "verifier_params": pixels}
-    return {"verifier_type": kind, "verifier_params": pixels if kind == "boxes" else {}}
+    return {"verifier_type": verifier_type, "verifier_params": pixels if verifier_type == "boxes" else {}}
 
 
 def _is_vlaa_thinking(row: Row) -> bool:
@@ -281,8 +282,8 @@ def _is_r1v(row: Row) -> bool:
 
 
 def _is_llava_cot_r1(row: Row) -> bool:
-    named = {"images", "problem", "answer", "caption"}
-    return named <= row.keys() <= named | {"id", "verifier_type", "verifier_params"}
+    required = {"images", "problem", "answer", "caption"}
+    return required <= row.keys() <= required | {"id", "verifier_type", "verifier_params"}
 
 
 FORMATS = (
@@ -300,4 +301,4 @@ FORMATS = (
     Format("mmk12", lambda row: _has("question", "answer")(row) and isinstance(row.get("image"), Mapping), _mmk12),
     Format("vlaa-thinking", _is_vlaa_thinking, _vlaa_thinking),
 )
-"""In the order in which they are tried: the more particular ones first."""
+"""All formats, in the order in which they are tried: formats with more particular keys come first."""

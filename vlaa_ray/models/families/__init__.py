@@ -1,0 +1,31 @@
+"""The families of vision-language models that can be trained, by the `model_type` of their config.json.
+
+A new family is a file in this folder with a subclass of `Family`, and its class in `FAMILIES`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vlaa_ray.errors import ModelError
+from vlaa_ray.models.families.base import DUMMY_IMAGE, Family, ParameterCount, text_dimensions
+from vlaa_ray.models.families.qwen2_5_vl import Qwen25VL
+from vlaa_ray.models.families.qwen2_vl import Qwen2VL
+
+__all__ = ["DUMMY_IMAGE", "FAMILIES", "Family", "ParameterCount", "family_named", "family_of", "text_dimensions"]
+
+FAMILIES: dict[str, Family] = {family.model_type: family() for family in (Qwen25VL, Qwen2VL)}
+
+
+def family_named(model_type: str) -> Family:
+    """The family with this `model_type`; ModelError if there is none."""
+    if model_type not in FAMILIES:
+        raise ModelError(
+            f"unknown model type {model_type!r}", expected=sorted(FAMILIES), fix="use a checkpoint of one of them"
+        )
+    return FAMILIES[model_type]
+
+
+def family_of(model_config: Any) -> Family:
+    """The family of a Hugging Face config; ModelError if there is none."""
+    return family_named(model_config.model_type)

@@ -1,0 +1,46 @@
+"""The lock around DeepSpeed's extension: a stale file of torch's is removed, a live process is waited for."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from vlaa_ray.errors import DeadlineExceeded
+from vlaa_ray.learner.extensions import baton_removed, extension_folder
+
+HOLD = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print(1, flush=True); "
+HOLD += "time.sleep(60)"
+
+
+def test_a_stale_lock_file_is_removed_at_once(tmp_path):
+    stale = tmp_path / "op" / "lock"
+    stale.parent.mkdir()
+    stale.touch()
+    start = time.monotonic()
+    with baton_removed(tmp_path, "op"):
+        assert not stale.exists()
+    assert time.monotonic() - start < 1
+
+
+def test_the_file_of_a_live_process_stays_and_is_free_once_it_is_killed(tmp_path):
+    baton = tmp_path / "op" / "lock"
+    baton.parent.mkdir()
+    baton.touch()
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "op.flock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline()
+        with pytest.raises(DeadlineExceeded, match="another process"), baton_removed(tmp_path, "op", 0.3):
+            pass
+        assert baton.exists()
+        holder.kill()
+    with baton_removed(tmp_path, "op", 5):
+        assert not baton.exists()
+
+
+def test_the_users_folder_is_used_and_else_one_for_each_version(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
+    assert extension_folder("2.9.0") == tmp_path
+    monkeypatch.delenv("TORCH_EXTENSIONS_DIR")
+    assert extension_folder("2.9.0") != extension_folder("2.8.0")
+    assert extension_folder("2.9.0").name.endswith("-torch2.9.0")
