@@ -71,12 +71,16 @@ def group_metrics(
         lengths = [len(rollout.completion.token_ids) for _, rollout in rollouts]
         cut = [rollout.completion.finish_reason == "length" for _, rollout in rollouts]
         staleness = [(weight_version - group.weight_version) / updates_per_step for group in sampled]
-        metrics |= _zero_variance(sampled) | _lengths_by_type(sampled) | {
-            "completion/mean_tokens": float(np.mean(lengths)),
-            "completion/truncated_share": float(np.mean(cut)),
-            "staleness/max": max(staleness),
-            "staleness/mean": float(np.mean(staleness)),
-        }
+        metrics |= (
+            _zero_variance(sampled)
+            | _lengths_by_type(sampled)
+            | {
+                "completion/mean_tokens": float(np.mean(lengths)),
+                "completion/truncated_share": float(np.mean(cut)),
+                "staleness/max": max(staleness),
+                "staleness/mean": float(np.mean(staleness)),
+            }
+        )
     return metrics
 
 

@@ -53,11 +53,12 @@ def metrics_at(step, num_steps, rng):
         row[f"completion/{kind}/mean_tokens"] = 20 + 3 * len(kind) + rng.gauss(0, 0.5)
     row["reward/mean"] = sum(row[f"reward/{kind}/mean"] for kind in PAPER_TYPES) / 5
     rollout, learn = abs(rng.gauss(1.1, 0.1)), abs(rng.gauss(1.9, 0.1))
-    times = {"rollout": rollout, "reward": 0.15, "learn": learn, "weight_sync": 0.09}
+    times = {"rollout": rollout, "learn": learn, "weight_sync": 0.09}
     times |= {"eval": 2.4} if step % 10 == 0 else {}
     times |= {"checkpoint": 0.8} if step % 10 == 0 else {}
     row |= {f"time/{phase}_s": seconds for phase, seconds in times.items()}
     row["time/step_s"] = sum(times.values()) + 0.12
+    row["time/reward_s"] = 0.15
     return row | {
         "policy/kl": 0.02 * progress + abs(rng.gauss(0, 0.001)),
         "policy/entropy": 0.42 - 0.2 * progress + rng.gauss(0, 0.01),
@@ -119,7 +120,7 @@ def build_run(path, *, num_steps=80, finished=True, evaluate=True, rollouts=True
     tracker = Tracker(path, TrackingSection(tensorboard=False, wandb="disabled"), path.name, {})
     last = num_steps if finished else num_steps // 2
     if evaluate:
-        tracker.log(0, evaluation_at(0.0) | {"time/start_s": 31.0, "time/eval_s": 2.4, "time/step_s": 2.4})
+        tracker.log(0, evaluation_at(0.0) | {"weight_version": 0})
     for step in range(1, last + 1):
         evaluation = evaluation_at(step / num_steps) if evaluate and step % 10 == 0 else {}
         tracker.log(step, metrics_at(step, num_steps, rng) | evaluation)

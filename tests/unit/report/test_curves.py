@@ -3,11 +3,10 @@
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from PIL import Image
 
-from vlaa_ray.report import curves_png
+from vlaa_ray.monitoring.names import describe
 from vlaa_ray.report.curves import CHARTS, COLORS, INK, chart_svg, charts_of, smoothed, spoken, thinned
-from vlaa_ray.report.timing import phases_of, totals
+from vlaa_ray.report.timing import PHASES, phases_of, totals
 from vlaa_ray.run.reader import RecordedRun
 
 
@@ -40,7 +39,7 @@ def test_charts_without_data_are_named_not_drawn(tmp_path):
     run = folder(tmp_path, [{"step": 1, "reward/mean": 0.5, "memory/learner_rss_bytes": 2.0**31}])
     drawn, missing = charts_of(run)
     assert [chart.title for chart in drawn] == ["Reward in training", "Resident memory by role"]
-    assert "Held-out reward" in missing and len(missing) == len(CHARTS) - 1
+    assert "Held-out reward" in missing and "Held-out loss" not in missing
     assert spoken(run, drawn[1]) == "Resident memory by role. learner: 2 at step 1, 2 at step 1"
 
 
@@ -69,38 +68,38 @@ def test_every_colour_stands_out_on_light_and_dark(background):
         assert (high + 0.05) / (low + 0.05) >= 3.0, (color, background)
 
 
+@pytest.mark.parametrize("name", [*(name for one in CHARTS for name in one.names), *(name for _, name in PHASES)])
+def test_charts_and_phases_name_entries_of_the_table(name):
+    assert describe(name).runs
+
+
+def test_a_chart_says_which_way_is_better_by_the_table():
+    assert chart("heldout_loss").remark == "Lower is better."
+    assert chart("eval").remark == "Step 0 is the base model. Higher is better."
+    assert chart("kl").remark == ""
+
+
+def test_charts_that_a_kind_of_run_never_has_are_not_called_missing(tmp_path):
+    run = RecordedRun(tmp_path, [{"step": 1, "policy/loss": 2.0}], {}, {"sft": {}}, ())
+    drawn, missing = charts_of(run)
+    assert [chart.title for chart in drawn] == ["Loss"]
+    assert "Held-out loss" in missing and not {"Held-out reward", "Staleness", "Pairs ranked correctly"} & set(missing)
+
+
 def test_other_is_what_the_phases_leave_of_a_step():
-    row = {"time/step_s": 10.0, "time/rollout_s": 4.0, "time/learn_s": 5.0, "time/start_s": 30.0}
-    assert phases_of(row) == {"start": 30.0, "rollout": 4.0, "learn": 5.0, "other": 1.0}
+    row = {"time/step_s": 10.0, "time/rollout_s": 4.0, "time/learn_s": 5.0}
+    assert phases_of(row) == {"rollout": 4.0, "learn": 5.0, "other": 1.0}
     assert "other" not in phases_of({"time/step_s": 5.0, "time/rollout_s": 4.0, "time/learn_s": 5.0})
 
 
 def test_totals_are_seconds_and_shares_of_the_whole(tmp_path):
     rows = [
-        {"step": 0, "time/start_s": 30.0, "time/eval_s": 2.0},
-        {"step": 1, "time/step_s": 4.0, "time/rollout_s": 3.0, "time/learn_s": 3.0},  # overlapping
+        {"step": 0, "time/eval_s": 2.0},
+        {"step": 1, "time/step_s": 4.0, "time/rollout_s": 2.0, "time/learn_s": 2.0},
         {"step": 2, "time/step_s": 4.0, "time/rollout_s": 1.0, "time/learn_s": 1.0},
     ]
     shares, whole = totals(folder(tmp_path, rows))
-    assert whole == 40.0
+    assert whole == 10.0
     found = {share.phase: (share.seconds, share.share) for share in shares}
-    assert found == {
-        "start": (30.0, 0.75),
-        "rollout": (4.0, 0.1),
-        "learn": (4.0, 0.1),
-        "eval": (2.0, 0.05),
-        "other": (2.0, 0.05),
-    }
-    assert shares[0].phase == "start"
+    assert found == {"rollout": (3.0, 0.3), "learn": (3.0, 0.3), "eval": (2.0, 0.2), "other": (2.0, 0.2)}
     assert totals(folder(tmp_path, [])) == ([], 0)
-
-
-def test_all_curves_in_one_picture(finished_run, tmp_path):
-    path = curves_png(finished_run, tmp_path / "curves.png")
-    with Image.open(path) as image:
-        assert image.width > 1500 and image.getpixel((1, 1))[:3] == (255, 255, 255)
-        colors = {color[:3] for _, color in image.getcolors(maxcolors=1 << 24)}
-    blue = tuple(int(COLORS[0][at : at + 2], 16) for at in (1, 3, 5))
-    assert blue in colors and (1, 2, 3) in colors
-    (tmp_path / "empty").mkdir()
-    assert curves_png(tmp_path / "empty", tmp_path / "none.png").stat().st_size > 1000
