@@ -6,6 +6,7 @@ import time
 import psutil
 import pytest
 from quickstart import ROOT, alive, metrics, run_json, running, shared_memory, train
+from support.metric_table import assert_table_is_true
 
 pytestmark = pytest.mark.integration
 OPTIONS = ["run.num_steps=10", "checkpoint.every_steps=5", "eval.every_steps=10"]
@@ -36,6 +37,10 @@ def test_a_run_ends_with_a_table_a_report_and_a_model(finished):
         (one - other).abs().max() > 0 for one, other in zip(trained.parameters(), base.parameters(), strict=True)
     )
     AutoProcessor.from_pretrained(hf)
+
+
+def test_the_metric_table_is_true_of_a_grpo_run(finished):
+    assert_table_is_true(finished[0] / "quickstart", "grpo")
 
 
 def test_engine_and_learner_agree_on_every_token_of_every_step(finished):

@@ -63,7 +63,6 @@ def _reward_metrics(prefix: str, of: str) -> tuple[Metric, ...]:
 
 _KL = "grpo.kl.coefficient > 0"
 _STALE = "max_staleness > 0"
-_CLIPS = "the policy loss clips probability ratios"
 
 METRICS: tuple[Metric, ...] = (
     Metric("step", "steps", "training steps done; 0 is the base model", ALL),
@@ -103,11 +102,10 @@ METRICS: tuple[Metric, ...] = (
     Metric("policy/kl_coefficient", "", "weight of the KL term", when=_KL),
     Metric("policy/entropy", "nats", "mean entropy of the next-token distribution over completion tokens",
            ("grpo", "sft")),
-    Metric("policy/clip_share", "share", "tokens whose probability ratio is clipped", when=_CLIPS),
-    Metric("policy/clip_low_share", "share", "tokens clipped at the lower bound", when=_CLIPS),
-    Metric("policy/clip_high_share", "share", "tokens clipped at the upper bound", when=_CLIPS),
-    Metric("policy/ratio_max", "", "largest probability ratio, policy over old policy",
-           when="the policy loss uses probability ratios"),
+    Metric("policy/clip_share", "share", "tokens whose probability ratio is clipped; 0 with a loss that clips none"),
+    Metric("policy/clip_low_share", "share", "tokens clipped at the lower bound"),
+    Metric("policy/clip_high_share", "share", "tokens clipped at the upper bound"),
+    Metric("policy/ratio_max", "", "largest probability ratio, policy over old policy"),
     Metric("policy/importance_mean", "", "mean importance weight, learner over engine, after the cap", when=_STALE),
     Metric("policy/importance_capped_share", "share", "tokens whose importance weight is cut at the cap", when=_STALE),
     Metric("policy/grad_norm", "", "norm of the gradient before clipping", ALL),
@@ -153,6 +151,7 @@ def describe(name: str) -> Metric:
 
     Raises:
         VlaaRayError: the table has no such name; the message names the nearest one.
+
     """
     for metric in METRICS:
         pattern = re.sub(r"\\{(\w+)\\}", lambda m: f"(?:{_WORDS.get(m[1], _WORD)})", re.escape(metric.name))
