@@ -80,7 +80,7 @@ class Progress:
         self._print(text)
 
     def left_s(self) -> float | None:
-        """Return the seconds to the last step at the pace of the last steps; None before the second and after the last."""
+        """Return the seconds to the end at the last steps' pace; None before the second step and after the end."""
         if len(self._ends) < 2 or not self._ends[0][0] < self._ends[-1][0] < self._num_steps:
             return None
         (first, start), (last, end) = self._ends[0], self._ends[-1]

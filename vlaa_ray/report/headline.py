@@ -156,7 +156,7 @@ def difference(line: Comparison) -> str:
 
 
 def verdict(line: Comparison) -> str:
-    """Return `better` or `worse`, by the metric's own direction, where the difference exceeds its margin; else `same`."""
+    """Return `better` or `worse`, by the metric's direction, where the difference exceeds its margin; else `same`."""
     if abs(line.gain) <= (line.margin or 0.0):
         return "same"
     return "better" if line.gain > 0 else "worse"

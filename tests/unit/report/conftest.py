@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from vlaa_ray.config import GrpoConfig, TrackingSection, dump_config
+from vlaa_ray.config import GrpoConfig, RewardModelConfig, SftConfig, TrackingSection, dump_config
 from vlaa_ray.monitoring.tracker import Tracker
 from vlaa_ray.records import PAPER_TYPES
 
@@ -138,6 +138,41 @@ def build_run(path, *, num_steps=80, finished=True, evaluate=True, rollouts=True
         state = {"state": "finished"} if finished else {"state": "failed", "cause": cause}
         (path / "run.json").write_text(json.dumps(state | {"versions": {"vllm": "0.32.0", "torch": "2.13.0"}}))
     return path
+
+
+def supervised_metrics(kind, step, num_steps):
+    """A step of SFT or of a reward model, with every metric that such a run logs."""
+    progress = step / num_steps
+    row = {"policy/loss": 2.6 - 1.2 * progress, "policy/grad_norm": 0.8 - 0.3 * progress, "learning_rate": 1e-4}
+    row["samples/dropped"] = float(step == 3)
+    evaluated = step % 10 == 0
+    if kind == "sft":
+        row |= {"policy/entropy": 1.1 - 0.6 * progress, "completion/mean_tokens": 24.0}
+        return row | ({"eval/loss": 2.7 - progress, "eval/samples/dropped": 0} if evaluated else {})
+    row |= {"pairs/accuracy": 0.5 + 0.4 * progress, "pairs/margin": 1.5 * progress}
+    measured = {"eval/pairs/accuracy": 0.5 + 0.3 * progress, "eval/pairs/margin": progress, "eval/samples/dropped": 0}
+    return row | (measured if evaluated else {})
+
+
+def build_supervised_run(path, kind, *, num_steps=40):
+    """The folder of a finished run on written answers; `kind` is "sft" or "reward-model"."""
+    path.mkdir(parents=True, exist_ok=True)
+    made = SftConfig if kind == "sft" else RewardModelConfig
+    data = {} if kind == "sft" else {"train": "train.jsonl", "heldout": "heldout.jsonl"}
+    values = {"run": {"name": path.name, "num_steps": num_steps}, "model": {"path": "tiny"}, "data": data}
+    tracker = Tracker(path, TrackingSection(tensorboard=False, wandb="disabled"), path.name, {})
+    for step in range(1, num_steps + 1):
+        tracker.log(step, supervised_metrics(kind, step, num_steps))
+    tracker.close()
+    (path / "config.yaml").write_text(dump_config(made.model_validate(values)), encoding="utf-8")
+    (path / "run.json").write_text(json.dumps({"state": "finished", "versions": {"torch": "2.13.0"}}))
+    return path
+
+
+@pytest.fixture
+def make_supervised_run(tmp_path):
+    """Makes the folder of a supervised run of a kind."""
+    return lambda kind: build_supervised_run(tmp_path / kind, kind)
 
 
 @pytest.fixture

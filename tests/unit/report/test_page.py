@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 from pages import NASTY, Page, assert_inert
+from support.metric_table import assert_table_is_true
 
 from vlaa_ray.report import write_report
 from vlaa_ray.report.page import flat
@@ -25,6 +26,30 @@ def test_a_finished_run_has_its_result_its_curves_and_its_facts(finished):
     figures = finished.tags.count("figure")
     assert figures == 17 and finished.tags.count("figcaption") == figures
     assert "There is no" not in finished.words
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "charts"),
+    [
+        ("sft", ("loss per token (lower is better)", "-0.750", "Held-out loss"), 7),
+        ("reward-model", ("accuracy on pairs", "+0.225", "Pairs ranked correctly"), 6),
+    ],
+)
+def test_a_supervised_run_has_its_own_figures_and_no_rewards(make_supervised_run, kind, said, charts):
+    page = page_of(assert_true(make_supervised_run(kind), kind))
+    for text in (*said, "Step 10", "step 40", "Training on written answers has no rewards"):
+        assert text in page.words, text
+    assert page.tags.count("figure") == charts
+    for text in ("Held-out reward", "Staleness", "Reward in training", "No step has been trained", "Verifier type"):
+        assert text not in page.words, text
+    better = [(tag, value) for tag, name, value in page.attributes if name == "class" and value == "num better"]
+    assert better and not [value for _, _, value in page.attributes if value == "num worse"]
+
+
+def assert_true(run, kind):
+    """The run, once its made-up metrics are known to be those of its kind."""
+    assert_table_is_true(run, kind)
+    return run
 
 
 def test_pictures_are_inside_and_boxes_are_drawn_on_the_iou_ones(finished):
