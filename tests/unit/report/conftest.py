@@ -45,13 +45,24 @@ def picture_bytes(number):
     return file.getvalue()
 
 
+def summary(prefix, mean, count):
+    """What a run logs of the rewards of some samples."""
+    figures = {"mean": mean, "std": 0.4, "count": count, "invalid_share": 0.0}
+    return {f"{prefix}/{name}": value for name, value in figures.items()}
+
+
 def metrics_at(step, num_steps, rng):
     progress = step / num_steps
-    row = {"reward/invalid_share": 0.0, "groups/count": 60, "groups/zero_variance_share": 0.06 + 0.2 * progress}
+    flat = "zero_variance_share"
+    row = {"groups/count": 60, "groups/failed": 0, "groups/resampled": 0, f"groups/{flat}": 0.06 + 0.2 * progress}
+    row |= summary("reward", 0.0, 480) | {f"groups/by_source/shapes/{flat}": row[f"groups/{flat}"]}
     for kind in PAPER_TYPES:
+        row |= summary(f"reward/{kind}", 0.0, 96)
+        row |= {f"groups/{kind}/{flat}": 0.06 + 0.2 * progress, f"time/reward/{kind}_s": 0.03}
         row[f"reward/{kind}/mean"] = min(1.0, reward_at(kind, progress) + rng.gauss(0, 0.02))
         row[f"completion/{kind}/mean_tokens"] = 20 + 3 * len(kind) + rng.gauss(0, 0.5)
     row["reward/mean"] = sum(row[f"reward/{kind}/mean"] for kind in PAPER_TYPES) / 5
+    row |= summary("reward/by_source/shapes", row["reward/mean"], 480)
     rollout, learn = abs(rng.gauss(1.1, 0.1)), abs(rng.gauss(1.9, 0.1))
     times = {"rollout": rollout, "learn": learn, "weight_sync": 0.09}
     times |= {"eval": 2.4} if step % 10 == 0 else {}
@@ -63,6 +74,9 @@ def metrics_at(step, num_steps, rng):
         "policy/kl": 0.02 * progress + abs(rng.gauss(0, 0.001)),
         "policy/entropy": 0.42 - 0.2 * progress + rng.gauss(0, 0.01),
         "policy/clip_share": abs(rng.gauss(0.002, 0.001)),
+        "policy/clip_low_share": 0.0004,
+        "policy/clip_high_share": 0.0011,
+        "policy/ratio_max": 1.4,
         "policy/loss": rng.gauss(0, 0.01),
         "policy/grad_norm": abs(rng.gauss(0.4, 0.08)),
         "learning_rate": 1e-4 * (1 + math.cos(math.pi * progress)) / 2,
@@ -71,20 +85,24 @@ def metrics_at(step, num_steps, rng):
         "completion/mean_tokens": 38 + 3 * progress + rng.gauss(0, 0.5),
         "completion/truncated_share": 0.01,
         "staleness/max": step % 2,
+        "staleness/mean": (step % 2) / 2,
         "weight_version": step,
-        "throughput/samples_per_s": 512 / row["time/step_s"],
+        "throughput/samples_per_s": 480 / row["time/step_s"],
+        "throughput/rollout_tokens_per_s": 480 * 40 / rollout,
         "memory/rollout_rss_bytes": 1.6e9 + 1e5 * step,
         "memory/learner_rss_bytes": 0.9e9,
+        "rollout/restarts": 0,
+        "reward/restarts": 0,
     }
 
 
 def evaluation_at(progress):
     row = {}
     for kind in PAPER_TYPES:
-        row |= {f"eval/reward/{kind}/mean": reward_at(kind, progress), f"eval/reward/{kind}/std": 0.4}
-        row[f"eval/reward/{kind}/count"] = 200
-    row["eval/reward/mean"] = sum(row[f"eval/reward/{kind}/mean"] for kind in PAPER_TYPES) / 5
-    return row | {"eval/reward/std": 0.4, "eval/reward/count": 1000}
+        row |= summary(f"eval/reward/{kind}", reward_at(kind, progress), 200)
+    mean = sum(row[f"eval/reward/{kind}/mean"] for kind in PAPER_TYPES) / 5
+    row |= summary("eval/reward", mean, 1000) | summary("eval/reward/by_source/shapes", mean, 1000)
+    return row | {"eval/completion/mean_tokens": 39.0}
 
 
 def rollout_rows(step, num_steps, tracker):

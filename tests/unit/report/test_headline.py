@@ -89,6 +89,7 @@ def test_a_loss_is_shown_as_a_loss(tmp_path):
     (line,) = result.lines
     assert (line.label, line.base, line.trained) == ("loss per token (lower is better)", 2.5, 2.0)
     assert (line.gain, verdict(line), line.is_span) == (0.5, "better", False)
+    assert (result.first_heading, result.last_heading) == ("step 2", "step 4")
     assert result.caption.startswith("Held-out result at the first evaluation (step 2) and at the last (step 4).")
     text = printed(tmp_path)
     assert "Held-out result" in text and "reward" not in text and "step 2" in text and "-0.500" in text
@@ -106,7 +107,7 @@ def test_a_reward_models_headline_is_its_accuracy_on_pairs(tmp_path):
     rows = [(step, {"eval/pairs/accuracy": 0.5 + step / 10, "eval/pairs/margin": float(step)}) for step in (2, 4)]
     first, second = headline(run_with(tmp_path, rows)).lines
     assert (first.label, first.base, first.trained, verdict(first)) == ("accuracy on pairs", 0.7, 0.9, "better")
-    assert (second.label, second.trained) == ("score margin of pairs", 4.0)
+    assert (second.label, second.trained, second.is_bounded) == ("score margin of pairs", 4.0, False)
 
 
 def test_no_evaluation_says_so(tmp_path):

@@ -37,7 +37,7 @@ def test_a_finished_run_has_its_result_its_curves_and_its_facts(finished):
 )
 def test_a_supervised_run_has_its_own_figures_and_no_rewards(make_supervised_run, kind, said, charts):
     page = page_of(assert_true(make_supervised_run(kind), kind))
-    for text in (*said, "Step 10", "step 40", "Training on written answers has no rewards"):
+    for text in (*said, "Step 10", "Step 40", "Training on written answers has no rewards"):
         assert text in page.words, text
     assert page.tags.count("figure") == charts
     for text in ("Held-out reward", "Staleness", "Reward in training", "No step has been trained", "Verifier type"):
@@ -50,6 +50,10 @@ def assert_true(run, kind):
     """The run, once its made-up metrics are known to be those of its kind."""
     assert_table_is_true(run, kind)
     return run
+
+
+def test_the_made_up_run_logs_what_a_real_one_does(finished_run):
+    assert_true(finished_run, "grpo")
 
 
 def test_pictures_are_inside_and_boxes_are_drawn_on_the_iou_ones(finished):
@@ -73,7 +77,7 @@ def test_it_can_be_read_without_seeing_it(finished):
     headings = [int(tag[1]) for tag in finished.tags if tag in ("h1", "h2", "h3", "h4")]
     assert headings[0] == 1 and headings.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(headings))
-    assert finished.tags.count("caption") == finished.tags.count("table") == 2
+    assert finished.tags.count("caption") == finished.tags.count("table") == 4
 
 
 def test_a_failed_run_says_why(make_run):
