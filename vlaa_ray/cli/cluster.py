@@ -40,17 +40,44 @@ def submit(
 def reward_server(
     model: Annotated[str, typer.Option(metavar="MODEL", help="A folder, a hub id or builtin:tiny-reward.")],
     replicas: Annotated[int, typer.Option(min=1)] = 1,
-    port: Annotated[int, typer.Option()] = 8400,
+    host: Annotated[
+        str, typer.Option(metavar="HOST", help="Address to listen on; any but this machine's own needs a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8400,
+    token_env: Annotated[
+        str, typer.Option(metavar="NAME", help="Environment variable with the token that requests must carry.")
+    ] = "VLAA_RAY_TOKEN",
     gpus: Annotated[float, typer.Option(help="Of each replica.")] = 0,
     address: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Of a Ray cluster.")] = None,
     min_pixels: Annotated[int, typer.Option(help="Smaller pictures are enlarged.")] = 3136,
     max_pixels: Annotated[int, typer.Option(help="Larger pictures are reduced.")] = 1_003_520,
 ) -> None:
     """Serve a reward model for several runs, with Ray Serve: POST /score."""
+    import os
+
+    from pydantic import SecretStr
+
     from vlaa_ray.config import OpenEndedSection
 
     section = OpenEndedSection(scorer="reward_model", model=model, min_pixels=min_pixels, max_pixels=max_pixels)
+    secret = os.environ.get(token_env, "").strip()
+    if not secret and not _is_loopback(host):
+        raise ConfigError(
+            "a reward server that others can reach needs a token",
+            host=host,
+            fix=f"put a secret into the environment variable {token_env}, here and where the runs start",
+        )
     require_own_actors()
     from actors.serving.reward_server import serve_reward_model
 
-    serve_reward_model(section, num_replicas=replicas, port=port, address=address, gpus=gpus)
+    token = SecretStr(secret) if secret else None
+    serve_reward_model(section, num_replicas=replicas, host=host, port=port, token=token, address=address, gpus=gpus)
+
+
+def _is_loopback(host: str) -> bool:
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -55,7 +55,7 @@ def _reward_metrics(prefix: str, of: str) -> tuple[Metric, ...]:
             Metric(f"{name}/mean", "", f"mean reward of the {which} that could be judged", better="higher"),
             Metric(f"{name}/std", "", f"standard deviation of the reward over the {which} that could be judged"),
             Metric(f"{name}/count", "samples", f"number of {which} that could be judged"),
-            Metric(f"{name}/invalid_share", "share", f"{which} that could not be judged; they enter no mean",
+            Metric(f"{name}/invalid_share", "share", f"share of the {which} that could not be judged, in no mean",
                    better="lower"),
         ]  # fmt: skip
     return tuple(metrics)
@@ -96,13 +96,13 @@ METRICS: tuple[Metric, ...] = (
     Metric("logprob_diff/mean_abs", "nats", "mean |rollout_logprobs - old_logprobs|: engine against learner",
            better="lower"),
     Metric("logprob_diff/max_abs", "nats", "largest |rollout_logprobs - old_logprobs|", better="lower"),
-    Metric("policy/loss", "", "loss of the update, with all its terms; it falls in SFT and reward models, and says "
-           "little in GRPO", ALL),
+    Metric("policy/loss", "", "loss of the update with all its terms; in GRPO it says little about the policy",
+           ALL),
     Metric("policy/kl", "nats", "KL of the policy from the reference, by the configured estimator", when=_KL),
     Metric("policy/kl_coefficient", "", "weight of the KL term", when=_KL),
     Metric("policy/entropy", "nats", "mean entropy of the next-token distribution over completion tokens",
            ("grpo", "sft")),
-    Metric("policy/clip_share", "share", "tokens whose probability ratio is clipped; 0 with a loss that clips none"),
+    Metric("policy/clip_share", "share", "tokens whose probability ratio is clipped"),
     Metric("policy/clip_low_share", "share", "tokens clipped at the lower bound"),
     Metric("policy/clip_high_share", "share", "tokens clipped at the upper bound"),
     Metric("policy/ratio_max", "", "largest probability ratio, policy over old policy"),
@@ -119,8 +119,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("time/step_s", "s", "the whole step, with evaluation and the checkpoint of the step before", better="lower"),
     Metric("time/rollout_s", "s", "the step's wait for its groups: sampling and scoring, as far as they were not "
            "finished before", better="lower"),
-    Metric("time/reward_s", "s", "busy time of a reward actor since the last step, as the mean over the actors; most "
-           "of it passes while others are sampled", better="lower"),
+    Metric("time/reward_s", "s", "busy time of a reward actor since the last step, the mean over the actors; most "
+           "of it passes while other prompts are sampled", better="lower"),
     Metric("time/reward/{verifier_type}_s", "s", "the part of time/reward_s that one verifier type took",
            better="lower"),
     Metric("time/learn_s", "s", "the update", better="lower"),

@@ -4,8 +4,8 @@ import json
 from itertools import pairwise
 
 import pytest
+from metric_table import check_logged
 from pages import NASTY, Page, assert_inert
-from support.metric_table import assert_table_is_true
 
 from vlaa_ray.report import write_report
 from vlaa_ray.report.page import flat
@@ -48,7 +48,7 @@ def test_a_supervised_run_has_its_own_figures_and_no_rewards(make_supervised_run
 
 def assert_true(run, kind):
     """The run, once its made-up metrics are known to be those of its kind."""
-    assert_table_is_true(run, kind)
+    check_logged(run, kind)
     return run
 
 
