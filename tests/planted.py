@@ -16,7 +16,7 @@ PLANTED = {
     "missing": ({"image": "none.png"}, "can't read the image"),
     "traversal": ({"image": "../../etc/passwd"}, "outside the image root"),
     "link": ({"image": "link.png"}, "outside the image root"),
-    "http": ({"image": "https://example.com/a.png"}, "an image that is not fetched"),
+    "http": ({"image": "https://example.com/a.png"}, "the image is not fetched"),
     "file url": ({"image": "file:///etc/passwd"}, "can't read the image"),
     "no gold": ({"gt": None}, "can't be judged"),
     "nan box": ({"gt": "[0, 0, NaN, 1]", "verifier_type": "iou"}, "gold"),

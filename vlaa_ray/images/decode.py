@@ -1,18 +1,27 @@
-"""References to pixels, and what the model makes of their size. Pixels are made where they are used, never sent.
+"""Images: from a file or encoded bytes to a reference, and from a reference to pixels.
 
-PNG, JPEG, WebP, GIF and BMP are read; of an animation the first picture. What lies behind transparent pixels is white,
-as for vLLM and qwen-vl-utils (transformers' own processors would show the colour that nobody was meant to see). 16 bits
-a channel keep their upper 8, and CMYK in a JPEG is taken as inverted, as Adobe writes it and browsers read it.
+    image = reference(Path("images/a.png"))  -> ImageRef(sha256="…", width_px=640, height_px=480, path="images/a.png")
+    load(image)                              -> the picture in RGB, as a PIL image
+
+A reference travels between processes. The process that needs the pixels makes them itself.
+
+- The formats are PNG, JPEG, WebP, GIF and BMP. An animation gives its first picture.
+- Transparent pixels show a white background, as in vLLM and qwen-vl-utils. (The processors of transformers would show
+  the hidden colour instead.)
+- A channel of 16 bits keeps its upper 8.
+- CMYK in a JPEG counts as inverted, as Adobe writes it and browsers read it.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import stat
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
@@ -22,10 +31,12 @@ from vlaa_ray.errors import DataError
 from vlaa_ray.records import ImageRef
 
 MAX_IMAGE_PIXELS = 64_000_000
+"""The most pixels (width · height) of an image that is read."""
 MAX_IMAGE_BYTES = 20_000_000
-PngImagePlugin.MAX_TEXT_MEMORY = 4 << 20  # of texts beside the picture, unpacked as soon as it is opened
+"""The most bytes of an encoded image that is read."""
+PngImagePlugin.MAX_TEXT_MEMORY = 4 << 20  # for texts beside the picture, which Pillow unpacks as soon as it opens it
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
-_MIME_TYPES = {"MPO": "image/jpeg"}  # a JPEG with more pictures behind the first
+_MIME_TYPES = {"MPO": "image/jpeg"}  # MPO is a JPEG with more pictures after the first
 _WHITE = (255, 255, 255)
 _STARTS = {b"II*\0": "TIFF", b"MM\0*": "TIFF", b"%PDF": "PDF"}
 _EXIF_IN_PNG = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
@@ -38,16 +49,19 @@ _TURNS = {
     7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_90,
 }
-"""What makes a picture upright, by its EXIF orientation; from 5 on width and height change places."""
+"""The turn that makes a picture upright, by its EXIF orientation. From 5 on, width and height swap."""
 _DAMAGE = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, Warning),
     *(struct.error, zlib.error),
 )
-"""What Pillow raises on bad bytes."""
+"""The exceptions that Pillow raises on bad bytes."""
 
 
 def reference(path: Path, name: str | None = None) -> ImageRef:
-    """The reference of an image file: its size from the header, its sha256 from the bytes; DataError names the file."""
+    """Return the reference of an image file: the upright size in pixels from its header, the sha256 of its bytes.
+
+    Errors call the file `name`, by default its path. Raises DataError if the file can't be read or is not an image.
+    """
     name = name or str(path)
     data = _read(path, name)
     width, height = _upright_size(data, name)
@@ -55,15 +69,21 @@ def reference(path: Path, name: str | None = None) -> ImageRef:
 
 
 def reference_of(data: bytes) -> ImageRef:
-    """The reference of encoded bytes, which it holds; DataError if they are no image that we read."""
+    """Return a reference that holds these encoded bytes itself.
+
+    Raises DataError if they are not an image in a known format.
+    """
     width, height = _upright_size(data, None)
     return ImageRef.from_bytes(data, width_px=width, height_px=height)
 
 
 def load(ref: ImageRef, near_px: int | None = None) -> Image.Image:
-    """The picture in RGB, upright; DataError if the bytes are not those that the reference names.
+    """Return the picture in RGB, turned upright.
 
-    With `near_px` it may be smaller, where that is quicker: its shorter side has at least so many pixels.
+    With `near_px`, the picture may come scaled down where that is quicker. Its shorter side then has at least
+    `near_px` pixels.
+
+    Raises DataError if the bytes are damaged, or are not the bytes that the reference was made from.
     """
     data = encoded(ref)
     if hashlib.sha256(data).hexdigest() != ref.sha256:
@@ -80,24 +100,36 @@ def load(ref: ImageRef, near_px: int | None = None) -> Image.Image:
 
 
 def encoded(ref: ImageRef) -> bytes:
-    """The encoded bytes of an image."""
+    """Return the encoded bytes of an image. Raises DataError if its file can't be read."""
     return ref.data if ref.data is not None else _read(Path(str(ref.path)), ref.path)
 
 
 def mime_type(data: bytes) -> str:
-    """Of encoded bytes: image/png, image/jpeg …; DataError if they are no image that we read."""
+    """Return the media type of encoded bytes, such as `image/png`.
+
+    Raises DataError if they are not an image in a known format.
+    """
     with _open(data, None) as image:
-        kind = str(image.format)
-        return _MIME_TYPES.get(kind) or Image.MIME[kind]
+        image_format = str(image.format)
+        return _MIME_TYPES.get(image_format) or Image.MIME[image_format]
+
+
+def chat_part(data: bytes) -> dict[str, Any]:
+    """Return encoded bytes as the image part of a chat message, in the form of OpenAI's API: a `data:` URL.
+
+    Raises DataError if they are not an image in a known format.
+    """
+    url = f"data:{mime_type(data)};base64,{base64.b64encode(data).decode()}"
+    return {"type": "image_url", "image_url": {"url": url}}
 
 
 def _read(path: Path, name: str | None) -> bytes:
-    """The bytes of a file, unless there are too many, or it is one that never ends."""
+    """Return the bytes of a file. Refuses one that is too large or is not a regular file, as a pipe may never end."""
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
             raise DataError("can't read the image: it is not a file", file=name)
-        _refuse_large(found.st_size, name)
+        _refuse_large(status.st_size, name)
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"can't read the image: {error.strerror}", file=name) from error
@@ -112,7 +144,7 @@ def _open(data: bytes, name: str | None) -> Image.Image:
     _refuse_large(len(data), name)
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
-    except UnidentifiedImageError as error:  # its own text is an object's address
+    except UnidentifiedImageError as error:  # the error's own text only shows the address of an object
         raise DataError(f"not an image of a known format{_guess(data)}", file=name, formats=_FORMATS) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError("the image has too many pixels", file=name, limit_px=MAX_IMAGE_PIXELS) from error
@@ -124,15 +156,16 @@ def _open(data: bytes, name: str | None) -> Image.Image:
 
 
 def _guess(data: bytes) -> str:
-    """What the bytes are, where that is easily seen."""
+    """Return what the bytes seem to be, as the end of a sentence, or an empty text."""
     if not data:
         return ": the file is empty"
-    kind = "SVG" if b"<svg" in data[:1000] else next((name for start, name in _STARTS.items() if data[:4] == start), "")
-    return kind and f": it is {kind}"
+    by_start = next((name for start, name in _STARTS.items() if data[:4] == start), "")
+    file_format = "SVG" if b"<svg" in data[:1000] else by_start
+    return file_format and f": it is {file_format}"
 
 
 def _upright_size(data: bytes, name: str | None) -> tuple[int, int]:
-    """(width, height) of the picture that `load` gives."""
+    """Return (width, height) in pixels of the picture that `load` gives."""
     with _open(data, name) as image:
         try:
             width, height = image.size
@@ -142,8 +175,8 @@ def _upright_size(data: bytes, name: str | None) -> tuple[int, int]:
 
 
 def _orientation(image: Image.Image, data: bytes) -> int:
-    """The EXIF orientation, 1 to 8; 1 where there is none that means anything."""
-    # Pillow decodes a PNG to its end in search of EXIF; few have any, and these names are never compressed
+    """Return the EXIF orientation, 1 to 8. It is 1 (upright) where the file has no valid one."""
+    # Pillow decodes a whole PNG to look for EXIF. Few files have any, and these names are never compressed.
     if image.format == "PNG" and not any(name in data for name in _EXIF_IN_PNG):
         return 1
     value = image.getexif().get(274)
@@ -151,7 +184,8 @@ def _orientation(image: Image.Image, data: bytes) -> int:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut off at 255 instead of scaling
+    """Return the picture in RGB, on white where it is transparent."""
+    if image.mode.startswith("I"):  # grey of 16 bits: Pillow would cut it off at 255 instead of scaling it
         return Image.fromarray((np.asarray(image).clip(0, 65535) // 256).astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         picture = image.convert("RGBA")

@@ -1,11 +1,10 @@
-"""Images that records name by URL: fetched from listed hosts only, once, into a folder that is looked at first.
+"""Images by URL: each is fetched once, from listed hosts only, and kept in a folder (the cache).
 
     fetcher = Fetcher(FetchSection(hosts=("images.example.org",)))
     fetcher.file("https://images.example.org/a.png")  -> Path("~/.cache/vlaa-ray/images/3f/3f2a….png")
 
-Data is not trusted: a URL could ask a machine inside the network for something that only we may see. So redirects are
-not followed, a listed name must not lead to a private address, and the address that was checked is the one that is
-asked.
+Data is not trusted: its URLs could reach machines inside the private network. Therefore redirects are not followed, a
+listed name must not resolve to a private address, and the request goes to the very address that was checked.
 """
 
 from __future__ import annotations
@@ -27,43 +26,42 @@ import httpx
 from vlaa_ray.config import FetchSection
 from vlaa_ray.errors import ConfigError, DataError, DeadlineExceeded
 from vlaa_ray.images.decode import MAX_IMAGE_BYTES, reference_of
-from vlaa_ray.services.client import OVERLOADS, WORTH_RETRYING
-from vlaa_ray.services.rate_limits import backoff_s
+from vlaa_ray.services.retries import OVERLOAD_STATUSES, RETRYABLE_STATUSES, TryAgain, backoff_s
 from vlaa_ray.storage.atomic import replacing
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 _MAX_ATTEMPTS = 3
 _OUTAGE = 5
-"""Images in a row that a host failed to send: then it may be the host, not the images."""
+"""After this number of failed images in a row, the host is tested: the fault may be its own."""
 _JOIN_S = 10.0
 _UNICAST, _6TO4 = ipaddress.ip_network("2000::/3"), ipaddress.ip_network("2002::/16")
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Networks = Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]
 
 
-class _RetryFetch(Exception):
-    def __init__(self, said: str, *, too_many: bool = False) -> None:
-        super().__init__(said)
-        self.too_many = too_many
-
-
 class Fetcher:
-    """May be used from many threads at once, and again after `close`."""
+    """Fetches images, for use from many threads at the same time. It may be used again after `close`.
+
+    Raises ConfigError if `fetch.hosts` holds a name that can't be a host's.
+    """
 
     def __init__(self, section: FetchSection) -> None:
         self._section, self._networks = section, section.networks()
         self._names = {_raw_name(name) for name in section.names()}
         self._cache = Path(section.cache).expanduser()
         self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None  # which ends an exchange in time, whatever it waits for
+        self._loop: asyncio.AbstractEventLoop | None = (
+            None  # asyncio can end an exchange in time, whatever it waits for
+        )
         self._thread: threading.Thread | None = None
         self._clients: dict[bytes, httpx.AsyncClient] = {}
         self._failed_in_a_row: Counter[bytes] = Counter()
 
     def file(self, address: str) -> Path:
-        """The image's file in the cache; DataError if there is none to be had.
+        """Return the image's file in the cache; fetch it first if it is not there.
 
-        DeadlineExceeded once its host has been failing for `give_up_s`.
+        Raises DataError if this image can't be fetched or is not an image, DeadlineExceeded once its host has failed
+        for `give_up_s` seconds, and ConfigError if the cache can't be written.
         """
         try:
             url = httpx.URL(address)
@@ -77,12 +75,12 @@ class Fetcher:
             with self._lock:
                 coming = asyncio.run_coroutine_threadsafe(self._until_sent(url), self._started())
             data = coming.result()
-            reference_of(data)  # nothing else is kept
+            reference_of(data)  # only images are kept
             _write(file, data)
         return file
 
     def close(self) -> None:
-        """End what is on its way, and the connections."""
+        """End all requests in flight and close all connections."""
         with self._lock:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
             if loop:
@@ -91,6 +89,7 @@ class Fetcher:
             thread.join(_JOIN_S)
 
     async def _end(self) -> None:
+        """Cancel all tasks of the event loop, close the clients and stop the loop."""
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
@@ -101,6 +100,7 @@ class Fetcher:
         asyncio.get_running_loop().stop()
 
     def _started(self) -> asyncio.AbstractEventLoop:
+        """Return the running event loop; start it in its thread if there is none."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=_run, args=(self._loop,), name="fetch", daemon=True)
@@ -108,12 +108,15 @@ class Fetcher:
         return self._loop
 
     def _refuse_unlisted(self, url: httpx.URL) -> None:
+        """Raise DataError unless the URL is http(s), holds no user name, and its host is in `fetch.hosts`."""
         named = url.raw_host in self._names or _is_in(_literal(url.host), self._networks)
         if url.scheme not in ("http", "https") or url.userinfo or not named:
-            fix = "name its host in fetch.hosts of the config if you trust it, or put the image below the image root"
-            raise DataError("an image that is not fetched", got=str(url)[:200], fix=fix)
+            fix = "if you trust its host, add it to fetch.hosts in the config; else put the image below the image root"
+            reason = "its URL holds a user name" if url.userinfo else "fetch.hosts does not list its host"
+            raise DataError(f"the image is not fetched: {reason}", got=str(url)[:200], fix=fix)
 
     async def _until_sent(self, url: httpx.URL) -> bytes:
+        """Return the image's bytes. Tries 3 times; during an outage of the host, until `give_up_s` has passed."""
         started, attempt = time.monotonic(), 0
         while True:
             attempt += 1
@@ -121,23 +124,26 @@ class Fetcher:
                 data = await self._get(url)
                 self._failed_in_a_row[url.raw_host] = 0
                 return data
-            except _RetryFetch as failure:
-                if attempt >= _MAX_ATTEMPTS and not failure.too_many and await self._is_to_blame(url):
-                    _refuse(url, f"can't fetch the image, {attempt} times: {failure}")
+            except TryAgain as failure:
+                if attempt >= _MAX_ATTEMPTS and not failure.overloaded and await self._host_is_up(url):
+                    _refuse(url, f"can't fetch the image, tried {attempt} times: {failure}")
                 if attempt >= _MAX_ATTEMPTS and time.monotonic() - started > self._section.give_up_s:
-                    fix = f"the same command goes on; what was fetched is in {self._cache}"
+                    fix = f"repeat the command later: it continues with the images that are already in {self._cache}"
                     patience = f"{self._section.give_up_s:g} s"
                     message = f"no image came from {url.host} for {patience}: {failure}"
                     raise DeadlineExceeded(message, url=str(url)[:200], fix=fix) from None
             await asyncio.sleep(backoff_s(attempt))
 
-    async def _is_to_blame(self, url: httpx.URL) -> bool:
-        """Whether it is this image that fails, and not its host: at an outage all wait, and no image is given up."""
+    async def _host_is_up(self, url: httpx.URL) -> bool:
+        """Return whether the image's host works, so that the fault lies in the image. If not, no image is given up.
+
+        The host is asked only after several images in a row have failed. Each fault of an image is counted.
+        """
         if self._failed_in_a_row[url.raw_host] >= _OUTAGE:
             try:
-                if await self._status(url.copy_with(raw_path=b"/")) in WORTH_RETRYING:
+                if await self._status(url.copy_with(raw_path=b"/")) in RETRYABLE_STATUSES:
                     return False
-            except _RetryFetch:
+            except TryAgain:
                 return False
         self._failed_in_a_row[url.raw_host] += 1
         return True
@@ -147,9 +153,10 @@ class Fetcher:
             return response.status_code
 
     async def _get(self, url: httpx.URL) -> bytes:
+        """Return the image's bytes from one attempt. Raises TryAgain or DataError."""
         parts, size = [], 0
         async with self._asked(url) as response:
-            _look_at(response, url)
+            _check_status(response, url)
             async for part in response.aiter_raw():
                 parts.append(part)
                 size += len(part)
@@ -159,7 +166,7 @@ class Fetcher:
 
     @asynccontextmanager
     async def _asked(self, url: httpx.URL) -> AsyncIterator[httpx.Response]:
-        """The response, left within `timeout_s`, whatever it waits for; httpx's own timeout is of each read."""
+        """The response, for at most `timeout_s` in total. (The timeout of httpx bounds each read alone.)"""
         headers = {"Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity"}
         options: dict[str, Any] = {"headers": headers, "extensions": {"sni_hostname": url.raw_host.decode("ascii")}}
         try:
@@ -168,59 +175,64 @@ class Fetcher:
                 async with self._client(url.raw_host).stream("GET", at, **options) as response:
                     yield response
         except TimeoutError:
-            raise _RetryFetch(f"not sent within {self._section.timeout_s:g} s") from None
+            raise TryAgain(f"not sent within {self._section.timeout_s:g} s") from None
         except (httpx.RequestError, socket.gaierror, UnicodeError) as error:
-            raise _RetryFetch(f"{type(error).__name__}: {error}") from None
+            raise TryAgain(f"{type(error).__name__}: {error}") from None
 
     async def _address(self, url: httpx.URL) -> _Address:
-        """The first address of the host that may be asked."""
+        """Return the host's first address that is public or listed. Raises DataError if it has none."""
         port = url.port or (443 if url.scheme == "https" else 80)
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(url.raw_host.decode("ascii"), port, type=socket.SOCK_STREAM)
-        for _, _, _, _, address in found:
-            one = ipaddress.ip_address(str(address[0]).partition("%")[0])
-            if _is_public(one) or _is_in(one, self._networks):
-                return one
-        fix = "name the address, too, in fetch.hosts if you trust it"
-        _refuse(url, "can't fetch the image: its host is at a private address", address=found[0][4][0], fix=fix)
+        results = await loop.getaddrinfo(url.raw_host.decode("ascii"), port, type=socket.SOCK_STREAM)
+        for _, _, _, _, socket_address in results:
+            address = ipaddress.ip_address(str(socket_address[0]).partition("%")[0])
+            if _is_public(address) or _is_in(address, self._networks):
+                return address
+        fix = "if you trust this address, add it to fetch.hosts, too"
+        _refuse(url, "can't fetch the image: its host is at a private address", address=results[0][4][0], fix=fix)
 
     def _client(self, host: bytes) -> httpx.AsyncClient:
-        """A client of this host alone: a connection is checked for the name that it was opened with."""
+        """Return the client of this host. Hosts share no connections, as each is checked for one name when it opens."""
         if host not in self._clients:
-            # a transport of its own goes through no proxy, which would look the name up by itself
+            # With a transport of our own no proxy is used. A proxy would resolve the name again, unchecked.
             transport = httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=self._section.concurrency))
             self._clients[host] = httpx.AsyncClient(timeout=None, transport=transport)
         return self._clients[host]
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
+    """Run the event loop until it is stopped."""
     loop.run_forever()
     loop.close()
 
 
-def _look_at(response: httpx.Response, url: httpx.URL) -> None:
+def _check_status(response: httpx.Response, url: httpx.URL) -> None:
+    """Raise TryAgain where the same request may succeed later, DataError for any other status but 200."""
     status = response.status_code
-    if status in WORTH_RETRYING:
-        raise _RetryFetch(f"status {status}", too_many=status in OVERLOADS)
+    if status in RETRYABLE_STATUSES:
+        raise TryAgain(f"status {status}", overloaded=status in OVERLOAD_STATUSES)
     if response.has_redirect_location:
         target = response.headers["location"][:200]
-        _refuse(url, f"can't fetch the image: redirects are not followed, and it leads to {target}")
+        _refuse(url, f"can't fetch the image: redirects are not followed, and its URL redirects to {target}")
     if status != httpx.codes.OK:
         _refuse(url, f"can't fetch the image: status {status}")
 
 
 def _refuse(url: httpx.URL, message: str, **facts: object) -> NoReturn:
+    """Raise DataError for this URL."""
     raise DataError(message, **{"got": str(url)[:200], **facts})  # type: ignore[arg-type]
 
 
 def _raw_name(name: str) -> bytes:
+    """Return a host's name as it is in a request: in lower case, letters outside ASCII as Punycode."""
     try:
         return httpx.URL(f"http://{name}").raw_host
     except httpx.InvalidURL as error:
-        raise ConfigError(f"fetch.hosts: {name!r} is no name of a host: {error}") from error
+        raise ConfigError(f"fetch.hosts: {name!r} is not a valid name of a host: {error}") from error
 
 
 def _literal(host: str) -> _Address | None:
+    """Return the IP address that a host is written as, or None for a name."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:
@@ -228,7 +240,7 @@ def _literal(host: str) -> _Address | None:
 
 
 def _is_public(address: _Address) -> bool:
-    """Whether it leads nowhere but to the internet: not to an address of version 4 that it holds, either."""
+    """Return whether the address is on the public internet, and so is any IPv4 address that it embeds."""
     address = getattr(address, "ipv4_mapped", None) or address
     if address.version == 6 and (address not in _UNICAST or address in _6TO4):
         return False
@@ -236,15 +248,16 @@ def _is_public(address: _Address) -> bool:
 
 
 def _is_in(address: _Address | None, networks: _Networks) -> bool:
+    """Return whether the address belongs to one of the networks."""
     return address is not None and any(address in network for network in networks)
 
 
 def _write(file: Path, data: bytes) -> None:
-    """Keep the image whole or not at all, also where several processes fetch it."""
+    """Write the image whole or not at all, also where several processes fetch it at the same time."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as partial:
             partial.write_bytes(data)
     except OSError as error:
-        fix = "free space there, or set fetch.cache"
-        raise ConfigError(f"can't keep a fetched image: {error}", file=str(file), fix=fix) from error
+        fix = "make room there, or choose another folder by fetch.cache"
+        raise ConfigError(f"can't save a fetched image: {error}", file=str(file), fix=fix) from error

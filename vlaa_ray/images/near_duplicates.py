@@ -1,15 +1,19 @@
-"""Pictures that are the same, or look it, in different places of the data: what leaks from training to held-out data.
+"""Near-duplicates: pictures that are equal or look alike. Between training and held-out data they are leaks.
 
-    found = LookAlikes()
-    found.add(image, load(image, NEAR_PX), Place("train", "train/1.jsonl", 7))
-    found.add(other, load(other, NEAR_PX), Place("heldout", "heldout/1.jsonl", 3))
-    found.pairs  -> [Pair("look alike", Place("train", "train/1.jsonl", 7), Place("heldout", "heldout/1.jsonl", 3))]
+    pictures = LookAlikes()
+    pictures.add(image, load(image, NEAR_PX), Place("train", "train/1.jsonl", 7))
+    pictures.add(other, load(other, NEAR_PX), Place("heldout", "heldout/1.jsonl", 3))
+    pictures.pairs  -> [Pair("look alike", Place("train", "train/1.jsonl", 7), Place("heldout", "heldout/1.jsonl", 3))]
 
-Two pictures are compared if a quarter of their perceptual hashes is equal (pHash: which of the 64 lowest frequencies of
-the grey picture are above their median). They look alike if no patch of a 16 x 16 grid differs by more than a seventh
-of the picture's contrast in any colour. Copies that were scaled down or saved with less quality are found, turned or
-cropped ones aren't. One moved shape, or another page of text, makes a different picture; another word in the same form
-need not. Plain pictures and near-blank pages are never said to look alike: there's too little to tell them apart by.
+The method has two steps:
+
+1. Two pictures are compared if at least one of the four 16-bit quarters of their perceptual hashes is equal. The hash
+   (pHash) says which of the 64 lowest frequencies of the grey picture are above their median.
+2. They look alike if no patch of a 16 × 16 grid differs, in any colour, by more than 15% of the picture's contrast.
+
+It finds copies that were scaled down or saved with less quality. It does not find turned or cropped copies. One moved
+shape or another page of text makes a different picture. Another word in the same form may not. Plain pictures and
+nearly blank pages are left out, because they hold too little to tell them apart.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 NEAR_PX = 64
-"""Pictures may come scaled down to so many pixels a side."""
+"""The least length in pixels of a picture's shorter side. Larger pictures may be scaled down to it."""
 _SIDE, _PATCHES, _FREQUENCIES = 32, 16, 8
 _GREY = np.array([0.299, 0.587, 0.114])
 _COSINES = np.cos(np.pi * np.outer(np.arange(_FREQUENCIES), 2 * np.arange(_SIDE) + 1) / (2 * _SIDE))
@@ -34,7 +38,7 @@ _MOST_COMPARED = 256
 
 
 class Place(NamedTuple):
-    """Where a record is; a source is a file, or a folder of them."""
+    """The place of a record. `source` is the file or the folder that it was read from; rows count from 1."""
 
     source: str
     file: str
@@ -45,7 +49,7 @@ class Place(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Two records of different sources whose pictures are `the same` or `look alike`."""
+    """Two records of different sources. `how` says that their pictures are `the same` or `look alike`."""
 
     how: str
     first: Place
@@ -53,18 +57,21 @@ class Pair(NamedTuple):
 
 
 class LookAlikes:
-    """Takes in pictures one by one; `pairs` has those of different sources, `num_alike` counts those within one."""
+    """All pictures so far, to compare each new one with.
+
+    `pairs` lists similar pictures in different sources. `num_alike` counts those in the same source.
+    """
 
     def __init__(self) -> None:
         self.pairs: list[Pair] = []
         self.num_alike = 0
-        self._places: dict[str, dict[str, Place]] = {}  # by sha256 and source, the first of each
+        self._places: dict[str, dict[str, Place]] = {}  # sha256 -> source -> its first place in that source
         self._firsts: list[Place] = []
         self._patches: list[np.ndarray] = []
         self._by_quarter: dict[tuple[int, int], list[int]] = {}
 
     def knows(self, image: ImageRef, place: Place) -> bool:
-        """Whether the image was added before; a source that it's new to makes a pair."""
+        """Return whether the same image was added before. If it is new to this source, a pair is recorded."""
         places = self._places.get(image.sha256)
         if places is None:
             return False
@@ -74,7 +81,7 @@ class LookAlikes:
         return True
 
     def add(self, image: ImageRef, picture: Image, place: Place) -> None:
-        """Hold a new image against all before it."""
+        """Compare a new image with all before it, and keep it. `picture` is in RGB; see NEAR_PX for its size."""
         self._places[image.sha256] = {place.source: place}
         small = _shrunk(picture)
         patches = small.reshape(_PATCHES, 2, _PATCHES, 2, 3).mean(axis=(1, 3))
@@ -92,7 +99,7 @@ class LookAlikes:
         self._patches.append(patches.astype(np.uint8))
 
     def _most_alike(self, candidates: set[int], patches: np.ndarray) -> int | None:
-        """The nearest of the candidates, of which the first ones are looked at; None if none looks alike."""
+        """Return the candidate nearest to these patches, or None if none looks alike. At most 256 are compared."""
         if not candidates:
             return None
         compared = sorted(candidates)[:_MOST_COMPARED]
@@ -102,18 +109,21 @@ class LookAlikes:
 
 
 def _contrast(patches: np.ndarray) -> float:
-    """From the darkest to the brightest patch, in the colour where that is most."""
+    """Return the difference between the darkest and the brightest patch, in the colour where it is largest."""
     return float(np.ptp(patches, axis=(0, 1)).max())
 
 
 def _shrunk(picture: Image) -> np.ndarray:
-    """[32, 32, 3] float, the picture scaled down, whatever its shape."""
+    """Return the picture scaled to 32 × 32 pixels: float [32, 32, 3]. Its aspect ratio is not kept."""
     from PIL.Image import Resampling
 
     return np.asarray(picture.resize((_SIDE, _SIDE), Resampling.BILINEAR, reducing_gap=3.0), dtype=np.float64)
 
 
 def perceptual_hash(small: np.ndarray) -> np.ndarray:
-    """[4] uint16, the pHash of a picture [32, 32, 3]: the signs of its low frequencies against their median."""
+    """Return the pHash of a picture `small` [32, 32, 3], as uint16 [4].
+
+    A bit is 1 if its frequency (of the 8 × 8 lowest of the discrete cosine transform) is above their median.
+    """
     frequencies = _COSINES @ (small @ _GREY) @ _COSINES.T
     return np.packbits(frequencies > np.median(frequencies)).view(">u2")

@@ -1,4 +1,7 @@
-"""The images that records name: paths below a root, encoded bytes, base64, or URLs of listed hosts; nothing else."""
+"""From what a record holds as its image to a reference.
+
+An image may be a path below the image root, encoded bytes, base64, or a URL of a listed host.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,16 @@ from vlaa_ray.images.fetch import Fetcher
 from vlaa_ray.records import ImageRef
 
 _KEYS = ("bytes", "path", "image", "url")
-_BASE64 = re.compile(r"[A-Za-z0-9+/\s]{128,}={0,2}\s*")  # no path: it has no dot
+_BASE64 = re.compile(r"[A-Za-z0-9+/\s]{128,}={0,2}\s*")  # a path would have a dot
 
 
 def image_of(image: Any, root: Path, fetcher: Fetcher, file: Path, number: int) -> ImageRef:
-    """The reference of whatever a record has for an image: a path, bytes, base64, a URL, or a mapping with one of them.
+    """Return the reference of a record's image: a path, bytes, base64, a URL, or a mapping that holds one of these.
 
-    DataError names the data's file and row.
+    `root` is the folder that paths are relative to; nothing outside it is read. `file` and `number` are the data file
+    and the row of the record.
+
+    Raises DataError, with file and row, if the image can't be found, fetched or read.
     """
     try:
         if isinstance(image, Mapping):
@@ -35,33 +41,40 @@ def image_of(image: Any, root: Path, fetcher: Fetcher, file: Path, number: int) 
             return reference_of(_from_base64(image))
         if isinstance(image, str) and "://" not in image.removeprefix("file://"):
             return _file_below(image.removeprefix("file://"), root)
-        raise DataError("not an image that is read from here", expected="a path, bytes, base64 or a URL")
+        raise DataError("the image has a form that can't be read", expected="a path, bytes, base64 or an http(s) URL")
     except binascii.Error as error:
-        raise DataError(f"an image is not base64: {error}", file=str(file), row=number) from error
+        raise DataError(f"the image is not base64: {error}", file=str(file), row=number) from error
     except DataError as error:
         facts = {"got": str(image)[:200], "file": str(file), **error.facts, "data": str(file), "row": number}
         raise DataError(error.message, fix=error.fix, **facts) from error
 
 
 def _from_base64(text: str) -> bytes:
-    """The bytes of base64, be it in lines, with or without a `data:` before it; binascii.Error if it is none."""
+    """Return the decoded bytes of base64, with or without line breaks and `data:` prefix. May raise binascii.Error."""
     held = text.partition(",")[2] if text.startswith("data:") else text
     return base64.b64decode("".join(held.split()), validate=True)
 
 
 def _file_below(name: str, root: Path) -> ImageRef:
-    """Of the file below the root; publishers differ in whether a path names the root's folder, or `images`."""
+    """Return the reference of a file below the root.
+
+    Some publishers begin the path with the name of the root folder or with `images/`, some don't. Both are tried.
+    """
     relative = str(Path(name).relative_to(root)) if Path(name).is_relative_to(root) else name.lstrip("/")
     relative = relative.removeprefix("./")
     shorter = relative.removeprefix("images/")
-    inside = (one.removeprefix(f"{root.name}/") for one in (relative, shorter))
-    for one in dict.fromkeys((*inside, relative, shorter, f"images/{relative}")):
+    inside = (spelling.removeprefix(f"{root.name}/") for spelling in (relative, shorter))
+    for candidate in dict.fromkeys((*inside, relative, shorter, f"images/{relative}")):
         try:
-            path = root / one
-            if "\0" in one or not path.resolve().is_relative_to(root):
+            path = root / candidate
+            if "\0" in candidate or not path.resolve().is_relative_to(root):
                 raise DataError("the image lies outside the image root")
             if path.exists():
-                return reference(path, one)
-        except (ValueError, OSError, RuntimeError) as error:  # half of a surrogate pair, too long, a link to itself
-            raise DataError(f"not the name of a file: {error}") from error
+                return reference(path, candidate)
+        except (
+            ValueError,
+            OSError,
+            RuntimeError,
+        ) as error:  # half of a surrogate pair, a name that is too long, a link to itself
+            raise DataError(f"the image's path is not a valid file name: {error}") from error
     return reference(root / relative, relative)

@@ -1,4 +1,4 @@
-"""A circuit breaker: while a service fails, one request at a time tries it, and after some time nobody does."""
+"""A circuit breaker: while a service fails, only one request at a time tries it; after some time none does."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from vlaa_ray.config import ServiceSection
 from vlaa_ray.errors import VlaaRayError
 
 OPENS_AFTER = 5
-"""Failures without a success in between."""
+"""The number of failures in a row that opens the circuit."""
 
 
 class Circuit:
-    """Open after OPENS_AFTER failures: then one request at a time tries, the others wait.
+    """The state of one service, for all requests to it.
 
-    With no success for `give_up_s`, every request that waits, and every later one, ends with the same error.
+    After OPENS_AFTER failures in a row the circuit is open: one request at a time tries the service, and the others
+    wait. Once the service has failed for `give_up_s` seconds without a success, it is given up: all waiting and all
+    later requests end with the same error.
+
+    `service_name` names the service in the error, and `error` is the error's type.
     """
 
-    def __init__(self, what: str, section: ServiceSection, error: type[VlaaRayError]) -> None:
-        self._what, self._section, self._error = what, section, error
+    def __init__(self, service_name: str, section: ServiceSection, error: type[VlaaRayError]) -> None:
+        self._service_name, self._section, self._error = service_name, section, error
         self._changed = threading.Condition()
         self._failures = 0
         self._last_failure = ""
@@ -29,22 +33,22 @@ class Circuit:
         self._probing = False
 
     def wait(self) -> None:
-        """Returns when a request may be made; its error once the service has been given up."""
+        """Wait until a request may be made. Raises the error type given at the start if the service was given up."""
         with self._changed:
             while self._failures >= OPENS_AFTER and self._probing and self._patience_s() > 0:
                 self._changed.wait(self._patience_s())
             if self._patience_s() <= 0:
                 raise self._error(
-                    f"{self._what} doesn't answer",
+                    f"{self._service_name} doesn't answer",
                     url=self._section.url,
                     last=self._last_failure,
                     for_s=self._section.give_up_s,
-                    fix="look at the service; the same command goes on where the run was",
+                    fix="start the service again, then repeat the command: it continues where it stopped",
                 )
             self._probing = self._failures >= OPENS_AFTER
 
     def succeeded(self) -> None:
-        """A request was served."""
+        """Record that a request was served. This closes the circuit."""
         with self._changed:
             self._failures, self._failing_since, self._probing = 0, None, False
             self._last_success = time.monotonic()
@@ -52,27 +56,27 @@ class Circuit:
             self._changed.notify_all()
 
     def forgive(self) -> None:
-        """The service answers after all: the requests that failed are to blame themselves."""
+        """Close the circuit although requests failed: the service answers others, so the fault is in those requests."""
         with self._changed:
             self._failures, self._failing_since, self._probing = 0, None, False
             self._changed.notify_all()
 
-    def failed(self, said: str) -> None:
-        """A request got no answer."""
+    def failed(self, reason: str) -> None:
+        """Record that a request got no answer, and why."""
         with self._changed:
             self._failures += 1
-            self._last_failure = said
+            self._last_failure = reason
             self._probing = False
             self._failing_since = self._failing_since or time.monotonic()
             self._changed.notify_all()
 
     def succeeded_since(self, moment: float) -> bool:
-        """Whether a request was served after the moment, of `time.monotonic`."""
+        """Return whether a request was served after this moment (a value of `time.monotonic`)."""
         with self._changed:
             return self._last_success > moment
 
     def patience_s(self) -> float:
-        """Until the service is given up."""
+        """Return the seconds until the service is given up, at least 0."""
         with self._changed:
             return max(0.0, self._patience_s())
 

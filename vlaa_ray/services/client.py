@@ -1,6 +1,9 @@
-"""JSON over HTTP to a service that is slow, overloaded or gone at times: retries with jitter, and a circuit breaker.
+"""A client for services that speak JSON over HTTP and may be slow, overloaded or down for a while.
 
-Service(section, "the judge", "rewards.open_ended.service", RewardError).post("chat/completions", {...}) -> {...}
+    judge = Service(section, "the judge", "rewards.open_ended.service", RewardError)
+    judge.post("chat/completions", {...})  -> {...}
+
+It retries with random pauses, limits the requests in flight and per minute, and has a circuit breaker.
 """
 
 from __future__ import annotations
@@ -17,53 +20,52 @@ import httpx
 from vlaa_ray.config import ServiceSection
 from vlaa_ray.errors import ConfigError, VlaaRayError
 from vlaa_ray.services.circuit_breaker import OPENS_AFTER, Circuit
-from vlaa_ray.services.rate_limits import Pace, Slots, backoff_s
+from vlaa_ray.services.rate_limits import Pace, Slots
+from vlaa_ray.services.retries import (
+    OVERLOAD_STATUSES,
+    RETRYABLE_STATUSES,
+    TOO_MANY_REQUESTS,
+    TryAgain,
+    backoff_s,
+)
 
-WORTH_RETRYING = {408, 409, 425, 429, 500, 502, 503, 504}
-_TOO_MANY = 429
-OVERLOADS = {_TOO_MANY, 503}
 _REFUSES_ALL = {401, 402, 405, 407, *range(300, 400)}  # the URL or the key is wrong, or the account is empty
-_REFUSES_ALL_AT_FIRST = {403, 404}  # likewise, unless others were served
+_REFUSES_ALL_AT_FIRST = {403, 404}  # the same, unless another request was served before
 _PROBE_S = 10.0
 _MAX_REPLY_BYTES = 16 << 20
 
 
 class Unanswered(Exception):
-    """One request got no answer; others did, or may."""
+    """One request got no answer. Others may still get theirs."""
 
 
 class Refused(Unanswered):
-    """The service won't serve this request: it is too long, or against its rules."""
-
-
-class _RetryRequest(Exception):
-    def __init__(self, said: str, after_s: float = 0.0, *, too_many: bool = False) -> None:
-        super().__init__(said)
-        self.said, self.after_s, self.too_many = said, after_s, too_many
+    """The service refused this request, for instance because it is too long or against the rules."""
 
 
 class Service:
-    """May be used from many threads at once; at most `concurrency` requests are on their way.
+    """One service, for use from many threads. At most `concurrency` requests are in flight at the same time.
 
-    `what` and `key` name it in errors, which are of type `error`: to people, and in the config.
+    In errors, `service_name` names the service to people and `key` names its section of the config; `error` is their
+    type. `tokens_per_minute` limits the sum of `tokens` that `post` is given.
     """
 
     def __init__(
         self,
         section: ServiceSection,
-        what: str,
+        service_name: str,
         key: str,
         error: type[VlaaRayError],
         tokens_per_minute: int | None = None,
     ) -> None:
-        assert section.url  # the config sees to it
+        assert section.url  # the config makes sure of it
         self._section = section
-        self._what, self._key, self._error = what, key, error
+        self._service_name, self._key, self._error = service_name, key, error
         self._slots = Slots(section.concurrency)
         self._requests, self._tokens = Pace(section.requests_per_minute), Pace(tokens_per_minute)
-        self._circuit = Circuit(what, section, error)
+        self._circuit = Circuit(service_name, section, error)
         self._stopped = threading.Event()
-        self._failing: set[object] = set()  # requests that are to be tried again
+        self._failing: set[object] = set()  # requests that failed and will be tried again
         self._client = httpx.Client(
             base_url=section.url,
             timeout=section.timeout_s,
@@ -74,12 +76,15 @@ class Service:
     def post(
         self, path: str, body: dict[str, Any], read: Callable[[Any], Any] = lambda reply: reply, tokens: int = 0
     ) -> Any:
-        """What `read` makes of the reply's JSON; a ValueError of it makes the reply garbage, which is tried again.
+        """Return what `read` makes of the reply's JSON.
 
-        Unanswered if this request can't be served, Refused if the service says so; the service's own error if it is
-        down for good. `tokens` is what the request may take of `tokens_per_minute`.
+        If `read` raises ValueError, the reply counts as damaged and the request is tried again. `tokens` is the most
+        that the request may use of `tokens_per_minute`.
+
+        Raises Refused if the service refuses this request, Unanswered if this request gets no answer while others
+        do, and the service's own error type if the service is down for good or refuses every request.
         """
-        content = json.dumps(body)  # escapes say what has no UTF-8, too: half of a surrogate pair in a model's text
+        content = json.dumps(body)  # JSON's escapes can hold half of a surrogate pair, UTF-8 can't
         request = object()
         try:
             return self._until_answered(lambda: self._ask(path, content, read), request, tokens)
@@ -87,41 +92,43 @@ class Service:
             self._failing.discard(request)
 
     def stop(self) -> None:
-        """Requests on their way still get their replies; those without one aren't tried again."""
+        """Start no request and no retry from now on. Requests in flight may still get their replies."""
         self._stopped.set()
 
     def _until_answered(self, ask: Callable[[], Any], request: object, tokens: int) -> Any:
-        attempt, failed, started = 0, "", time.monotonic()
+        attempt, last_failure, started = 0, "", time.monotonic()
         while True:
-            with self._slots.one():
+            with self._slots.hold():
                 self._requests.wait(self._stopped)
                 self._tokens.wait(self._stopped, tokens)
-                self._wait_for_circuit(failed)
+                self._wait_for_circuit(last_failure)
                 if self._stopped.is_set():
-                    raise Unanswered("stopped before it was asked")
+                    raise Unanswered("the run was stopped before the request was sent")
                 try:
                     reply = ask()
                     self._circuit.succeeded()
                     self._slots.succeeded()
                     return reply
-                except _RetryRequest as failure:
-                    failed = failure.said
+                except TryAgain as failure:
+                    last_failure = failure.reason
                     self._failing.add(request)
-                    self._circuit.failed(failed)
+                    self._circuit.failed(last_failure)
                     early = time.monotonic() - started < self._section.give_up_s
-                    attempt += not (failure.too_many and early)  # which is no fault of this request
-                    # while nobody is answered, the service is what fails, not this request
+                    attempt += not (failure.overloaded and early)  # an overload is not the fault of this request
+                    # While no request is answered, the service fails, not this request.
                     if attempt >= self._section.max_attempts and self._circuit.succeeded_since(started):
-                        raise Unanswered(f"no answer after {attempt} attempts: {failed}") from None
+                        raise Unanswered(f"no answer after {attempt} attempts: {last_failure}") from None
                     pause_s = failure.after_s + backoff_s(attempt)
             if self._stopped.wait(min(pause_s, self._circuit.patience_s())):
-                raise Unanswered(f"stopped after {attempt} attempts: {failed}")
+                raise Unanswered(f"the run was stopped; {attempt} attempts had failed: {last_failure}")
 
-    def _wait_for_circuit(self, failed: str) -> None:
-        """Returns when a request may be made; the service's error, or Unanswered, once patience has ended.
+    def _wait_for_circuit(self, last_failure: str) -> None:
+        """Wait until a request may be made.
 
-        A few requests that fail while the service answers otherwise are to blame themselves: the last ones of a run
-        have no others beside them that could show it.
+        Once the service has failed for `give_up_s`, this raises the service's own error. There is one exception: only
+        a few requests are failing, and the service still answers another question. Then the fault lies in these
+        requests, and each that has failed before raises Unanswered. (The last requests of a run need this rule: they
+        have no others beside them whose success could show that the service works.)
         """
         try:
             self._circuit.wait()
@@ -129,58 +136,64 @@ class Service:
             if len(self._failing) >= OPENS_AFTER or not self._answers_otherwise():
                 raise
             self._circuit.forgive()
-            if failed:
-                raise Unanswered(f"no answer for {self._section.give_up_s:g} s: {failed}") from None
+            if last_failure:
+                raise Unanswered(f"no answer for {self._section.give_up_s:g} s: {last_failure}") from None
 
     def _answers_otherwise(self) -> bool:
+        """Return whether the service answers a request for its list of models."""
         try:
             return self._client.get("models", timeout=min(_PROBE_S, self._section.timeout_s)).status_code < 500
         except httpx.RequestError:
             return False
 
     def _ask(self, path: str, content: str, read: Callable[[Any], Any]) -> Any:
+        """Send the request once. Raises TryAgain, Refused, or the service's own error."""
         try:
             response, data = self._exchange(path, content)
             if response.is_success:
                 return read(json.loads(data))
         except httpx.RequestError as error:
-            raise _RetryRequest(f"{type(error).__name__}: {error}") from None
+            raise TryAgain(f"{type(error).__name__}: {error}") from None
         except (ValueError, RecursionError) as error:
-            raise _RetryRequest(f"the reply can't be read: {error}") from None
+            raise TryAgain(f"the reply can't be read: {error}") from None
         said, status = f"{response.status_code}: {data[:200].decode(errors='replace')}", response.status_code
         if status in _REFUSES_ALL or (status in _REFUSES_ALL_AT_FIRST and not self._circuit.ever_succeeded):
-            fix = f"check {self._key}: url and api_key_env, and the model's name; and the account there"
-            raise self._error(f"{self._what} refuses requests: {said}", url=str(response.url), fix=fix)
-        if status in OVERLOADS:
+            fix = f"check url and api_key_env in {self._key}, the name of the model, and your account at the service"
+            raise self._error(f"{self._service_name} refuses requests: {said}", url=str(response.url), fix=fix)
+        if status in OVERLOAD_STATUSES:
             self._slots.overloaded()
-        if status not in WORTH_RETRYING:
+        if status not in RETRYABLE_STATUSES:
             self._circuit.succeeded()
             raise Refused(said)
-        raise _RetryRequest(said, self._retry_after_s(response), too_many=status == _TOO_MANY)
+        raise TryAgain(said, self._retry_after_s(response), overloaded=status == TOO_MANY_REQUESTS)
 
     def _exchange(self, path: str, content: str) -> tuple[httpx.Response, bytes]:
-        """The response and its body, within `timeout_s` in all: httpx's own timeout is of each read."""
+        """Return the response and its body, within `timeout_s` in total. (httpx bounds each read alone.)"""
         end, parts, size = time.monotonic() + self._section.timeout_s, [], 0
         with self._client.stream("POST", path, content=content) as response:
             for part in response.iter_bytes():
                 parts.append(part)
                 size += len(part)
                 if time.monotonic() > end:
-                    raise httpx.ReadTimeout(f"no whole reply within {self._section.timeout_s:g} s")
+                    raise httpx.ReadTimeout(f"no complete reply within {self._section.timeout_s:g} s")
                 if size > _MAX_REPLY_BYTES:
                     raise ValueError(f"it is larger than {_MAX_REPLY_BYTES:,} bytes")
         return response, b"".join(parts)
 
     def _retry_after_s(self, response: httpx.Response) -> float:
+        """Return the pause in seconds that the service asks for: between 0 and `give_up_s`, 0 if it names none."""
         try:
             return min(self._section.give_up_s, max(0.0, float(response.headers.get("retry-after", 0))))
-        except ValueError:  # a date
+        except ValueError:  # it may be a date
             return 0.0
 
 
 def _authorization(section: ServiceSection, key: str) -> dict[str, str]:
+    """Return the header with the API key from the environment, or none. Raises ConfigError if it fits no header."""
     secret = os.environ.get(section.api_key_env, "").strip() if section.api_key_env else ""
     if not (secret.isascii() and secret.isprintable()):
-        fix = f"{key}.api_key_env names it; nothing but the key may be in it"
-        raise ConfigError("the API key holds characters that no header can", variable=section.api_key_env, fix=fix)
+        fix = f"put the key alone into the environment variable that {key}.api_key_env names"
+        raise ConfigError(
+            "the API key holds characters that are not allowed in an HTTP header", variable=section.api_key_env, fix=fix
+        )
     return {"Authorization": f"Bearer {secret}"} if secret else {}

@@ -1,8 +1,7 @@
-"""How many requests may be on their way to a service, and how many may start in a minute."""
+"""Limits on requests to a service: how many are in flight at the same time, and how many start in a minute."""
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Iterator
@@ -11,19 +10,14 @@ from contextlib import contextmanager
 _FIRST_SLOTS = 8
 _BACK_OFF = 0.7
 _SETTLE_S = 0.5
-FIRST_WAIT_S, MAX_WAIT_S = 0.25, 8.0
-
-
-def backoff_s(attempt: int) -> float:
-    """How long to wait after so many failures: by chance, up to twice as long each time."""
-    return random.uniform(0, min(MAX_WAIT_S, FIRST_WAIT_S * 2 ** min(attempt, 16)))
 
 
 class Slots:
-    """At most `most` at once, fewer while the service says that it is overloaded.
+    """A limit on the requests in flight. It adapts to the service, and is never above `most`.
 
-    Grows by one with every success until the first overload, then by one for as many successes as there are slots
-    (additive increase, multiplicative decrease, as TCP does it).
+    It starts at 8, or at `most` if that is less. Until the first overload each success raises it by 1; afterwards as
+    many successes as there are slots raise it by 1. An overload multiplies it by 0.7. (TCP controls congestion in the
+    same way: additive increase, multiplicative decrease.)
     """
 
     def __init__(self, most: int) -> None:
@@ -36,14 +30,14 @@ class Slots:
 
     @property
     def limit(self) -> int:
-        """How many may be on their way now."""
+        """The number of requests that may be in flight now."""
         return int(self._limit)
 
     @contextmanager
-    def one(self) -> Iterator[None]:
-        """Waits for a free slot, and holds it."""
+    def hold(self) -> Iterator[None]:
+        """Wait for a free slot, and hold it for the `with` block."""
         with self._changed:
-            self._changed.wait_for(lambda: self._taken < self.limit)  # each holder has a deadline of its own
+            self._changed.wait_for(lambda: self._taken < self.limit)  # no deadline here: every holder has its own
             self._taken += 1
         try:
             yield
@@ -53,13 +47,13 @@ class Slots:
                 self._changed.notify()
 
     def succeeded(self) -> None:
-        """A request was served."""
+        """Record that a request was served."""
         with self._changed:
             self._limit = min(self._most, self._limit + (1 if self._calm else 1 / self._limit))
             self._changed.notify()
 
     def overloaded(self) -> None:
-        """The service refused a request for there being too many; several at a time count once."""
+        """Record that the service was overloaded. Several records within half a second count as one."""
         with self._changed:
             self._calm = False
             if time.monotonic() - self._shrunk_at > _SETTLE_S:
@@ -68,7 +62,7 @@ class Slots:
 
 
 class Pace:
-    """At most so much a minute, evenly; None for no limit."""
+    """A limit on the amount per minute, spread evenly: requests, or tokens. None means no limit."""
 
     def __init__(self, per_minute: int | None) -> None:
         self._seconds_each = 60 / per_minute if per_minute else 0.0
@@ -76,7 +70,7 @@ class Pace:
         self._lock = threading.Lock()
 
     def wait(self, stopped: threading.Event, amount: int = 1) -> None:
-        """Returns when `amount` more may start, or as soon as all has been stopped."""
+        """Wait until `amount` more may start, or until `stopped` is set."""
         if not self._seconds_each:
             return
         with self._lock:

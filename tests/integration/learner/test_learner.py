@@ -4,6 +4,7 @@
 """
 
 import json
+import math
 import socket
 import subprocess
 import sys
@@ -11,7 +12,21 @@ from pathlib import Path
 
 import pytest
 
-ONE = ["gradient", "checkpointing", "frozen", "two_updates", "kl", "bf16", "clipping", "supervised", "banned"]
+from vlaa_ray.algorithms.advantages import ADVANTAGES
+from vlaa_ray.algorithms.losses import LOSSES
+
+ONE = [
+    "gradient",
+    "checkpointing",
+    "frozen",
+    "two_updates",
+    "methods",
+    "kl",
+    "bf16",
+    "clipping",
+    "supervised",
+    "banned",
+]
 TWO = ["gradient_of_two", "zero_stages", "few_groups", "save"]
 STAGES = ("0", "1", "2", "3")
 
@@ -106,6 +121,23 @@ def test_two_updates_on_one_set_of_rollouts_equal_adamw_and_the_clipped_surrogat
     assert found["loss"][0] == pytest.approx(found["loss"][1], rel=5e-4)
     assert found["clip_share"][0] == pytest.approx(found["clip_share"][1], abs=1e-3) and found["clip_share"][1] > 0
     assert found["distance"] <= 0.01
+
+
+@pytest.mark.parametrize("method", [*LOSSES, *ADVANTAGES])
+def test_every_loss_and_estimator_raises_what_its_advantages_reward(one, method):
+    found = one["methods"][method]
+    for updates, run in enumerate(found["runs"], start=1):
+        assert all(math.isfinite(value) for value in run.values())
+        assert run["gained"] > 0 and run["policy/grad_norm"] > 0
+        assert (run["policy/ratio_max"] == 1) == (updates == 1)  # the first update is on policy
+        shares = run["policy/clip_low_share"], run["policy/clip_high_share"]
+        assert sum(shares) == pytest.approx(run["policy/clip_share"])
+    assert found["trains_flat"] == (method == "reinforce_pp")
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_on_policy_every_loss_has_the_gradient_of_the_plain_policy_gradient(one, loss):
+    assert one["methods"][loss]["distance"] <= 1e-5
 
 
 @pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])

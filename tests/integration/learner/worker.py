@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from vlaa_ray.algorithms.step_plan import optimizer_steps
+from vlaa_ray.algorithms.advantages import ADVANTAGES
+from vlaa_ray.algorithms.losses import LOSSES
+from vlaa_ray.algorithms.step_plan import optimizer_steps, with_advantages
 from vlaa_ray.config import GrpoConfig, SftConfig
 from vlaa_ray.data.builtin import BuiltinData
 from vlaa_ray.images.decode import load
@@ -305,6 +307,61 @@ def two_updates(world: World) -> Any:
     }
     end(learner)
     return result
+
+
+def methods(world: World) -> Any:
+    """One update, then two from the same weights, with each loss and each estimator on one set of rewards."""
+    learner = world.learner()
+    model, optimizer = learner.core.module.model, learner.core.engine._optimizer
+    start, rng = parameters(model), np.random.default_rng(5)
+    drawn = world.groups(learner, 0, 4)
+    rewards = [np.ones(GROUP_SIZE), *rng.uniform(0, 1, (3, GROUP_SIZE))]  # the first group has no variance
+    rewarded = [
+        replace(
+            group,
+            rollouts=tuple(
+                replace(rollout, reward=RewardResult(value=float(value), valid=True), advantage=None)
+                for rollout, value in zip(group.rollouts, values, strict=True)
+            ),
+        )
+        for group, values in zip(drawn, rewards, strict=True)
+    ]
+
+    def gain(groups: list[Group]) -> float:
+        """The sum of advantage times mean logprob: what an update must raise."""
+        total = 0.0
+        with torch.no_grad():
+            for group, rollout in samples(groups):
+                if rollout.advantage is not None:
+                    logprobs = stock_logprobs(learner, model, group, rollout.completion.token_ids, 1.0)
+                    total += rollout.advantage * float(logprobs.mean())
+        return total
+
+    results: dict[str, Any] = {}
+    plain: dict[str, torch.Tensor] = {}
+    for section in [*({"loss": name} for name in LOSSES), *({"advantage": name} for name in ADVANTAGES)]:
+        runs = []
+        for updates in (1, 2):
+            learner._config = config_of(grpo=section, learner={"updates_per_step": updates})
+            groups = with_advantages(rewarded, learner._config.grpo)
+            before = gain(groups)
+            metrics, seen = update_and_gradient(learner, world.share(learner, groups))
+            runs.append({"gained": gain(groups) - before, **metrics})
+            if updates == 1:
+                found = seen
+            with torch.no_grad():
+                for name, parameter in model.named_parameters():
+                    parameter.copy_(start[name])
+            optimizer.state.clear()
+            learner.weight_version = 0
+        plain = plain or found
+        results[next(iter(section.values()))] = {
+            "runs": runs,
+            "distance": distance(found, plain),
+            "trains_flat": any(rollout.advantage is not None for rollout in groups[0].rollouts),
+        }
+    end(learner)
+    return results
 
 
 def learner_rate(config: GrpoConfig, version: int) -> float:

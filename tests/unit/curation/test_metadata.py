@@ -133,7 +133,7 @@ def test_side_information_that_cannot_be_read_drops_the_record(tmp_path):
         ({"question": "?"}, "the record can't be read", "lacks a field"),
         (record(0, image="gone.png"), "the record can't be read", "gone.png"),
         (record(0, image="../secret.png"), "the record can't be read", "outside"),
-        (record(0, image="https://example.org/a.png"), "the record can't be read", "an image that is not fetched"),
+        (record(0, image="https://example.org/a.png"), "the record can't be read", "the image is not fetched"),
         (record(0, image="shapes/text.png"), "the record can't be read", "not an image"),
         (record(0, verifier_type="no_such"), "the record can't be read", "no_such"),
         ({"problem": "?", "answer": "3", "images": []}, "not exactly one picture", "0 pictures"),

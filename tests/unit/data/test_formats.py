@@ -300,9 +300,9 @@ def test_several_images_and_saved_datasets(tmp_path) -> None:
         ("vlm-r1", {"conversations": 3}, r"damaged record"),
         ("vero", {"reward_type": "poetry"}, r"no verifier for this record"),
         ("vero", {"images": ["data:image/png;base64,!!"]}, r"not base64.*row=1"),
-        ("easyr1", {"images": ["https://example.com/a.png"]}, r"an image that is not fetched.*row=1"),
+        ("easyr1", {"images": ["https://example.com/a.png"]}, r"the image is not fetched.*row=1"),
         ("easyr1", {"images": ["file:///etc/passwd"]}, r"can't read the image.*row=1"),
-        ("easyr1", {"images": [None]}, r"not an image that is read from here"),
+        ("easyr1", {"images": [None]}, r"the image has a form that can't be read"),
         ("r1-v", {"image": {"bytes": b"no picture"}}, r"not an image of a known format.*row=1"),
     ],
 )
@@ -352,7 +352,7 @@ def test_an_image_is_found_however_it_is_named(tmp_path, image) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"images": ["x\ud800.png"]}, "not the name of a file"),
+        ({"images": ["x\ud800.png"]}, "not a valid file name"),
         ({"images": [{"bytes": "!"}]}, "not base64"),
         ({"problem": None}, "the question must be text, not NoneType"),
         ({"problem": ["a"]}, "the question must be text, not list"),

@@ -28,7 +28,7 @@ from vlaa_ray.errors import DataError, DeadlineExceeded
 from vlaa_ray.images import fetch
 from vlaa_ray.images.decode import MAX_IMAGE_BYTES, load
 from vlaa_ray.images.fetch import Fetcher
-from vlaa_ray.services import rate_limits
+from vlaa_ray.services import retries
 
 
 def png(color="red", size=(60, 50)) -> bytes:
@@ -88,7 +88,7 @@ def host():
 
 @pytest.fixture
 def section(tmp_path, monkeypatch):
-    monkeypatch.setattr(rate_limits, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(retries, "FIRST_WAIT_S", 0.01)
     return FetchSection(hosts=("127.0.0.1",), cache=str(tmp_path / "cache"), timeout_s=1, give_up_s=2)
 
 
@@ -232,11 +232,11 @@ def cut_short(handler) -> None:
         (404, "status 404", 1),
         (403, "status 403", 1),
         (204, "status 204", 1),
-        (500, "can't fetch the image, 3 times: status 500", 3),
+        (500, "can't fetch the image, tried 3 times: status 500", 3),
         (endless, rf"too large.*{MAX_IMAGE_BYTES}", 1),
-        (slow, "can't fetch the image, 3 times: not sent within 1 s", 3),
-        (never_begun, "can't fetch the image, 3 times: not sent within 1 s", 3),
-        (cut_short, "can't fetch the image, 3 times: RemoteProtocolError", 3),
+        (slow, "can't fetch the image, tried 3 times: not sent within 1 s", 3),
+        (never_begun, "can't fetch the image, tried 3 times: not sent within 1 s", 3),
+        (cut_short, "can't fetch the image, tried 3 times: RemoteProtocolError", 3),
     ],
 )
 def test_what_is_no_image_is_named_and_not_kept(host, section, tmp_path, page, message, times) -> None:
@@ -260,7 +260,7 @@ def test_a_host_that_is_gone_ends_it_with_one_error(section) -> None:
     for number in range(5):  # five in a row may be the images' own fault
         with pytest.raises(DataError, match="ConnectError"):
             fetcher.file(f"http://127.0.0.1:{port}/{number}.png")
-    with pytest.raises(DeadlineExceeded, match=r"no image came from 127\.0\.0\.1 for 2 s: ConnectError.*goes on"):
+    with pytest.raises(DeadlineExceeded, match=r"no image came from 127\.0\.0\.1 for 2 s: ConnectError.*it continues"):
         fetcher.file(f"http://127.0.0.1:{port}/5.png")
 
 
@@ -357,7 +357,7 @@ def test_data_check_fetches_from_the_hosts_it_is_told(host, tmp_path, monkeypatc
     (tmp_path / "data.json").write_text(json.dumps([record]))
     assert main(["data", "check", str(tmp_path / "data.json"), "--report", str(tmp_path / "report.json")]) == 1
     (defect,) = json.loads((tmp_path / "report.json").read_text())["defects"]
-    assert defect["reason"] == f"an image that is not fetched ({host.url}/a.png)"
+    assert defect["reason"] == f"the image is not fetched: fetch.hosts does not list its host ({host.url}/a.png)"
     assert not host.asked
     assert main(["data", "check", str(tmp_path / "data.json"), "--image-host", "127.0.0.1"]) == 0
     assert main(["data", "check", str(tmp_path / "data.json"), "--image-host", host.url]) == 2

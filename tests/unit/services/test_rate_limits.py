@@ -1,4 +1,4 @@
-"""How many requests are on their way: by hand, with real threads where it is about waiting."""
+"""How many requests are in flight: by hand, with real threads where it is about waiting."""
 
 import threading
 import time
@@ -37,7 +37,7 @@ def test_no_more_hold_a_slot_than_there_are() -> None:
 
     def work() -> None:
         nonlocal held, most
-        with slots.one():
+        with slots.hold():
             with lock:
                 held += 1
                 most = max(most, held)
