@@ -1,4 +1,4 @@
-"""A run on the terminal: what it does now, how far it is, and how good the model has become.
+"""A run on the terminal: its phase, its progress, and how good the model has become.
 
     with Progress(num_steps=80) as progress:
         progress.phase("rollout")
@@ -24,7 +24,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from vlaa_ray.monitoring.names import types_in
+from vlaa_ray.monitoring.names import describe, types_in
 from vlaa_ray.roles import Phase
 from vlaa_ray.text.durations import duration
 
@@ -34,7 +34,7 @@ _PACE_STEPS = 20
 
 
 class Progress:
-    """Shows a run of `num_steps` steps; a resumed run starts at whatever step is reported first."""
+    """The display of a run of `num_steps` steps; a resumed run starts at the step that is reported first."""
 
     def __init__(
         self, num_steps: int, console: Console | None = None, *, clock: Callable[[], float] = time.monotonic
@@ -59,28 +59,28 @@ class Progress:
         self._live.stop()
 
     def phase(self, name: Phase) -> None:
-        """Says what the run does from now on."""
+        """Show the phase that the run is in from now on."""
         self._phase, self._phase_start = name, self._clock()
 
     def step(self, step: int, metrics: Mapping[str, float | None]) -> None:
-        """Says that `step` is done, with its metrics by their names; a missing one is not shown."""
+        """Show that `step` is done, with its metrics by their names; a missing one is not shown."""
         self._ends.append((step, self._clock()))
         known = {name: float(value) for name, value in metrics.items() if value is not None and math.isfinite(value)}
         evaluation = {name: value for name, value in known.items() if name.startswith("eval/")}
         self._eval.update(evaluation)
         self._train.update({name: value for name, value in known.items() if name not in evaluation})
-        for name in _reward_names(known):
+        for name in _columns(known):
             if name in known:
                 self._history.setdefault(name, deque(maxlen=_HISTORY_STEPS)).append(known[name])
         if not self._console.is_terminal:
             self._print(self._line(known))
 
     def note(self, text: str) -> None:
-        """Prints one line that stays: a warning, a path, a restart."""
+        """Print one line that stays: a warning, a path, a restart."""
         self._print(text)
 
     def left_s(self) -> float | None:
-        """Seconds to the last step at the pace of the last steps; None before the second and after the last."""
+        """Return the seconds to the end at the last steps' pace; None before the second step and after the end."""
         if len(self._ends) < 2 or not self._ends[0][0] < self._ends[-1][0] < self._num_steps:
             return None
         (first, start), (last, end) = self._ends[0], self._ends[-1]
@@ -91,7 +91,7 @@ class Progress:
         self._console.print(Text(text), soft_wrap=True, highlight=False)
 
     def _line(self, known: dict[str, float]) -> str:
-        """One step as one line, of its own metrics only."""
+        """Return one step as one line, with its own metrics only."""
         step = self._ends[-1][0]
         parts = [f"step {step:>{len(str(self._num_steps))}}/{self._num_steps}"]
         for prefix, label in (("reward", "reward"), ("eval/reward", "held-out reward")):
@@ -100,8 +100,8 @@ class Progress:
                     f"{kind} {known[f'{prefix}/{kind}/mean']:.2f}" for kind in types_in(known, f"{prefix}/{{}}/mean")
                 ]
                 parts.append(f"{label} {known[f'{prefix}/mean']:.3f}" + (f" ({', '.join(types)})" if types else ""))
-        if "reward/mean" not in known and "policy/loss" in known:
-            parts.append(f"loss {known['policy/loss']:.4g}")
+        if "reward/mean" not in known:
+            parts += _supervised_parts(known)
         if "throughput/samples_per_s" in known:
             parts.append(f"{known['throughput/samples_per_s']:.0f} samples/s")
         if (left := self.left_s()) is not None:
@@ -109,33 +109,32 @@ class Progress:
         return " · ".join(parts)
 
     def _render(self) -> RenderableType:
-        return Group(self._headline(), self._rewards(), self._activity())
+        return Group(self._headline(), self._figures(), self._activity())
 
     def _headline(self) -> RenderableType:
         done = self._ends[-1][0] if self._ends else 0
         facts = [f"step {done}/{self._num_steps}"]
         if "throughput/samples_per_s" in self._train:
             facts.append(f"{self._train['throughput/samples_per_s']:.0f} samples/s")
-        if "reward/mean" not in self._train and "policy/loss" in self._train:
-            facts.append(f"loss {self._train['policy/loss']:.4g}")
         if (left := self.left_s()) is not None:
             facts.append(f"{duration(left)} left")
         grid = Table.grid(padding=(0, 2))
         grid.add_row(ProgressBar(total=self._num_steps, completed=done, width=30), Text(" · ".join(facts)))
         return grid
 
-    def _rewards(self) -> RenderableType:
-        held_out = {name.removeprefix("eval/") for name in self._eval}
-        columns = [name for name in _reward_names({*self._train, *held_out}) if name in {*self._train, *held_out}]
+    def _figures(self) -> RenderableType:
+        """Rewards; for a run without them, its loss and its accuracy."""
+        known = {*self._train, *self._eval}
+        columns = [name for name in _columns(known) if name in known or _held_out(name) in known]
         if not columns:
-            return Text("no reward yet", style="dim")
+            return Text("no figures yet", style="dim")
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        table.add_column("reward")
+        table.add_column("reward" if columns[0].startswith("reward/") else "")
         for name in columns:
-            table.add_column(name.removeprefix("reward/").removesuffix("/mean"), justify="right", no_wrap=True)
+            table.add_column(_label(name), justify="right", no_wrap=True)
         table.add_row("training", *(_value(self._train.get(name)) for name in columns), style="bold")
         if self._eval:
-            table.add_row("held-out", *(_value(self._eval.get(f"eval/{name}")) for name in columns))
+            table.add_row("held-out", *(_value(self._eval.get(_held_out(name))) for name in columns))
         if self._console.width >= 90:
             table.add_row("", *(_sparkline(self._history.get(name, ()), width=8) for name in columns), style="cyan")
         return table
@@ -147,8 +146,38 @@ class Progress:
         return self._spinner
 
 
-def _reward_names(known: Iterable[str]) -> list[str]:
-    return ["reward/mean", *(f"reward/{kind}/mean" for kind in types_in(known, "reward/{}/mean"))]
+_SUPERVISED = {
+    "policy/loss": ("loss", "eval/loss"),
+    "pairs/accuracy": ("accuracy on pairs", "eval/pairs/accuracy"),
+}
+"""Metrics of a run without rewards: their labels and the held-out metrics of the same kind."""
+
+
+def _columns(known: Iterable[str]) -> list[str]:
+    """Return the training metrics to show: the rewards, or those of a run without rewards."""
+    names = {name.removeprefix("eval/") for name in known}
+    if "reward/mean" not in names:
+        return list(_SUPERVISED)
+    return ["reward/mean", *(f"reward/{verifier_type}/mean" for verifier_type in types_in(names, "reward/{}/mean"))]
+
+
+def _held_out(name: str) -> str:
+    return _SUPERVISED[name][1] if name in _SUPERVISED else f"eval/{name}"
+
+
+def _label(name: str) -> str:
+    """Return a column's heading; it says so where lower values are better."""
+    label = _SUPERVISED[name][0] if name in _SUPERVISED else name.removeprefix("reward/").removesuffix("/mean")
+    return f"{label} (lower is better)" if describe(_held_out(name)).better == "lower" else label
+
+
+def _supervised_parts(known: Mapping[str, float]) -> list[str]:
+    """Return the loss and the accuracy of one step, in training and held out, as parts of a line."""
+    parts = []
+    for name, (label, held_out) in _SUPERVISED.items():
+        parts += [f"{label} {known[name]:.4g}"] if name in known else []
+        parts += [f"held-out {label} {known[held_out]:.4g}"] if held_out in known else []
+    return parts
 
 
 def _value(number: float | None) -> str:
@@ -156,7 +185,7 @@ def _value(number: float | None) -> str:
 
 
 def _sparkline(values: Any, *, width: int) -> str:
-    """The last values as bars between their own minimum and maximum."""
+    """Return the last values as bars between their own minimum and maximum."""
     shown = list(values)[-width:]
     if len(shown) < 2:
         return ""

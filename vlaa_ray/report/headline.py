@@ -27,13 +27,17 @@ _BENCHMARK = "eval/benchmark/"
 
 @dataclass(frozen=True)
 class Comparison:
-    """One line: a label, the two values (None where one is missing), and half the 95% interval of the difference."""
+    """One line: a label, the two values (None where one is missing), and half the 95% interval of the difference.
+
+    `is_bounded` says that the metric lies between 0 and 1 by its nature.
+    """
 
     name: str
     base: float | None
     trained: float | None
     margin: float | None = None
     better: Better = "higher"
+    is_bounded: bool = True
 
     @property
     def difference(self) -> float | None:
@@ -55,7 +59,7 @@ class Comparison:
     def is_span(self) -> bool:
         """Whether both values can be drawn on a line from 0 to 1."""
         both = (self.base, self.trained)
-        return self.better == "higher" and all(value is not None and 0 <= value <= 1 for value in both)
+        return self.is_bounded and all(value is not None and 0 <= value <= 1 for value in both)
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,11 @@ class Headline:
     def first_heading(self) -> str:
         """The heading of the first column of values."""
         return "base" if not self.first_step else f"step {self.first_step}"
+
+    @property
+    def last_heading(self) -> str:
+        """The heading of the second column of values."""
+        return f"step {self.last_step}" if self.first_step else "trained"
 
     @property
     def caption(self) -> str:
@@ -113,7 +122,9 @@ def headline(run: RecordedRun) -> Headline:
 
 
 def _figure(label: str, name: str, first: dict[str, float], last: dict[str, float]) -> Comparison:
-    return Comparison(label, first.get(name), last.get(name), better=describe(name).better)
+    entry = describe(name)
+    is_bounded = entry.unit == "share" or name.startswith(_BENCHMARK)
+    return Comparison(label, first.get(name), last.get(name), better=entry.better, is_bounded=is_bounded)
 
 
 def _compare(name: str, prefix: str, first: dict[str, float], last: dict[str, float]) -> Comparison:
@@ -134,7 +145,7 @@ def final_table(run_dir: Path) -> Table:
         return Table(result.caption, box=None)
     table = Table(title=f"Held-out {result.subject}", caption=result.caption, caption_justify="left")
     table.add_column("verifier type" if result.subject == "reward" else "figure")
-    for heading in (result.first_heading, "trained", "difference"):
+    for heading in (result.first_heading, result.last_heading, "difference"):
         table.add_column(heading, justify="right", no_wrap=True)
     for line in result.lines:
         style = "green" if line.gain > 0 else "red" if line.gain < 0 else ""
@@ -156,7 +167,7 @@ def difference(line: Comparison) -> str:
 
 
 def verdict(line: Comparison) -> str:
-    """Return `better` or `worse`, in the metric's own direction; `same` where the difference is within its margin."""
+    """Return `better` or `worse`, by the metric's direction, where the difference exceeds its margin; else `same`."""
     if abs(line.gain) <= (line.margin or 0.0):
         return "same"
     return "better" if line.gain > 0 else "worse"

@@ -49,6 +49,28 @@ def test_a_supervised_step_shows_its_loss_and_null_is_left_out():
     assert console.file.getvalue() == "step 1/5 · loss 1.235\n"
 
 
+def test_held_out_figures_of_supervised_steps_have_their_own_names():
+    console = plain_console()
+    with Progress(5, console) as progress:
+        progress.step(1, {"policy/loss": 1.25, "eval/loss": 1.5})
+        progress.step(2, {"policy/loss": 0.5, "pairs/accuracy": 0.75, "eval/pairs/accuracy": 0.625})
+    first, second = console.file.getvalue().splitlines()
+    assert first == "step 1/5 · loss 1.25 · held-out loss 1.5"
+    assert second.startswith("step 2/5 · loss 0.5 · accuracy on pairs 0.75 · held-out accuracy on pairs 0.625")
+
+
+def test_on_a_terminal_a_loss_says_that_lower_is_better_and_is_no_reward():
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
+    with Progress(5, console) as progress:
+        progress.step(1, {"policy/loss": 1.25, "eval/loss": 1.5})
+        console.file.truncate(0)
+        progress._live.refresh()
+        drawn = console.file.getvalue()
+    for text in ("loss (lower is better)", "1.250", "held-out", "1.500"):
+        assert text in drawn, text
+    assert "reward" not in drawn and "accuracy" not in drawn
+
+
 def test_time_left_follows_the_pace_of_the_last_steps():
     clock = Clock()
     progress = Progress(100, plain_console(), clock=clock)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from vlaa_ray.config import GrpoConfig, TrackingSection, dump_config
+from vlaa_ray.config import GrpoConfig, RewardModelConfig, SftConfig, TrackingSection, dump_config
 from vlaa_ray.monitoring.tracker import Tracker
 from vlaa_ray.records import PAPER_TYPES
 
@@ -45,23 +45,38 @@ def picture_bytes(number):
     return file.getvalue()
 
 
+def summary(prefix, mean, count):
+    """What a run logs of the rewards of some samples."""
+    figures = {"mean": mean, "std": 0.4, "count": count, "invalid_share": 0.0}
+    return {f"{prefix}/{name}": value for name, value in figures.items()}
+
+
 def metrics_at(step, num_steps, rng):
     progress = step / num_steps
-    row = {"reward/invalid_share": 0.0, "groups/count": 60, "groups/zero_variance_share": 0.06 + 0.2 * progress}
+    flat = "zero_variance_share"
+    row = {"groups/count": 60, "groups/failed": 0, "groups/resampled": 0, f"groups/{flat}": 0.06 + 0.2 * progress}
+    row |= summary("reward", 0.0, 480) | {f"groups/by_source/shapes/{flat}": row[f"groups/{flat}"]}
     for kind in PAPER_TYPES:
+        row |= summary(f"reward/{kind}", 0.0, 96)
+        row |= {f"groups/{kind}/{flat}": 0.06 + 0.2 * progress, f"time/reward/{kind}_s": 0.03}
         row[f"reward/{kind}/mean"] = min(1.0, reward_at(kind, progress) + rng.gauss(0, 0.02))
         row[f"completion/{kind}/mean_tokens"] = 20 + 3 * len(kind) + rng.gauss(0, 0.5)
     row["reward/mean"] = sum(row[f"reward/{kind}/mean"] for kind in PAPER_TYPES) / 5
+    row |= summary("reward/by_source/shapes", row["reward/mean"], 480)
     rollout, learn = abs(rng.gauss(1.1, 0.1)), abs(rng.gauss(1.9, 0.1))
-    times = {"rollout": rollout, "reward": 0.15, "learn": learn, "weight_sync": 0.09}
+    times = {"rollout": rollout, "learn": learn, "weight_sync": 0.09}
     times |= {"eval": 2.4} if step % 10 == 0 else {}
     times |= {"checkpoint": 0.8} if step % 10 == 0 else {}
     row |= {f"time/{phase}_s": seconds for phase, seconds in times.items()}
     row["time/step_s"] = sum(times.values()) + 0.12
+    row["time/reward_s"] = 0.15
     return row | {
         "policy/kl": 0.02 * progress + abs(rng.gauss(0, 0.001)),
         "policy/entropy": 0.42 - 0.2 * progress + rng.gauss(0, 0.01),
         "policy/clip_share": abs(rng.gauss(0.002, 0.001)),
+        "policy/clip_low_share": 0.0004,
+        "policy/clip_high_share": 0.0011,
+        "policy/ratio_max": 1.4,
         "policy/loss": rng.gauss(0, 0.01),
         "policy/grad_norm": abs(rng.gauss(0.4, 0.08)),
         "learning_rate": 1e-4 * (1 + math.cos(math.pi * progress)) / 2,
@@ -70,20 +85,24 @@ def metrics_at(step, num_steps, rng):
         "completion/mean_tokens": 38 + 3 * progress + rng.gauss(0, 0.5),
         "completion/truncated_share": 0.01,
         "staleness/max": step % 2,
+        "staleness/mean": (step % 2) / 2,
         "weight_version": step,
-        "throughput/samples_per_s": 512 / row["time/step_s"],
+        "throughput/samples_per_s": 480 / row["time/step_s"],
+        "throughput/rollout_tokens_per_s": 480 * 40 / rollout,
         "memory/rollout_rss_bytes": 1.6e9 + 1e5 * step,
         "memory/learner_rss_bytes": 0.9e9,
+        "rollout/restarts": 0,
+        "reward/restarts": 0,
     }
 
 
 def evaluation_at(progress):
     row = {}
     for kind in PAPER_TYPES:
-        row |= {f"eval/reward/{kind}/mean": reward_at(kind, progress), f"eval/reward/{kind}/std": 0.4}
-        row[f"eval/reward/{kind}/count"] = 200
-    row["eval/reward/mean"] = sum(row[f"eval/reward/{kind}/mean"] for kind in PAPER_TYPES) / 5
-    return row | {"eval/reward/std": 0.4, "eval/reward/count": 1000}
+        row |= summary(f"eval/reward/{kind}", reward_at(kind, progress), 200)
+    mean = sum(row[f"eval/reward/{kind}/mean"] for kind in PAPER_TYPES) / 5
+    row |= summary("eval/reward", mean, 1000) | summary("eval/reward/by_source/shapes", mean, 1000)
+    return row | {"eval/completion/mean_tokens": 39.0}
 
 
 def rollout_rows(step, num_steps, tracker):
@@ -119,7 +138,7 @@ def build_run(path, *, num_steps=80, finished=True, evaluate=True, rollouts=True
     tracker = Tracker(path, TrackingSection(tensorboard=False, wandb="disabled"), path.name, {})
     last = num_steps if finished else num_steps // 2
     if evaluate:
-        tracker.log(0, evaluation_at(0.0))
+        tracker.log(0, evaluation_at(0.0) | {"weight_version": 0})
     for step in range(1, last + 1):
         evaluation = evaluation_at(step / num_steps) if evaluate and step % 10 == 0 else {}
         tracker.log(step, metrics_at(step, num_steps, rng) | evaluation)
@@ -137,6 +156,41 @@ def build_run(path, *, num_steps=80, finished=True, evaluate=True, rollouts=True
         state = {"state": "finished"} if finished else {"state": "failed", "cause": cause}
         (path / "run.json").write_text(json.dumps(state | {"versions": {"vllm": "0.32.0", "torch": "2.13.0"}}))
     return path
+
+
+def supervised_metrics(kind, step, num_steps):
+    """A step of SFT or of a reward model, with every metric that such a run logs."""
+    progress = step / num_steps
+    row = {"policy/loss": 2.6 - 1.2 * progress, "policy/grad_norm": 0.8 - 0.3 * progress, "learning_rate": 1e-4}
+    row["samples/dropped"] = float(step == 3)
+    evaluated = step % 10 == 0
+    if kind == "sft":
+        row |= {"policy/entropy": 1.1 - 0.6 * progress, "completion/mean_tokens": 24.0}
+        return row | ({"eval/loss": 2.7 - progress, "eval/samples/dropped": 0} if evaluated else {})
+    row |= {"pairs/accuracy": 0.5 + 0.4 * progress, "pairs/margin": 1.5 * progress}
+    measured = {"eval/pairs/accuracy": 0.5 + 0.3 * progress, "eval/pairs/margin": progress, "eval/samples/dropped": 0}
+    return row | (measured if evaluated else {})
+
+
+def build_supervised_run(path, kind, *, num_steps=40):
+    """The folder of a finished run on written answers; `kind` is "sft" or "reward-model"."""
+    path.mkdir(parents=True, exist_ok=True)
+    made = SftConfig if kind == "sft" else RewardModelConfig
+    data = {} if kind == "sft" else {"train": "train.jsonl", "heldout": "heldout.jsonl"}
+    values = {"run": {"name": path.name, "num_steps": num_steps}, "model": {"path": "tiny"}, "data": data}
+    tracker = Tracker(path, TrackingSection(tensorboard=False, wandb="disabled"), path.name, {})
+    for step in range(1, num_steps + 1):
+        tracker.log(step, supervised_metrics(kind, step, num_steps))
+    tracker.close()
+    (path / "config.yaml").write_text(dump_config(made.model_validate(values)), encoding="utf-8")
+    (path / "run.json").write_text(json.dumps({"state": "finished", "versions": {"torch": "2.13.0"}}))
+    return path
+
+
+@pytest.fixture
+def make_supervised_run(tmp_path):
+    """Makes the folder of a supervised run of a kind."""
+    return lambda kind: build_supervised_run(tmp_path / kind, kind)
 
 
 @pytest.fixture

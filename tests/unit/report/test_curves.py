@@ -6,7 +6,7 @@ import pytest
 
 from vlaa_ray.monitoring.names import describe
 from vlaa_ray.report.curves import CHARTS, COLORS, INK, chart_svg, charts_of, smoothed, spoken, thinned
-from vlaa_ray.report.timing import phases_of, totals
+from vlaa_ray.report.timing import PHASES, phases_of, totals
 from vlaa_ray.run.reader import RecordedRun
 
 
@@ -71,6 +71,24 @@ def test_every_colour_stands_out_on_light_and_dark(background):
     for color in COLORS:
         low, high = sorted((luminance(color), luminance(background)))
         assert (high + 0.05) / (low + 0.05) >= 3.0, (color, background)
+
+
+def test_a_chart_says_which_way_is_better_by_the_table():
+    assert chart("heldout_loss").remark == "Lower is better."
+    assert chart("eval").remark == "Step 0 is the base model. Higher is better."
+    assert chart("kl").remark == ""
+
+
+def test_charts_that_a_kind_of_run_never_has_are_not_called_missing(tmp_path):
+    run = RecordedRun(tmp_path, [{"step": 1, "policy/loss": 2.0}], {}, {"sft": {}}, ())
+    drawn, missing = charts_of(run)
+    assert [chart.title for chart in drawn] == ["Loss"]
+    assert "Held-out loss" in missing and not {"Held-out reward", "Staleness", "Pairs ranked correctly"} & set(missing)
+
+
+@pytest.mark.parametrize("name", [name for _, name in PHASES])
+def test_phases_name_entries_of_the_table(name):
+    assert describe(name).unit == "s"
 
 
 def test_other_is_what_the_phases_leave_of_a_step():

@@ -60,6 +60,9 @@ def test_the_margin_is_that_of_a_difference_of_two_means(tmp_path):
         (Comparison("mean", 0.5, 0.6), "better"),
         (Comparison("mean", 0.5, 0.4), "worse"),
         (Comparison("mean", 0.5, 0.6, 0.2), "same"),
+        (Comparison("loss", 2.0, 1.5, better="lower"), "better"),
+        (Comparison("loss", 1.5, 2.0, better="lower"), "worse"),
+        (Comparison("entropy", 1.5, 2.0, better=""), "same"),
         (Comparison("mean", 0.5, None), "same"),
         (Comparison("mean", None, 0.5), "same"),
     ],
@@ -78,6 +81,33 @@ def test_the_base_model_was_not_evaluated(tmp_path):
     result = headline(run_with(tmp_path, [(5, {"eval/reward/mean": 0.5})]))
     assert "base model was not evaluated" in result.caption
     assert (result.lines[0].base, result.lines[0].trained) == (None, 0.5)
+
+
+def test_a_loss_is_shown_as_a_loss(tmp_path):
+    rows = [(2, {"eval/loss": 2.5, "eval/samples/dropped": 0}), (4, {"eval/loss": 2.0, "eval/samples/dropped": 0})]
+    result = headline(run_with(tmp_path, rows))
+    (line,) = result.lines
+    assert (line.label, line.base, line.trained) == ("loss per token (lower is better)", 2.5, 2.0)
+    assert (line.gain, verdict(line), line.is_span) == (0.5, "better", False)
+    assert (result.first_heading, result.last_heading) == ("step 2", "step 4")
+    assert result.caption.startswith("Held-out result at the first evaluation (step 2) and at the last (step 4).")
+    text = printed(tmp_path)
+    assert "Held-out result" in text and "reward" not in text and "step 2" in text and "-0.500" in text
+
+
+def test_a_rise_of_the_loss_is_red_and_a_fall_green(tmp_path):
+    for name, last, colour in (("up", 2.6, "31m"), ("down", 2.4, "32m")):
+        run_with(tmp_path / name, [(2, {"eval/loss": 2.5}), (4, {"eval/loss": last})])
+        console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system="standard")
+        console.print(final_table(tmp_path / name))
+        assert colour in console.file.getvalue()
+
+
+def test_a_reward_models_headline_is_its_accuracy_on_pairs(tmp_path):
+    rows = [(step, {"eval/pairs/accuracy": 0.5 + step / 10, "eval/pairs/margin": float(step)}) for step in (2, 4)]
+    first, second = headline(run_with(tmp_path, rows)).lines
+    assert (first.label, first.base, first.trained, verdict(first)) == ("accuracy on pairs", 0.7, 0.9, "better")
+    assert (second.label, second.trained, second.is_bounded) == ("score margin of pairs", 4.0, False)
 
 
 def test_no_evaluation_says_so(tmp_path):

@@ -4,6 +4,7 @@ import json
 from itertools import pairwise
 
 import pytest
+from metric_table import check_logged
 from pages import NASTY, Page, assert_inert
 
 from vlaa_ray.report import write_report
@@ -27,6 +28,34 @@ def test_a_finished_run_has_its_result_its_curves_and_its_facts(finished):
     assert "There is no" not in finished.words
 
 
+@pytest.mark.parametrize(
+    ("kind", "said", "charts"),
+    [
+        ("sft", ("loss per token (lower is better)", "-0.750", "Held-out loss"), 7),
+        ("reward-model", ("accuracy on pairs", "+0.225", "Pairs ranked correctly"), 6),
+    ],
+)
+def test_a_supervised_run_has_its_own_figures_and_no_rewards(make_supervised_run, kind, said, charts):
+    page = page_of(assert_true(make_supervised_run(kind), kind))
+    for text in (*said, "Step 10", "Step 40", "Training on written answers has no rewards"):
+        assert text in page.words, text
+    assert page.tags.count("figure") == charts
+    for text in ("Held-out reward", "Staleness", "Reward in training", "No step has been trained", "Verifier type"):
+        assert text not in page.words, text
+    better = [(tag, value) for tag, name, value in page.attributes if name == "class" and value == "num better"]
+    assert better and not [value for _, _, value in page.attributes if value == "num worse"]
+
+
+def assert_true(run, kind):
+    """The run, once its made-up metrics are known to be those of its kind."""
+    check_logged(run, kind)
+    return run
+
+
+def test_the_made_up_run_logs_what_a_real_one_does(finished_run):
+    assert_true(finished_run, "grpo")
+
+
 def test_pictures_are_inside_and_boxes_are_drawn_on_the_iou_ones(finished):
     images = [value for tag, name, value in finished.attributes if (tag, name) == ("img", "src")]
     assert len(images) == 20 and all(value.startswith("data:image/png;base64,") for value in images)
@@ -48,7 +77,7 @@ def test_it_can_be_read_without_seeing_it(finished):
     headings = [int(tag[1]) for tag in finished.tags if tag in ("h1", "h2", "h3", "h4")]
     assert headings[0] == 1 and headings.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(headings))
-    assert finished.tags.count("caption") == finished.tags.count("table") == 2
+    assert finished.tags.count("caption") == finished.tags.count("table") == 4
 
 
 def test_a_failed_run_says_why(make_run):
