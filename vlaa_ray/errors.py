@@ -7,17 +7,17 @@
     ├── PlacementError         the cluster can't hold the run
     ├── RolloutError           sampling failed
     │   └── RolloutFleetExhausted   no rollout actor is left, and none may be restarted
-    ├── RewardError            scoring failed (never: a wrong answer)
-    ├── TeacherError           a model that data is made with can't be asked: refused, gone, or over the budget
+    ├── RewardError            scoring failed; never raised for a wrong answer
+    ├── TeacherError           a model that makes data can't be used: it refuses, is gone, or the budget is spent
     ├── LearnerError           an update failed; a learner rank died
     ├── WeightSyncError        new weights did not arrive complete in an engine
     ├── CheckpointError        a checkpoint is missing, incomplete or altered
-    ├── DeadlineExceeded       a wait ran out; says what was waited for
-    └── RunInterrupted         SIGINT or SIGTERM; carries the exit code
+    ├── DeadlineExceeded       a wait took too long; the message says what was waited for
+    └── RunInterrupted         SIGINT or SIGTERM stopped the run; carries the exit code
 
-A message says what failed, where, what was found, what was expected and what to do. `facts` carries
-the same as data; it is what `run.json` stores. All of them survive pickling, and with it the way
-from a Ray actor to the driver.
+A message says what failed, where, what was found, what was expected and what to do. `facts` holds the
+same as data, and `run.json` stores it. Every error survives pickling, so a Ray actor can send it to
+the driver.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from typing import Any
 
 
 class VlaaRayError(Exception):
-    """What failed, in one message; `fix` says what to do; `facts` holds file, row, key, rank, step..."""
+    """The base of all errors: `message` says what failed, `fix` what to do, `facts` where (file, row, key, rank …)."""
 
     exit_code = 1
+    """The exit status of the command that ends with this error."""
 
     def __init__(self, message: str, *, fix: str = "", **facts: Any) -> None:
         self.message = message
@@ -41,8 +42,13 @@ class VlaaRayError(Exception):
         return _rebuild, (type(self), self.message, self.fix, self.facts)
 
     def as_dict(self) -> dict[str, Any]:
-        """The error as `run.json` stores it: type, message, fix and facts."""
+        """Return the error as `run.json` stores it: the facts, and with them `type`, `message` and `fix`."""
         return {**self.facts, "type": type(self).__name__, "message": self.message, "fix": self.fix}
+
+    def one_line(self) -> str:
+        """Return the message, followed by the value that was found (the fact `got`) where there is one."""
+        got = self.facts.get("got")
+        return self.message if got in (None, "") else f"{self.message} ({got})"
 
 
 def _rebuild(cls: type[VlaaRayError], message: str, fix: str, facts: dict[str, Any]) -> VlaaRayError:
@@ -56,11 +62,11 @@ class ConfigError(VlaaRayError):
 
 
 class DataError(VlaaRayError):
-    """A record, an image or a data file is wrong."""
+    """A record, an image or a file of the data is wrong."""
 
 
 class ModelError(VlaaRayError):
-    """A checkpoint can't be loaded, or engine and learner disagree on it."""
+    """A checkpoint can't be loaded, or the engine and the learner disagree on it."""
 
 
 class PlacementError(VlaaRayError):
@@ -80,7 +86,7 @@ class RewardError(VlaaRayError):
 
 
 class TeacherError(VlaaRayError):
-    """A model that data is made with can't be asked: it refuses, is gone, or the budget is used up."""
+    """A model that makes data can't be used: it refuses requests, is gone, or the budget is spent."""
 
 
 class LearnerError(VlaaRayError):
@@ -96,11 +102,11 @@ class CheckpointError(VlaaRayError):
 
 
 class DeadlineExceeded(VlaaRayError):
-    """A wait ran out; the message says what was waited for and for how long."""
+    """A wait took longer than its limit; the message says what was waited for and for how long."""
 
 
 class RunInterrupted(VlaaRayError):
-    """The run was asked to stop by a signal; `exit_code` is 128 + the signal's number."""
+    """A signal stopped the run; `exit_code` is 128 + the signal's number."""
 
     def __init__(self, message: str, *, fix: str = "", signal: int, **facts: Any) -> None:
         super().__init__(message, fix=fix, signal=signal, **facts)

@@ -45,7 +45,10 @@ async def train(
             clock.lap("time/rollout_s")
             groups = with_advantages(taken, config.grpo)
             metrics = group_metrics(
-                groups, weight_version=roles.learner.weight_version, updates_per_step=config.learner.updates_per_step
+                groups,
+                weight_version=roles.learner.weight_version,
+                updates_per_step=config.learner.updates_per_step,
+                planned=config.rollout.prompts_per_step,
             )
             is_empty = empty_steps.observe(not any(group.rollouts for group in groups), groups[-1].failure or "")
             if not is_empty:
@@ -65,7 +68,7 @@ async def train(
                 clock.lap("time/eval_s")
             buffer.release_taken()
             metrics |= await _role_metrics(roles)
-            run.log(step, metrics | clock.metrics(sum(len(group.rollouts) for group in groups)), groups)
+            run.log(step, metrics | clock.metrics(groups), groups)
             saver.done(step, buffer.position)
             clock = StepClock()
             # after the log: whatever kills the run, a checkpoint's steps have been logged

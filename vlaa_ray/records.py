@@ -1,7 +1,8 @@
-"""What travels between the roles: prompts, completions, rollouts and groups. Frozen, without pixels.
+"""The records that the roles exchange: prompts, completions, rollouts and groups. Frozen, without pixels.
 
-An image travels as a reference: a path or the encoded bytes, with its sha256. Pixels are made in the
-worker that uses them. Legend: C completion tokens, G group size, T prompt tokens (images expanded).
+An image travels as a reference: a path or the encoded bytes, with its sha256. The worker that uses it
+decodes the pixels. Letters in shapes: C completion tokens, G rollouts in a group, T prompt tokens (with
+every image expanded to its tokens).
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ import numpy as np
 PAPER_TYPES = ("digit", "mcq", "math", "iou", "open_ended")
 OTHER_TYPES = ("boxes", "points", "letters", "number", "text", "list", "yes_no", "ocr")
 VERIFIER_TYPES = (*PAPER_TYPES, *OTHER_TYPES)
-"""In the order of tables and curves: the paper's, then the others. Users add their own in the config."""
+"""All built-in verifier types, in the order of tables and curves: the paper's first. A config can add more."""
 FORMAT = "format"
-"""The verifier of a response's form: it judges no sample alone, but may join another by a weight."""
+"""The verifier that checks a response's tags. It is never a sample's own verifier; a weight adds it to another."""
 VERIFIER_TYPE_PATTERN = r"[a-z][a-z0-9_]*"
+"""The regular expression that the name of a verifier type must match."""
 
 
 def in_order(verifier_types: Iterable[str]) -> list[str]:
-    """Each type once: ours in the order of VERIFIER_TYPES, then the users' by name."""
+    """Return each type once: the built-in ones in the order of VERIFIER_TYPES, then the users' own by name."""
     order = {name: place for place, name in enumerate(VERIFIER_TYPES)}
     return sorted(set(verifier_types), key=lambda name: (order.get(name, len(order)), name))
 
@@ -34,12 +36,15 @@ NO_ANSWER = {
     "unclosed": "an <answer> that is never closed",
     "several": "more than one <answer>, where exactly one is asked for",
 }
-"""Why nothing could be extracted: the name in metrics, and the reason in words."""
+"""Why no answer could be extracted from a response: the name in metrics, and the reason in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRef:
-    """One encoded image: bytes in `data`, or a file at `path`; `sha256` is of the encoded bytes."""
+    """One encoded image: its bytes in `data`, or a file at `path`.
+
+    `sha256` is computed from the encoded bytes. `width_px` and `height_px` are the upright picture's size.
+    """
 
     sha256: str
     width_px: int
@@ -49,12 +54,13 @@ class ImageRef:
 
     @classmethod
     def from_bytes(cls, data: bytes, *, width_px: int, height_px: int) -> ImageRef:
+        """Return a reference that holds the encoded bytes, with their sha256."""
         return cls(sha256=hashlib.sha256(data).hexdigest(), width_px=width_px, height_px=height_px, data=data)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """Text and images asked once, with what its verifier needs to judge an answer.
+    """A question with its images, and what its verifier needs to judge an answer.
 
     Example: Prompt(prompt_id="digits/train/17", question="How many digits are there?", gold=3,
     verifier_type="digit", source="digits", images=(ImageRef(...),))
@@ -68,21 +74,21 @@ class Prompt:
     images: tuple[ImageRef, ...] = ()
     verifier_params: dict[str, Any] = field(default_factory=dict)
     solution: str | None = None
-    """A worked answer (`<think>…</think><answer>…</answer>`), where the data has one: what SFT trains on."""
+    """A worked answer (`<think>…</think><answer>…</answer>`), where the data has one. SFT trains on it."""
     record_format: str = ""
-    """The name of the record's format in `data.formats.registry.FORMATS`; empty for prompts that come from no file."""
+    """The name of the record's format in `data.formats.registry.FORMATS`; empty if the prompt comes from no file."""
     meta: dict[str, Any] = field(default_factory=dict)
-    """Other fields of the record, those that its reader was asked to keep."""
+    """Those other fields of the record that its reader was asked to keep."""
 
     @property
     def gold_text(self) -> str:
-        """The gold as somebody would answer it: a text as it is, anything else as JSON."""
+        """The gold as text: a string unchanged, anything else as JSON."""
         return self.gold if isinstance(self.gold, str) else json.dumps(self.gold, ensure_ascii=False, default=str)
 
 
 @dataclass(frozen=True)
 class Defect:
-    """Why a record must not be trained on; `id` is the record's own, or its file and row."""
+    """A reason not to train on a record. `id` is the record's own id, or `file:row` where it has none."""
 
     id: str
     file: str
@@ -92,7 +98,10 @@ class Defect:
 
 @dataclass(frozen=True, kw_only=True)
 class Preference:
-    """Some answers to a prompt and how good each is, as numbers that only compare: what reward models learn from."""
+    """Several answers to one prompt and how good each is: the data that a reward model learns from.
+
+    `worths` holds one number an answer. Only the order of the numbers has a meaning.
+    """
 
     prompt: Prompt
     answers: tuple[str, ...]
@@ -100,29 +109,29 @@ class Preference:
 
 
 def prompt_of(record: Prompt | Preference) -> Prompt:
-    """The prompt itself, or the one that the answers are to."""
+    """Return the prompt itself, or the prompt that a preference's answers belong to."""
     return record.prompt if isinstance(record, Preference) else record
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Completion:
-    """One sampled answer, token by token as the engine made it; never tokenised again."""
+    """One sampled answer, with the tokens that the engine sampled. Its text is never tokenised again."""
 
     text: str
-    token_ids: np.ndarray  # [C] int32, with the stop token where there is one
-    rollout_logprobs: np.ndarray  # [C] float32, of the distribution that was sampled from
+    token_ids: np.ndarray  # [C] int32, including the stop token if there is one
+    rollout_logprobs: np.ndarray  # [C] float32, log-probabilities under the sampled distribution
     weight_versions: tuple[tuple[int, int, int], ...]  # (version, start, end) spans that cover [0, C)
     finish_reason: Literal["stop", "length"]
 
     @property
     def weight_version(self) -> int:
-        """The oldest version that any token was sampled with."""
+        """The oldest weight version that a token of this completion was sampled with."""
         return min(version for version, _, _ in self.weight_versions)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SampledGroup:
-    """The completions of one prompt, and the prompt's ids as the engine saw them."""
+    """The completions of one prompt, and the prompt's token ids as the engine saw them."""
 
     prompt_token_ids: np.ndarray  # [T] int32, images expanded
     completions: tuple[Completion, ...]
@@ -130,13 +139,20 @@ class SampledGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class RewardResult:
-    """A verifier's verdict: `value` in [0, 1], or None with `valid=False` (can't be judged, never averaged)."""
+    """A verifier's verdict on one response.
+
+    A sample that can't be judged has `valid=False` and no `value`; it never enters a mean.
+    """
 
     value: float | None
+    """The reward in [0, 1]; None if the sample can't be judged."""
     valid: bool
     extracted: str | None = None
+    """The answer that was extracted from the response; None if there was none."""
     reason: str = ""
+    """Why the value is less than 1, or why there is none."""
     parts: dict[str, float] = field(default_factory=dict)
+    """The values that the reward was computed from, by name."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -150,30 +166,30 @@ class Rollout:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Group:
-    """The G rollouts of one prompt. `position` is the prompt's place in the order of the run.
+    """The G rollouts of one prompt. `position` is the prompt's place in the order of the run, from 0.
 
-    A prompt that couldn't be sampled has no rollouts and says why in `failure`.
+    A prompt that couldn't be sampled has no rollouts; `failure` says why.
     """
 
     prompt: Prompt
     position: int
     prompt_token_ids: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int32))
-    # [T] int32, with images expanded, as the engine saw them
+    # [T] int32, as the engine saw them, with every image expanded to its tokens
     rollouts: tuple[Rollout, ...] = ()
     failure: str | None = None
 
     @property
     def weight_version(self) -> int:
-        """The oldest version among the group's tokens."""
+        """The oldest weight version that a token of the group was sampled with."""
         return min(rollout.completion.weight_version for rollout in self.rollouts)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OptimizerStep:
-    """What one rank does of one optimizer step, and the counts over the whole step that its loss is divided by."""
+    """One rank's part of one optimizer step, and the step's totals over all ranks, by which the loss is divided."""
 
     groups: tuple[Group, ...]
     num_sequences: int
-    """Samples of the step on all ranks, those without a gradient counted in."""
+    """The number of samples in the step on all ranks, including those without a gradient."""
     num_tokens: int
-    """Their tokens, overlong ones left out where they are masked."""
+    """The number of completion tokens in those samples. Overlong samples don't count where they are masked."""

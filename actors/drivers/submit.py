@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vlaa_ray.errors import PlacementError
+from vlaa_ray.run.base_folder import BASE_FOLDER
 
 _ACCEPT_DEADLINE_S = 60.0
 _EXCLUDES = [
@@ -27,7 +28,10 @@ _EXCLUDES = [
 
 
 def submit(address: str | None, args: list[str], working_dir: Path, wait: bool) -> int:
-    """The job's exit code (0 with `wait` False, once it is accepted). The project needn't be installed over there."""
+    """The job's exit code (0 with `wait` False, once it is accepted). The project needn't be installed over there.
+
+    A relative `run.dir` is made in `working_dir` itself, so that a job that is sent again continues its run.
+    """
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobStatus, JobSubmissionClient
 
@@ -42,7 +46,11 @@ def submit(address: str | None, args: list[str], working_dir: Path, wait: bool) 
     job = _accepted(
         client,
         entrypoint=f"python -m vlaa_ray {shlex.join(args)}",
-        runtime_env={"working_dir": str(working_dir.resolve()), "excludes": _EXCLUDES},
+        runtime_env={
+            "working_dir": str(working_dir.resolve()),
+            "excludes": _EXCLUDES,
+            "env_vars": {BASE_FOLDER: str(working_dir.resolve())},
+        },
     )
     sys.stdout.write(f"job {job}: ray job logs --follow {job}\n")
     if not wait:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import ray
+from pydantic import SecretStr
 
 from actors.serving.vllm_server import START_S, VllmServer
 from vlaa_ray.config import SCRIPTED, CurationConfig, TeacherSection
 from vlaa_ray.curation.scripted import ScriptedTeacher
+from vlaa_ray.curation.teacher_client import SERVED_KEY
 from vlaa_ray.errors import PlacementError
 
 _GRACE_S = 60.0
@@ -21,9 +25,12 @@ _GRACE_S = 60.0
 def served(config: CurationConfig, folder: Path, note: Callable[[str], None]) -> Iterator[dict[str, str]]:
     """A context that gives {name of the teacher: its address}; servers that were started end with the context.
 
-    Raises PlacementError if no node has room for a server, and TeacherError if a server doesn't start.
+    Servers that are started here ask for a key that is made for this run. It is in the environment of this process
+    until the context ends. PlacementError if no node has room for a server, TeacherError if one doesn't start.
     """
     with contextlib.ExitStack() as stack:
+        os.environ[SERVED_KEY] = secrets.token_urlsafe()
+        stack.callback(os.environ.pop, SERVED_KEY, None)
         yield {name: stack.enter_context(_served_teacher(config, name, folder, note)) for name in config.used_teachers}
 
 
@@ -50,8 +57,9 @@ def _served_teacher(config: CurationConfig, name: str, folder: Path, note: Calla
 
 
 def _address(server: Any, teacher: TeacherSection) -> str:
+    own = (SecretStr(os.environ[SERVED_KEY]), ray.get_runtime_context().get_node_id())
     try:
-        return str(ray.get(server.start.remote(teacher), timeout=START_S + _GRACE_S))
+        return str(ray.get(server.start.remote(teacher, *own), timeout=START_S + _GRACE_S))
     except ray.exceptions.GetTimeoutError:
         facts = {"needed": _bundle(teacher), "free": ray.available_resources()}
         fix = "add nodes, end other jobs, or give the teacher a url"

@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
+import hmac
 import time
 from typing import Any
 
 import ray
+from pydantic import SecretStr
 from ray import serve
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from vlaa_ray.config import OpenEndedSection
+from vlaa_ray.errors import DataError
 
 _APP = "vlaa-ray-reward-model"
 _MAX_ANSWERS = 256
 
 
 class RewardServer:
-    """One replica: the model, and requests as they come."""
+    """One replica: it holds the model and answers requests. With a token, requests without it get status 401."""
 
-    def __init__(self, section: OpenEndedSection) -> None:
+    def __init__(self, section: OpenEndedSection, token: SecretStr | None) -> None:
         from vlaa_ray.compat.cpu_wheels import register
 
         register()
         from vlaa_ray.rewards.scorers import score_model
 
+        self._token = token
         self._model = score_model(section)
 
     def check_health(self) -> None:
-        """Asked by Serve; an exception would have the replica replaced."""
+        """Answer Serve's question; an exception would have the replica replaced."""
 
     def score(self, question: str, images: list[bytes], answers: list[str]) -> list[float | str]:
-        """S of each answer; DataError for a picture that can't be read."""
+        """The score of each answer, or in words why it has none; DataError for a picture that can't be read."""
         from vlaa_ray.images.decode import reference_of
         from vlaa_ray.records import Prompt
 
@@ -48,10 +53,9 @@ class RewardServer:
         return self._model.scores(prompt, answers)
 
     async def __call__(self, request: Request) -> JSONResponse:
-        import asyncio
-
-        from vlaa_ray.errors import DataError
-
+        """The reply to one request: scores, 401 without the token, or 422 if the body is not as it should be."""
+        if not is_authorised(request.headers.get("authorization", ""), self._token):
+            return JSONResponse({"error": "the token is missing or wrong"}, status_code=401)
         try:
             body = await request.json()
             images = [base64.b64decode(image, validate=True) for image in body["images"]]
@@ -65,15 +69,30 @@ class RewardServer:
         return JSONResponse({"scores": scores})
 
 
+def is_authorised(header: str, token: SecretStr | None) -> bool:
+    """True if the `Authorization` header holds the token, or no token is asked for."""
+    if token is None:
+        return True
+    return hmac.compare_digest(header.encode(), f"Bearer {token.get_secret_value()}".encode())
+
+
 def serve_reward_model(
-    section: OpenEndedSection, *, num_replicas: int, port: int, address: str | None, gpus: float
+    section: OpenEndedSection,
+    *,
+    num_replicas: int,
+    host: str,
+    port: int,
+    token: SecretStr | None,
+    address: str | None,
+    gpus: float,
 ) -> None:
     """Serve until interrupted; `address` of a Ray cluster, or None for one of its own."""
     options: dict[str, Any] = {"num_cpus": 1, "num_gpus": gpus}
     ray.init(address=address or "local", log_to_driver=True, ignore_reinit_error=True)
-    serve.start(http_options={"host": "0.0.0.0", "port": port})
+    serve.start(http_options={"host": host, "port": port})
     deployment = serve.deployment(num_replicas=num_replicas, ray_actor_options=options)(RewardServer)
-    serve.run(deployment.bind(section), name=_APP, route_prefix="/score")
-    print(f"Serving at http://localhost:{port}/score", flush=True)  # noqa: T201 - for the person who started it
+    serve.run(deployment.bind(section, token), name=_APP, route_prefix="/score")
+    asks = "with a token" if token else "without a token"
+    print(f"Serving at http://{host}:{port}/score, {asks}", flush=True)  # noqa: T201 - for the person who started it
     while True:
         time.sleep(3600)

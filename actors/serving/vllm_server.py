@@ -1,4 +1,4 @@
-"""A vLLM server for a teacher that has no address: the same protocol as any other, on resources of the run."""
+"""A vLLM server for a teacher that has no address; it runs on resources of the run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import ray
+from pydantic import SecretStr
 
 from actors.process.set_up import set_up_actor_process
 from vlaa_ray.config import TeacherSection
@@ -28,29 +29,27 @@ _CPU = {
 
 
 class VllmServer:
-    """The actor that owns the server's process, which ends with it."""
+    """The actor that owns the server's process; the process ends with it."""
 
     def __init__(self, log_file: str) -> None:
         set_up_actor_process(log_file, "")
         self._log_file = log_file
 
-    def start(self, teacher: TeacherSection) -> str:
-        """Its address, once it answers; TeacherError says why it doesn't."""
+    def start(self, teacher: TeacherSection, key: SecretStr, driver_node_id: str) -> str:
+        """The server's address, once it answers; TeacherError says why it does not.
+
+        It listens on loopback where the run's driver is on this node, else on the node's address. Requests need `key`.
+        """
         host = ray.util.get_node_ip_address()
-        with socket.socket() as one:
-            one.bind((host, 0))
-            port = one.getsockname()[1]
-        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", local_path(teacher.model)]
-        command += ["--served-model-name", teacher.model, "--host", host, "--port", str(port)]
-        command += ["--max-model-len", str(teacher.max_model_tokens), "--max-num-seqs", str(teacher.concurrency)]
-        command += ["--generation-config", "vllm"]
-        environment = os.environ | {"VLLM_NO_USAGE_STATS": "1"}
-        if teacher.gpus:
-            command += ["--tensor-parallel-size", str(teacher.gpus)]
-        else:
-            command += ["--dtype", "float32", "--enforce-eager"]
+        if ray.get_runtime_context().get_node_id() == driver_node_id:
+            host = "127.0.0.1"
+        with socket.socket() as free:
+            free.bind((host, 0))
+            port = free.getsockname()[1]
+        environment = os.environ | {"VLLM_NO_USAGE_STATS": "1", "VLLM_API_KEY": key.get_secret_value()}
+        if not teacher.gpus:
             environment |= _CPU
-        self._process = subprocess.Popen(command, env=environment)
+        self._process = subprocess.Popen(vllm_command(teacher, host, port), env=environment)
         end = time.monotonic() + START_S
         while not self._answers(f"http://{host}:{port}/health"):
             if self._process.poll() is not None or time.monotonic() > end:
@@ -67,3 +66,14 @@ class VllmServer:
             return httpx.get(url, timeout=5).is_success
         except httpx.TransportError:
             return False
+
+
+def vllm_command(teacher: TeacherSection, host: str, port: int) -> list[str]:
+    """The command line of the server; the key is not in it, since every user of the machine can read it."""
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", local_path(teacher.model)]
+    command += ["--served-model-name", teacher.model, "--host", host, "--port", str(port)]
+    command += ["--max-model-len", str(teacher.max_model_tokens), "--max-num-seqs", str(teacher.concurrency)]
+    command += ["--generation-config", "vllm"]
+    if teacher.gpus:
+        return [*command, "--tensor-parallel-size", str(teacher.gpus)]
+    return [*command, "--dtype", "float32", "--enforce-eager"]

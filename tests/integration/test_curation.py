@@ -91,7 +91,9 @@ def test_a_teacher_without_an_address_is_served_by_vllm(tmp_path: Path) -> None:
     assert "no sample is left" in (tmp_path / "out.log").read_text()
     assert recorded(tmp_path / "trial")["caption"].calls == 2 * values["steps"].get("max_replies", 3)
     rows = [json.loads(line) for line in (tmp_path / "trial/dropped.jsonl").read_text().splitlines()]
-    assert [(row["step"], row["detail"]) for row in rows] == [("caption", "cut at steps.caption.max_tokens")] * 2
+    assert [(row["step"], row["detail"]) for row in rows] == [
+        ("caption", "the reply was cut off at steps.caption.max_tokens")
+    ] * 2
 
 
 def test_a_used_up_budget_is_the_runs_typed_error(tmp_path: Path) -> None:

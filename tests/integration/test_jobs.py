@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from quickstart import ROOT, SMALL, metrics
+from quickstart import ROOT, SMALL, metrics, run_json
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
@@ -99,20 +100,37 @@ def answers(url: str, token: str) -> bool:
         return False
 
 
-def submit(address: str, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+def submit(
+    address: str, environment: dict[str, str], *arguments: str, folder: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "vlaa_ray", "submit", "--address", address, "--", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+    environment = environment | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
 
 
-def test_a_job_runs_on_two_nodes_streams_its_log_and_ends_with_exit_code_0(cluster, tmp_path):
-    arguments = ["train", "--config", "configs/quickstart.yaml", f"run.dir={tmp_path}", *SMALL, "run.num_steps=2"]
+@pytest.fixture
+def checkout(tmp_path) -> Path:
+    """A copy of the project, to be edited and sent."""
+    for part in ("vlaa_ray", "actors", "configs"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def test_a_job_runs_on_two_nodes_and_one_that_is_sent_again_after_an_edit_continues(cluster, checkout):
+    arguments = ["train", "--config", "configs/quickstart.yaml", "run.dir=results", *SMALL, "checkpoint.every_steps=1"]
     # the learner fills one node, so the engine is on the other, and weights travel by the object store
-    result = submit(*cluster, *arguments, "learner.cpus_per_rank=2")
+    arguments += ["learner.cpus_per_rank=2", "eval.num_prompts=4"]
+    result = submit(*cluster, *arguments, "run.num_steps=2", folder=checkout)
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
     assert "Held-out reward" in result.stdout and "step 2/2" in " ".join(result.stdout.split())
-    rows = metrics(tmp_path)
+    rows = metrics(checkout / "results")  # where the sender said, not in the copy that Ray made
     assert [row["step"] for row in rows] == [0, 1, 2]
     assert all(row["logprob_diff/max_abs"] <= 1e-4 for row in rows[1:])
+    (checkout / "configs/notes.txt").write_text("an edit gives Ray's copy another name")
+    result = submit(*cluster, *arguments, "run.num_steps=3", folder=checkout)
+    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
+    assert [row["step"] for row in metrics(checkout / "results")] == [0, 1, 2, 3]
+    assert run_json(checkout / "results")["resumed_from_step"] == 2
 
 
 def test_a_job_that_fails_ends_with_its_own_exit_code_and_cause(cluster):

@@ -61,13 +61,16 @@ def serving(command: list[str], probe: str, log: Path, **environment: str) -> It
                 process.wait(30)
 
 
-def test_a_reward_model_behind_ray_serve_scores_as_in_this_process(tmp_path: Path) -> None:
+def test_a_reward_model_behind_ray_serve_scores_as_in_this_process(tmp_path: Path, monkeypatch) -> None:
     port = free_port()
     command = ["vlaa_ray", "reward-server", "--model", "builtin:tiny-reward", "--port", str(port)]
     command += ["--min-pixels", "3136", "--max-pixels", "12544", "--replicas", "2"]
     url = f"http://127.0.0.1:{port}"
+    monkeypatch.setenv("VLAA_RAY_TOKEN", "s3cret")
     with serving(command, f"{url}/-/healthz", tmp_path / "log"):
-        remote = score_model(OpenEndedSection(scorer="reward_model", service={"url": url, "give_up_s": 60}))
+        assert httpx.post(f"{url}/score", json={}, timeout=30).status_code == 401
+        service = {"url": url, "give_up_s": 60, "api_key_env": "VLAA_RAY_TOKEN"}
+        remote = score_model(OpenEndedSection(scorer="reward_model", service=service))
         local = score_model(OpenEndedSection(scorer="reward_model", model="builtin:tiny-reward", **PIXELS))
         for index in range(3):
             prompt = BuiltinData("heldout", ["open_ended"])[index]
@@ -76,8 +79,9 @@ def test_a_reward_model_behind_ray_serve_scores_as_in_this_process(tmp_path: Pat
             assert found[:3] == pytest.approx(expected[:3], abs=1e-4)
             assert found[3] == expected[3] and "control token" in str(found[3])
         bad = [{}, {"question": "?", "images": ["!"], "answers": ["a"]}, {"question": "?", "images": [], "answers": []}]
+        token = {"Authorization": "Bearer s3cret"}
         for body in [*bad, {"question": "?", "images": ["aGVsbG8="], "answers": ["a"]}]:
-            assert httpx.post(f"{url}/score", json=body, timeout=30).status_code == 422
+            assert httpx.post(f"{url}/score", json=body, headers=token, timeout=30).status_code == 422
 
 
 def test_a_judge_behind_vllm(tmp_path: Path) -> None:

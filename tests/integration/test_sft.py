@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from metric_table import check_logged
 from PIL import Image
 from quickstart import ROOT
 
@@ -64,6 +65,7 @@ def test_a_reward_model_is_trained_and_can_be_scored_with(tmp_path):
     from vlaa_ray.rewards.scorers import make_scorer
 
     rows = train("reward-model", "tiny_reward_model.yaml", tmp_path, "reward_model.samples_per_step=8")
+    check_logged(tmp_path / "tiny-reward", "reward-model")
     assert rows[3]["policy/loss"] < rows[0]["policy/loss"]
     assert 0 <= rows[3]["eval/pairs/accuracy"] <= 1
     folder = tmp_path / "tiny-reward/checkpoints/step_000004/hf"
@@ -81,6 +83,7 @@ def test_a_supervised_run_makes_a_model_and_a_resumed_one_takes_the_same_steps(t
     (left_out,) = (run / "quarantine.jsonl").read_text().splitlines()
     assert json.loads(left_out)["id"] == "said.json:7"
     check_dropped(run, first)
+    check_logged(run, "sft")
     assert first[3]["eval/loss"] < first[1]["eval/loss"] < 10
     AutoModelForImageTextToText.from_pretrained(run / "checkpoints/step_000004/hf")
     shutil.rmtree(run / "checkpoints/step_000004")

@@ -5,6 +5,7 @@ import time
 
 import psutil
 import pytest
+from metric_table import check_logged
 from quickstart import ROOT, alive, metrics, run_json, running, shared_memory, train
 
 pytestmark = pytest.mark.integration
@@ -26,6 +27,7 @@ def test_a_run_ends_with_a_table_a_report_and_a_model(finished):
     run = folder / "quickstart"
     assert "Held-out reward" in result.stdout and (run / "report.html").is_file()
     assert run_json(folder)["state"] == "finished"
+    check_logged(run, "grpo")
     steps = metrics(folder)
     assert [step["step"] for step in steps] == list(range(11))
     assert all("eval/reward/mean" in steps[number] for number in (0, 10))

@@ -196,7 +196,7 @@ def test_a_foreign_package_called_actors_is_refused(config, calls, monkeypatch, 
     for spec in (foreign, None, importlib.machinery.ModuleSpec("actors", None)):
         monkeypatch.setattr(common.importlib.util, "find_spec", lambda name, spec=spec: spec)
         assert main(["train", "--config", config]) == 2
-        assert "another package called 'actors'" in capsys.readouterr().err
+        assert "another package called 'actors' would be imported" in capsys.readouterr().err
     assert calls == []
 
 

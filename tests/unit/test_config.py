@@ -119,6 +119,13 @@ def test_the_dapo_and_dr_grpo_presets() -> None:
     assert (dr_grpo.aggregation, dr_grpo.advantage) == ("dr_grpo", "mean_only")  # arXiv 2503.20783, section 3.2
 
 
+@pytest.mark.parametrize("loss", ["clipped", "gspo", "sapo"])
+def test_only_a_loss_with_a_clipped_weight_can_do_without_a_lower_limit(loss: str) -> None:
+    with pytest.raises(ValidationError, match="clip_low 1 removes the lower limit"):
+        GrpoConfig.model_validate({**BASE, "grpo": {"loss": loss, "clip_low": 1}})
+    assert GrpoConfig.model_validate({**BASE, "grpo": {"loss": "cispo", "clip_low": 1}}).grpo.clip_low == 1
+
+
 def test_keys_beside_a_preset_win() -> None:
     grpo = GrpoConfig.model_validate(
         {**BASE, "grpo": {"preset": "paper", "clip_low": 0.1, "kl": {"target": None}}}

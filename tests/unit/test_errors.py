@@ -62,3 +62,11 @@ def test_a_cause_stays_beside_it() -> None:
         except OSError as error:
             raise RolloutError("sampling failed") from error
     assert isinstance(caught.value.__cause__, OSError)
+
+
+@pytest.mark.parametrize(
+    ("got", "line"), [(7, "too long (7)"), (0, "too long (0)"), ("", "too long"), (None, "too long")]
+)
+def test_one_line_is_the_message_and_the_value_that_was_found(got, line) -> None:
+    assert RolloutError("too long", fix="shorten it", file="a.json", got=got).one_line() == line
+    assert RolloutError("too long").one_line() == "too long"

@@ -30,10 +30,12 @@ def with_advantages(groups: Sequence[Group], grpo: GrpoSection) -> list[Group]:
     rewards = np.concatenate([values for values, _ in parts]) if parts else np.zeros(0)
     valid = np.concatenate([judged for _, judged in parts]) if parts else np.zeros(0, dtype=bool)
     varies = np.array([group_has_variance(group) for group in groups], dtype=bool)
+    counted = valid
     if grpo.resample_zero_variance:  # the others were replaced: they are in no statistic of the batch
-        valid = valid & varies[numbers]
-    advantages = estimator(rewards, valid, numbers)
-    trains = varies | (estimator.trains_flat_groups or grpo.kl.coefficient > 0)
+        counted = valid & varies[numbers]
+    advantages = estimator(rewards, counted, numbers)
+    trains_flat_groups = estimator.trains_flat_groups and not grpo.resample_zero_variance
+    trains = varies | (trains_flat_groups or grpo.kl.coefficient > 0)
     return [
         _assigned(group, advantages[numbers == number], valid[numbers == number] & trains[number], grpo)
         for number, group in enumerate(groups)

@@ -21,7 +21,7 @@ from vlaa_ray.config import DataSection, ModelSection, TrainingConfig
 from vlaa_ray.data.dataset import UNSOLVED
 from vlaa_ray.data.files.sources import record_files
 from vlaa_ray.data.prompt_checks import faults_of
-from vlaa_ray.data.readers import defect_of, iterate_for, row_id, told
+from vlaa_ray.data.readers import defect_of, iterate_for, row_id
 from vlaa_ray.errors import DataError
 from vlaa_ray.images.decode import load
 from vlaa_ray.images.near_duplicates import NEAR_PX, LookAlikes, Pair, Place
@@ -186,7 +186,7 @@ class _Checker:
             try:
                 self._pictures.add(image, load(image, NEAR_PX), place)
             except DataError as error:
-                self._damaged[image.sha256] = told(error)
+                self._damaged[image.sha256] = error.one_line()
         return self._damaged.get(image.sha256, "")
 
     def _unfit_for_the_model(self, prompt: Prompt, read: Prompt | Preference) -> Iterator[str]:
@@ -204,7 +204,7 @@ class _Checker:
             with nullcontext() if self._learns_answers else suppress(DataError):
                 answers = list(_answer_tokens(read, self._chat))
         except DataError as error:
-            yield told(error)
+            yield error.one_line()
             return
         if not self._counts_tokens:  # without a config the real model's tokens are unknown
             return

@@ -1,7 +1,7 @@
-"""The command line, `vlaa-ray` or `python -m vlaa_ray`: parses, asks the right module, and ends with the right code.
+"""The command line, `vlaa-ray` or `python -m vlaa_ray`: parses the arguments and calls the module of the command.
 
-Exit codes: 0 done, 1 failed, 2 wrong config or command line, 130 and 143 stopped by SIGINT and SIGTERM. Heavy
-modules are imported by the commands that need them, so that every `--help` answers at once.
+Exit codes: 0 for success, 1 for a failure, 2 for a wrong config or command line, 130 and 143 after SIGINT and SIGTERM.
+Heavy modules are imported inside the commands that need them, so that every `--help` is quick.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ log = logging.getLogger(__name__)
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the command line; the exit code."""
+    """Run the command with these arguments (None: those of the process), and return the exit code.
+
+    Errors are printed to stderr and never raised.
+    """
     try:
         app(args, prog_name="vlaa-ray")
     except SystemExit as done:
@@ -52,12 +55,12 @@ def _print_error(error: VlaaRayError) -> None:
     _complain(type(error).__name__, error.message.strip(), where, f"Fix: {error.fix}" if error.fix else "")
 
 
-def _complain(kind: str, *lines: str) -> None:
-    """Write an error to stderr: its kind, and the lines that say something."""
+def _complain(error_name: str, *lines: str) -> None:
+    """Print an error to stderr: the name of its class, and the lines that aren't empty."""
     from rich.console import Console
     from rich.text import Text
 
-    message = Text(kind, style="bold red").append(
+    message = Text(error_name, style="bold red").append(
         ": " + "\n".join(line for line in lines if line), style="not bold default"
     )
     Console(stderr=True, soft_wrap=True).print(message)

@@ -1,4 +1,4 @@
-"""The commands for a Ray cluster: jobs and services on it."""
+"""The commands for a Ray cluster: `submit` and `reward-server`."""
 
 from __future__ import annotations
 
@@ -17,19 +17,23 @@ app = typer.Typer(rich_markup_mode=None)
 @app.command()
 def submit(
     context: typer.Context,
-    args: Annotated[list[str], typer.Argument(metavar="-- COMMAND", help="What to run there.")],
+    args: Annotated[
+        list[str], typer.Argument(metavar="-- COMMAND", help="The vlaa-ray command to run, after two dashes.")
+    ],
     address: Annotated[
-        str | None, typer.Option(metavar="URL", help="Ray's dashboard; null for this machine's.")
+        str | None, typer.Option(metavar="URL", help="Address of Ray's dashboard. Default: the one of this machine.")
     ] = None,
-    working_dir: Annotated[Path, typer.Option(metavar="DIR", help="Sent to the cluster.")] = Path("."),
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the log, and end with the job's code.")] = True,
+    working_dir: Annotated[Path, typer.Option(metavar="DIR", help="Folder that is copied to the cluster.")] = Path("."),
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Show the job's log, and exit with its exit code.")
+    ] = True,
 ) -> None:
-    """Run a command on a Ray cluster: submit -- train --config FILE."""
+    """Run a vlaa-ray command on a Ray cluster, for example: submit -- train --config FILE."""
     root = context.find_root().command
     assert isinstance(root, TyperGroup)
     commands = root.list_commands(context)
     if args[0] not in commands:
-        raise ConfigError(f"unknown command {args[0]!r}", fix=f"one of {', '.join(commands)}, after --")
+        raise ConfigError(f"unknown command {args[0]!r}", fix=f"use one of {', '.join(commands)}, after --")
     require_own_actors()
     from actors.drivers.submit import submit as submit_job
 
@@ -39,18 +43,47 @@ def submit(
 @app.command("reward-server")
 def reward_server(
     model: Annotated[str, typer.Option(metavar="MODEL", help="A folder, a hub id or builtin:tiny-reward.")],
-    replicas: Annotated[int, typer.Option(min=1)] = 1,
-    port: Annotated[int, typer.Option()] = 8400,
-    gpus: Annotated[float, typer.Option(help="Of each replica.")] = 0,
-    address: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Of a Ray cluster.")] = None,
+    replicas: Annotated[int, typer.Option(min=1, help="Copies of the model that answer side by side.")] = 1,
+    host: Annotated[
+        str, typer.Option(metavar="HOST", help="Address to listen on; any but this machine's own needs a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8400,
+    token_env: Annotated[
+        str, typer.Option(metavar="NAME", help="Environment variable with the token that requests must carry.")
+    ] = "VLAA_RAY_TOKEN",
+    gpus: Annotated[float, typer.Option(help="GPUs of each replica.")] = 0,
+    address: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Ray cluster to run on; null starts a Ray here.")
+    ] = None,
     min_pixels: Annotated[int, typer.Option(help="Smaller pictures are enlarged.")] = 3136,
     max_pixels: Annotated[int, typer.Option(help="Larger pictures are reduced.")] = 1_003_520,
 ) -> None:
     """Serve a reward model for several runs, with Ray Serve: POST /score."""
+    import os
+
+    from pydantic import SecretStr
+
     from vlaa_ray.config import OpenEndedSection
 
     section = OpenEndedSection(scorer="reward_model", model=model, min_pixels=min_pixels, max_pixels=max_pixels)
+    secret = os.environ.get(token_env, "").strip()
+    if not secret and not _is_loopback(host):
+        raise ConfigError(
+            "a reward server that others can reach needs a token",
+            host=host,
+            fix=f"put a secret into the environment variable {token_env}, here and where the runs start",
+        )
     require_own_actors()
     from actors.serving.reward_server import serve_reward_model
 
-    serve_reward_model(section, num_replicas=replicas, port=port, address=address, gpus=gpus)
+    token = SecretStr(secret) if secret else None
+    serve_reward_model(section, num_replicas=replicas, host=host, port=port, token=token, address=address, gpus=gpus)
+
+
+def _is_loopback(host: str) -> bool:
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

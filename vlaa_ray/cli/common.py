@@ -1,4 +1,4 @@
-"""What commands share: their options, the report of a run, and the right package of actors."""
+"""Options and helpers that several commands share."""
 
 from __future__ import annotations
 
@@ -11,16 +11,21 @@ import typer
 import vlaa_ray
 from vlaa_ray.errors import ConfigError
 
-ConfigFile = Annotated[Path, typer.Option("--config", metavar="FILE", help="YAML file of the run.")]
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="For example run.num_steps=3.")]
+ConfigFile = Annotated[Path, typer.Option("--config", metavar="FILE", help="Config of the run, a YAML file.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes to the config, for example run.num_steps=3.")
+]
 Resume = Annotated[
     str,
-    typer.Option(metavar="auto|never|DIR", help="Continue the run of this name, start only, or continue from DIR."),
+    typer.Option(
+        metavar="auto|never|DIR",
+        help="auto: continue the run if it has a checkpoint. never: only start a new run. DIR: continue from DIR.",
+    ),
 ]
 
 
 def print_report(run_dir: Path) -> None:
-    """Write the report of a run, and print its table."""
+    """Write the report of a run, and print its table and the report's path."""
     from rich.console import Console
 
     from vlaa_ray.report import final_table, write_report
@@ -31,20 +36,20 @@ def print_report(run_dir: Path) -> None:
     console.print(f"Report: {path}", soft_wrap=True, highlight=False)
 
 
-def say_beside(text: str) -> None:
-    """A line for people that is no result: on stderr."""
+def print_to_stderr(text: str) -> None:
+    """Print a line to stderr: it tells the user about progress and is not part of the result."""
     from rich.console import Console
 
     Console(stderr=True, soft_wrap=True, highlight=False).print(text, markup=False)
 
 
 def require_own_actors() -> None:
-    """ConfigError unless the package `actors` that Python would import is the one beside `vlaa_ray`."""
+    """Raises ConfigError unless Python would import the package `actors` that lies beside `vlaa_ray`."""
     spec = importlib.util.find_spec("actors")
-    found = Path(spec.origin).resolve() if spec and spec.origin else None
+    actual = Path(spec.origin).resolve() if spec and spec.origin else None
     expected = Path(vlaa_ray.__file__).resolve().parents[1] / "actors" / "__init__.py"
-    if found != expected:
+    if actual != expected:
         fix = "pip uninstall actors, then reinstall vlaa-ray; or run from the project's folder"
         raise ConfigError(
-            "another package called 'actors' is in the way", got=str(found), expected=str(expected), fix=fix
+            "another package called 'actors' would be imported", got=str(actual), expected=str(expected), fix=fix
         )

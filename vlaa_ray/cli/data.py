@@ -1,4 +1,4 @@
-"""The commands of the group `data`: what can be done with data before it is trained on."""
+"""The commands of the group `data`: they check, make and show data before a run trains on it."""
 
 from __future__ import annotations
 
@@ -8,35 +8,46 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlaa_ray.cli.common import ConfigFile, Overrides, require_own_actors, say_beside
+from vlaa_ray.cli.common import ConfigFile, Overrides, print_to_stderr, require_own_actors
 
 if TYPE_CHECKING:
     from vlaa_ray.config import CurationConfig, DataSection, TrainingConfig
     from vlaa_ray.curation.outputs import Outputs
 
-ImageRoot = Annotated[str | None, typer.Option(metavar="DIR", help="Of the files' images.")]
+ImageRoot = Annotated[str | None, typer.Option(metavar="DIR", help="Folder to which image paths are relative.")]
 ImageHost = Annotated[
-    list[str] | None, typer.Option(metavar="HOST", help="Fetch images from there; may be given several times.")
+    list[str] | None,
+    typer.Option(metavar="HOST", help="Host from which images may be fetched; can be given several times."),
 ]
-VerifierType = Annotated[str | None, typer.Option(metavar="TYPE", help="Of records that don't name one.")]
-app = typer.Typer(help="Look at data before it is trained on.", no_args_is_help=True, rich_markup_mode=None)
+VerifierType = Annotated[str | None, typer.Option(metavar="TYPE", help="Verifier type of records that name none.")]
+app = typer.Typer(
+    help="Check, make or show data before a run trains on it.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.command("check")
 def check(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH…", help="Files, folders or hub:NAME@SPLIT.")],
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH…", help="Files, folders or datasets of the hub (hub:NAME@SPLIT).")
+    ],
     image_root: ImageRoot = None,
     image_host: ImageHost = None,
     verifier_type: VerifierType = None,
     config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="Of the run that is to use it: counts its tokens.")
+        Path | None,
+        typer.Option(
+            "--config", metavar="FILE", help="Config of the run that is to use the data; its tokens are counted, too."
+        ),
     ] = None,
-    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all of it as JSON.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the whole report to this file, as JSON.")
+    ] = None,
     quarantine: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the bad records as JSON Lines, as a run does.")
+        Path | None,
+        typer.Option(metavar="FILE", help="List the bad records in this file, as JSON Lines, as a run does."),
     ] = None,
 ) -> None:
-    """Name every defect with its file and row; then exit 1 if a run would not be safe."""
+    """List every defect with its file and row. Exits with 1 if there is a defect."""
     from rich.console import Console
 
     from vlaa_ray.checks.data import check_data, report_table
@@ -48,14 +59,14 @@ def check(
     run = _training_config(config)
     data = _data_section(run, image_root, image_host, verifier_type)
     section = run.judges_with if run else RewardsSection()
-    with report_progress(say_beside), RewardManager(section) if section else nullcontext() as rewards:
-        found = check_data(paths, data, rewards, run)
+    with report_progress(print_to_stderr), RewardManager(section) if section else nullcontext() as rewards:
+        result = check_data(paths, data, rewards, run)
     if report:
-        report.write_text(found.as_json() + "\n", encoding="utf-8")
+        report.write_text(result.as_json() + "\n", encoding="utf-8")
     if quarantine:
-        write_defects(quarantine, found.defects)
-    Console().print(report_table(found))
-    if found.defects:
+        write_defects(quarantine, result.defects)
+    Console().print(report_table(result))
+    if result.defects:
         raise typer.Exit(1)
 
 
@@ -63,9 +74,11 @@ def check(
 def curate(
     config: ConfigFile,
     overrides: Overrides = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Estimate what it would ask for; asks nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only estimate the calls, tokens and cost; asks no teacher.")
+    ] = False,
 ) -> None:
-    """Turn questions about pictures into an SFT set and a harder RL set, by the six steps of VLAA-Thinking."""
+    """Make an SFT set and a harder RL set of questions about pictures, by the six steps of VLAA-Thinking."""
     from vlaa_ray.config import CurationConfig, load_config
 
     loaded = load_config(config, overrides or [], CurationConfig)
@@ -87,20 +100,25 @@ def show(
     image_host: ImageHost = None,
     verifier_type: VerifierType = None,
     config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="Of the run that is to use it: counts its tokens.")
+        Path | None,
+        typer.Option(
+            "--config", metavar="FILE", help="Config of the run that is to use the data; its tokens are counted, too."
+        ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many records.")] = 40,
-    seed: Annotated[int, typer.Option(help="Another one shows others.")] = 0,
-    out: Annotated[Path, typer.Option(metavar="FILE.html", help="The page.")] = Path("data.html"),
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of records.")] = 40,
+    seed: Annotated[int, typer.Option(help="Seed of the random choice of records.")] = 0,
+    out: Annotated[Path, typer.Option(metavar="FILE.html", help="File to which the page is written.")] = Path(
+        "data.html"
+    ),
 ) -> None:
-    """Write a page of records with their pictures, boxes and solutions, some of every kind."""
+    """Write a web page that shows some records of each kind, with their pictures, boxes and solutions."""
     from rich.console import Console
 
     from vlaa_ray.data.reading_progress import report_progress
     from vlaa_ray.report.data_page import write_data_page
 
     run = _training_config(config)
-    with report_progress(say_beside):
+    with report_progress(print_to_stderr):
         page = write_data_page(out, paths, _data_section(run, image_root, image_host, verifier_type), run, limit, seed)
     Console().print(f"Page: {page}", soft_wrap=True, highlight=False)
 
@@ -114,15 +132,19 @@ def _training_config(file: Path | None) -> TrainingConfig | None:
 def _data_section(
     run: TrainingConfig | None, image_root: str | None, hosts: list[str] | None, verifier_type: str | None
 ) -> DataSection:
-    """How the run reads its data, with what the command line says otherwise."""
+    """The run's section `data`, with the options of the command line in place of its values.
+
+    Raises typer.BadParameter if the verifier type is unknown or a host is not valid.
+    """
     from pydantic import ValidationError
 
     from vlaa_ray.config import DataSection, FetchSection
     from vlaa_ray.records import VERIFIER_TYPES
 
-    known = run.verifier_types if run else VERIFIER_TYPES
-    if verifier_type and verifier_type not in known:
-        raise typer.BadParameter(f"there is none; use one of {', '.join(known)}", param_hint="--verifier-type")
+    allowed = run.verifier_types if run else VERIFIER_TYPES
+    if verifier_type and verifier_type not in allowed:
+        message = f"unknown verifier type {verifier_type!r}; use one of {', '.join(allowed)}"
+        raise typer.BadParameter(message, param_hint="--verifier-type")
     data = run.data if run else DataSection()
     try:
         fetch = FetchSection(**data.fetch.model_dump() | {"hosts": (*data.fetch.hosts, *(hosts or ()))})
@@ -130,13 +152,13 @@ def _data_section(
         raise typer.BadParameter(
             error.errors()[0]["msg"].removeprefix("Value error, "), param_hint="--image-host"
         ) from error
-    said = {name: value for name, value in (("image_root", image_root), ("verifier_type", verifier_type)) if value}
+    options = {name: value for name, value in (("image_root", image_root), ("verifier_type", verifier_type)) if value}
     mixed = {
-        name: tuple(one.model_copy(update=said) for one in source)
+        name: tuple(part.model_copy(update=options) for part in source)
         for name, source in (("train", data.train), ("heldout", data.heldout))
         if not isinstance(source, str)
     }
-    return data.model_copy(update=said | mixed | {"fetch": fetch})
+    return data.model_copy(update=options | mixed | {"fetch": fetch})
 
 
 def _show_curated(config: CurationConfig, outputs: Outputs) -> None:
@@ -164,7 +186,7 @@ def _estimate(config: CurationConfig) -> None:
     from vlaa_ray.curation.store import recorded
     from vlaa_ray.run.run_json import run_path
 
-    found = estimate(config, recorded(run_path(config)))
-    Console().print(estimate_table(found))
-    for line in over_budget(found, config):
+    estimates = estimate(config, recorded(run_path(config)))
+    Console().print(estimate_table(estimates))
+    for line in over_budget(estimates, config):
         Console().print(line, soft_wrap=True, highlight=False)

@@ -1,4 +1,4 @@
-"""The commands that look: at configs, runs, rewards and the machine."""
+"""The commands that inspect configs, runs, rewards and the machine: config, report, score, probe and doctor."""
 
 from __future__ import annotations
 
@@ -14,34 +14,44 @@ if TYPE_CHECKING:
     from vlaa_ray.config import RewardsSection
 
 RewardsOf = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="Score as this run would: its verifiers and scorer.")
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Config of a GRPO run, whose verifiers and scorer are used."),
 ]
 app = typer.Typer(rich_markup_mode=None)
 
 
 @app.command("config")
-def show_config(file: Annotated[Path, typer.Argument(metavar="FILE")], overrides: Overrides = None) -> None:
-    """Print a file's resolved config, with every default."""
+def show_config(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Config of a run, a YAML file.")],
+    overrides: Overrides = None,
+) -> None:
+    """Print the resolved config of a file, with all default values."""
     from vlaa_ray.config import AnyConfig, dump_config, load_config
 
     typer.echo(dump_config(load_config(file, overrides or [], AnyConfig)), nl=False)
 
 
 @app.command()
-def report(run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="For example runs/quickstart.")]) -> None:
+def report(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder of a run, for example runs/quickstart.")],
+) -> None:
     """Write the report of a run, and print its table."""
     if not (run_dir / "config.yaml").is_file():
-        raise ConfigError("not a run folder: it has no config.yaml", folder=str(run_dir), fix="give runs/NAME")
+        raise ConfigError(
+            "not a run folder: it has no config.yaml", folder=str(run_dir), fix="give the folder of a run, runs/NAME"
+        )
     print_report(run_dir)
 
 
 @app.command()
 def score(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON Lines: response, gold, verifier_type.")],
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every row with its verdict.")] = None,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON Lines with response, gold and verifier_type.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write each row with its reward to this file.")
+    ] = None,
     config: RewardsOf = None,
 ) -> None:
-    """Score a file of responses, or a run's rollouts, and print the table."""
+    """Score a file of responses, or the rollouts of a run, and print a table of the rewards."""
     import json
 
     from rich.console import Console
@@ -58,12 +68,14 @@ def score(
 
 @app.command()
 def probe(
-    source: Annotated[str, typer.Argument(metavar="DATA", help="builtin:heldout, or a file of prompts.")],
-    image_root: Annotated[str | None, typer.Option(metavar="DIR", help="Of the file's images.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many prompts.")] = 500,
+    source: Annotated[str, typer.Argument(metavar="DATA", help="A file of prompts, or builtin:SPLIT.")],
+    image_root: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Folder to which image paths are relative.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of prompts.")] = 500,
     config: RewardsOf = None,
 ) -> None:
-    """Show what answers that don't look would earn on some data; then exit 1 if any beats an honest wrong answer."""
+    """Show the rewards of answers that are made without looking. Exits with 1 if one beats an honest wrong answer."""
     from rich.console import Console
 
     from vlaa_ray.checks.probes import probe_prompts, probe_table
@@ -83,10 +95,11 @@ def probe(
 @app.command()
 def doctor(
     config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="Hold the machine against it.")
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Config of a run; checks that the machine can run it."),
     ] = None,
 ) -> None:
-    """Say what would break a run here; then exit 2."""
+    """List what would make a run fail on this machine. Exits with 2 if there is anything."""
     from rich.console import Console
 
     from vlaa_ray.config import TrainingConfig, load_config

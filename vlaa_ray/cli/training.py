@@ -20,9 +20,11 @@ def train(
     config: ConfigFile,
     overrides: Overrides = None,
     resume: Resume = "auto",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and check only; needs no GPU.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only check the config and show the plan; needs no GPU.")
+    ] = False,
 ) -> None:
-    """Train with GRPO, and show what it gained."""
+    """Train with GRPO, and show the rewards before and after."""
     from vlaa_ray.config import load_config
 
     loaded: GrpoConfig = load_config(config, overrides or [])
@@ -37,7 +39,7 @@ def train(
 
 @app.command()
 def sft(config: ConfigFile, overrides: Overrides = None, resume: Resume = "auto") -> None:
-    """Train on worked answers (supervised), with Ray Train."""
+    """Train on worked answers (supervised fine-tuning), with Ray Train."""
     from vlaa_ray.config import SftConfig, load_config
 
     _train_supervised(load_config(config, overrides or [], SftConfig), resume)

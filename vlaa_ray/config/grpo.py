@@ -51,7 +51,11 @@ GRPO_PRESETS: dict[str, dict[str, Any]] = {
     "dr_grpo": {"aggregation": "dr_grpo", "advantage": "mean_only"},
     "rloo": {"advantage": "rloo", "aggregation": "dr_grpo"},
     "reinforce_pp": {"advantage": "reinforce_pp", "aggregation": "dapo"},
-    "reinforce_pp_baseline": {"advantage": "reinforce_pp_baseline", "aggregation": "dapo"},
+    "reinforce_pp_baseline": {
+        "advantage": "reinforce_pp_baseline",
+        "aggregation": "dapo",
+        "kl": {"estimator": "k2"},  # without a coefficient there is no KL term
+    },
     "gspo": {"loss": "gspo", "aggregation": "grpo", "clip_low": 3e-4, "clip_high": 4e-4},
     "cispo": {"loss": "cispo", "aggregation": "dapo", "clip_low": 1.0, "clip_high": 4.0},
     "sapo": {"loss": "sapo", "aggregation": "grpo"},
@@ -77,7 +81,7 @@ class GrpoSection(Section):
     aggregation: AggregationName = "grpo"
     """Mean over each sequence, then over sequences (grpo); over all tokens (dapo); over a constant length (dr_grpo)."""
     clip_low: float = Field(0.2, gt=0, le=1)
-    """How far below 1 the probability ratio may go before it is clipped; 1 is no lower limit."""
+    """How far below 1 the probability ratio may go before it is clipped; 1 is no lower limit (cispo only)."""
     clip_high: float = Field(0.2, gt=0)
     """How far above 1 the probability ratio may go before it is clipped."""
     soft_gate: SoftGateSection = SoftGateSection()
@@ -104,3 +108,12 @@ class GrpoSection(Section):
                 merged["kl"] = {**preset.get("kl", {}), **kl}
             return merged
         return values
+
+    @model_validator(mode="after")
+    def _across(self) -> GrpoSection:
+        if self.clip_low == 1 and self.loss != "cispo":
+            raise ValueError(
+                f"clip_low 1 removes the lower limit, which only loss 'cispo' can do without; "
+                f"loss {self.loss!r} needs less than 1"
+            )
+        return self

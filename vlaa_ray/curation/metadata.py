@@ -22,7 +22,7 @@ from vlaa_ray.curation.answers import clean_gold
 from vlaa_ray.curation.sample import Sample
 from vlaa_ray.data.files.sources import record_files
 from vlaa_ray.data.prompt_checks import faults_of
-from vlaa_ray.data.readers import iterate_prompts, row_id, told
+from vlaa_ray.data.readers import iterate_prompts, row_id
 from vlaa_ray.errors import ConfigError, DataError
 from vlaa_ray.images.decode import load, mime_type
 from vlaa_ray.images.near_duplicates import NEAR_PX
@@ -101,7 +101,7 @@ def with_sound_picture(sample: Sample, images: Path) -> Sample:
     try:
         load(ImageRef(sha256=sample.image_sha256, width_px=0, height_px=0, path=str(images / sample.image)), NEAR_PX)
     except DataError as error:
-        return sample.drop("metadata", "the picture is damaged", told(error))
+        return sample.drop("metadata", "the picture is damaged", error.one_line())
     return sample
 
 
@@ -119,7 +119,7 @@ def _sample(
 ) -> Sample:
     name, prompt = record
     if isinstance(prompt, DataError):
-        return _blank(name, index, section).drop("metadata", "the record can't be read", told(prompt))
+        return _blank(name, index, section).drop("metadata", "the record can't be read", prompt.one_line())
     source = section.name or prompt.source
     gold = clean_gold(prompt.gold, prompt.verifier_type)
     sample = _blank(prompt.prompt_id, index, section).with_(

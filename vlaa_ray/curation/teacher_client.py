@@ -40,6 +40,9 @@ MEASURES: dict[str, Callable[[Spent], float]] = {
 }
 """The amount that each limit of the budget restricts, by the limit's name."""
 
+SERVED_KEY = "VLAA_RAY_SERVED_KEY"
+"""The environment variable with the key of the servers that the run itself has started."""
+
 
 class TeacherClient:
     """The connection to all teachers of a curation, for use from many threads.
@@ -213,8 +216,8 @@ class TeacherClient:
 
 
 def _service(name: str, teacher: TeacherSection, url: str) -> Service:
-    """The client of a teacher's service. A server that the run has started itself gets no API key."""
-    changes: dict[str, Any] = {"url": url} if url == teacher.url else {"url": url, "api_key_env": None}
+    """The client of a teacher's service. A server that the run has started itself gets the key made for this run."""
+    changes: dict[str, Any] = {"url": url} if url == teacher.url else {"url": url, "api_key_env": SERVED_KEY}
     section = teacher.model_copy(update=changes)
     return Service(section, f"the teacher {name!r}", f"teachers.{name}", TeacherError, teacher.tokens_per_minute)
 

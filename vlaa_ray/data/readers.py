@@ -167,13 +167,7 @@ def row_id(file: Path, row: int) -> str:
 
 def defect_of(error: DataError, file: Path, row: int) -> Defect:
     """The entry in a report for an error of `iterate_prompts`, at this row of the file."""
-    return Defect(str(error.facts.get("id", row_id(file, row))), str(file), row, told(error))
-
-
-def told(error: DataError) -> str:
-    """The error in one line: its message, and the value that caused it in brackets."""
-    got = error.facts.get("got")
-    return error.message if got in (None, "") else f"{error.message} ({got})"
+    return Defect(str(error.facts.get("id", row_id(file, row))), str(file), row, error.one_line())
 
 
 def rows_of(file: Path) -> Table | Iterator[Row | DataError]:

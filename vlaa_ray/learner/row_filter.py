@@ -12,7 +12,6 @@ from typing import TypeVar
 
 from vlaa_ray.algorithms.empty_steps import EmptySteps
 from vlaa_ray.config import SftSection
-from vlaa_ray.data.readers import told
 from vlaa_ray.errors import DataError
 from vlaa_ray.images.decode import load
 from vlaa_ray.models.batches import Row
@@ -42,7 +41,7 @@ class RowFilter:
                 self._refuse_damaged(row)
                 rows.append(row)
             except DataError as error:
-                self.dropped.append({"id": prompt_of(item).prompt_id, "reason": told(error)})
+                self.dropped.append({"id": prompt_of(item).prompt_id, "reason": error.one_line()})
         return rows
 
     def is_empty_step(self, total: float) -> bool:

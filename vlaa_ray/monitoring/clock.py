@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
+from vlaa_ray.records import Group
 from vlaa_ray.roles import Metrics
 
 
@@ -15,10 +17,16 @@ class StepClock:
         self._laps: Metrics = {}
 
     def lap(self, name: str) -> None:
+        """Book the seconds since the last lap, or since the start, under a metric's name."""
         now = time.monotonic()
         self._laps[name] = now - self._last
         self._last = now
 
-    def metrics(self, num_samples: int) -> Metrics:
+    def metrics(self, groups: Sequence[Group]) -> Metrics:
+        """Return the laps, the whole step's seconds, and the groups' samples and completion tokens a second."""
         total = time.monotonic() - self._start
-        return self._laps | {"time/step_s": total, "throughput/samples_per_s": num_samples / total}
+        lengths = [len(rollout.completion.token_ids) for group in groups for rollout in group.rollouts]
+        metrics = self._laps | {"time/step_s": total, "throughput/samples_per_s": len(lengths) / total}
+        if sampling := self._laps.get("time/rollout_s"):
+            metrics["throughput/rollout_tokens_per_s"] = sum(lengths) / sampling
+        return metrics

@@ -1,4 +1,7 @@
-"""The table of metric names: any other name is an error."""
+"""The table of metrics: every name that a run may log, with its unit, meaning, kinds of run and better direction.
+
+Any other name is an error. `docs/metrics.md` is this table as a page; `metric_page()` writes it.
+"""
 
 from __future__ import annotations
 
@@ -6,116 +9,189 @@ import difflib
 import re
 from collections.abc import Iterable
 from functools import cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from vlaa_ray.errors import VlaaRayError
 from vlaa_ray.records import VERIFIER_TYPE_PATTERN, in_order
 
+Kind = Literal["grpo", "sft", "reward-model"]
+Better = Literal["higher", "lower", ""]
+
+GRPO: tuple[Kind, ...] = ("grpo",)
+SUPERVISED: tuple[Kind, ...] = ("sft", "reward-model")
+ALL: tuple[Kind, ...] = (*GRPO, *SUPERVISED)
+
 
 class Metric(NamedTuple):
-    """A metric's name (`{…}` stands for one word), its unit ("" for a plain number) and its meaning."""
+    """A row of the table."""
 
     name: str
+    """The name. `{…}` stands for one word, `{figure}` for one or more words with slashes between them."""
     unit: str
+    """The unit; "" for a plain number."""
     meaning: str
+    runs: tuple[Kind, ...] = GRPO
+    """The kinds of run that log it."""
+    when: str = ""
+    """The condition under which it is logged; "" if every run of these kinds logs it in some step."""
+    better: Better = ""
+    """The direction of improvement; "" where neither direction is better."""
 
 
 def _reward_metrics(prefix: str, of: str) -> tuple[Metric, ...]:
+    with_parts, without_answer = "a reward of the verifier has parts", "an answer is missing for that reason"
     metrics = [
-        Metric(f"{prefix}/{{verifier_type}}/parts/{{part}}", "", f"mean of one part of the reward over {of}"),
-        Metric(f"{prefix}/{{verifier_type}}/no_answer/{{why}}", "share", f"{of} that hold no answer, by the reason"),
-    ]
+        Metric(f"{prefix}/{{verifier_type}}/parts/{{part}}", "", f"mean of one part of the reward over {of}",
+               when=with_parts, better="higher"),
+        Metric(f"{prefix}/{{verifier_type}}/no_answer/{{why}}", "share", f"{of} that hold no answer, by the reason",
+               when=without_answer, better="lower"),
+    ]  # fmt: skip
     for name, which in (
         (prefix, of),
         (f"{prefix}/{{verifier_type}}", f"{of} of one verifier type"),
         (f"{prefix}/by_source/{{source}}", f"{of} of one data source"),
     ):
         metrics += [
-            Metric(f"{name}/mean", "", f"mean reward of {which} that could be judged"),
-            Metric(f"{name}/std", "", f"standard deviation of the reward over {which}"),
-            Metric(f"{name}/count", "samples", f"{which} that could be judged"),
-            Metric(f"{name}/invalid_share", "share", f"{which} that could not be judged; no mean counts them"),
-        ]
+            Metric(f"{name}/mean", "", f"mean reward of the {which} that could be judged", better="higher"),
+            Metric(f"{name}/std", "", f"standard deviation of the reward over the {which} that could be judged"),
+            Metric(f"{name}/count", "samples", f"number of {which} that could be judged"),
+            Metric(f"{name}/invalid_share", "share", f"share of the {which} that could not be judged, in no mean",
+                   better="lower"),
+        ]  # fmt: skip
     return tuple(metrics)
 
 
+_KL = "grpo.kl.coefficient > 0"
+_STALE = "max_staleness > 0"
+
 METRICS: tuple[Metric, ...] = (
-    Metric("step", "steps", "training steps done; 0 is the base model"),
+    Metric("step", "steps", "training steps done; 0 is the base model", ALL),
     *_reward_metrics("reward", "training samples"),
     *_reward_metrics("eval/reward", "held-out samples"),
-    Metric("eval/loss", "nats", "mean loss of a held-out answer token (SFT)"),
-    Metric("samples/dropped", "samples", "written answers that could not be trained on; dropped.jsonl has the reasons"),
-    Metric("eval/samples/dropped", "samples", "the same, of the held-out ones; listed the first time"),
-    Metric("pairs/accuracy", "share", "pairs of answers whose better one the reward model scores higher"),
-    Metric("pairs/margin", "", "mean score of the better answers less that of the others"),
-    Metric("eval/pairs/accuracy", "share", "the same accuracy, on held-out pairs"),
-    Metric("eval/pairs/margin", "", "the same margin, on held-out pairs"),
+    Metric("eval/loss", "nats", "mean loss of a held-out answer token", ("sft",), better="lower"),
+    Metric("samples/dropped", "samples", "written answers of the step that could not be trained on; dropped.jsonl has "
+           "the reasons", SUPERVISED, better="lower"),
+    Metric("eval/samples/dropped", "samples", "held-out answers that could not be used; dropped.jsonl lists them once",
+           SUPERVISED, better="lower"),
+    Metric("pairs/accuracy", "share", "pairs of answers whose better one the reward model scores higher",
+           ("reward-model",), better="higher"),
+    Metric("pairs/margin", "", "mean score of the better answers less that of the others", ("reward-model",),
+           better="higher"),
+    Metric("eval/pairs/accuracy", "share", "held-out pairs whose better answer the reward model scores higher",
+           ("reward-model",), better="higher"),
+    Metric("eval/pairs/margin", "", "mean score of the better held-out answers less that of the others",
+           ("reward-model",), better="higher"),
     Metric("eval/completion/mean_tokens", "tokens", "mean length of the held-out completions"),
-    Metric("eval/{benchmark}", "", "score on a benchmark, by the benchmark's own rules"),
-    Metric("groups/count", "groups", "groups that the update used"),
-    Metric("groups/failed", "groups", "prompts that could not be sampled or judged, and were dropped"),
-    Metric("groups/zero_variance_share", "share", "groups whose rewards are all equal: they teach nothing"),
-    Metric("groups/{verifier_type}/zero_variance_share", "share", "the same, of one verifier type"),
-    Metric("groups/by_source/{source}/zero_variance_share", "share", "the same, of one data source"),
-    Metric("groups/resampled", "groups", "groups drawn in place of those without variance"),
-    Metric("logprob_diff/mean_abs", "nats", "mean |rollout_logprobs - old_logprobs|: engine against learner"),
-    Metric("logprob_diff/max_abs", "nats", "largest |rollout_logprobs - old_logprobs|"),
-    Metric("policy/loss", "", "the loss, its KL term counted in"),
-    Metric("policy/kl", "nats", "KL of the policy from the reference, by the configured estimator"),
-    Metric("policy/kl_coefficient", "", "weight of the KL term"),
-    Metric("policy/entropy", "nats", "mean entropy of the next-token distribution over completion tokens"),
+    Metric("eval/benchmark/{name}/{figure}", "", "a figure of a benchmark, by the benchmark's own rules",
+           when="the run evaluates benchmarks", better="higher"),
+    Metric("groups/count", "groups", "groups taken for the step, whether the update could use them or not"),
+    Metric("groups/failed", "groups", "prompts that could not be sampled or judged, and were dropped", better="lower"),
+    Metric("groups/resampled", "groups", "groups taken beyond the planned number, in place of those without variance"),
+    Metric("groups/zero_variance_share", "share", "groups whose rewards are all equal: they teach nothing",
+           better="lower"),
+    Metric("groups/{verifier_type}/zero_variance_share", "share", "the same share, for one verifier type",
+           better="lower"),
+    Metric("groups/by_source/{source}/zero_variance_share", "share", "the same share, for one data source",
+           better="lower"),
+    Metric("logprob_diff/mean_abs", "nats", "mean |rollout_logprobs - old_logprobs|: engine against learner",
+           better="lower"),
+    Metric("logprob_diff/max_abs", "nats", "largest |rollout_logprobs - old_logprobs|", better="lower"),
+    Metric("policy/loss", "", "loss of the update with all its terms; in GRPO it says little about the policy",
+           ALL),
+    Metric("policy/kl", "nats", "KL of the policy from the reference, by the configured estimator", when=_KL),
+    Metric("policy/kl_coefficient", "", "weight of the KL term", when=_KL),
+    Metric("policy/entropy", "nats", "mean entropy of the next-token distribution over completion tokens",
+           ("grpo", "sft")),
     Metric("policy/clip_share", "share", "tokens whose probability ratio is clipped"),
     Metric("policy/clip_low_share", "share", "tokens clipped at the lower bound"),
     Metric("policy/clip_high_share", "share", "tokens clipped at the upper bound"),
-    Metric("policy/ratio_max", "", "largest probability ratio"),
-    Metric("policy/importance_mean", "", "mean importance weight, learner over engine, after the cap"),
-    Metric("policy/importance_capped_share", "share", "tokens whose importance weight is cut at the cap"),
-    Metric("policy/grad_norm", "", "norm of the gradient before clipping"),
-    Metric("learning_rate", "", "learning rate of the update"),
-    Metric("completion/mean_tokens", "tokens", "mean length of the completions"),
-    Metric("completion/truncated_share", "share", "completions cut at the token limit"),
-    Metric("completion/{verifier_type}/mean_tokens", "tokens", "mean length of one verifier type's completions"),
-    Metric("staleness/max", "steps", "largest staleness of a rollout that the update used"),
-    Metric("staleness/mean", "steps", "mean staleness of the rollouts that the update used"),
+    Metric("policy/ratio_max", "", "largest probability ratio, policy over old policy"),
+    Metric("policy/importance_mean", "", "mean importance weight, learner over engine, after the cap", when=_STALE),
+    Metric("policy/importance_capped_share", "share", "tokens whose importance weight is cut at the cap", when=_STALE),
+    Metric("policy/grad_norm", "", "norm of the gradient before clipping", ALL),
+    Metric("learning_rate", "", "learning rate of the update", ALL),
+    Metric("completion/mean_tokens", "tokens", "mean length of the completions trained on", ("grpo", "sft")),
+    Metric("completion/{verifier_type}/mean_tokens", "tokens", "mean length of the completions of one verifier type"),
+    Metric("completion/truncated_share", "share", "completions cut at the token limit", better="lower"),
+    Metric("staleness/max", "steps", "largest staleness of a rollout that the step used"),
+    Metric("staleness/mean", "steps", "mean staleness of the rollouts that the step used"),
     Metric("weight_version", "steps", "optimizer steps that made the current weights"),
-    Metric("time/start_s", "s", "until all actors were ready"),
-    Metric("time/step_s", "s", "the whole step, evaluation and checkpoint counted in"),
-    Metric("time/rollout_s", "s", "sampling"),
-    Metric("time/reward_s", "s", "scoring, where it was not hidden behind sampling"),
-    Metric("time/reward/{verifier_type}_s", "s", "scoring of one verifier type"),
-    Metric("time/learn_s", "s", "the update"),
-    Metric("time/weight_sync_s", "s", "new weights to the engines"),
-    Metric("time/eval_s", "s", "held-out evaluation"),
-    Metric("time/checkpoint_s", "s", "writing the checkpoint of the step before"),
-    Metric("time/wait_s", "s", "the learner's wait for groups"),
-    Metric("throughput/samples_per_s", "samples/s", "trained samples by the whole step's time"),
-    Metric("throughput/rollout_tokens_per_s", "tokens/s", "sampled tokens by the sampling time"),
-    Metric("memory/{role}_rss_bytes", "bytes", "resident memory of a role's processes, the largest one"),
-    Metric("memory/{role}_gpu_bytes", "bytes", "peak GPU memory of a role, the largest one"),
-    Metric("memory/object_store_bytes", "bytes", "Ray's object store in use"),
-    Metric("rollout/restarts", "actors", "rollout actors replaced so far"),
-    Metric("rollout/resampled_prompts", "prompts", "prompts asked again because an actor was lost"),
-    Metric("reward/restarts", "actors", "reward actors replaced so far"),
-    Metric("reward/timeouts", "samples", "verifications killed at the time limit"),
-)
+    Metric("time/step_s", "s", "the whole step, with evaluation and the checkpoint of the step before", better="lower"),
+    Metric("time/rollout_s", "s", "the step's wait for its groups: sampling and scoring, as far as they were not "
+           "finished before", better="lower"),
+    Metric("time/reward_s", "s", "busy time of a reward actor since the last step, the mean over the actors; most "
+           "of it passes while other prompts are sampled", better="lower"),
+    Metric("time/reward/{verifier_type}_s", "s", "the part of time/reward_s that one verifier type took",
+           better="lower"),
+    Metric("time/learn_s", "s", "the update", better="lower"),
+    Metric("time/weight_sync_s", "s", "sending the new weights to the engines", better="lower"),
+    Metric("time/eval_s", "s", "held-out evaluation", better="lower"),
+    Metric("time/checkpoint_s", "s", "writing the checkpoint of the step before", when="the step before wrote one",
+           better="lower"),
+    Metric("throughput/samples_per_s", "samples/s", "samples of the step divided by time/step_s", better="higher"),
+    Metric("throughput/rollout_tokens_per_s", "tokens/s", "tokens of the step's completions divided by time/rollout_s; "
+           "more than the engines' speed where max_staleness > 0 hides sampling behind learning", better="higher"),
+    Metric("memory/{role}_rss_bytes", "bytes", "resident memory of the role's largest process"),
+    Metric("rollout/restarts", "actors", "rollout actors replaced so far", better="lower"),
+    Metric("reward/restarts", "actors", "reward actors replaced so far", better="lower"),
+)  # fmt: skip
 
 
-_WORDS = {"verifier_type": VERIFIER_TYPE_PATTERN, "role": "[a-z][a-z0-9_]*"}
+_WORD = "[A-Za-z0-9_.-]+"
+_WORDS = {
+    "verifier_type": VERIFIER_TYPE_PATTERN,
+    "role": "[a-z][a-z0-9_]*",
+    "figure": rf"{_WORD}(?:/{_WORD})*",
+}
 
 
 @cache
 def describe(name: str) -> Metric:
-    """The table's entry for a concrete name such as `reward/iou/mean`; VlaaRayError if there is none."""
+    """Return the table's row for a concrete name such as `reward/iou/mean`.
+
+    Raises:
+        VlaaRayError: the table has no such name; the message names the nearest one.
+
+    """
     for metric in METRICS:
-        pattern = re.sub(r"\\{(\w+)\\}", lambda m: f"(?:{_WORDS.get(m[1], '[A-Za-z0-9_.-]+')})", re.escape(metric.name))
+        pattern = re.sub(r"\\{(\w+)\\}", lambda m: f"(?:{_WORDS.get(m[1], _WORD)})", re.escape(metric.name))
         if re.fullmatch(pattern, name):
             return metric
     near = difflib.get_close_matches(name, [metric.name for metric in METRICS], n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise VlaaRayError(f"unknown metric {name!r}", fix=f"{hint}Metric names exist only in vlaa_ray/monitoring")
+    raise VlaaRayError(
+        f"unknown metric {name!r}", fix=f"{hint}docs/metrics.md lists the names; a new one needs a row in its table"
+    )
 
 
 def types_in(names: Iterable[str], pattern: str) -> list[str]:
-    """The verifier types that metrics such as `reward/{}/mean` are named for, in the order of tables and curves."""
-    known = re.compile(pattern.format(f"({VERIFIER_TYPE_PATTERN})"))
-    return in_order(match[1] for name in names if (match := known.fullmatch(name)))
+    """Return the verifier types in metrics such as `reward/{}/mean`, in the order of tables and curves."""
+    regex = re.compile(pattern.format(f"({VERIFIER_TYPE_PATTERN})"))
+    return in_order(match[1] for name in names if (match := regex.fullmatch(name)))
+
+
+def metric_page() -> str:
+    """Return the table as Markdown: the text of `docs/metrics.md`."""
+    lines = [
+        "# Metrics",
+        "",
+        "Every name that a run may write to `metrics.jsonl`, TensorBoard and W&B; any other name is an error.",
+        "This page is generated: `python -m vlaa_ray.monitoring.names > docs/metrics.md`.",
+        "",
+        "`{…}` stands for a word: a verifier type (`iou`), a data source, a role (`learner`). Without a condition, a",
+        "finished run of that kind has logged the metric in at least one step.",
+        "",
+        "| Name | Unit | Meaning | Runs | Logged when | Better |",
+        "|---|---|---|---|---|---|",
+    ]
+    for metric in METRICS:
+        meaning = metric.meaning.replace("|", "\\|")
+        cells = (f"`{metric.name}`", metric.unit, meaning, ", ".join(metric.runs), metric.when, metric.better)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(metric_page())

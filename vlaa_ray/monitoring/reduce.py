@@ -15,7 +15,7 @@ _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 def reward_metrics(samples: Iterable[tuple[Prompt, RewardResult]], prefix: str = "reward") -> dict[str, float]:
-    """Means, deviations, counts and invalid shares, over all, by verifier type and by source; {} for no samples.
+    """Return means, deviations, counts and invalid shares, over all, by verifier type and by source; {} for no samples.
 
     A sample that can't be judged enters `invalid_share` and nothing else. Deviations are of the population.
     """
@@ -37,7 +37,7 @@ def reward_metrics(samples: Iterable[tuple[Prompt, RewardResult]], prefix: str =
 
 
 def by_source(prompts: Iterable[Prompt]) -> dict[str, set[str]]:
-    """The sources of the prompts by their names in metrics, which have letters, digits and _ . - only."""
+    """Return the prompts' sources by their names in metrics, which have letters, digits and `_ . -` only."""
     found: dict[str, set[str]] = {}
     for source in sorted({prompt.source for prompt in prompts}):
         found.setdefault(_NOT_IN_NAMES.sub("_", source) or "none", set()).add(source)
@@ -54,32 +54,53 @@ def _summary(results: list[RewardResult], prefix: str) -> dict[str, float]:
     return metrics
 
 
-def group_metrics(groups: Sequence[Group], *, weight_version: int, updates_per_step: int) -> dict[str, float]:
-    """Rewards, lengths, zero-variance shares and staleness of the groups that a step took."""
+def group_metrics(
+    groups: Sequence[Group], *, weight_version: int, updates_per_step: int, planned: int
+) -> dict[str, float]:
+    """Return rewards, lengths, zero-variance shares and staleness of the groups that a step took.
+
+    `planned` is the number of groups that a step takes where none is replaced for want of variance.
+    """
     sampled = [group for group in groups if group.rollouts]
     rollouts = [(group, rollout) for group in sampled for rollout in group.rollouts]
     metrics = reward_metrics([(group.prompt, rollout.reward) for group, rollout in rollouts])
     metrics["groups/count"] = len(groups)
     metrics["groups/failed"] = len(groups) - len(sampled)
+    metrics["groups/resampled"] = len(groups) - planned
     if sampled:
         lengths = [len(rollout.completion.token_ids) for _, rollout in rollouts]
         cut = [rollout.completion.finish_reason == "length" for _, rollout in rollouts]
         staleness = [(weight_version - group.weight_version) / updates_per_step for group in sampled]
-        metrics |= _zero_variance(sampled) | {
-            "completion/mean_tokens": float(np.mean(lengths)),
-            "completion/truncated_share": float(np.mean(cut)),
-            "staleness/max": max(staleness),
-            "staleness/mean": float(np.mean(staleness)),
-        }
+        metrics |= (
+            _zero_variance(sampled)
+            | _lengths_by_type(sampled)
+            | {
+                "completion/mean_tokens": float(np.mean(lengths)),
+                "completion/truncated_share": float(np.mean(cut)),
+                "staleness/max": max(staleness),
+                "staleness/mean": float(np.mean(staleness)),
+            }
+        )
+    return metrics
+
+
+def _lengths_by_type(groups: Sequence[Group]) -> dict[str, float]:
+    """Return `completion/{verifier_type}/mean_tokens` of groups that each have rollouts."""
+    metrics = {}
+    for verifier_type in sorted({group.prompt.verifier_type for group in groups}):
+        of_type = [group for group in groups if group.prompt.verifier_type == verifier_type]
+        lengths = [len(rollout.completion.token_ids) for group in of_type for rollout in group.rollouts]
+        metrics[f"completion/{verifier_type}/mean_tokens"] = statistics.fmean(lengths)
     return metrics
 
 
 def _zero_variance(groups: Sequence[Group]) -> dict[str, float]:
-    """The share of groups that teach nothing: of all, by verifier type and by source."""
-    flat = [(group.prompt, not group_has_variance(group)) for group in groups]
-    parts = {"groups": flat}
-    for kind in {prompt.verifier_type for prompt, _ in flat}:
-        parts[f"groups/{kind}"] = [one for one in flat if one[0].verifier_type == kind]
-    for name, sources in by_source(prompt for prompt, _ in flat).items():
-        parts[f"groups/by_source/{name}"] = [one for one in flat if one[0].source in sources]
-    return {f"{name}/zero_variance_share": float(np.mean([is_flat for _, is_flat in of])) for name, of in parts.items()}
+    """Return the share of groups that teach nothing: over all, by verifier type and by source."""
+    judged = [(group.prompt, not group_has_variance(group)) for group in groups]
+    parts = {"groups": [is_flat for _, is_flat in judged]}
+    for verifier_type in {prompt.verifier_type for prompt, _ in judged}:
+        of_type = [is_flat for prompt, is_flat in judged if prompt.verifier_type == verifier_type]
+        parts[f"groups/{verifier_type}"] = of_type
+    for name, sources in by_source(prompt for prompt, _ in judged).items():
+        parts[f"groups/by_source/{name}"] = [is_flat for prompt, is_flat in judged if prompt.source in sources]
+    return {f"{name}/zero_variance_share": float(np.mean(flat)) for name, flat in parts.items()}

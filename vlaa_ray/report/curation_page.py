@@ -9,7 +9,6 @@ from typing import Any
 from vlaa_ray.curation.counts import Counts
 from vlaa_ray.curation.outputs import Outputs
 from vlaa_ray.curation.sample import Sample
-from vlaa_ray.data.readers import told
 from vlaa_ray.errors import DataError
 from vlaa_ray.images.decode import reference
 from vlaa_ray.report.html import write_page
@@ -97,4 +96,4 @@ def _picture(sample: Sample, folder: Path) -> Picture:
     try:
         return thumbnail(reference(folder / "images" / sample.image))
     except DataError as error:
-        return Picture(missing=told(error))
+        return Picture(missing=error.one_line())

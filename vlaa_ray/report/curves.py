@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from vlaa_ray.monitoring.names import types_in
+from vlaa_ray.monitoring.names import Kind, describe, types_in
 from vlaa_ray.run.reader import RecordedRun
 
 if TYPE_CHECKING:
@@ -60,6 +60,18 @@ class Chart:
     scale: float = 1.0
     note: str = ""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The metrics of the chart; a verifier type stands for all of them."""
+        return (*(name for _, name in self.curves), *((self.by_type.format("iou"),) if self.by_type else ()))
+
+    @property
+    def remark(self) -> str:
+        """The note, and the direction of improvement where all metrics of the chart have the same."""
+        directions = {describe(name).better for name in self.names}
+        (direction,) = directions if len(directions) == 1 else ("",)
+        return f"{self.note} {direction.capitalize()} is better.".strip() if direction else self.note
+
 
 CHARTS = (
     Chart("reward", "Reward in training", "reward", (("", "reward/mean"),), smooth=True),
@@ -73,6 +85,22 @@ CHARTS = (
         markers=True,
         note="Step 0 is the base model.",
     ),
+    Chart("heldout_loss", "Held-out loss", "nats per token", (("", "eval/loss"),), markers=True),
+    Chart(
+        "accuracy",
+        "Pairs ranked correctly",
+        "share",
+        (("held-out", "eval/pairs/accuracy"), ("training", "pairs/accuracy")),
+        smooth=True,
+    ),
+    Chart(
+        "margin",
+        "Score margin of pairs",
+        "score",
+        (("held-out", "eval/pairs/margin"), ("training", "pairs/margin")),
+        smooth=True,
+    ),
+    Chart("dropped", "Samples that could not be trained on", "samples", (("", "samples/dropped"),)),
     Chart("kl", "KL from the reference", "nats", (("", "policy/kl"),)),
     Chart("entropy", "Entropy of the policy", "nats per token", (("", "policy/entropy"),)),
     Chart(
@@ -116,14 +144,21 @@ CHARTS = (
 
 
 def charts_of(run: RecordedRun) -> tuple[list[Chart], list[str]]:
-    """The charts that have data in this run, and the titles of those that have none."""
+    """Return the charts that have data in this run, and the titles of those that could have data but have none."""
     names = run.names()
     roles = [re.fullmatch(r"memory/(\w+)_rss_bytes", name) for name in names]
     memory = tuple((role[1], role[0]) for role in roles if role)
     by_role = Chart("memory", "Resident memory by role", "GiB", memory, scale=2.0**-30)
     charts = [*(_with_types(chart, names) for chart in CHARTS), by_role]
     drawn = [chart for chart in charts if any(name in names for _, name in chart.curves)]
-    return drawn, [chart.title for chart in charts if chart not in drawn]
+    kind = kind_of(run.config)
+    expected = [chart for chart in charts if any(kind in describe(name).runs for name in chart.names)]
+    return drawn, [chart.title for chart in expected if chart not in drawn]
+
+
+def kind_of(config: dict[str, Any]) -> Kind:
+    """Return the kind of run that a resolved config belongs to; GRPO without a config."""
+    return "sft" if "sft" in config else "reward-model" if "reward_model" in config else "grpo"
 
 
 def _with_types(chart: Chart, names: list[str]) -> Chart:
@@ -134,14 +169,14 @@ def _with_types(chart: Chart, names: list[str]) -> Chart:
 
 
 def chart_svg(run: RecordedRun, chart: Chart) -> str:
-    """The chart as an `<svg>` element with a spoken description; text is text, ink is the page's colour."""
+    """Return the chart as an `<svg>` element with a description for screen readers; ink is the page's text colour."""
     return figure_svg(chart.key, spoken(run, chart), lambda axes: draw(axes, run, chart))
 
 
 def figure_svg(
     key: str, description: str, paint: Callable[[Axes], None], size: tuple[float, float] = (4.6, 2.7)
 ) -> str:
-    """What `paint(axes)` draws, as an `<svg>` element."""
+    """Return what `paint(axes)` draws, as an `<svg>` element."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -161,14 +196,14 @@ def figure_svg(
 
 
 def _root(svg: str, label: str) -> str:
-    """The root element without a fixed size, so that the page decides on it, and with a description."""
+    """Return the SVG without a fixed size, so that the page decides on it, and with a description."""
     start, rest = svg.split(">", 1)
     start = re.sub(r' (?:width|height)="[^"]*"', "", start)
     return f'{start} role="img" aria-label="{label}">{rest}'
 
 
 def spoken(run: RecordedRun, chart: Chart) -> str:
-    """The chart in words: where each curve starts and ends."""
+    """Return the chart in words: the first and the last value of each curve."""
     parts = []
     for label, name in chart.curves:
         if points := run.series(name):
@@ -179,7 +214,7 @@ def spoken(run: RecordedRun, chart: Chart) -> str:
 
 
 def draw(axes: Axes, run: RecordedRun, chart: Chart) -> None:
-    """Draws the chart's curves; noisy ones as a moving average over the faint values."""
+    """Draw the chart's curves; a noisy one is a moving average over its faint values."""
     color, labelled = 0, False
     for label, name in chart.curves:
         points = run.series(name)
@@ -206,7 +241,7 @@ def draw(axes: Axes, run: RecordedRun, chart: Chart) -> None:
 
 
 def finish(axes: Axes, unit: str, *, legend: bool, x: str = "step") -> None:
-    """Axis names, a light grid and, above the plot, the legend."""
+    """Add axis names, a light grid and, above the plot, the legend."""
     axes.set_xlabel(x)
     axes.set_ylabel(unit)
     axes.locator_params(axis="x", integer=x == "step")
@@ -217,14 +252,14 @@ def finish(axes: Axes, unit: str, *, legend: bool, x: str = "step") -> None:
 
 
 def thinned(points: Points) -> list[tuple[float, float]]:
-    """At most 500 points: means of as many consecutive ones as needed."""
+    """Return at most 500 points: each the mean of a few consecutive ones."""
     size = -(-len(points) // _MAX_POINTS)
     bins = [points[start : start + size] for start in range(0, len(points), size)]
     return [(sum(step for step, _ in part) / len(part), sum(value for _, value in part) / len(part)) for part in bins]
 
 
 def smoothed(values: tuple[float, ...], window: int) -> list[float]:
-    """The centred moving average; at the ends, of what there is."""
+    """Return the centred moving average; at the ends the window is shorter."""
     half = window // 2
     parts = [values[max(0, at - half) : at + half + 1] for at in range(len(values))]
     return [sum(part) / len(part) for part in parts]

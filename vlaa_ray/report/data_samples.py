@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from vlaa_ray.data.readers import told
 from vlaa_ray.data.reservoir import Reservoir
 from vlaa_ray.errors import DataError
 from vlaa_ray.models.chat import ChatFormat
@@ -112,7 +111,7 @@ def _facts(prompt: Prompt, chat: ChatFormat | None) -> Iterator[tuple[str, str]]
         yield "image tokens", ", ".join(str(chat.num_image_tokens(image)) for image in prompt.images)
         yield "prompt tokens", str(len(chat.expanded_token_ids(prompt)))
     except DataError as error:
-        yield "can't be asked", told(error)
+        yield "can't be asked", error.one_line()
 
 
 def _marks(prompt: Prompt, chat: ChatFormat | None) -> tuple[list[BoxOnPicture | PointOnPicture], str]:
@@ -148,7 +147,7 @@ def _gold_size(prompt: Prompt, chat: ChatFormat | None) -> Size | str:
         try:
             input_size = chat.input_size(image)
         except DataError as error:
-            return told(error)
+            return error.one_line()
     sizes = frame_sizes(gold_frame or frame, None, image_size, input_size)
     if isinstance(sizes, str) and input_size is None:
         return f"{sizes}; a config tells it"

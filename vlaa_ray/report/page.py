@@ -1,4 +1,4 @@
-"""`report.html`: everything that a run folder tells, on one page that needs no network.
+"""`report.html`: everything that a run folder holds, on one page that needs no network.
 
 The template escapes whatever it is given; only the charts, made here, go in as they are. A content security policy
 in the page forbids scripts and requests, whatever a model writes.
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vlaa_ray.report.breakdown import breakdown
-from vlaa_ray.report.curves import chart_svg, charts_of, figure_svg
+from vlaa_ray.report.curves import chart_svg, charts_of, figure_svg, kind_of
 from vlaa_ray.report.headline import difference, headline, number, verdict
 from vlaa_ray.report.html import safe, write_page
 from vlaa_ray.report.samples import samples_of
@@ -40,7 +40,7 @@ _SUMMARY = {
 
 
 def write_report(run_dir: Path) -> Path:
-    """Writes `report.html` into the run folder and gives its path back; works on a partial or failed run."""
+    """Write `report.html` into the run folder and return its path; partial and failed runs have a report too."""
     run = RecordedRun.read(run_dir)
     filters = {"number": number, "difference": difference, "verdict": verdict, "duration": duration}
     filters["percent"] = lambda share: "" if share is None else f"{share:.1%}"
@@ -56,6 +56,7 @@ def _content(run: RecordedRun) -> dict[str, Any]:
         "state": _state(run),
         "remarks": run.remarks,
         "headline": headline(run),
+        "kind": kind_of(run.config),
         "breakdown": breakdown(run),
         "charts": [(chart, safe(chart_svg(run, chart))) for chart in charts],
         "charts_missing": missing,
@@ -76,7 +77,7 @@ def _timing_svg(run: RecordedRun, key: str, description: str, paint: Any) -> Any
 
 
 def _state(run: RecordedRun) -> dict[str, Any]:
-    """What `run.json` says: the state, the cause of a failure as lines of (name, text), and everything else."""
+    """Return what `run.json` says: the state, the cause of a failure as lines of (name, text), and everything else."""
     known = dict(run.state)
     cause = known.pop("cause", None) or known.pop("error", None)
     versions = known.pop("versions", None)
@@ -96,7 +97,7 @@ def _lines(mapping: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def flat(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys joined with dots: {"run": {"seed": 0}} becomes {"run.seed": 0}."""
+    """Return the values with their nested keys joined by dots: {"run": {"seed": 0}} becomes {"run.seed": 0}."""
     result: dict[str, Any] = {}
     for key, value in mapping.items():
         result |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from vlaa_ray.data.readers import told
 from vlaa_ray.errors import DataError
 from vlaa_ray.images.decode import reference
 from vlaa_ray.records import in_order
@@ -134,7 +133,7 @@ def picture(run_dir: Path, image: Any, row: Row) -> Picture:
     try:
         found = reference(path, name)
     except DataError as error:
-        return Picture(missing=f"the picture can't be read: {name}: {told(error)}")
+        return Picture(missing=f"the picture can't be read: {name}: {error.one_line()}")
     return thumbnail(found, boxes_of(row) if row.get("verifier_type") == "iou" else ())
 
 

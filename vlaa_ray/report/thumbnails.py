@@ -10,7 +10,6 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from vlaa_ray.data.readers import told
 from vlaa_ray.errors import DataError
 from vlaa_ray.images.decode import load
 from vlaa_ray.records import ImageRef
@@ -59,7 +58,7 @@ def thumbnail(
     try:
         small = load(image, near_px=2 * _SHOWN_PX)
     except DataError as error:
-        return Picture(missing=told(error))
+        return Picture(missing=error.one_line())
     small.thumbnail((_SHOWN_PX, _SHOWN_PX))
     return Picture(_uri(small), boxes, points, pixelated=image.width_px < _SMALL_PX)
 

@@ -12,10 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PHASES = (
-    ("start", "time/start_s"),
     ("rollout", "time/rollout_s"),
-    ("reward", "time/reward_s"),
-    ("wait", "time/wait_s"),
     ("learn", "time/learn_s"),
     ("weight sync", "time/weight_sync_s"),
     ("eval", "time/eval_s"),
@@ -35,14 +32,14 @@ class Share:
 
 
 def phases_of(row: dict[str, float]) -> dict[str, float]:
-    """Seconds by phase of one step; `other` is what `time/step_s` has more than its phases."""
+    """Return the seconds of each phase of one step; `other` is the rest of `time/step_s`."""
     times = {phase: row[name] for phase, name in PHASES if name in row}
-    rest = row.get("time/step_s", 0.0) - sum(seconds for phase, seconds in times.items() if phase != "start")
+    rest = row.get("time/step_s", 0.0) - sum(times.values())
     return {**times, OTHER: rest} if rest > 0 else times
 
 
 def totals(run: RecordedRun) -> tuple[list[Share], float]:
-    """The phases with their total seconds, the largest first, and the run's seconds in all."""
+    """Return the phases with their total seconds, the largest first, and the seconds of all steps."""
     steps = [phases_of(row) for row in run.metrics]
     seconds = {phase: sum(step.get(phase, 0.0) for step in steps) for phase in (*(p for p, _ in PHASES), OTHER)}
     whole = sum(_length(row) for row in run.metrics)
@@ -51,26 +48,22 @@ def totals(run: RecordedRun) -> tuple[list[Share], float]:
 
 
 def _length(row: dict[str, float]) -> float:
-    """Seconds that a step took: its own figure, which phases that overlap add up to more than."""
-    step_s = row.get("time/step_s") or sum(row.get(name, 0.0) for phase, name in PHASES if phase != "start")
-    return step_s + row.get("time/start_s", 0.0)
+    """Return the seconds of a step: its own figure, or the sum of its phases."""
+    return row.get("time/step_s") or sum(row.get(name, 0.0) for _, name in PHASES)
 
 
 def phase_colors() -> dict[str, str]:
-    """A fixed colour for every phase."""
-    names = [phase for phase, _ in PHASES if phase != "start"]
-    return {**dict(zip(names, COLORS, strict=True)), "start": "#a9744f", OTHER: "#9aa0a6"}
+    """Return the fixed colour of every phase."""
+    return {**dict(zip((phase for phase, _ in PHASES), COLORS, strict=False)), OTHER: "#9aa0a6"}
 
 
 def draw_phases(axes: Axes, run: RecordedRun) -> None:
-    """The seconds of each step (or of as many steps as fit), stacked by phase."""
+    """Draw a bar for each step, or for each mean of a few steps in a long run: its seconds, stacked by phase."""
     size = -(-len(run.metrics) // _MAX_BARS)
     bins = [run.metrics[start : start + size] for start in range(0, len(run.metrics), max(1, size))]
     steps = [part[0]["step"] for part in bins]
     bottom = [0.0] * len(bins)
     for phase, color in phase_colors().items():
-        if phase == "start":
-            continue
         heights = [sum(phases_of(row).get(phase, 0.0) for row in part) / len(part) for part in bins]
         if any(heights):
             axes.bar(steps, heights, bottom=bottom, width=size, color=color, label=phase, align="edge")
@@ -79,7 +72,7 @@ def draw_phases(axes: Axes, run: RecordedRun) -> None:
 
 
 def draw_timeline(axes: Axes, run: RecordedRun) -> None:
-    """The run along the clock, a lane a phase; phases of a step are laid end to end, shortened where they overlap."""
+    """Draw the run along the clock: one lane for each phase, the phases of a step end to end."""
     lanes: dict[str, list[tuple[float, float]]] = {}
     clock = 0.0
     for row in run.metrics:
@@ -101,7 +94,7 @@ def draw_timeline(axes: Axes, run: RecordedRun) -> None:
 
 
 def _merged(bars: list[tuple[float, float]], gap: float) -> list[tuple[float, float]]:
-    """Bars with gaps too small to see (and their neighbours) as one, so that long runs stay small files."""
+    """Return the bars (start, width), joined where the gap is too small to see: the file of a long run stays small."""
     merged: list[tuple[float, float]] = []
     for start, width in bars:
         if merged and start - sum(merged[-1]) < gap:

@@ -22,6 +22,7 @@ from typing import Any
 
 from vlaa_ray.config import AnyConfig, config_kind, dump_config
 from vlaa_ray.errors import ConfigError, RunInterrupted, VlaaRayError
+from vlaa_ray.run.base_folder import base_folder
 from vlaa_ray.storage.atomic import write_whole
 from vlaa_ray.storage.layout import CONFIG
 from vlaa_ray.storage.yaml_file import load_yaml
@@ -109,8 +110,9 @@ class LockedFolder:
 
 
 def run_path(config: AnyConfig) -> Path:
-    """Where the run's folder is: `run.dir`/`run.name`, absolute."""
-    return (Path(config.run.dir) / config.run.name).absolute()
+    """The absolute path of the run's folder, `run.dir`/`run.name`; ConfigError as for `base_folder`."""
+    folder = Path(config.run.dir) / config.run.name
+    return folder if folder.is_absolute() else base_folder(config.run.dir) / folder
 
 
 def read_run(path: Path) -> dict[str, Any]:

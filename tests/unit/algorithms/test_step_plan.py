@@ -50,6 +50,15 @@ def test_with_a_kl_term_groups_without_variance_keep_its_gradient():
     assert advantages(flat, GrpoSection(kl={"coefficient": 0.1})) == [0.0, 0.0, None]
 
 
+@pytest.mark.parametrize("name", ["std", "reinforce_pp"])
+def test_replaced_groups_keep_the_gradient_of_a_kl_term_and_enter_no_statistic(name):
+    grpo = GrpoSection(advantage=name, resample_zero_variance=True, kl={"coefficient": 0.1})
+    pair, flat = group(rollout(0.0), rollout(1.0)), group(rollout(1.0), rollout(None), rollout(1.0))
+    alone, (found, replaced) = with_advantages([pair], grpo), with_advantages([pair, flat], grpo)
+    assert [one.advantage for one in replaced.rollouts] == [0.0, None, 0.0]
+    assert [one.advantage for one in found.rollouts] == [one.advantage for one in alone[0].rollouts]
+
+
 def test_groups_that_were_replaced_do_not_count():
     resampled = GrpoSection(resample_zero_variance=True)
     groups = with_advantages([group(rollout(0.0), rollout(1.0)), group(rollout(1.0), rollout(1.0))], STD)

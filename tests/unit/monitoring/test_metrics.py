@@ -27,7 +27,8 @@ NO_TRACKERS = TrackingSection(tensorboard=False, wandb="disabled")
 FIXED_NAMES = """reward/mean reward/iou/mean reward/invalid_share groups/zero_variance_share logprob_diff/mean_abs
 logprob_diff/max_abs policy/kl policy/entropy policy/clip_share policy/loss policy/grad_norm completion/mean_tokens
 staleness/max weight_version time/step_s time/rollout_s time/reward_s time/learn_s time/weight_sync_s
-throughput/samples_per_s memory/learner_rss_bytes eval/reward/mean eval/reward/open_ended/mean eval/mathvista
+throughput/samples_per_s memory/learner_rss_bytes eval/reward/mean eval/reward/open_ended/mean
+eval/benchmark/mathvista/accuracy
 learning_rate policy/kl_coefficient groups/count groups/resampled rollout/restarts""".split()
 
 

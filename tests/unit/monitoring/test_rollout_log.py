@@ -79,19 +79,26 @@ def test_metrics_by_hand():
         group("mcq", 1, rollout(1.0, 6, versions=((3, 0, 2), (4, 2, 6)), cut=True), rollout(1.0, 4)),
         Group(prompt=group("iou", 2).prompt, position=2, failure="too long"),
     ]
-    metrics = group_metrics(groups, weight_version=6, updates_per_step=2)
+    metrics = group_metrics(groups, weight_version=6, updates_per_step=2, planned=1)
     # versions: 4 and 3 (the oldest token) at version 6, two updates a step: 1 and 1.5 steps
     assert {name: metrics[name] for name in metrics if not name.startswith("reward/")} == {
         "groups/count": 3,
         "groups/failed": 1,
+        "groups/resampled": 2,
         "groups/zero_variance_share": 0.5,
         "groups/digit/zero_variance_share": 0.0,
         "groups/mcq/zero_variance_share": 1.0,
         "groups/by_source/test/zero_variance_share": 0.5,
         "completion/mean_tokens": 4.0,
+        "completion/digit/mean_tokens": 3.0,
+        "completion/mcq/mean_tokens": 5.0,
         "completion/truncated_share": 0.25,
         "staleness/max": 1.5,
         "staleness/mean": 1.25,
     }
     assert metrics["reward/mean"] == pytest.approx(0.75) and metrics["reward/mcq/mean"] == 1
-    assert group_metrics([groups[2]], weight_version=6, updates_per_step=2) == {"groups/count": 1, "groups/failed": 1}
+    assert group_metrics([groups[2]], weight_version=6, updates_per_step=2, planned=1) == {
+        "groups/count": 1,
+        "groups/failed": 1,
+        "groups/resampled": 0,
+    }

@@ -119,7 +119,7 @@ def build_run(path, *, num_steps=80, finished=True, evaluate=True, rollouts=True
     tracker = Tracker(path, TrackingSection(tensorboard=False, wandb="disabled"), path.name, {})
     last = num_steps if finished else num_steps // 2
     if evaluate:
-        tracker.log(0, evaluation_at(0.0) | {"time/start_s": 31.0, "time/eval_s": 2.4, "time/step_s": 2.4})
+        tracker.log(0, evaluation_at(0.0))
     for step in range(1, last + 1):
         evaluation = evaluation_at(step / num_steps) if evaluate and step % 10 == 0 else {}
         tracker.log(step, metrics_at(step, num_steps, rng) | evaluation)

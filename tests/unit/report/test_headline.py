@@ -30,8 +30,8 @@ def printed(run_dir):
 def test_it_compares_step_0_with_the_last_evaluated_step(tmp_path):
     rows = [
         (0, {"eval/reward/mean": 0.5, "eval/reward/iou/mean": 0.4}),
-        (10, {"eval/reward/mean": 0.9, "eval/reward/iou/mean": 0.8, "eval/mathvista": 0.3}),
-        (20, {"eval/reward/mean": 0.625, "eval/reward/iou/mean": 0.3, "eval/mathvista": 0.35}),
+        (10, {"eval/reward/mean": 0.9, "eval/reward/iou/mean": 0.8, "eval/benchmark/mathvista/accuracy": 0.3}),
+        (20, {"eval/reward/mean": 0.625, "eval/reward/iou/mean": 0.3, "eval/benchmark/mathvista/accuracy": 0.35}),
         (21, {"reward/mean": 0.99}),
     ]
     result = headline(run_with(tmp_path, rows))
@@ -39,7 +39,7 @@ def test_it_compares_step_0_with_the_last_evaluated_step(tmp_path):
     assert [(line.name, line.base, line.trained) for line in result.lines] == [
         ("mean", 0.5, 0.625),
         ("iou", 0.4, 0.3),
-        ("mathvista", None, 0.35),
+        ("mathvista/accuracy", None, 0.35),
     ]
     text = printed(tmp_path)
     assert "+0.125" in text and "-0.100" in text and "step 20" in text and "–" in text

@@ -12,8 +12,8 @@ class LeaveOneOut(GroupEstimator):
     The baseline of a sample does not depend on that sample, so the gradient has no bias. The result is
     k / (k - 1) times r_i - mean of all.
 
-    Source: "Back to Basics" (arXiv 2402.14740, section 2.3, RLOO; after Kool et al., 2019). Compared with TRL 1.16,
-    `RLOOTrainer` with `beta=0`.
+    Source: "Back to Basics" (arXiv 2402.14740, the estimator RLOO; after Kool et al., 2019). TRL 1.16 has the
+    same formula in `RLOOTrainer`.
     """
 
     def of_group(self, rewards: Float[np.ndarray, "G"]) -> Float[np.ndarray, "G"]:

@@ -17,7 +17,7 @@ class SoftGate(PolicyLoss):
     t is `temperature_positive` where A > 0, else `temperature_negative`: a larger t fades faster. At r = 1 the
     gradient is that of the plain ratio. Nothing is clipped, so no token counts as clipped.
 
-    Source: SAPO (arXiv 2511.20347, equations 5 and 6; temperatures 1.0 and 1.05). Compared with TRL 1.16,
+    Source: SAPO (arXiv 2511.20347; temperatures 1.0 and 1.05). Compared with TRL 1.16,
     `GRPOTrainer._compute_loss` with loss_type "sapo".
     """
 
