@@ -1,4 +1,4 @@
-"""One pass over data before a run: every defect with its file and row, what the data is made of, and what repeats.
+"""The check of data before a run: one pass that finds every defect with its file and row, and counts what is there.
 
 report = check_data([Path("train.jsonl")], config.data, rewards, config)
 report.defects[0]  -> Defect(id="7", file="train.jsonl", row=7, reason="the image is damaged: …")
@@ -42,22 +42,31 @@ _MOST_CHARS = 32_000
 
 @dataclass
 class Report:
-    """What was found; a run is safe without defects."""
+    """The defects and the statistics of some data. A run on data without defects is safe.
+
+    `statistics` holds counts by format, source, verifier type and type of gold, the spread (least, median, most) of
+    image sizes in pixels and of lengths in tokens, and the pairs of similar images in different sources.
+    """
 
     defects: list[Defect] = field(default_factory=list)
     statistics: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> str:
-        return json.dumps({"defects": [asdict(one) for one in self.defects], "statistics": self.statistics}, indent=1)
+        """Return the report as `vlaa-ray data check --report` writes it."""
+        defects = [asdict(defect) for defect in self.defects]
+        return json.dumps({"defects": defects, "statistics": self.statistics}, indent=1)
 
 
 def check_data(
     paths: Sequence[str | Path], data: DataSection, rewards: RewardManager | None, config: TrainingConfig | None
 ) -> Report:
-    """All defects of what the paths name, as `data.train` takes them, in their order; `data` says how they are read.
+    """Return all defects of the data at these paths, in the order of paths and rows, with statistics.
 
-    Golds are judged by `rewards`, if there are any. Without a config images and texts are held against the built-in
-    model's, which is a Qwen2.5-VL, and lengths are only looked at roughly.
+    A path is whatever `data.train` accepts; `data` says how its files are read. With `rewards`, every gold is tested
+    on its verifier. With a config, images and texts must suit its model, and lengths its limits. Without one, the
+    built-in model (a Qwen2.5-VL) stands in for it, and only very long questions are found.
+
+    Raises DataError if a path or a file can't be read at all.
     """
     checker = _Checker(rewards, config)
     for path in paths:
@@ -68,6 +77,8 @@ def check_data(
 
 
 class _Checker:
+    """The state of one check: all that later records are compared with."""
+
     def __init__(self, rewards: RewardManager | None, config: TrainingConfig | None) -> None:
         self._rewards = rewards
         self._solved = _solved(config)
@@ -88,7 +99,7 @@ class _Checker:
         self._num_rows = 0
 
     def check(self, source: str, file: Path, rows: Iterator[tuple[int, Prompt | Preference | DataError]]) -> None:
-        """Take in one file."""
+        """Check the rows of one file, each a row number with its record or the error that it raised."""
         pending: list[tuple[int, Prompt]] = []
         for number, read in rows:
             self._num_rows += 1
@@ -113,12 +124,14 @@ class _Checker:
         self._judge(pending, file)
 
     def report(self) -> Report:
-        order = {name: place for place, name in enumerate(dict.fromkeys(one.file for one in self._report.defects))}
-        self._report.defects.sort(key=lambda one: (order[one.file], one.row))
+        """Return the report on all files so far, its defects sorted by file and row."""
+        files = dict.fromkeys(defect.file for defect in self._report.defects)
+        order = {file: place for place, file in enumerate(files)}
+        self._report.defects.sort(key=lambda defect: (order[defect.file], defect.row))
         pairs = self._pictures.pairs
         self._report.statistics = {
             "records": self._num_rows,
-            "records_with_defects": len({(one.file, one.row) for one in self._report.defects}),
+            "records_with_defects": len({(defect.file, defect.row) for defect in self._report.defects}),
             **{name: dict(counts.most_common()) for name, counts in self._counts.items()},
             "image_width_px": _spread([width for width, _ in self._sizes]),
             "image_height_px": _spread([height for _, height in self._sizes]),
@@ -135,9 +148,9 @@ class _Checker:
         self._report.defects.append(Defect(identity, str(file), row, reason))
 
     def _repeats(self, prompt: Prompt, read: Prompt | Preference, place: Place) -> Iterator[str]:
-        """A second record with this id, or with these images and this question, be it in another file.
+        """Yield why the record repeats an earlier one: the same id in this source, or question and images anywhere.
 
-        Of one prompt there may be many pairs of answers.
+        Records of preferences are compared with their answers, as one prompt may have many pairs of answers.
         """
         answers = read.answers if isinstance(read, Preference) else ()
         question = without_images(prompt.question)
@@ -160,6 +173,7 @@ class _Checker:
         self._counts["gold_type"][type(prompt.gold).__name__] += 1
 
     def _damaged_images(self, prompt: Prompt, place: Place) -> Iterator[str]:
+        """Yield what is wrong with each damaged image, and keep the sizes of the others."""
         for image in prompt.images:
             if fault := self._fault(image, place):
                 yield fault
@@ -167,7 +181,7 @@ class _Checker:
                 self._sizes.append((image.width_px, image.height_px))
 
     def _fault(self, image: ImageRef, place: Place) -> str:
-        """Why the image can't be decoded; each is tried once, wherever it appears again."""
+        """Return why the image can't be decoded, or an empty text. Each image is decoded once, even if it repeats."""
         if image.sha256 not in self._damaged and not self._pictures.knows(image, place):
             try:
                 self._pictures.add(image, load(image, NEAR_PX), place)
@@ -176,23 +190,23 @@ class _Checker:
         return self._damaged.get(image.sha256, "")
 
     def _unfit_for_the_model(self, prompt: Prompt, read: Prompt | Preference) -> Iterator[str]:
-        """What the config's kind of run, model or limits forbid."""
+        """Yield why a run with this config can't use the record: a missing solution, its model, or its limits."""
         if prompt.verifier_type in self._solved and prompt.solution is None:
             yield UNSOLVED
         if not self._counts_tokens and (length := len(prompt.question)) > _MOST_CHARS:
-            yield f"the question has {length} characters, over {_MOST_CHARS}; --config counts its tokens"
+            yield f"the question has {length} characters, more than {_MOST_CHARS}; with --config its tokens are counted"
             return
         answers: list[int] = []
         try:
             asked = len(self._chat.expanded_token_ids(prompt))
-            if prompt.verifier_type == "open_ended" and not self._learns_answers:  # a model will read it
+            if prompt.verifier_type == "open_ended" and not self._learns_answers:  # a reward model will read the gold
                 self._chat.refuse_control_tokens(prompt.gold_text, "the gold")
             with nullcontext() if self._learns_answers else suppress(DataError):
                 answers = list(_answer_tokens(read, self._chat))
         except DataError as error:
             yield error.one_line()
             return
-        if not self._counts_tokens:  # they are another model's
+        if not self._counts_tokens:  # without a config the real model's tokens are unknown
             return
         self._prompt_tokens.append(asked)
         self._answer_tokens += answers
@@ -202,6 +216,7 @@ class _Checker:
                     yield f"the {what} has {tokens} tokens, over {most.key} = {most.tokens}"
 
     def _judge(self, pending: Sequence[tuple[int, Prompt]], file: Path) -> None:
+        """Add a defect for each prompt whose gold no answer can be judged by."""
         if self._rewards is None:
             return
         faults = gold_faults(self._rewards, [prompt for _, prompt in pending])
@@ -211,21 +226,21 @@ class _Checker:
 
 
 def _solved(config: TrainingConfig | None) -> Collection[str]:
-    """Verifier types whose prompts need a worked answer."""
+    """Return the verifier types whose prompts need a solution (a worked answer) in this kind of run."""
     if config is None or config.learns_from != "solutions":
         return ()
     return config.data.verifier_types or VERIFIER_TYPES
 
 
 class _Limit(NamedTuple):
-    """Tokens, and the key of the config that says so."""
+    """The most tokens, and the key of the config that sets this limit."""
 
     key: str
     tokens: int
 
 
 def _limits(config: TrainingConfig | None) -> tuple[_Limit | None, _Limit | None]:
-    """Of a prompt, and of a written answer that is to be learned."""
+    """Return the limits of a prompt and of a written answer to learn from; None where there is no limit."""
     if config is None:
         return None, None
     key, limits = config.limits_key, config.limits
@@ -236,9 +251,9 @@ def _limits(config: TrainingConfig | None) -> tuple[_Limit | None, _Limit | None
 
 
 def _answer_tokens(read: Prompt | Preference, chat: ChatFormat) -> Iterator[int]:
-    """Of the written answers, as a learner counts them."""
+    """Yield the number of tokens of each written answer, as a learner counts them."""
     if isinstance(read, Preference):
-        yield from (len(chat.turn_token_ids(answer)) + 1 for answer in read.answers)  # one id that is only a target
+        yield from (len(chat.turn_token_ids(answer)) + 1 for answer in read.answers)  # and one id that is only a target
     elif read.solution is not None:
         yield len(chat.completion_token_ids(read.solution))
 
@@ -249,13 +264,14 @@ def _pair_as_json(pair: Pair) -> dict[str, Any]:
 
 
 def _spread(values: Sequence[int]) -> dict[str, float]:
+    """Return the least, the median and the largest value; nothing for no values."""
     if not values:
         return {}
     return {"least": min(values), "median": float(np.median(values)), "most": max(values)}
 
 
 def report_table(report: Report) -> Table:
-    """What the data is made of, the first pairs of images in different sources, and the first defects."""
+    """Return the statistics as a table, then the first 20 pairs of images in different sources and 20 defects."""
     from rich.table import Table
 
     table = Table(title="Data", title_justify="left", show_header=False)
@@ -267,8 +283,8 @@ def report_table(report: Report) -> Table:
         shown = ", ".join(f"{key} {number:g}" for key, number in value.items()) if isinstance(value, dict) else value
         table.add_row(name.replace("_", " "), _shown(str(shown)))
     sections = [
-        ([_told_pair(pair) for pair in report.statistics["image_pairs"]], report.statistics["shared_images"]),
-        ([_told_defect(one) for one in report.defects], len(report.defects)),
+        ([_pair_line(pair) for pair in report.statistics["image_pairs"]], report.statistics["shared_images"]),
+        ([_defect_line(defect) for defect in report.defects], len(report.defects)),
     ]
     for lines, count in sections:
         table.add_section()
@@ -280,17 +296,19 @@ def report_table(report: Report) -> Table:
 
 
 def _shown(text: str) -> str:
-    """As a terminal can print it: half of a surrogate pair as its escape."""
+    """Return the text as a terminal can print it: half of a surrogate pair becomes its escape."""
     from rich.markup import escape
 
     return escape(text.encode("utf-8", "backslashreplace").decode())
 
 
-def _told_pair(pair: dict[str, Any]) -> tuple[str, str]:
+def _pair_line(pair: dict[str, Any]) -> tuple[str, str]:
+    """Return the place of the second image, and which image it resembles."""
     first, second = (f"{Path(pair[key]['file']).name}:{pair[key]['row']}" for key in ("first", "second"))
     how = "the same image as" if pair["how"] == "the same" else "an image that looks like that of"
     return second, f"{how} {first}"
 
 
-def _told_defect(one: Defect) -> tuple[str, str]:
-    return f"{Path(one.file).name}:{one.row}", f"{one.id}: {one.reason}"
+def _defect_line(defect: Defect) -> tuple[str, str]:
+    """Return the place of a defect, and its record's id with the reason."""
+    return f"{Path(defect.file).name}:{defect.row}", f"{defect.id}: {defect.reason}"

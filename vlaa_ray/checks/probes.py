@@ -1,11 +1,14 @@
-"""Answers that try to be paid without looking: what they earn, beside an honest wrong answer of the same kind.
+"""Probes: answers given without looking at the image, and what the rewards pay for them.
 
     outcomes = probe_prompts(prompts, rewards)
     Console().print(probe_table(outcomes))
 
-The honest wrong answer is the gold of another prompt of the same verifier type and source. A probe that earns more
-than that on average is a hole in the reward, which reinforcement learning will find. What the commonest gold earns
-as everybody's answer is shown beside it: that is chance, and a matter of the data.
+Two rows of the table are for comparison:
+
+- "honest wrong": the gold of another prompt of the same verifier type and source, given as the answer. A probe that
+  earns more than this on average is a hole in the reward. Reinforcement learning will find it.
+- "commonest gold": the most frequent gold, given as the answer to every prompt. It shows what chance earns, which
+  depends on the data and not on the reward.
 """
 
 from __future__ import annotations
@@ -29,11 +32,12 @@ _TOLERANCE = 1e-9
 
 
 def _tagged(text: object) -> str:
+    """Return the text as a response: between answer tags."""
     return f"<answer>{text}</answer>"
 
 
 def _box(prompt: Prompt, *edges: float) -> str:
-    """A box of shares of the image, in the prompt's own frame."""
+    """Return a box as text, in the prompt's own frame. `edges` are shares of the image, in [0, 1]."""
     params = prompt.verifier_params
     sizes = {"rel1000": (1000, 1000), "resized_px": params.get("input_size"), "original_px": params.get("image_size")}
     size = sizes.get(str(params.get("frame"))) or (1, 1)
@@ -49,7 +53,7 @@ PROBES: dict[str, Callable[[Prompt], str]] = {
     "tag stuffing": lambda _: "<answer>" * 50 + "yes" + "</answer>" * 50,
     "injection": lambda _: _tagged(_INJECTION),
 }
-"""Name to the response that is tried on a prompt."""
+"""The name of each probe, and the function that makes its response to a prompt."""
 
 BOX_PROBES: dict[str, Callable[[Prompt], str]] = {
     "whole image": lambda prompt: _tagged(_box(prompt, 0, 0, 1, 1)),
@@ -58,12 +62,15 @@ BOX_PROBES: dict[str, Callable[[Prompt], str]] = {
         [_box(prompt, i / 40, j / 25, (i + 1) / 40, (j + 1) / 25) for i in range(40) for j in range(25)]
     ),
 }
-"""Those that are tried where boxes or points are asked for."""
+"""More probes, for prompts that ask for boxes or points."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Mean rewards of one verifier type; `honest` is None where no other prompt's gold differs."""
+    """Mean rewards in [0, 1] of one verifier type: of the two rows for comparison, and of each probe.
+
+    `honest` is None where all prompts of a source have the same gold, so that no honest wrong answer exists.
+    """
 
     verifier_type: str
     num_prompts: int
@@ -73,59 +80,63 @@ class Outcome:
 
     @property
     def holes(self) -> list[str]:
-        """The probes that earn more than the honest wrong answer."""
+        """The names of the probes that earn more than the honest wrong answer (or than 0, if there is none)."""
         least = self.honest or 0.0
         return [name for name, value in self.probes.items() if value > least + _TOLERANCE]
 
 
 def probe_prompts(prompts: Sequence[Prompt], rewards: RewardManager) -> list[Outcome]:
-    """What every probe earns on the prompts, by verifier type; prompts whose gold can't be judged are left out."""
+    """Return what every probe earns, by verifier type. Prompts whose gold can't be judged are left out."""
     by_type: dict[str, list[Prompt]] = defaultdict(list)
-    for prompt in prompts:  # the built-in ones are made as they are asked for
+    for prompt in prompts:  # the built-in data makes each prompt on demand
         by_type[prompt.verifier_type].append(prompt)
-    return [_outcome(kind, by_type[kind], rewards) for kind in sorted(by_type)]
+    return [_outcome(verifier_type, by_type[verifier_type], rewards) for verifier_type in sorted(by_type)]
 
 
-def _outcome(kind: str, prompts: list[Prompt], rewards: RewardManager) -> Outcome:
-    tried = PROBES | (BOX_PROBES if kind in _BOX_TYPES else {})
-    probes = {name: _mean(prompts, [respond(one) for one in prompts], rewards) for name, respond in tried.items()}
-    (gold, _), *_ = Counter(one.gold_text for one in prompts).most_common(1)
+def _outcome(verifier_type: str, prompts: list[Prompt], rewards: RewardManager) -> Outcome:
+    """Return what the probes earn on prompts of one verifier type."""
+    tried = PROBES | (BOX_PROBES if verifier_type in _BOX_TYPES else {})
+    probes = {name: _mean(prompts, [respond(prompt) for prompt in prompts], rewards) for name, respond in tried.items()}
+    (gold, _), *_ = Counter(prompt.gold_text for prompt in prompts).most_common(1)
     commonest = _mean(prompts, [_tagged(gold)] * len(prompts), rewards)
-    pairs = [(one, other) for one, other in zip(prompts, _others(prompts), strict=True) if other is not None]
-    honest = (
-        _mean([one for one, _ in pairs], [_tagged(other.gold_text) for _, other in pairs], rewards) if pairs else None
-    )
-    return Outcome(kind, len(prompts), honest, commonest, probes)
+    pairs = [(prompt, other) for prompt, other in zip(prompts, _others(prompts), strict=True) if other is not None]
+    honest = None
+    if pairs:
+        honest = _mean([prompt for prompt, _ in pairs], [_tagged(other.gold_text) for _, other in pairs], rewards)
+    return Outcome(verifier_type, len(prompts), honest, commonest, probes)
 
 
 def _others(prompts: list[Prompt]) -> list[Prompt | None]:
-    """For each prompt the next one of its source with another gold."""
-    found: list[Prompt | None] = []
+    """Return for each prompt the next one of the same source with another gold, or None."""
+    others: list[Prompt | None] = []
     for index, prompt in enumerate(prompts):
         following = prompts[index + 1 :] + prompts[:index]
-        same = (one for one in following if one.source == prompt.source and one.gold_text != prompt.gold_text)
-        found.append(next(same, None))
-    return found
+        fitting = (
+            other for other in following if other.source == prompt.source and other.gold_text != prompt.gold_text
+        )
+        others.append(next(fitting, None))
+    return others
 
 
 def _mean(prompts: list[Prompt], responses: list[str], rewards: RewardManager) -> float:
+    """Return the mean reward of the responses that can be judged; 0.0 if none can."""
     results = rewards.score(list(zip(prompts, responses, strict=True)))
     values: list[Any] = [result.value for result in results if result.valid]
     return statistics.fmean(values) if values else 0.0
 
 
 def probe_table(outcomes: Sequence[Outcome]) -> Table:
-    """A row a probe, a column a verifier type; what earns more than the honest wrong answer is red."""
+    """Return a table with a row for each probe and a column for each verifier type. Holes in a reward are red."""
     from rich.table import Table
 
-    table = Table(title="Mean reward of answers that don't look", title_justify="left")
+    table = Table(title="Mean reward of answers given without looking", title_justify="left")
     table.add_column("probe")
     for outcome in outcomes:
         table.add_column(f"{outcome.verifier_type}\n({outcome.num_prompts})", justify="right")
-    table.add_row(HONEST, *("–" if one.honest is None else f"{one.honest:.3f}" for one in outcomes))
-    table.add_row(COMMONEST, *(f"{one.commonest:.3f}" for one in outcomes), end_section=True)
+    table.add_row(HONEST, *("–" if outcome.honest is None else f"{outcome.honest:.3f}" for outcome in outcomes))
+    table.add_row(COMMONEST, *(f"{outcome.commonest:.3f}" for outcome in outcomes), end_section=True)
     for name in PROBES | BOX_PROBES:
-        table.add_row(name, *(_cell(one, name) for one in outcomes))
+        table.add_row(name, *(_cell(outcome, name) for outcome in outcomes))
     return table
 
 

@@ -1,10 +1,10 @@
-"""Responses in a file, scored without a run: what each verifier says, and why, in a table.
+"""Scores for a file of responses, without a run: each row's verdict and its reason, and a table of all.
 
     rows = score_file("rollouts/step_000016.jsonl", rewards)
     Console().print(score_table(rows))
 
-A row is an object with `response` (or `completion`, as in a run's rollouts), `gold` and `verifier_type`, and, if
-it has them, `verifier_params`, `source`, `question` and `images`, which reward models and judges look at.
+A row is a JSON object with `response` (or `completion`, as in the rollouts of a run), `gold` and `verifier_type`. It
+may also have `verifier_params`, `source`, and, for reward models and judges, `question` and `images`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,11 @@ _MAX_REASONS = 3
 
 
 def score_file(file: str | Path, rewards: RewardManager) -> list[dict[str, Any]]:
-    """The rows of a JSON (Lines) file with `reward`, `valid`, `extracted`, `reason`; DataError names file and row."""
+    """Return the rows of a JSON or JSON Lines file, with `reward`, `valid`, `extracted`, `reason` and `parts` added.
+
+    Raises DataError, which names the file and the rows, if a row can't be read, lacks a field, or has an unknown
+    verifier type or parameter.
+    """
     file = Path(file)
     rows: list[dict[str, Any]] = []
     numbered = enumerate(_objects(file), start=1)
@@ -55,7 +59,11 @@ def score_file(file: str | Path, rewards: RewardManager) -> list[dict[str, Any]]
 
 
 def score_table(rows: Sequence[dict[str, Any]]) -> Table:
-    """Mean, deviation, invalid and empty shares by verifier type and source, and the commonest reasons."""
+    """Return a table of the rewards, with a row for each verifier type and source.
+
+    Its columns are the number of responses, the mean and the standard deviation of the valid rewards, the share that
+    can't be judged, the share without an answer, and the most frequent reasons for less than the full reward.
+    """
     from rich.table import Table
 
     table = Table(title="Rewards", title_justify="left")
@@ -63,32 +71,33 @@ def score_table(rows: Sequence[dict[str, Any]]) -> Table:
         table.add_column(name, no_wrap=True)
     for name in ("responses", "mean", "std", "invalid", "no answer"):
         table.add_column(name, justify="right")
-    table.add_column("why less than 1")
+    table.add_column("most frequent reasons")
     groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         groups[row["verifier_type"], str(row.get("source") or "")].append(row)
-    for (kind, source), mine in sorted(groups.items()):
-        values = [row["reward"] for row in mine if row["valid"]]
+    for (verifier_type, source), group in sorted(groups.items()):
+        values = [row["reward"] for row in group if row["valid"]]
         table.add_row(
-            escape(kind),
+            escape(verifier_type),
             escape(source),
-            str(len(mine)),
+            str(len(group)),
             f"{statistics.fmean(values):.3f}" if values else "–",
             f"{statistics.pstdev(values):.3f}" if values else "–",
-            f"{1 - len(values) / len(mine):.1%}",
-            f"{sum(row['extracted'] is None for row in mine) / len(mine):.1%}",
-            _reasons(mine),
+            f"{1 - len(values) / len(group):.1%}",
+            f"{sum(row['extracted'] is None for row in group) / len(group):.1%}",
+            _reasons(group),
         )
     return table
 
 
 def _reasons(rows: Sequence[dict[str, Any]]) -> str:
-    """The commonest ones, with what differs between rows left out."""
-    found = Counter(_NUMBERS.sub("…", row["reason"]) for row in rows if row["reason"])
-    return escape("; ".join(f"{count} × {reason}" for reason, count in found.most_common(_MAX_REASONS)))
+    """Return the three most frequent reasons with their counts. Numbers and quotations in them become "…"."""
+    counts = Counter(_NUMBERS.sub("…", row["reason"]) for row in rows if row["reason"])
+    return escape("; ".join(f"{count} × {reason}" for reason, count in counts.most_common(_MAX_REASONS)))
 
 
 def _objects(file: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the file. Raises DataError at the first that can't be read."""
     for row in json_rows(file):
         if isinstance(row, DataError):
             raise row
@@ -96,24 +105,28 @@ def _objects(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def _response(row: dict[str, Any], file: Path, number: int) -> Response:
+    """Return the row as a prompt and a response. Raises DataError if a field is missing."""
     response = row.get("response", row.get("completion"))
     if not isinstance(response, str) or "gold" not in row or not isinstance(row.get("verifier_type"), str):
         expected = "response (or completion), gold and verifier_type"
-        raise DataError("a row lacks a field", file=str(file), row=number, expected=expected, got=sorted(row))
+        raise DataError("the row lacks a field", file=str(file), row=number, expected=expected, got=sorted(row))
     prompt = Prompt(
         prompt_id=f"{row.get('prompt_id', '')}:{number}",
         question=str(row.get("question", "")),
         gold=row["gold"],
         verifier_type=row["verifier_type"],
         source=str(row.get("source") or ""),
-        images=tuple(_image(file, one) for one in row.get("images") or ()),
+        images=tuple(_image(file, image) for image in row.get("images") or ()),
         verifier_params=row.get("verifier_params") or {},
     )
     return prompt, response
 
 
 def _image(file: Path, image: Any) -> ImageRef:
-    """A path, or a rollout's {"path": …}: relative to the file's folder, or to the run folder that it lies in."""
+    """Return the reference of a row's image: a path, or {"path": …} as in the rollouts of a run.
+
+    A path is relative to the folder of the file or, if nothing is there, to the folder above it (the run's).
+    """
     name = str(image["path"] if isinstance(image, dict) else image)
     beside = file.parent / name
     return _reference(beside if beside.exists() else file.parent.parent / name)

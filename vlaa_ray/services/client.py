@@ -96,6 +96,7 @@ class Service:
         self._stopped.set()
 
     def _until_answered(self, ask: Callable[[], Any], request: object, tokens: int) -> Any:
+        """Call `ask` until it returns, and return its result. Raises the errors of `post`."""
         attempt, last_failure, started = 0, "", time.monotonic()
         while True:
             with self._slots.hold():

@@ -6,7 +6,6 @@ marks that it can't know, and the rubric says so.
 
 from __future__ import annotations
 
-import base64
 import json
 import secrets
 import threading
@@ -17,7 +16,7 @@ from typing import Any
 
 from vlaa_ray.config import OpenEndedSection
 from vlaa_ray.errors import RewardError
-from vlaa_ray.images.decode import encoded, mime_type
+from vlaa_ray.images.decode import chat_part, encoded
 from vlaa_ray.records import Prompt, RewardResult
 from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
 from vlaa_ray.services.client import Service, Unanswered
@@ -102,7 +101,7 @@ class Judge:
             f"Question: {prompt.question}\n\nReference: {prompt.gold}\n\n"
             f"{mark}\n{answer[:MAX_CHARS]}\n{mark}\n\nGrade the answer between the marks."
         )
-        pictures = [{"type": "image_url", "image_url": {"url": _data_url(encoded(image))}} for image in prompt.images]
+        pictures = [chat_part(encoded(image)) for image in prompt.images]
         return {
             "model": self._model,
             "messages": [
@@ -129,7 +128,3 @@ def read_grade(reply: Any) -> tuple[int | None, str]:
     if isinstance(grade, bool) or not isinstance(grade, int) or not 0 <= grade <= _TOP:
         return None, f"a grade of {str(grade)[:40]!r}, expected 0 to {_TOP}"
     return grade, reason[:300]
-
-
-def _data_url(data: bytes) -> str:
-    return f"data:{mime_type(data)};base64,{base64.b64encode(data).decode()}"
