@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
+from handles import Handle
 from ray.exceptions import ActorDiedError
 
 from actors.fleet import pool as pool_module
 from actors.fleet.pool import Pool, PoolSettings
-from tests.unit.actors.handles import Handle
 from vlaa_ray.errors import DataError, DeadlineExceeded, RewardError, RolloutError, RolloutFleetExhausted
 
 

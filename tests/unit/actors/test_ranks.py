@@ -1,10 +1,10 @@
 """The learner's ranks on fake handles: called alike and together, and one failure means one thing for all."""
 
 import pytest
+from handles import Handle
 from ray.exceptions import ActorDiedError
 
 from actors.fleet.ranks import LearnerRanks
-from tests.unit.actors.handles import Handle
 from vlaa_ray.config import GrpoConfig
 from vlaa_ray.errors import CheckpointError, DeadlineExceeded, LearnerError
 

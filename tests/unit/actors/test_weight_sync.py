@@ -1,12 +1,12 @@
 """A weight update on fake handles: in which order engines and learner are called, and what the loss of one costs."""
 
 import pytest
+from handles import Handle
 from ray.exceptions import ActorDiedError
 
 from actors.fleet.ranks import LearnerRanks
 from actors.fleet.role_pools import RolloutPool
 from actors.fleet.weight_sync import WeightSync
-from tests.unit.actors.handles import Handle
 from vlaa_ray.config import GrpoConfig
 from vlaa_ray.errors import LearnerError, ModelError, WeightSyncError
 
