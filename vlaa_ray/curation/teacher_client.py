@@ -9,7 +9,6 @@ picture, sampling and the number of the attempt. The address is no part of it, s
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import hashlib
 import json
@@ -26,7 +25,7 @@ from vlaa_ray.curation.sample import STEPS
 from vlaa_ray.curation.steps import CHARS_PER_TOKEN, Call, Reply
 from vlaa_ray.curation.store import CallStore, Spent, Usage
 from vlaa_ray.errors import DataError, TeacherError
-from vlaa_ray.images.decode import mime_type
+from vlaa_ray.images.decode import chat_part
 from vlaa_ray.services.client import Service, Unanswered
 
 _PICTURE_TOKENS = 1024  # most services count fewer
@@ -163,9 +162,7 @@ class TeacherClient:
             data = path.read_bytes()
         except OSError as error:
             raise DataError(f"can't read the image: {error.strerror}", file=str(path)) from error
-        url = f"data:{mime_type(data)};base64,{base64.b64encode(data).decode()}"
-        picture = {"type": "image_url", "image_url": {"url": url}}
-        return {"role": "user", "content": [picture, {"type": "text", "text": call.prompt}]}
+        return {"role": "user", "content": [chat_part(data), {"type": "text", "text": call.prompt}]}
 
     def _step(self, call: Call) -> StepSection:
         section: StepSection = getattr(self._config.steps, call.step)

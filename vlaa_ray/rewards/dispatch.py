@@ -1,9 +1,9 @@
 """From a sample to its verifier: extracts the answer and calls the function that belongs to the verifier type.
 
-    plan("<answer>3</answer>", 3, "digit", {}) -> RewardResult(value=1.0, …)
+    verify_or_dispatch("<answer>3</answer>", 3, "digit", {}) -> RewardResult(value=1.0, …)
 
-Our own but math are pure, take microseconds and are judged at once. For math, and for functions of users, the plan
-is a `SandboxTask`, which the sandbox takes to a process that can be killed.
+The built-in verifiers are pure functions that take microseconds, so they judge at once; `math` is the exception. For
+math, and for users' functions, the result is a `SandboxTask`: the sandbox does it in a process that can be killed.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class SandboxTask(NamedTuple):
     params: str = "{}"
 
 
-def plan(
+def verify_or_dispatch(
     response: str, gold: Any, verifier_type: str, params: Mapping[str, Any], functions: Mapping[str, str] = _NONE
 ) -> RewardResult | SandboxTask:
     """The verdict, or the task for the sandbox; `functions` are the users' types and their import paths.

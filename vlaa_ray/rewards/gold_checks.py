@@ -1,4 +1,5 @@
-"""Golds that no answer can be judged by: a number that is none, a box without an area, nothing at all.
+"""Faults of golds: a gold with a fault can't judge any answer. Examples are text where a number is expected, a box
+without an area, and an empty gold.
 
 gold_faults(rewards, [prompt]) == ["the gold can't be judged: gold names no single option letter: 'maybe'"]
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from vlaa_ray.errors import DataError
 from vlaa_ray.records import Prompt, RewardResult
 from vlaa_ray.rewards.manager import RewardManager, is_blank
 from vlaa_ray.rewards.verifiers.grounding import Box, Size, frame_sizes, read_boxes
@@ -21,10 +23,11 @@ _LEAST_OWN_WORTH = 0.9
 
 
 def gold_faults(rewards: RewardManager, prompts: Sequence[Prompt]) -> list[str | None]:
-    """By prompt what is wrong with its gold or parameters; None where nothing is, or where no rule of ours judges it.
+    """For each prompt the fault of its gold or its verifier parameters, in words; None without a fault.
 
-    Every gold as its own answer must be worth (nearly) everything. And another answer beside it must be judged: equal
-    texts are right even where the gold can't be read.
+    Golds that only a scorer or a user's function can judge are not looked into. A gold must earn at least 0.9 as an
+    answer to itself. A second, wrong answer must also be judged, because equal texts are right even where the gold
+    can't be read.
     """
     faults = [static_gold_fault(rewards, prompt) for prompt in prompts]
     ruled = [n for n, prompt in enumerate(prompts) if not faults[n] and rewards.judge_of(prompt) == "rule"]
@@ -40,9 +43,9 @@ def gold_faults(rewards: RewardManager, prompts: Sequence[Prompt]) -> list[str |
 
 
 def static_gold_fault(rewards: RewardManager, prompt: Prompt) -> str | None:
-    """What is wrong with a gold or its parameters that can be said without judging an answer."""
+    """The fault of a prompt's gold or parameters that shows before any answer is judged; None without one."""
     if names := rewards.odd_params(prompt):
-        return f"its verifier knows no verifier_params {names}"
+        return f"the verifier {prompt.verifier_type!r} can't use the verifier_params {names}"
     # for a rule nothing at all may be right, as where no box is to be found
     if is_blank(prompt.gold) and rewards.judge_of(prompt) == "scorer":
         return "the gold can't be judged: it is empty"
@@ -50,7 +53,7 @@ def static_gold_fault(rewards: RewardManager, prompt: Prompt) -> str | None:
 
 
 def gold_fault_from_results(rewards: RewardManager, prompt: Prompt, results: Sequence[RewardResult]) -> str | None:
-    """What is wrong with the gold that results are by, as far as a rule of ours or the scorer finds it at fault."""
+    """The fault of the gold that a rule of ours or the scorer has found while it judged; None without one."""
     odd = [result.reason for result in results if not result.valid]
     if unscored := next((reason for reason in odd if NO_REFERENCE in reason), None):
         return f"the gold can't be judged: {unscored}"
@@ -59,8 +62,23 @@ def gold_fault_from_results(rewards: RewardManager, prompt: Prompt, results: Seq
     return None
 
 
+def score_group(
+    rewards: RewardManager, prompt: Prompt, responses: Sequence[str], progress: float
+) -> list[RewardResult]:
+    """One result for each response to the prompt; `progress` is the share of the run's steps done, in [0, 1].
+
+    DataError if the prompt's gold can't judge any answer: then the prompt is at fault, and no response.
+    """
+    if fault := static_gold_fault(rewards, prompt):
+        raise DataError(fault, prompt_id=prompt.prompt_id)
+    results = rewards.score([(prompt, response) for response in responses], progress)
+    if fault := gold_fault_from_results(rewards, prompt, results):
+        raise DataError(fault, prompt_id=prompt.prompt_id)
+    return results
+
+
 def _right(rewards: RewardManager, prompt: Prompt) -> tuple[Prompt, str]:
-    """The gold as somebody would answer it who answers in its frame."""
+    """(prompt, response): the gold written as an answer, in the gold's own coordinates."""
     gold, params, answer = prompt.gold, rewards.params_of(prompt), prompt.gold_text
     if frame := params.get("gold_frame"):
         prompt = replace(prompt, verifier_params=prompt.verifier_params | {"frame": frame})
@@ -76,7 +94,7 @@ def _right(rewards: RewardManager, prompt: Prompt) -> tuple[Prompt, str]:
 
 
 def _within(box: Box, size: Size) -> Box:
-    """The box without what rounding has put beyond the image."""
+    """The box cut to the image: rounding may have put a side slightly outside."""
     width, height = size
     return Box(max(0.0, box.x1), max(0.0, box.y1), min(width, box.x2), min(height, box.y2))
 

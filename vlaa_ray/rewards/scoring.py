@@ -13,7 +13,7 @@ import threading
 from typing import Any
 
 from vlaa_ray.records import RewardResult
-from vlaa_ray.rewards.dispatch import SandboxTask, plan
+from vlaa_ray.rewards.dispatch import SandboxTask, verify_or_dispatch
 from vlaa_ray.rewards.sandbox.sandbox import Sandbox
 
 _shared: tuple[int, Sandbox] | None = None
@@ -27,7 +27,7 @@ def score(response: str, gold: Any, verifier_type: str, **params: Any) -> Reward
     rule). An answer that can't be extracted is worth 0. RewardError for an unknown type or parameter; no text
     raises. math runs in one sandbox of the process, started at the first call.
     """
-    planned = plan(response, gold, verifier_type, params)
+    planned = verify_or_dispatch(response, gold, verifier_type, params)
     if isinstance(planned, SandboxTask):
         return _shared_sandbox().score_batch([(response, gold, verifier_type, params)])[0]
     return planned

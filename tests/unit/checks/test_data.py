@@ -216,7 +216,7 @@ def test_what_no_verifier_can_take_is_named_and_what_it_can_is_not(folder, capsy
     reasons = {defect["row"]: defect["reason"] for defect in report["defects"]}
     assert code == 1 and reasons.keys() == {1, 2, 3, 4, 6}
     assert reasons[1] == reasons[2] == "the gold can't be judged: it is empty"
-    assert reasons[3] == "its verifier knows no verifier_params ['foo']"
+    assert reasons[3] == "the verifier 'digit' can't use the verifier_params ['foo']"
     assert "parameters can't be used" in reasons[4]
     assert "\\ud800: can't read the image" in " ".join(capsys.readouterr().out.replace("│", " ").split())
 

@@ -73,7 +73,7 @@ def test_a_reference_that_a_reward_model_cant_score_is_the_golds_fault(rewards) 
 @pytest.mark.parametrize(("kind", "params"), [("mcq", {"foo": 1}), ("digit", {"extraction": "first"})])
 def test_parameters_that_no_verifier_takes_are_found_before_it_is_asked(rewards, kind, params) -> None:
     asked = prompt(kind, "A" if kind == "mcq" else 3, **params)
-    told = f"its verifier knows no verifier_params {[*params]}"
+    told = f"the verifier {kind!r} can't use the verifier_params {[*params]}"
     assert static_gold_fault(rewards, asked) == told and gold_faults(rewards, [asked]) == [told]
 
 
