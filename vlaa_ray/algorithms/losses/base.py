@@ -114,6 +114,19 @@ class PolicyLoss(ABC):
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClippingLoss(PolicyLoss):
+    """A policy loss with two limits of the probability ratio, 1 - clip_low and 1 + clip_high."""
+
+    clip_low: float
+    clip_high: float
+
+    @classmethod
+    def from_config(cls, grpo: GrpoSection) -> "PolicyLoss":
+        """See `PolicyLoss`."""
+        return cls(clip_low=grpo.clip_low, clip_high=grpo.clip_high)
+
+
 def truncated_importance_weights(
     old_logprobs: Float[Tensor, "T"], rollout_logprobs: Float[Tensor, "T"], cap: float
 ) -> Float[Tensor, "T"]:

@@ -1,13 +1,10 @@
 """The clipped surrogate of PPO, token by token."""
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vlaa_ray.algorithms.losses.base import PolicyLoss, PolicyTerm
-from vlaa_ray.config.grpo import GrpoSection
+from vlaa_ray.algorithms.losses.base import ClippingLoss, PolicyTerm
 
 
 def clipped_surrogate(
@@ -26,20 +23,12 @@ def clipped_surrogate(
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClippedRatio(PolicyLoss):
+class ClippedRatio(ClippingLoss):
     """The loss -min(r · A, clip(r, 1 - clip_low, 1 + clip_high) · A) with r = exp(policy - old logprob).
 
     Source: DeepSeekMath (arXiv 2402.03300, equation 3); DAPO (arXiv 2503.14476, equation 8) for two limits.
     Compared with TRL 1.16, `GRPOTrainer._compute_loss`, loss_type "grpo", "dapo" and "dr_grpo".
     """
-
-    clip_low: float
-    clip_high: float
-
-    @classmethod
-    def from_config(cls, grpo: GrpoSection) -> "PolicyLoss":
-        return cls(clip_low=grpo.clip_low, clip_high=grpo.clip_high)
 
     def term(
         self,

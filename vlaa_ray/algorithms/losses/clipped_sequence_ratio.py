@@ -1,18 +1,14 @@
 """The clipped surrogate with one ratio for a whole sequence."""
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vlaa_ray.algorithms.losses.base import PolicyLoss, PolicyTerm
+from vlaa_ray.algorithms.losses.base import ClippingLoss, PolicyTerm
 from vlaa_ray.algorithms.losses.clipped_ratio import clipped_surrogate
-from vlaa_ray.config.grpo import GrpoSection
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClippedSequenceRatio(PolicyLoss):
+class ClippedSequenceRatio(ClippingLoss):
     """The loss -min(s · A, clip(s, 1 - clip_low, 1 + clip_high) · A), the same at all tokens of a sequence.
 
     s = exp(mean over the sequence's tokens of policy - old logprob), the geometric mean of its token ratios.
@@ -22,13 +18,6 @@ class ClippedSequenceRatio(PolicyLoss):
     Source: GSPO (arXiv 2507.18071, equations 5 and 7; limits in section 5.1). Compared with TRL 1.16,
     `GRPOTrainer._compute_loss` with `importance_sampling_level="sequence"`.
     """
-
-    clip_low: float
-    clip_high: float
-
-    @classmethod
-    def from_config(cls, grpo: GrpoSection) -> "PolicyLoss":
-        return cls(clip_low=grpo.clip_low, clip_high=grpo.clip_high)
 
     def term(
         self,

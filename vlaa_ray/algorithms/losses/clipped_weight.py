@@ -1,17 +1,13 @@
 """A policy gradient whose importance weight is clipped, so that no token loses its gradient."""
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vlaa_ray.algorithms.losses.base import PolicyLoss, PolicyTerm
-from vlaa_ray.config.grpo import GrpoSection
+from vlaa_ray.algorithms.losses.base import ClippingLoss, PolicyTerm
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClippedWeight(PolicyLoss):
+class ClippedWeight(ClippingLoss):
     """The loss -clip(r, 1 - clip_low, 1 + clip_high) · A · policy logprob, the clipped r without a gradient.
 
     r = exp(policy - old logprob). A token counts as clipped where its weight is cut, whatever the sign of its
@@ -21,13 +17,6 @@ class ClippedWeight(PolicyLoss):
     the upper one; ScaleRL (arXiv 2510.13786) cuts at a weight of 5, which is `clip_high` 4. Compared with TRL
     1.16, `GRPOTrainer._compute_loss` with loss_type "cispo"; its `epsilon_high` is 1 + `clip_high`.
     """
-
-    clip_low: float
-    clip_high: float
-
-    @classmethod
-    def from_config(cls, grpo: GrpoSection) -> "PolicyLoss":
-        return cls(clip_low=grpo.clip_low, clip_high=grpo.clip_high)
 
     def term(
         self,
