@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from vlaa_ray.config import ModelSection
 from vlaa_ray.errors import ModelError
+from vlaa_ray.models.dtypes import TORCH_NAMES, torch_dtype
 from vlaa_ray.models.families import Family, family_of
 from vlaa_ray.models.paths import local_path
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def family_at(path: str | Path) -> Family:
@@ -45,7 +42,9 @@ def load_model(model: ModelSection, path: str | Path | None = None) -> Any:
     disable_progress_bar()
     try:
         loaded = AutoModelForImageTextToText.from_pretrained(
-            str(path or local_path(model.path)), dtype=DTYPES[model.dtype], attn_implementation=model.attention
+            str(path or local_path(model.path)),
+            dtype=torch_dtype(TORCH_NAMES[model.dtype]),
+            attn_implementation=model.attention,
         )
     except (OSError, ValueError) as error:
         raise ModelError(f"can't load the model: {error}", path=str(path or local_path(model.path))) from error

@@ -16,8 +16,8 @@ from math import prod
 from typing import Any, Protocol
 
 from vlaa_ray.errors import WeightSyncError
+from vlaa_ray.models.dtypes import ITEM_BYTES, dtype_name
 
-ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _SHOWN = 6  # names of a difference that a message lists
 
 
@@ -113,11 +113,6 @@ class Manifest:
             _listed("not alike:", differing),
         ]
         return "; ".join(part for part in parts if part)
-
-
-def dtype_name(dtype: Any) -> str:
-    """`float32` for torch.float32."""
-    return str(dtype).removeprefix("torch.")
 
 
 def _kind(entry: TensorEntry) -> str:
