@@ -80,7 +80,7 @@ async def bare_sampling(config: GrpoConfig, steps: range) -> tuple[list[list[tup
         if step in steps:
             seconds.append(time.monotonic() - start)
             results.append(list(zip(prompts, samples, strict=True)))
-    await engine.close()
+    await asyncio.to_thread(engine._llm.shutdown)
     return results, statistics.median(seconds)
 
 

@@ -133,9 +133,6 @@ class LearnerCore:
         state: dict[str, Any] = json.loads((folder / "learner.json").read_text())
         return state
 
-    def close(self) -> None:
-        self.engine.close()
-
     def _names(self, wrapped: str) -> list[str]:
         name = wrapped.removeprefix("model.")  # the module holds the model under this name
         return [name, *self._tied] if name == self._embeddings else [name]

@@ -34,7 +34,7 @@ class PromptRefused(RolloutError):
 
 
 class RolloutEngine:
-    """A running engine; `weights` updates it. Made by `start`, ended by `close`; all of it on one event loop."""
+    """A running engine, made by `start`; `weights` updates it. All of it runs on one event loop."""
 
     def __init__(
         self, llm: Any, rollout: RolloutSection, weights: EngineWeights, banned: Sequence[int], stop: list[int]
@@ -74,11 +74,6 @@ class RolloutEngine:
         weights = EngineWeights(llm, version=weight_version, deadline_s=sync_deadline_s)
         await llm.update_weight_version(str(weight_version))
         return cls(llm, rollout, weights, banned_token_ids, _stop_token_ids(model_path))
-
-    @property
-    def weight_version(self) -> int:
-        """The version that new tokens are sampled with."""
-        return self.weights.version
 
     async def sample(
         self,
@@ -133,34 +128,6 @@ class RolloutEngine:
             raise DeadlineExceeded(f"no logprobs after {deadline_s:g} s", prompt_tokens=len(ids)) from error
         answer = zip(output.prompt_logprobs[-len(answer_ids) :], answer_ids, strict=True)
         return np.array([of_place[int(token)].logprob for of_place, token in answer], dtype=np.float32)
-
-    async def check_health(self, deadline_s: float = 10) -> None:
-        """RolloutError if the engine is dead or does not answer, WeightSyncError if an update broke it."""
-        self.weights.require_sound()
-        from vllm.exceptions import VLLMError
-
-        try:
-            async with asyncio.timeout(deadline_s):
-                await self._llm.check_health()
-                version = await self._llm.get_weight_version()
-        except TimeoutError as error:
-            raise RolloutError(f"the engine has not answered for {deadline_s:g} s") from error
-        except VLLMError as error:
-            raise RolloutError(f"the engine is dead: {error}") from error
-        if version != str(self.weight_version) and not self.weights.submission.locked():
-            raise WeightSyncError("the engine lost its weight version", got=version, expected=self.weight_version)
-
-    async def close(self, deadline_s: float = 30) -> None:
-        """End the engine's processes; those that don't end by themselves are killed."""
-        self.weights.broken = self.weights.broken or "it was closed"
-        if self._llm.output_handler is not None:
-            self._llm.output_handler.cancel()  # or it takes the end for a death, and logs it
-        try:
-            async with asyncio.timeout(deadline_s + 10):
-                await asyncio.to_thread(self._llm.shutdown, timeout=deadline_s)
-                self._llm.shutdown = lambda: None  # __del__ calls it again, at exit without the modules it needs
-        except TimeoutError as error:
-            raise DeadlineExceeded(f"the engine's processes did not end in {deadline_s + 10:g} s") from error
 
     def _check_request(
         self, ids: Sequence[int], images: Sequence[Image], num_samples: int, temperature: float, max_tokens: int

@@ -7,16 +7,12 @@ ever drawn from it again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 
 from vlaa_ray.errors import DeadlineExceeded, ModelError, WeightSyncError
 from vlaa_ray.weight_sync.manifest import Manifest
-from vlaa_ray.weight_sync.shared_memory import Bucket
-
-PauseMode = Literal["wait", "keep"]
 
 
 class EngineWeights:
@@ -43,18 +39,20 @@ class EngineWeights:
             )
         self._names = manifest.names
 
-    async def pause(self, mode: PauseMode = "wait") -> None:
-        """Stop sampling: `wait` finishes what runs first, `keep` freezes it and goes on with the new weights."""
-        self.abandon("the last update was not finished")
+    async def pause(self) -> None:
+        """Let what runs end, then stop sampling; an engine whose last update is still open goes out of service."""
+        if self._paused:
+            self.broken = "the last update was not finished"
+            self._admit()
         self.require_sound()
         if not self._names:
             raise WeightSyncError(
                 "weights can't be updated before their manifest is checked", fix="call check_manifest"
             )
-        async with self._step(f"pause ({mode})"):
+        async with self._step("pause"):
             await self.submission.acquire()
             self._paused = True
-            await self._llm.pause_generation(mode=mode, clear_cache=False)  # `resume` clears: one place, verified
+            await self._llm.pause_generation(mode="wait", clear_cache=False)  # `resume` clears: one place, verified
 
     async def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
         """Open the transport, in the place of an open one."""
@@ -99,31 +97,13 @@ class EngineWeights:
             self.version = version
             self._admit()
 
-    async def load(self, buckets: AsyncIterable[Bucket], version: int, *, mode: PauseMode = "wait") -> None:
-        """A whole update from an iterator of buckets; the engine goes on as `version`, or is unusable."""
-        try:
-            await self.pause(mode)
-            await self.start_weight_update()
-            async for bucket in buckets:
-                await self.update_weights(asdict(bucket))
-            await self.finish_weight_update()
-            await self.resume(version)
-        finally:
-            self.abandon(f"the update to version {version} was not finished")
-
     def require_sound(self) -> None:
         """WeightSyncError if an update failed: the engine may hold weights of two versions."""
         if self.broken:
             raise WeightSyncError(f"the engine is out of service: {self.broken}", fix="replace the engine")
 
-    def abandon(self, reason: str) -> None:
-        """Take the engine out of service if an update is open, so that nobody waits for its end."""
-        if self._paused:
-            self.broken = reason
-            self._admit()
-
     async def _clear_caches(self) -> None:
-        """Keys and values, processed images, image embeddings; requests that were kept are computed anew.
+        """Keys and values, processed images, image embeddings; a request that still runs is computed anew.
 
         vLLM clears nothing by itself, and finds image embeddings by the image alone, whatever the vision tower.
         """

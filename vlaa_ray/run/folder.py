@@ -50,7 +50,7 @@ class RunFolder(LockedFolder):
         self.config_changes: dict[str, tuple[Any, Any]] = {}
 
     @classmethod
-    def open(cls, config: AnyConfig, resume: Resume = "auto", *, command: str | None = None) -> RunFolder:
+    def open(cls, config: AnyConfig, resume: Resume = "auto") -> RunFolder:
         """The folder of `config.run`, made if need be; CheckpointError or ConfigError if the run can't go on there.
 
         resume: "auto" continues from the newest checkpoint that verifies, or starts; "never" refuses a folder with
@@ -58,7 +58,7 @@ class RunFolder(LockedFolder):
         """
         folder = cls(config)
         try:
-            folder._start(config, resume, command)
+            folder._start(config, resume)
         except BaseException:
             folder._unlock()
             raise
@@ -68,7 +68,7 @@ class RunFolder(LockedFolder):
         """Note that `step` steps are done."""
         self.note(step=step)
 
-    def _start(self, config: AnyConfig, resume: Resume, command: str | None) -> None:
+    def _start(self, config: AnyConfig, resume: Resume) -> None:
         before = read_run(self.path)
         self.refuse_other_kind(config)
         self.finished = resume == "auto" and _nothing_left(before, config.num_steps)
@@ -79,9 +79,9 @@ class RunFolder(LockedFolder):
         if self.resume_from:
             self._warn_of_changes(config, self.resume_from.path / CONFIG)
         if config.num_steps is None:
-            return self.begin(config, command)
+            return self.begin(config)
         step = self.resume_from.step if self.resume_from else 0
-        self.begin(config, command, step=step, resumed_from_step=step if self.resume_from else None)
+        self.begin(config, step=step, resumed_from_step=step if self.resume_from else None)
 
     def _choose(self, resume: Resume, before: dict[str, Any]) -> Checkpoint | None:
         existing = self.checkpoints.paths()

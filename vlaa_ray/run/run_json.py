@@ -47,11 +47,11 @@ class LockedFolder:
         self._lock = _lock(path)
         self._facts: dict[str, Any] = {}
 
-    def begin(self, config: AnyConfig, command: str | None = None, **facts: Any) -> None:
+    def begin(self, config: AnyConfig, **facts: Any) -> None:
         """Say who runs here from now on, with which config, and the facts; ConfigError if the disk can't take it."""
         self._facts = {
             "state": "running",
-            "command": command or shlex.join(sys.argv),
+            "command": shlex.join(sys.argv),
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "started": _now(),

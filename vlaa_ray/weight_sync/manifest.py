@@ -98,18 +98,18 @@ class Manifest:
             room -= entry.nbytes
         return [tuple(bucket) for bucket in buckets]
 
-    def difference(self, other: Manifest, *, mine: str = "the learner", theirs: str = "the engine") -> str:
+    def difference(self, engine: Manifest) -> str:
         """What a reader must know to repair it, or "" if both hold the same tensors (in whatever order)."""
         here = {entry.name: entry for entry in self.entries}
-        there = {entry.name: entry for entry in other.entries}
+        there = {entry.name: entry for entry in engine.entries}
         differing = [
-            f"{name}: {mine} {_kind(here[name])}, {theirs} {_kind(there[name])}"
+            f"{name}: the learner {_kind(here[name])}, the engine {_kind(there[name])}"
             for name in here
             if name in there and here[name] != there[name]
         ]
         parts = [
-            _listed(f"{theirs} lacks", [name for name in here if name not in there]),
-            _listed(f"{mine} lacks", [name for name in there if name not in here]),
+            _listed("the engine lacks", [name for name in here if name not in there]),
+            _listed("the learner lacks", [name for name in there if name not in here]),
             _listed("not alike:", differing),
         ]
         return "; ".join(part for part in parts if part)

@@ -5,10 +5,10 @@ import os
 import socket
 import subprocess
 import sys
-from contextlib import closing
-from dataclasses import asdict
+from contextlib import aclosing
 from pathlib import Path
 
+import engines
 import numpy as np
 import pytest
 import torch
@@ -20,7 +20,6 @@ from vlaa_ray.models.chat import chat_format_of
 from vlaa_ray.models.loading import banned_token_ids, load_model, load_processor
 from vlaa_ray.models.tiny import make_tiny_model
 from vlaa_ray.weight_sync.manifest import Manifest
-from vlaa_ray.weight_sync.shared_memory import SharedMemorySender
 
 pytest.importorskip("vllm")
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -66,14 +65,8 @@ async def load_into(engine, weights: dict[str, torch.Tensor]) -> None:
     manifest = Manifest.of(weights.items())
     await engine.weights.check_manifest(manifest)
     await engine.weights.init_weight_transfer_engine({})
-    await engine.weights.pause()
-    await engine.weights.start_weight_update()
-    sender = SharedMemorySender(f"vlaa-family-{os.getpid()}-", manifest, 1 << 20)
-    with closing(sender.buckets(weights.items())) as buckets:
-        for bucket in buckets:
-            await engine.weights.update_weights(asdict(bucket))
-    await engine.weights.finish_weight_update()
-    await engine.weights.resume(1)
+    async with aclosing(engines.buckets_of(weights, f"vlaa-family-{os.getpid()}-")) as buckets:
+        await engines.update_weights(engine, buckets, 1)
 
 
 async def test_it_samples_learns_and_agrees_on_logprobs(tmp_path) -> None:
@@ -119,7 +112,7 @@ async def test_it_samples_learns_and_agrees_on_logprobs(tmp_path) -> None:
             moves.append(np.abs(np.subtract(before, after)).max())
         assert max(gaps) <= TOLERANCE and max(moves) > 0.1
     finally:
-        await engine.close()
+        await engines.end(engine)
 
 
 @torch.no_grad()
