@@ -1,34 +1,15 @@
-"""The learners that train on written answers, behind one interface."""
+"""The learner for what the records of a supervised run hold."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from vlaa_ray.config import SupervisedConfig
+from vlaa_ray.learner.base import SupervisedLearner
 from vlaa_ray.learner.reward_model import RewardModelLearner
-from vlaa_ray.learner.row_filter import RowFilter
 from vlaa_ray.learner.sft import SftLearner
-
-
-class SupervisedLearner(Protocol):
-    """One rank of a model that is trained on written answers. All ranks are called alike."""
-
-    row_filter: RowFilter
-    """Tells which samples of the last call were dropped, and why."""
-
-    def update(self, items: Any, step: int) -> dict[str, float]:
-        """Do one optimizer step on this rank's share of the samples; metrics over all ranks."""
-
-    def evaluate(self, items: Any) -> dict[str, float]:
-        """The `eval/…` metrics of all ranks' held-out samples, without training on them."""
-
-    def save(self, folder: Path, step: int) -> None:
-        """Write all that `load` needs below `folder`, and the model in `hf/`."""
-
-    def load(self, folder: Path) -> int:
-        """Restore weights and optimizer; returns the steps done."""
 
 
 def make_learner(config: SupervisedConfig, folder: Path) -> SupervisedLearner:
