@@ -117,7 +117,8 @@ class World:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory):
-    from vlaa_ray.models.loading import banned_token_ids, load_model, load_processor
+    from vlaa_ray.models.chat import chat_format_of
+    from vlaa_ray.models.loading import load_model
     from vlaa_ray.models.tiny import make_tiny_model
     from vlaa_ray.rollout.engine import RolloutEngine
 
@@ -126,16 +127,16 @@ async def world(tmp_path_factory):
     folder = str(make_tiny_model(tmp_path_factory.mktemp("model")))
     model = ModelSection(path=folder, min_pixels=3136, max_pixels=12544)
     rollout = RolloutSection(max_prompt_tokens=250, max_completion_tokens=64, max_num_seqs=64, kv_cache_bytes=256 << 20)
-    policy, processor = load_model(model).eval(), load_processor(model)
-    banned = banned_token_ids(processor.tokenizer, policy.config)
+    policy, chat = load_model(model).eval(), chat_format_of(model)
     before = dict(os.environ)
+    banned = chat.banned_token_ids
     engine = await RolloutEngine.start(model, rollout, folder, banned_token_ids=banned, sync_deadline_s=60)
     try:
         assert dict(os.environ) == before, "the engine's environment is not this process's"
         await engine.weights.check_manifest(Manifest.of(policy.state_dict().items()))
         await engine.weights.init_weight_transfer_engine({})
         torch.manual_seed(1)
-        yield World(engine, policy, processor, banned)
+        yield World(engine, policy, chat.processor, banned)
     finally:
         await engines.end(engine)
         torch.set_num_threads(threads)

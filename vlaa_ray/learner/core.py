@@ -22,15 +22,15 @@ from vlaa_ray.errors import CheckpointError
 from vlaa_ray.learner.deepspeed import DeepSpeedEngine
 from vlaa_ray.models.batch_tools import packing_tools
 from vlaa_ray.models.batches import Batch, Row, collate, micro_batches, num_score_chunks, split_rows
-from vlaa_ray.models.chat import ChatFormat
+from vlaa_ray.models.chat import ChatFormat, chat_format_of
 from vlaa_ray.models.families import family_of
-from vlaa_ray.models.loading import load_model, load_processor
+from vlaa_ray.models.loading import load_model
 from vlaa_ray.weight_sync.manifest import Manifest
 
 Loss = Callable[[Any, Batch], torch.Tensor]
 """(what the module made of the batch, batch) to this micro-batch's share of the step's loss."""
-MakeModule = Callable[[Any, Any], Any]
-"""(model, processor) to the module that is trained: a `Policy` or a `RewardModel`, whose forward takes a Batch."""
+MakeModule = Callable[[Any, ChatFormat], Any]
+"""(model, chat format) to the module that is trained: a `Policy` or a `RewardModel`, whose forward takes a Batch."""
 
 
 class LearnerCore:
@@ -42,15 +42,14 @@ class LearnerCore:
         if learner.num_threads:
             torch.set_num_threads(learner.num_threads)
         self._learner = learner
-        self.processor = load_processor(model, path)
+        self.chat = chat_format_of(model, path)
         loaded = load_model(model, path)
         if learner.gradient_checkpointing:
             loaded.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         family = family_of(loaded.config)
         self._embeddings, self._tied = family.embeddings, family.tied_names(loaded.config)
-        self.chat = ChatFormat(self.processor, loaded.config, model.system_prompt)
-        self.tools = packing_tools(loaded, self.processor, self.chat)
-        self.module = make_module(loaded, self.processor)
+        self.tools = packing_tools(loaded, self.chat)
+        self.module = make_module(loaded, self.chat)
         self.engine = DeepSpeedEngine(self.module, learner, model.dtype)
 
     def accumulate(self, rows: Sequence[Row], loss: Loss) -> None:
@@ -99,7 +98,7 @@ class LearnerCore:
         state = {name: tensor.cpu().clone() for name, tensor in self.weights() if writes and name not in self._tied}
         if writes:
             self.module.save(folder, state)
-            self.processor.save_pretrained(folder)
+            self.chat.processor.save_pretrained(folder)
 
     def save(self, folder: Path, state: dict[str, Any]) -> None:
         """Write `hf/`, the optimizer's shards and `state` below `folder`; CheckpointError if the disk refuses."""

@@ -48,7 +48,7 @@ class RLLearner:
         self._kl = AdaptiveKl(coefficient=kl.coefficient, target=kl.target, horizon=kl.horizon)
         self._reference = None
         if kl.coefficient > 0:
-            reference = make_policy(load_model(config.model), self.core.processor)
+            reference = make_policy(load_model(config.model), self.core.chat)
             self._reference = reference.requires_grad_(False).eval().to(self.core.engine.device)  # whole on each rank
         self.weight_version = 0
         """Optimizer steps done."""

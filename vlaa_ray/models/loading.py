@@ -14,10 +14,15 @@ from vlaa_ray.models.paths import local_path
 
 def family_at(path: str | Path) -> Family:
     """The family of the checkpoint at a path or hub id; ModelError if it has no config of a known family."""
+    return family_of(load_model_config(path))
+
+
+def load_model_config(path: str | Path) -> Any:
+    """The Hugging Face config of the checkpoint at a path or hub id; ModelError if it can't be read."""
     from transformers import AutoConfig
 
     try:
-        return family_of(AutoConfig.from_pretrained(str(path)))
+        return AutoConfig.from_pretrained(str(path))
     except (OSError, ValueError) as error:
         raise ModelError(f"can't load the model's config: {error}", path=str(path)) from error
 
@@ -55,9 +60,3 @@ def load_model(model: ModelSection, path: str | Path | None = None) -> Any:
             if name.startswith(family.vision_tower) and not name.startswith(family.merger):
                 parameter.requires_grad_(False)
     return loaded
-
-
-def banned_token_ids(tokenizer: Any, model_config: Any) -> list[int]:
-    """Ids that are never sampled and that the learner's softmax leaves out: the family's vision control tokens."""
-    tokens = [token for token in family_of(model_config).vision_tokens if token in tokenizer.get_vocab()]
-    return sorted(tokenizer.convert_tokens_to_ids(tokens))

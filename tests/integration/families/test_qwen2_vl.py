@@ -17,7 +17,7 @@ from vlaa_ray.config import ModelSection, RolloutSection
 from vlaa_ray.data.builtin import BuiltinData
 from vlaa_ray.images.decode import load
 from vlaa_ray.models.chat import chat_format_of
-from vlaa_ray.models.loading import banned_token_ids, load_model, load_processor
+from vlaa_ray.models.loading import load_model
 from vlaa_ray.models.tiny import make_tiny_model
 from vlaa_ray.weight_sync.manifest import Manifest
 
@@ -75,8 +75,8 @@ async def test_it_samples_learns_and_agrees_on_logprobs(tmp_path) -> None:
     path = make_model(tmp_path / "model")
     section = ModelSection(path=path, max_pixels=12544, system_prompt=None)
     rollout = RolloutSection(max_prompt_tokens=200, max_completion_tokens=24, max_num_seqs=32, kv_cache_bytes=256 << 20)
-    chat, data, processor = chat_format_of(section), BuiltinData("train"), load_processor(section)
-    banned = banned_token_ids(processor.tokenizer, load_model(section).config)
+    chat, data = chat_format_of(section), BuiltinData("train")
+    banned = chat.banned_token_ids
     engine = await RolloutEngine.start(section, rollout, path, banned_token_ids=banned, sync_deadline_s=60)
     try:
         asked, sampled_logprobs = [], []
@@ -119,7 +119,7 @@ async def test_it_samples_learns_and_agrees_on_logprobs(tmp_path) -> None:
 def _without_bans(model, chat, prompt, completion: list[int]) -> np.ndarray:
     """[C] logprobs of the trained model by transformers' own forward pass; engine.logprobs has no bans either."""
     ids = torch.from_numpy(np.concatenate([chat.expanded_token_ids(prompt), completion])).long()[None]
-    processor = chat._processor.image_processor
+    processor = chat.processor.image_processor
     pixels = processor([load(image) for image in prompt.images], return_tensors="pt")
     types = (ids == model.config.image_token_id).int()
     logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), mm_token_type_ids=types, **pixels).logits
