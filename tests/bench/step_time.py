@@ -84,7 +84,7 @@ def bare_learning(config: GrpoConfig, steps: list[list[tuple[Prompt, SampledGrou
     import torch
 
     from vlaa_ray.models.batch_tools import packing_tools
-    from vlaa_ray.models.batches import Row, collate, micro_batches, split_rows
+    from vlaa_ray.models.batches import Row, collate, micro_batches
     from vlaa_ray.models.chat import chat_format_of
     from vlaa_ray.models.loading import load_model
     from vlaa_ray.models.policy import policy_at
@@ -106,7 +106,7 @@ def bare_learning(config: GrpoConfig, steps: list[list[tuple[Prompt, SampledGrou
             if differ(prompt, sampled)
         ]
         start = time.monotonic()
-        for part in micro_batches(split_rows(rows, limit), limit):
+        for part in micro_batches(rows, limit):
             logprobs, _ = policy(collate(part, tools))
             logprobs.mean().backward()
         seconds.append(time.monotonic() - start)

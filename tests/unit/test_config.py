@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from vlaa_ray.config import PAPER_SYSTEM_PROMPT, GrpoConfig, SftConfig, dump_config, load_config
+from vlaa_ray.config import PAPER_SYSTEM_PROMPT, GrpoConfig, SftConfig, TrainingConfig, dump_config, load_config
 from vlaa_ray.errors import ConfigError
 
 BASE = {"run": {"name": "x", "num_steps": 3}, "model": {"path": "m"}}
@@ -80,6 +80,30 @@ def test_rules_across_sections(write, overrides: list[str], says: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(write(), overrides)
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "section, says",
+    [
+        ("sft", "can't hold a prompt and its answer (sft.max_prompt_tokens + sft.max_completion_tokens = 2048)"),
+        (
+            "reward_model",
+            "can't hold a prompt and two answers "
+            "(reward_model.max_prompt_tokens + 2 x reward_model.max_completion_tokens = 3072)",
+        ),
+    ],
+)
+def test_a_micro_batch_must_hold_the_longest_sample(write, section: str, says: str) -> None:
+    data = {"train": "train.json", "heldout": "heldout.json"}
+    needed = int(says[-5:-1])
+    for tokens in (needed, needed - 1):
+        file = write(data=data, learner={"micro_batch_tokens": tokens}, **{section: {}})
+        if tokens == needed:
+            load_config(file, kind=TrainingConfig)
+            continue
+        with pytest.raises(ConfigError) as caught:
+            load_config(file, kind=TrainingConfig)
+        assert f"learner.micro_batch_tokens ({tokens}) {says}" in str(caught.value)
 
 
 @pytest.mark.parametrize(

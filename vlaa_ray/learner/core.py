@@ -21,7 +21,7 @@ from vlaa_ray.config import LearnerSection, ModelSection
 from vlaa_ray.errors import CheckpointError
 from vlaa_ray.learner.deepspeed import DeepSpeedEngine
 from vlaa_ray.models.batch_tools import packing_tools
-from vlaa_ray.models.batches import Batch, Row, collate, micro_batches, num_score_chunks, split_rows
+from vlaa_ray.models.batches import Batch, Row, collate, micro_batches, num_score_chunks
 from vlaa_ray.models.chat import ChatFormat, chat_format_of
 from vlaa_ray.models.families import family_of
 from vlaa_ray.models.loading import load_model
@@ -141,8 +141,7 @@ class LearnerCore:
 
         Under ZeRO-3 each call of a module is a collective.
         """
-        limit = self._learner.micro_batch_tokens
-        lists = list(micro_batches(split_rows(rows, limit), limit))
+        lists = list(micro_batches(rows, self._learner.micro_batch_tokens))
         # at least one: ZeRO can't step without a backward pass, be it of nothing
         count = max(1, int(self.engine.reduce_max(torch.tensor([len(lists)]))[0]))
         lists += [[self.tools.dummy]] * (count - len(lists))

@@ -101,9 +101,9 @@ def split_rows(rows: Sequence[Row], limit_tokens: int) -> list[Row]:
 
 
 def micro_batches(rows: Sequence[Row], limit_tokens: int) -> Iterator[list[Row]]:
-    """Rows in lists whose padded size is at most `limit_tokens`, alike lengths together."""
+    """Lists of rows whose padded size is at most `limit_tokens`, alike lengths together; long rows are split before."""
     pending: list[Row] = []
-    for row in sorted(rows, key=lambda row: row.num_tokens):
+    for row in sorted(split_rows(rows, limit_tokens), key=lambda row: row.num_tokens):
         if pending and (len(pending) + 1) * row.num_tokens > limit_tokens:
             yield pending
             pending = []

@@ -10,7 +10,7 @@ import torch
 from vlaa_ray.config import ModelSection, OpenEndedSection
 from vlaa_ray.errors import DataError
 from vlaa_ray.models.batch_tools import packing_tools
-from vlaa_ray.models.batches import Row, collate, micro_batches, split_rows
+from vlaa_ray.models.batches import Row, collate, micro_batches
 from vlaa_ray.models.chat import chat_format_of
 from vlaa_ray.models.reward_model import checkpoint_folder, last_tokens, load_reward_model, row_of
 from vlaa_ray.records import Prompt
@@ -64,7 +64,7 @@ class LocalRewardModel:
         """S by the answers' places; a row that is too long comes in parts, and those by their lengths."""
         scores: dict[int, float] = {}
         with self._model_on_demand.onload() as model:
-            for rows in micro_batches(split_rows([row], self._max_tokens), self._max_tokens):
+            for rows in micro_batches([row], self._max_tokens):
                 batch = collate(rows, self._tools)
                 places = batch.sequence_ids[last_tokens(batch.sequence_ids)].tolist()
                 values = model(batch.to(self._model_on_demand.device))[0].tolist()
