@@ -124,6 +124,12 @@ def test_files_and_overrides_that_make_no_config(tmp_path: Path, text: str, over
         load_config(file, overrides)
 
 
+def test_a_file_that_is_no_text_is_a_config_error(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_bytes(b"run: \xff")
+    with pytest.raises(ConfigError, match="not YAML"):
+        load_config(tmp_path / "config.yaml")
+
+
 def test_a_missing_file_is_a_config_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="can't read the config"):
         load_config(tmp_path / "none.yaml")

@@ -32,12 +32,12 @@ def load_config(
     """
     path = Path(path)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        values = parse_yaml(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
         raise ConfigError(
             f"can't read the config: {error}", file=str(path), fix="give the path of a YAML file"
         ) from error
-    except yaml.YAMLError as error:
+    except ValueError as error:
         raise ConfigError(f"not YAML: {error}", file=str(path)) from error
     if not isinstance(values, dict):
         raise ConfigError("the config must be a mapping of sections", file=str(path), got=type(values).__name__)
@@ -71,6 +71,14 @@ def _concrete(kind: type[Config], values: dict[str, Any], path: Path) -> type[Co
     return found
 
 
+def parse_yaml(text: str) -> Any:
+    """The value of a YAML text, None for an empty one; ValueError if it isn't YAML."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+
+
 def dump_config(config: Section) -> str:
     """The resolved config as YAML; reloading it gives an equal config."""
     return yaml.dump(config.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
@@ -96,8 +104,8 @@ def _apply(values: dict[str, Any], override: str) -> None:
         if not isinstance(values, dict):
             raise ConfigError(f"override {key!r}: {parent!r} is a value, not a section")
     try:
-        values[leaf] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        values[leaf] = parse_yaml(text)
+    except ValueError as error:
         raise ConfigError(f"override {key!r}: not a YAML value: {text!r}") from error
 
 

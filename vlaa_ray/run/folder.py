@@ -11,12 +11,12 @@ import logging
 from pathlib import Path
 from typing import Any, Literal
 
-from vlaa_ray.config import AnyConfig, dump_config
+from vlaa_ray.config import AnyConfig, dump_config, parse_yaml
 from vlaa_ray.errors import CheckpointError
 from vlaa_ray.run.checkpoints import Checkpoint, CheckpointStore
 from vlaa_ray.run.run_json import LockedFolder, read_run, run_path
 from vlaa_ray.storage.layout import CONFIG, MANIFEST
-from vlaa_ray.storage.yaml_file import load_yaml
+from vlaa_ray.storage.mapping_file import read_mapping
 
 Resume = Literal["auto", "never"] | str | Path
 
@@ -131,7 +131,7 @@ class RunFolder(LockedFolder):
 
 def config_changes(stored: Path, config: AnyConfig) -> dict[str, tuple[Any, Any]]:
     """{key: (old, new)} between a stored config.yaml and `config`; empty if nothing is stored."""
-    old = _flatten(load_yaml(stored))
+    old = _flatten(read_mapping(stored, parse_yaml)[0])
     new = _flatten(config.model_dump(mode="json"))
     if not old:
         return {}
