@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlaa_ray.cli.common import ConfigFile, Overrides, print_to_stderr, require_own_actors
+from vlaa_ray.cli.common import ConfigFile, ImageRoot, Overrides, print_to_stderr, require_own_actors, training_config
 
 if TYPE_CHECKING:
     from vlaa_ray.config import CurationConfig, DataSection, TrainingConfig
     from vlaa_ray.curation.outputs import Outputs
 
-ImageRoot = Annotated[str | None, typer.Option(metavar="DIR", help="Folder to which image paths are relative.")]
 ImageHost = Annotated[
     list[str] | None,
     typer.Option(metavar="HOST", help="Host from which images may be fetched; can be given several times."),
+]
+DataOf = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE", help="Config of the run that is to use the data; its tokens are counted, too."
+    ),
 ]
 VerifierType = Annotated[str | None, typer.Option(metavar="TYPE", help="Verifier type of records that name none.")]
 app = typer.Typer(
@@ -33,12 +38,7 @@ def check(
     image_root: ImageRoot = None,
     image_host: ImageHost = None,
     verifier_type: VerifierType = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config", metavar="FILE", help="Config of the run that is to use the data; its tokens are counted, too."
-        ),
-    ] = None,
+    config: DataOf = None,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the whole report to this file, as JSON.")
     ] = None,
@@ -56,7 +56,7 @@ def check(
     from vlaa_ray.rewards.manager import RewardManager
     from vlaa_ray.run.quarantine import write_defects
 
-    run = _training_config(config)
+    run = training_config(config)
     data = _data_section(run, image_root, image_host, verifier_type)
     section = run.judges_with if run else RewardsSection()
     with report_progress(print_to_stderr), RewardManager(section) if section else nullcontext() as rewards:
@@ -99,12 +99,7 @@ def show(
     image_root: ImageRoot = None,
     image_host: ImageHost = None,
     verifier_type: VerifierType = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config", metavar="FILE", help="Config of the run that is to use the data; its tokens are counted, too."
-        ),
-    ] = None,
+    config: DataOf = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of records.")] = 40,
     seed: Annotated[int, typer.Option(help="Seed of the random choice of records.")] = 0,
     out: Annotated[Path, typer.Option(metavar="FILE.html", help="File to which the page is written.")] = Path(
@@ -117,16 +112,10 @@ def show(
     from vlaa_ray.data.reading_progress import report_progress
     from vlaa_ray.report.data_page import write_data_page
 
-    run = _training_config(config)
+    run = training_config(config)
     with report_progress(print_to_stderr):
         page = write_data_page(out, paths, _data_section(run, image_root, image_host, verifier_type), run, limit, seed)
     Console().print(f"Page: {page}", soft_wrap=True, highlight=False)
-
-
-def _training_config(file: Path | None) -> TrainingConfig | None:
-    from vlaa_ray.config import TrainingConfig, load_config
-
-    return load_config(file, kind=TrainingConfig) if file else None
 
 
 def _data_section(

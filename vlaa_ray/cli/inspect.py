@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlaa_ray.cli.common import Overrides, print_report
+from vlaa_ray.cli.common import ImageRoot, Overrides, print_report, training_config
 from vlaa_ray.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -80,9 +80,7 @@ def score(
 @app.command()
 def probe(
     source: Annotated[str, typer.Argument(metavar="DATA", help="A file of prompts, or builtin:SPLIT.")],
-    image_root: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Folder to which image paths are relative.")
-    ] = None,
+    image_root: ImageRoot = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of prompts.")] = 500,
     config: RewardsOf = None,
 ) -> None:
@@ -113,10 +111,9 @@ def doctor(
     """List what would make a run fail on this machine. Exits with 2 if there is anything."""
     from rich.console import Console
 
-    from vlaa_ray.config import TrainingConfig, load_config
     from vlaa_ray.planning.doctor import diagnose, is_broken, table
 
-    findings = diagnose(load_config(config, kind=TrainingConfig) if config else None)
+    findings = diagnose(training_config(config))
     Console().print(table(findings))
     if is_broken(findings):
         raise typer.Exit(2)
