@@ -25,7 +25,7 @@ _ALONE = VerifierSection()
 class RewardManager:
     """Scores batches of responses; RewardError if the config's verifiers or scorer can't be loaded."""
 
-    def __init__(self, rewards: RewardsSection, num_workers: int = 1) -> None:
+    def __init__(self, rewards: RewardsSection) -> None:
         self.verifier_types = rewards.verifier_types()
         self._rewards, self._verifiers = rewards, rewards.verifiers
         self._extraction = rewards.extraction
@@ -33,7 +33,6 @@ class RewardManager:
         self._sandbox = Sandbox(
             rewards.timeout_s,
             rewards.memory_limit_bytes,
-            num_workers,
             functions={name: one.function for name, one in rewards.verifiers.items() if one.function},
         )
 
