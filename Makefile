@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test acceptance lint bench clean
 
 demo: $(VENV)/installed  ## GRPO on the built-in data: Ray, vLLM and DeepSpeed on the CPU
 	$(BIN)/vlaa-ray train --config configs/quickstart.yaml
 
 test: $(VENV)/installed  ## the whole test suite
 	$(BIN)/python -m pytest
+
+acceptance: $(VENV)/installed  ## long checks with real engines: the whole demo against the README's table
+	$(BIN)/python -m pytest -m acceptance
 
 lint: $(VENV)/installed  ## style, types and import rules
 	$(BIN)/ruff format --check .

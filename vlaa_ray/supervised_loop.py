@@ -17,6 +17,7 @@ from vlaa_ray.data.fingerprint import fingerprint
 from vlaa_ray.data.supervised import Written, open_supervised
 from vlaa_ray.errors import DataError
 from vlaa_ray.learner.base import SupervisedLearner
+from vlaa_ray.learner.deepspeed import join_ranks
 from vlaa_ray.learner.rank_group import RankGroup
 from vlaa_ray.learner.supervised import make_learner
 from vlaa_ray.records import Defect
@@ -28,8 +29,10 @@ from vlaa_ray.storage.layout import NOTES
 def train(config: SupervisedConfig, folder: Path, resume_from: Checkpoint | None) -> None:
     """Train from `resume_from` to `run.num_steps` and write into the run's `folder`; all ranks call it alike.
 
-    The process group must be open. Errors of the learner and of the data are raised on the ranks that meet them.
+    The environment must name the rank (`set_rank_environment`). Errors of the learner and of the data are raised on
+    the ranks that meet them.
     """
+    join_ranks(config.learner)
     learner = make_learner(config, folder)
     ranks = RankGroup()
     run = _RankRun(config, folder, resume_from, ranks)

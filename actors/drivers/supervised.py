@@ -40,8 +40,9 @@ def run_supervised(config: SupervisedConfig, resume: str = "auto") -> None:
 
 def _trainer(config: SupervisedConfig, run: RunSession) -> Any:
     from ray.train import RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchTrainer
 
+    from actors.fleet.train_ranks import RanksConfig
     from actors.process.environment import role_environment
     from actors.roles.supervised_rank import RankTask, train_on_rank
 
@@ -50,7 +51,7 @@ def _trainer(config: SupervisedConfig, run: RunSession) -> Any:
     return TorchTrainer(
         train_on_rank,
         train_loop_config={"task": RankTask(config, run.path, run.resume_from)},
-        torch_config=TorchConfig(backend="nccl" if learner.gpus_per_rank else "gloo"),
+        torch_config=RanksConfig(cpu=not learner.gpus_per_rank),
         scaling_config=ScalingConfig(
             num_workers=learner.num_ranks,
             use_gpu=bool(learner.gpus_per_rank),
@@ -96,8 +97,9 @@ def _fit(trainer: Any) -> None:
 
 
 def _failed(error: Any) -> LearnerError:
-    """The error of a rank that raised none of ours."""
+    """The error to show where neither a rank nor Ray Train's controller has raised a typed one."""
     failures = getattr(error, "worker_failures", {})
-    first = next((repr(failure).splitlines()[0] for _, failure in sorted(failures.items())), first_line(error))
+    controller = first_line(getattr(error, "controller_failure", error))
+    first = next((repr(failure).splitlines()[0] for _, failure in sorted(failures.items())), controller)
     fix = "look at logs/ in the run folder; the same command continues from the last checkpoint"
     return LearnerError(f"training failed: {first}", ranks=sorted(failures), fix=fix)

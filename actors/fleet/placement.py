@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import os
 import signal
@@ -15,7 +14,7 @@ import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from actors.process.reaper import start_reaper
+from actors.process.own_ray import start_own_ray
 from vlaa_ray.config import AnyConfig
 from vlaa_ray.errors import PlacementError
 from vlaa_ray.planning.placement import Placement
@@ -33,11 +32,7 @@ def start_ray(config: AnyConfig, plan: Placement) -> None:
     in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
     if config.ray.address == "local" and not in_job:
-        os.environ.setdefault("RAY_DEDUP_LOGS", "0")
-        logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # it says that it asks for a token
-        start_reaper()  # parts of Ray take longer than we promise to see that we are gone
-        ray.init(
-            address="local",
+        start_own_ray(
             num_cpus=max(os.cpu_count() or 1, math.ceil(plan.total_cpus)),
             object_store_memory=config.ray.object_store_bytes,
             include_dashboard=False,

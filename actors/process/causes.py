@@ -14,7 +14,7 @@ def typed_cause(error: BaseException) -> VlaaRayError | None:
     """
     if isinstance(error, VlaaRayError) and not isinstance(error, RayError):
         return error
-    inner = [getattr(error, "cause", None), getattr(error, "_base_exc", None), error.__cause__]
+    inner = [getattr(error, name, None) for name in ("cause", "_base_exc", "controller_failure", "__cause__")]
     inner += [failure for _, failure in sorted(getattr(error, "worker_failures", {}).items())]
     causes = (typed_cause(one) for one in inner if isinstance(one, BaseException) and one is not error)
     return next((cause for cause in causes if cause), None)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from collections import deque
 from pathlib import Path
 from typing import Any
 
+import ray
+
+from actors.process.meeting_point import meeting_point
 from actors.process.set_up import set_up_actor_process, tree_rss_bytes
 from vlaa_ray.config import GrpoConfig
 
@@ -24,11 +26,7 @@ class LearnerActor:
 
     def meeting_point(self) -> tuple[str, int, str]:
         """(address of this node, a free port on it, the node's id): the other ranks meet rank 0 there."""
-        import ray
-
-        with socket.socket() as free:
-            free.bind(("", 0))
-            return ray.util.get_node_ip_address(), free.getsockname()[1], ray.get_runtime_context().get_node_id()
+        return *meeting_point(), ray.get_runtime_context().get_node_id()
 
     def start(self, master_address: str, master_port: int) -> None:
         """Load the model; returns when all ranks have met."""

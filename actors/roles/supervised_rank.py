@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +19,7 @@ class RankTask:
 
 
 def train_on_rank(options: dict[str, RankTask]) -> None:
-    """Run the loop on this rank; Ray Train calls it with {"task": RankTask} once the process group is open."""
-    os.environ["LOCAL_SIZE"] = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    """Run the loop on this rank; Ray Train calls it with {"task": RankTask} once the rank knows where all meet."""
     from vlaa_ray.compat.cpu_wheels import register
 
     register()

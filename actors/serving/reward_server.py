@@ -15,6 +15,7 @@ from ray import serve
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from actors.process.own_ray import start_own_ray
 from vlaa_ray.config import OpenEndedSection
 from vlaa_ray.errors import DataError
 
@@ -88,7 +89,10 @@ def serve_reward_model(
 ) -> None:
     """Serve until interrupted; `address` of a Ray cluster, or None for one of its own."""
     options: dict[str, Any] = {"num_cpus": 1, "num_gpus": gpus}
-    ray.init(address=address or "local", log_to_driver=True, ignore_reinit_error=True)
+    if address:
+        ray.init(address=address)
+    else:
+        start_own_ray()
     serve.start(http_options={"host": host, "port": port})
     deployment = serve.deployment(num_replicas=num_replicas, ray_actor_options=options)(RewardServer)
     serve.run(deployment.bind(section, token), name=_APP, route_prefix="/score")

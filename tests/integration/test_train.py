@@ -7,6 +7,7 @@ import psutil
 import pytest
 from metric_table import check_logged
 from quickstart import ROOT, alive, metrics, run_json, running, shared_memory, train
+from sockets import listening_beyond_loopback
 
 pytestmark = pytest.mark.integration
 OPTIONS = ["run.num_steps=10", "checkpoint.every_steps=5", "eval.every_steps=10"]
@@ -47,12 +48,15 @@ def test_engine_and_learner_agree_on_every_token_of_every_step(finished):
         assert step["reward/invalid_share"] == 0
 
 
-def test_a_killed_run_leaves_nothing_behind_and_resumes_exactly(finished, tmp_path):
+def test_a_run_of_its_own_listens_on_loopback_alone_and_a_killed_one_leaves_nothing_and_resumes_exactly(
+    finished, tmp_path
+):
     """10 steps against 5, a `kill -9` of the driver, and 5 more from the checkpoint in new processes."""
     before = shared_memory()
     with running(tmp_path, *OPTIONS) as run:
         run.wait_until((tmp_path / "quickstart/checkpoints/step_000005/manifest.json").is_file, "checkpoint")
         family = psutil.Process(run.driver.pid).children(recursive=True)
+        assert not (wide := listening_beyond_loopback(run.driver.pid)), wide
         assert shared_memory() - before
     deadline = time.monotonic() + 15
     while (left := [*alive(family), *run.processes(), *(shared_memory() - before)]) and time.monotonic() < deadline:

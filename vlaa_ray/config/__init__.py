@@ -29,7 +29,6 @@ from vlaa_ray.config.runs import (
     RewardModelConfig,
     RewardModelSection,
     SftConfig,
-    SftSection,
     SupervisedConfig,
 )
 from vlaa_ray.config.sections import (
@@ -47,6 +46,7 @@ from vlaa_ray.config.sections import (
     RolloutSection,
     RunSection,
     Section,
+    SftSection,
     Source,
     SourceSection,
     TrackingSection,

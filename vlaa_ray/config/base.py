@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from vlaa_ray.config.rewards import RewardsSection
 from vlaa_ray.config.sections import (
@@ -18,12 +18,10 @@ from vlaa_ray.config.sections import (
     RolloutSection,
     RunSection,
     Section,
+    SftSection,
     TrackingSection,
 )
 from vlaa_ray.records import VERIFIER_TYPES
-
-if TYPE_CHECKING:
-    from vlaa_ray.config.runs import SftSection
 
 Bundle = dict[str, float]
 """Ray resources of one process."""

@@ -10,11 +10,7 @@ from pydantic import Field, model_validator
 from vlaa_ray.config.base import Bundle, LearnsFrom, TrainingConfig, bundle
 from vlaa_ray.config.grpo import GrpoSection
 from vlaa_ray.config.rewards import RewardsSection
-from vlaa_ray.config.sections import (
-    RolloutSection,
-    Section,
-    WeightSyncSection,
-)
+from vlaa_ray.config.sections import RolloutSection, SftSection, WeightSyncSection
 from vlaa_ray.records import FORMAT
 
 
@@ -121,15 +117,6 @@ class GrpoConfig(TrainingConfig):
         if problems:
             raise ValueError("; ".join(problems))
         return self
-
-
-class SftSection(Section):
-    samples_per_step: int = Field(64, ge=1)
-    """Samples of a training step: prompts with an answer, or pairs of answers for a reward model."""
-    max_prompt_tokens: int = Field(1024, ge=1)
-    """Tokens of a prompt at most, images expanded; longer prompts are dropped with their reason, never cut."""
-    max_completion_tokens: int = Field(1024, ge=1)
-    """Tokens of an answer at most; longer answers are dropped with their reason and counted, never cut."""
 
 
 class SupervisedConfig(TrainingConfig):

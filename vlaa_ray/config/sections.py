@@ -307,3 +307,12 @@ class RaySection(Section):
     another."""
     object_store_bytes: int = Field(512 << 20, ge=80 << 20)
     """Size of the object store where the run starts its own Ray."""
+
+
+class SftSection(Section):
+    samples_per_step: int = Field(64, ge=1)
+    """Samples of a training step: prompts with an answer, or pairs of answers for a reward model."""
+    max_prompt_tokens: int = Field(1024, ge=1)
+    """Tokens of a prompt at most, images expanded; longer prompts are dropped with their reason, never cut."""
+    max_completion_tokens: int = Field(1024, ge=1)
+    """Tokens of an answer at most; longer answers are dropped with their reason and counted, never cut."""

@@ -8,12 +8,14 @@ that a loss which is a sum over the step's tokens gives the same gradient on any
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # exported without saying so
 
 from vlaa_ray.config import LearnerSection
 from vlaa_ray.errors import CheckpointError, LearnerError
@@ -40,9 +42,7 @@ class DeepSpeedEngine:
         )
         if self._clips_itself:  # DeepSpeed keeps no gradient norm in this mode
             optimizer.register_step_pre_hook(lambda *_: self._clip(trained))
-        _load_reduction_extension()  # ranks meet in the next call, where no lock may be held
-        deepspeed.init_distributed(dist_backend="nccl" if learner.gpus_per_rank else "gloo", verbose=False)
-        _unname_shared_buffer()
+        join_ranks(learner)
         self._engine, self._optimizer, _, _ = deepspeed.initialize(
             model=module, optimizer=optimizer, config=self._config(learner, dtype)
         )
@@ -148,19 +148,59 @@ class DeepSpeedEngine:
             )
 
 
-def set_rank_environment(rank: int, num_ranks: int, master_address: str, master_port: int, *, cpu: bool) -> None:
-    """What DeepSpeed reads from the environment; before its first import in this process."""
+def set_rank_environment(
+    rank: int,
+    num_ranks: int,
+    master_address: str,
+    master_port: int,
+    *,
+    cpu: bool,
+    local_rank: int = 0,
+    local_size: int | None = None,
+) -> None:
+    """Set what DeepSpeed reads from the environment; call it before DeepSpeed is first imported in this process.
+
+    master_address, master_port: where rank 0 will listen. local_rank: the rank among those of its node, which
+    chooses the GPU. local_size: the number of ranks on its node, all of them by default.
+    """
     values = {
         "RANK": rank,
         "WORLD_SIZE": num_ranks,
-        "LOCAL_RANK": 0 if cpu else os.environ.get("LOCAL_RANK", "0"),
-        "LOCAL_SIZE": num_ranks,
+        "LOCAL_RANK": local_rank,
+        "LOCAL_SIZE": local_size or num_ranks,
         "MASTER_ADDR": master_address,
         "MASTER_PORT": master_port,
     }
     os.environ.update({key: str(value) for key, value in values.items()})
     if cpu:
         os.environ["DS_ACCELERATOR"] = "cpu"
+
+
+def join_ranks(learner: LearnerSection) -> None:
+    """Open the process group of all ranks; returns when they have met, and at once if they have met before.
+
+    The environment must name the rank (`set_rank_environment`).
+    """
+    import deepspeed
+
+    if torch.distributed.is_initialized():
+        return
+    _load_reduction_extension()  # ranks meet in the next calls, where no lock may be held
+    if os.environ["RANK"] == "0":
+        _stores.append(_open_store(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])))
+    os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"  # torch joins a store instead of opening its own
+    deepspeed.init_distributed(dist_backend="nccl" if learner.gpus_per_rank else "gloo", verbose=False)
+    _unname_shared_buffer()
+
+
+_stores: list[TCPStore] = []
+"""Where the ranks meet, on rank 0: open until the process ends, since a process group asks its store at any time."""
+
+
+def _open_store(address: str, port: int) -> TCPStore:
+    """A store that listens on `address` alone; the one that torch opens listens on every interface of the machine."""
+    listener = socket.create_server((address, port))
+    return TCPStore(address, port, is_master=True, wait_for_workers=False, master_listen_fd=listener.detach())
 
 
 def _load_reduction_extension() -> None:

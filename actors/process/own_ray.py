@@ -1,0 +1,42 @@
+"""A Ray that a command starts for itself, and that no other machine can reach."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from typing import Any
+
+import psutil
+import ray
+from ray._private import ray_constants
+
+from actors.process.reaper import start_reaper
+
+_LOOPBACK = "127.0.0.1"
+
+
+def start_own_ray(**options: Any) -> None:
+    """Start Ray with `options` of `ray.init`; every server of Ray, torch and vLLM in it listens on loopback alone."""
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+    interface = _loopback_interface()
+    # torch and vLLM would ask the machine for its address; the actors inherit these variables
+    for name, value in (
+        ("GLOO_SOCKET_IFNAME", interface),
+        ("NCCL_SOCKET_IFNAME", interface),
+        ("VLLM_HOST_IP", _LOOPBACK),
+    ):
+        os.environ.setdefault(name, value)
+    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # it says that it asks for a token
+    # Ray's switch for machines that are no cluster; `ray.init` offers no other way to an address of 127.0.0.1
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    start_reaper()  # parts of Ray take longer than we promise to see that we are gone
+    ray.init(address="local", **options)
+
+
+def _loopback_interface() -> str:
+    """The name of the network interface that has 127.0.0.1, which is `lo` on Linux."""
+    for name, addresses in psutil.net_if_addrs().items():
+        if any(address.family is socket.AF_INET and address.address == _LOOPBACK for address in addresses):
+            return name
+    return "lo"
