@@ -64,7 +64,9 @@ def reward_server(
     from pydantic import SecretStr
 
     from vlaa_ray.config import OpenEndedSection
+    from vlaa_ray.config.base_folder import find_checkpoint
 
+    model = find_checkpoint(model)
     section = OpenEndedSection(scorer="reward_model", model=model, min_pixels=min_pixels, max_pixels=max_pixels)
     secret = os.environ.get(token_env, "").strip()
     if not secret and not _is_loopback(host):

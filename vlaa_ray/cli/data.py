@@ -52,15 +52,16 @@ def check(
 
     from vlaa_ray.checks.data import check_data, report_table
     from vlaa_ray.config import RewardsSection
+    from vlaa_ray.config.base_folder import find_data
     from vlaa_ray.data.reading_progress import report_progress
     from vlaa_ray.rewards.manager import RewardManager
     from vlaa_ray.run.quarantine import write_defects
 
     run = _training_config(config)
-    data = _data_section(run, image_root, image_host, verifier_type)
+    data, sources = _data_section(run, image_root, image_host, verifier_type), [find_data(path) for path in paths]
     section = run.judges_with if run else RewardsSection()
     with report_progress(print_to_stderr), RewardManager(section) if section else nullcontext() as rewards:
-        result = check_data(paths, data, rewards, run)
+        result = check_data(sources, data, rewards, run)
     if report:
         report.write_text(result.as_json() + "\n", encoding="utf-8")
     if quarantine:
@@ -114,12 +115,14 @@ def show(
     """Write a web page that shows some records of each kind, with their pictures, boxes and solutions."""
     from rich.console import Console
 
+    from vlaa_ray.config.base_folder import find_data
     from vlaa_ray.data.reading_progress import report_progress
     from vlaa_ray.report.data_page import write_data_page
 
     run = _training_config(config)
+    data, sources = _data_section(run, image_root, image_host, verifier_type), [find_data(path) for path in paths]
     with report_progress(print_to_stderr):
-        page = write_data_page(out, paths, _data_section(run, image_root, image_host, verifier_type), run, limit, seed)
+        page = write_data_page(out, sources, data, run, limit, seed)
     Console().print(f"Page: {page}", soft_wrap=True, highlight=False)
 
 
@@ -139,6 +142,7 @@ def _data_section(
     from pydantic import ValidationError
 
     from vlaa_ray.config import DataSection, FetchSection
+    from vlaa_ray.config.base_folder import find_input
     from vlaa_ray.records import VERIFIER_TYPES
 
     allowed = run.verifier_types if run else VERIFIER_TYPES
@@ -152,7 +156,8 @@ def _data_section(
         raise typer.BadParameter(
             error.errors()[0]["msg"].removeprefix("Value error, "), param_hint="--image-host"
         ) from error
-    options = {name: value for name, value in (("image_root", image_root), ("verifier_type", verifier_type)) if value}
+    root = find_input(image_root) if image_root else None
+    options = {name: value for name, value in (("image_root", root), ("verifier_type", verifier_type)) if value}
     mixed = {
         name: tuple(part.model_copy(update=options) for part in source)
         for name, source in (("train", data.train), ("heldout", data.heldout))

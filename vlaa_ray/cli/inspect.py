@@ -47,6 +47,9 @@ def report(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder of a run, for example runs/quickstart.")],
 ) -> None:
     """Write the report of a run, and print its table."""
+    from vlaa_ray.config.base_folder import find_input
+
+    run_dir = Path(find_input(str(run_dir)))
     if not (run_dir / "config.yaml").is_file():
         raise ConfigError(
             "not a run folder: it has no config.yaml", folder=str(run_dir), fix="give the folder of a run, runs/NAME"
@@ -68,10 +71,11 @@ def score(
     from rich.console import Console
 
     from vlaa_ray.checks.responses import score_file, score_table
+    from vlaa_ray.config.base_folder import find_input
     from vlaa_ray.rewards.manager import RewardManager
 
     with RewardManager(_rewards(config)) as rewards:
-        rows = score_file(file, rewards)
+        rows = score_file(find_input(str(file)), rewards)
     if out:
         out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     Console().print(score_table(rows))
@@ -91,11 +95,13 @@ def probe(
 
     from vlaa_ray.checks.probes import probe_prompts, probe_table
     from vlaa_ray.config import DataSection
+    from vlaa_ray.config.base_folder import find_data, find_input
     from vlaa_ray.data.dataset import open_dataset
     from vlaa_ray.rewards.manager import RewardManager
 
     section = _rewards(config)
-    prompts = open_dataset(source, DataSection(image_root=image_root), limit, section.verifier_types())
+    data = DataSection(image_root=find_input(image_root) if image_root else None)
+    prompts = open_dataset(find_data(source), data, limit, section.verifier_types())
     with RewardManager(section) as rewards:
         outcomes = probe_prompts(prompts, rewards)
     Console().print(probe_table(outcomes))
