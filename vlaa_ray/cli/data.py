@@ -14,12 +14,21 @@ if TYPE_CHECKING:
     from vlaa_ray.config import CurationConfig, DataSection, TrainingConfig
     from vlaa_ray.curation.outputs import Outputs
 
-ImageRoot = Annotated[str | None, typer.Option(metavar="DIR", help="Folder to which image paths are relative.")]
+ImageRoot = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR",
+        help="Folder that image paths are relative to. Without it: the one of --config, else the folder images beside "
+        "the data file, else the folder of that file.",
+    ),
+]
 ImageHost = Annotated[
     list[str] | None,
-    typer.Option(metavar="HOST", help="Host from which images may be fetched; can be given several times."),
+    typer.Option(metavar="HOST", help="Host that images may be fetched from by URL; can be given several times."),
 ]
-VerifierType = Annotated[str | None, typer.Option(metavar="TYPE", help="Verifier type of records that name none.")]
+VerifierType = Annotated[
+    str | None, typer.Option(metavar="TYPE", help="Verifier type of records that don't name one, for example math.")
+]
 app = typer.Typer(
     help="Check, make or show data before a run trains on it.", no_args_is_help=True, rich_markup_mode=None
 )
@@ -28,7 +37,10 @@ app = typer.Typer(
 @app.command("check")
 def check(
     paths: Annotated[
-        list[str], typer.Argument(metavar="PATH…", help="Files, folders or datasets of the hub (hub:NAME@SPLIT).")
+        list[str],
+        typer.Argument(
+            metavar="PATH", help="File, folder, or data set of the Hugging Face hub (hub:OWNER/NAME@SPLIT)."
+        ),
     ],
     image_root: ImageRoot = None,
     image_host: ImageHost = None,
@@ -36,7 +48,9 @@ def check(
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", metavar="FILE", help="Config of the run that is to use the data; its tokens are counted, too."
+            "--config",
+            metavar="FILE",
+            help="Config of the run that will use the data: records must suit its model and its limits on tokens.",
         ),
     ] = None,
     report: Annotated[
@@ -44,10 +58,12 @@ def check(
     ] = None,
     quarantine: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="List the bad records in this file, as JSON Lines, as a run does."),
+        typer.Option(
+            metavar="FILE", help="Write id, file, row and reason of each bad record to this file, as JSON Lines."
+        ),
     ] = None,
 ) -> None:
-    """List every defect with its file and row. Exits with 1 if there is a defect."""
+    """List every defect of some data, with its file and row. Exits with 1 if there is one."""
     from rich.console import Console
 
     from vlaa_ray.checks.data import check_data, report_table
@@ -76,10 +92,14 @@ def curate(
     config: ConfigFile,
     overrides: Overrides = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only estimate the calls, tokens and cost; asks no teacher.")
+        bool, typer.Option("--dry-run", help="Only estimate the calls, tokens and cost; no teacher is asked.")
     ] = False,
 ) -> None:
-    """Make an SFT set and a harder RL set of questions about pictures, by the six steps of VLAA-Thinking."""
+    """Make an SFT set and an RL set from questions about pictures.
+
+    This takes the six steps of VLAA-Thinking; the RL set holds the harder questions. Results are in the folder
+    run.dir/run.name. The same command continues a curation that was stopped.
+    """
     from vlaa_ray.config import CurationConfig, load_config
 
     loaded = load_config(config, overrides or [], CurationConfig)
@@ -95,7 +115,12 @@ def curate(
 @app.command("show")
 def show(
     paths: Annotated[
-        list[str], typer.Argument(metavar="PATH…", help="Files, folders, hub:NAME@SPLIT or builtin:SPLIT.")
+        list[str],
+        typer.Argument(
+            metavar="PATH",
+            help="File, folder, data set of the Hugging Face hub (hub:OWNER/NAME@SPLIT), or built-in data "
+            "(builtin:train or builtin:heldout).",
+        ),
     ],
     image_root: ImageRoot = None,
     image_host: ImageHost = None,
@@ -103,16 +128,21 @@ def show(
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", metavar="FILE", help="Config of the run that is to use the data; its tokens are counted, too."
+            "--config",
+            metavar="FILE",
+            help="Config of the run that will use the data; the page then shows the tokens of its model.",
         ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Maximum number of records.")] = 40,
-    seed: Annotated[int, typer.Option(help="Seed of the random choice of records.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Records to show, at most.")] = 40,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the random choice of records.")] = 0,
     out: Annotated[Path, typer.Option(metavar="FILE.html", help="File to which the page is written.")] = Path(
         "data.html"
     ),
 ) -> None:
-    """Write a web page that shows some records of each kind, with their pictures, boxes and solutions."""
+    """Show records on a web page, with pictures and solutions.
+
+    Some records of each kind are chosen at random. Gold boxes are drawn into the pictures.
+    """
     from rich.console import Console
 
     from vlaa_ray.config.base_folder import find_data
