@@ -1,7 +1,7 @@
 """Where relative paths lead: to the current folder, and in a Ray job also to the folder that the job was sent from.
 
 A Ray job runs in a copy of the sender's folder. The copy lacks files that were not uploaded, has another name after
-every edit, and is deleted in time. So results are written to the sender's folder, and files are looked for in both.
+every edit, and is deleted later. So results are written to the sender's folder, and files are looked for in both.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ _FIX = "give an absolute path on storage that all nodes see"
 
 
 def base_folder(run_dir: str) -> Path:
-    """The folder that the relative path `run_dir` starts from.
+    """Return the folder from which the relative path `run_dir` starts.
 
-    A Ray job runs in a copy of the sender's folder, which has another name after every edit and is deleted in time. So
-    results would be lost there: ConfigError if the job does not say where they go, or that folder is not on this node.
+    Raises ConfigError in a Ray job that does not name the sender's folder, or if that folder is not on this node.
     """
     if not _runs_in_copy():
         return Path.cwd()
@@ -47,7 +46,7 @@ def find_input(path: str) -> str:
     """Return the path at which the file or folder `path` is read.
 
     It is `path` itself, or in a Ray job whose copy lacks it the same path below the folder that the job was sent from.
-    Outside a job, an absolute path and a relative one are returned as they are, whether anything is there or not.
+    An absolute path, and any path outside a job, is returned as it is, whether anything is there or not.
 
     Raises ConfigError in a job if neither folder has the relative path.
     """
