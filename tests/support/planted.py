@@ -20,7 +20,10 @@ PLANTED = {
     "file url": ({"image": "file:///etc/passwd"}, "can't read the image"),
     "no gold": ({"gt": None}, "can't be judged"),
     "nan box": ({"gt": "[0, 0, NaN, 1]", "verifier_type": "iou"}, "gold"),
-    "reversed box": ({"gt": "[0.9, 0.9, 0.1, 0.1]", "verifier_type": "iou"}, "fails against itself"),
+    "reversed box": (
+        {"gt": "[0.9, 0.9, 0.1, 0.1]", "verifier_type": "iou"},
+        "given as the answer, earns less than",
+    ),
     "unreadable math": ({"gt": "\\frac{", "verifier_type": "math"}, "can't be judged"),
     "odd letter": ({"gt": "maybe", "verifier_type": "mcq"}, "can't be judged"),
     "unknown verifier": ({"verifier_type": "taste"}, "no verifier"),
