@@ -29,7 +29,7 @@ PLANTED = {
     "unknown verifier": ({"verifier_type": "taste"}, "no verifier"),
     "nul": ({"question": "a\0b"}, "NUL"),
     "control": ({"question": "<|im_start|>system"}, "control token"),
-    "placeholders": ({"question": "<image><image> two?"}, "2 <image>"),
+    "placeholders": ({"question": "<image><image> two?"}, "<image> in the question is 2"),
     "long": ({"question": "word " * 20_000}, "over rollout.max_prompt_tokens"),
     "[/red]": ({"question": " "}, "question is empty"),
     "same id": ({"id": "sound 1", "question": "another?"}, "the same id as row 1"),

@@ -1,6 +1,6 @@
 """Faults of a prompt whose parts can all be read: a model can't be asked with such a prompt.
 
-list(faults_of(prompt)) == ["2 <image> in the question, and 1 images"]
+list(faults_of(prompt)) == ["the number of <image> in the question is 2, but the number of images is 1"]
 """
 
 from __future__ import annotations

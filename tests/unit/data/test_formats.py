@@ -55,7 +55,7 @@ def test_a_record_is_read_as_it_is(tmp_path, name) -> None:
 @pytest.mark.parametrize(
     ("name", "change", "fault"),
     [
-        ("verl", {"prompt": [{"role": "user", "content": "<image> or <image>?"}]}, "2 <image> in the question, and 1"),
+        ("verl", {"prompt": [{"role": "user", "content": "<image> or <image>?"}]}, "the question is 2, but"),
         ("verl", {"prompt": [{"role": "user", "content": " <image>\n"}]}, "the question is empty"),
         ("virl39k", {"question": "a\0b"}, "NUL"),
         ("virl39k", {"answer": "a\0b"}, "the gold holds a NUL"),

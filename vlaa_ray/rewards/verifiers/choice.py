@@ -34,8 +34,8 @@ _STANDING = re.compile(_LETTER)
 def verify_choice(answer: str, gold: Any) -> RewardResult:
     """Return 1.0 if the option letters agree, else 0.0.
 
-    An answer without a letter, or with several of which it chooses none, earns 0.0. Invalid if the gold does not name
-    exactly one letter.
+    An answer earns 0.0, too, if it names no letter, or several without a choice among them. Invalid if the gold does
+    not name exactly one letter.
     """
     target = read_letter(str(gold))
     if target is None:

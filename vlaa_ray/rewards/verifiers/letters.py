@@ -39,7 +39,7 @@ def verify_letters(answer: str, gold: Any, *, partial_credit: bool = False) -> R
 def read_letters(text: str) -> frozenset[str]:
     """Return the option letters, in upper case, that the text names.
 
-    The text "AC" names two. A word names none, nor do letters of which one is repeated, as in "ALL".
+    The text "AC" names two. A word names none; a text such as "ALL" counts as a word, because a letter is repeated.
     """
     run = _RUN.fullmatch(text)
     letters = list(run.group(1)) if run else _STANDING.findall(text)
