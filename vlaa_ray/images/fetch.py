@@ -32,7 +32,7 @@ from vlaa_ray.storage.atomic import replacing
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 _MAX_ATTEMPTS = 3
 _OUTAGE = 5
-"""After this number of failed images in a row, the host is tested: the fault may be its own."""
+"""After this number of failed images in a row, the host is tested, because it may be down."""
 _JOIN_S = 10.0
 _UNICAST, _6TO4 = ipaddress.ip_network("2000::/3"), ipaddress.ip_network("2002::/16")
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -100,7 +100,7 @@ class Fetcher:
         asyncio.get_running_loop().stop()
 
     def _started(self) -> asyncio.AbstractEventLoop:
-        """Return the running event loop; start it in its thread if there is none."""
+        """Return the running event loop. If no loop is running yet, start one in its own thread."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=_run, args=(self._loop,), name="fetch", daemon=True)
@@ -135,9 +135,9 @@ class Fetcher:
             await asyncio.sleep(backoff_s(attempt))
 
     async def _host_is_up(self, url: httpx.URL) -> bool:
-        """Return whether the image's host works, so that the fault lies in the image. If not, no image is given up.
+        """Return whether the image's host works. If it does, the image itself can't be fetched and is given up.
 
-        The host is asked only after several images in a row have failed. Each fault of an image is counted.
+        The host is asked only after 5 images in a row have failed. Until then it counts as working.
         """
         if self._failed_in_a_row[url.raw_host] >= _OUTAGE:
             try:
@@ -149,6 +149,7 @@ class Fetcher:
         return True
 
     async def _status(self, url: httpx.URL) -> int:
+        """Return the status of the response to a GET request. Raises TryAgain if there is no response."""
         async with self._asked(url) as response:
             return response.status_code
 
@@ -166,7 +167,10 @@ class Fetcher:
 
     @asynccontextmanager
     async def _asked(self, url: httpx.URL) -> AsyncIterator[httpx.Response]:
-        """The response, for at most `timeout_s` in total. (The timeout of httpx bounds each read alone.)"""
+        """Yield the response; the whole exchange takes at most `timeout_s`. (The timeout of httpx limits one read.)
+
+        Raises TryAgain if the request fails or takes longer, and DataError if the host has no allowed address.
+        """
         headers = {"Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity"}
         options: dict[str, Any] = {"headers": headers, "extensions": {"sni_hostname": url.raw_host.decode("ascii")}}
         try:

@@ -1,6 +1,6 @@
-"""From what a record holds as its image to a reference.
+"""Makes references from the images in records.
 
-An image may be a path below the image root, encoded bytes, base64, or a URL of a listed host.
+An image may be given as a path below the image root, as encoded bytes, as base64, or as a URL of a listed host.
 """
 
 from __future__ import annotations
