@@ -62,9 +62,9 @@ def check_data(
 ) -> Report:
     """Return all defects of the data at these paths, in the order of paths and rows, with statistics.
 
-    A path is whatever `data.train` accepts; `data` says how its files are read. With `rewards`, every gold is tested
-    on its verifier. With a config, images and texts must suit its model, and lengths its limits. Without one, the
-    built-in model (a Qwen2.5-VL) stands in for it, and only very long questions are found.
+    A path may be anything that `data.train` accepts; `data` says how its files are read. With `rewards`, every gold is
+    tested with its verifier. With a config, images and texts must suit its model, and lengths its limits. Without one,
+    the built-in model is used in its place, and of all lengths only that of very long questions is a defect.
 
     Raises DataError if a path or a file can't be read at all.
     """
@@ -77,7 +77,7 @@ def check_data(
 
 
 class _Checker:
-    """The state of one check: all that later records are compared with."""
+    """The state of one check: everything that later records are compared with."""
 
     def __init__(self, rewards: RewardManager | None, config: TrainingConfig | None) -> None:
         self._rewards = rewards
@@ -216,7 +216,7 @@ class _Checker:
                     yield f"the {what} has {tokens} tokens, over {most.key} = {most.tokens}"
 
     def _judge(self, pending: Sequence[tuple[int, Prompt]], file: Path) -> None:
-        """Add a defect for each prompt whose gold no answer can be judged by."""
+        """Add a defect for each prompt whose gold can't judge any answer."""
         if self._rewards is None:
             return
         faults = gold_faults(self._rewards, [prompt for _, prompt in pending])
