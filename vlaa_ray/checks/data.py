@@ -42,7 +42,7 @@ _MOST_CHARS = 32_000
 
 @dataclass
 class Report:
-    """The defects and the statistics of some data. A run on data without defects is safe.
+    """The result of a check: the defects of the data and its statistics. A run on data without defects is safe.
 
     `statistics` holds counts by format, source, verifier type and type of gold, the spread (least, median, most) of
     image sizes in pixels and of lengths in tokens, and the pairs of similar images in different sources.
@@ -64,7 +64,7 @@ def check_data(
 
     A path may be anything that `data.train` accepts; `data` says how its files are read. With `rewards`, every gold is
     tested with its verifier. With a config, images and texts must suit its model, and lengths its limits. Without one,
-    the built-in model is used in its place, and of all lengths only that of very long questions is a defect.
+    the built-in model is used in its place, and the only limit on lengths is 32,000 characters for a question.
 
     Raises DataError if a path or a file can't be read at all.
     """

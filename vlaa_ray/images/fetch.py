@@ -50,9 +50,8 @@ class Fetcher:
         self._names = {_raw_name(name) for name in section.names()}
         self._cache = Path(section.cache).expanduser()
         self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = (
-            None  # asyncio can end an exchange in time, whatever it waits for
-        )
+        # An asyncio task can be ended at its deadline, no matter what it waits for. A thread can't.
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._clients: dict[bytes, httpx.AsyncClient] = {}
         self._failed_in_a_row: Counter[bytes] = Counter()

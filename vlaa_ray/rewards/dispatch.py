@@ -57,10 +57,11 @@ def verify_or_dispatch(
 ) -> RewardResult | SandboxTask:
     """Return the verdict, or the task with which the sandbox finds the verdict.
 
-    `params` are the verifier's own, and `extraction`. `functions` maps the users' verifier types to the import paths
-    of their functions.
+    `params` holds the verifier's parameters and the extraction rule. `functions` maps the users' verifier types to the
+    import paths of their functions.
 
-    Raises RewardError for an unknown verifier type, parameter or extraction rule. No response and no gold raises it.
+    Raises RewardError for an unknown verifier type, parameter or extraction rule. No text of a response or a gold makes
+    it raise.
     """
     verifier_params = dict(params)
     rule = verifier_params.pop("extraction", "last")
@@ -116,7 +117,7 @@ def _plan_math(answer: str | None, gold: Any) -> RewardResult | SandboxTask:
 
 
 def _excess(text: str) -> str:
-    """Return what is too large about the text to parse it, or an empty text."""
+    """Return in words what makes the text too large to be parsed, or an empty text."""
     if len(text) > MAX_CHARS:
         return f"{len(text)} characters, more than {MAX_CHARS}"
     depth = deepest = digits = longest = 0

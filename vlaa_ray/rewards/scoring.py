@@ -23,12 +23,12 @@ _shared_lock = threading.Lock()
 def score(response: str, gold: Any, verifier_type: str, **params: Any) -> RewardResult:
     """Return the verdict: a `value` in [0, 1], or None with `valid=False` if the sample can't be judged.
 
-    `params` are the verifier's own, and `extraction`: "last" (the last complete answer counts) or "exactly_one" (the
-    paper's rule). A response without an answer is worth 0. `math` runs in the process's own sandbox, which starts at
-    the first call.
+    `params` holds the verifier's parameters and `extraction`, which is "last" (the last complete answer counts) or
+    "exactly_one" (the paper's rule). A response without an answer is worth 0. `math` runs in the process's own sandbox,
+    which starts at the first call.
 
-    Raises RewardError for an unknown verifier type or parameter, or if the sandbox can't start. No response and no
-    gold raises it.
+    Raises RewardError for an unknown verifier type or parameter, or if the sandbox can't start. No text of a response
+    or a gold makes it raise.
     """
     planned = verify_or_dispatch(response, gold, verifier_type, params)
     if isinstance(planned, SandboxTask):

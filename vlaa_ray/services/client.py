@@ -192,7 +192,10 @@ class Service:
 
 
 def _authorization(section: ServiceSection, key: str) -> dict[str, str]:
-    """Return the header with the API key from the environment, or none. Raises ConfigError if it fits no header."""
+    """Return the header with the API key from the environment, or no header if there is no key.
+
+    Raises ConfigError if the key has characters that a header can't hold.
+    """
     secret = os.environ.get(section.api_key_env, "").strip() if section.api_key_env else ""
     if not (secret.isascii() and secret.isprintable()):
         fix = f"put the key alone into the environment variable that {key}.api_key_env names"

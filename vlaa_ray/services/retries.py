@@ -1,4 +1,4 @@
-"""The rules for retries, both of requests to services and of fetching images: which failures, and after which pause."""
+"""The rules for retries of requests to services and to image hosts: what is tried again, and after which pause."""
 
 from __future__ import annotations
 

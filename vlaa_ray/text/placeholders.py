@@ -25,7 +25,7 @@ def without_images(question: str) -> str:
 
 
 def in_parts(question: str, num_images: int, **facts: str) -> tuple[str | None, ...]:
-    """Return the question's texts and, as None, its images, in their order.
+    """Return the parts of the question in their order: each text, and None for each image.
 
     Blanks before the first text and after the last one are dropped, and so is a text of blanks alone.
 

@@ -82,7 +82,9 @@ def open_table(file: Path) -> Table:
     mixed = [name for name, feature in dataset.features.items() if "Json(" in str(feature) and name not in _NO_GOLDS]
     if mixed:
         fix = "download the JSON files and give their folder: hf download NAME --repo-type dataset --local-dir FOLDER"
-        raise DataError("datasets has lost the types of these columns", **facts, columns=mixed, fix=fix)
+        raise DataError(
+            "the package `datasets` has changed the types of these columns", **facts, columns=mixed, fix=fix
+        )
     return Table(dataset)
 
 

@@ -115,7 +115,7 @@ def asked(messages: Any) -> tuple[str, tuple[Any, ...]]:
             if part.get(part_type) or part.get("url") or part.get("path"):
                 images.append(part.get(part_type) or part)
         elif part_type == "video":
-            raise ValueError("videos are not read")
+            raise ValueError("videos are not supported")
         elif isinstance(part.get("text"), str):
             question += ("\n" if question and not question.endswith(IMAGE) else "") + part["text"]
     return question, tuple(images)

@@ -103,7 +103,7 @@ def read_record(row: Row, verifier_type: str | None = None) -> Draft | None:
     """
     row = _with_image(row)
     if row.get("videos"):
-        raise ValueError("videos are not read")
+        raise ValueError("videos are not supported")
     for record_format in FORMATS:
         if record_format.matches(row):
             values = record_format.read(row)

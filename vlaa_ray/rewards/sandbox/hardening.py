@@ -67,7 +67,7 @@ def confine() -> None:
     """Forbid this process, for good, to start other processes, to use the network or to write files.
 
     An attempt raises PermissionError, which names it. The ban is an audit hook, which can't be removed. It stops Python
-    code; a text can't become anything else here.
+    code, and a text of a model or a data set could only run as Python code here.
     """
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # the hook doesn't see files that C code opens for writing
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -108,7 +108,7 @@ def _serve(
 
 
 def _peak_bytes() -> int:
-    """Return the most bytes of address space that this process has had."""
+    """Return the largest size in bytes that this process's address space has had."""
     with open("/proc/self/status", encoding="ascii") as file:
         return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmPeak:"))
 

@@ -122,7 +122,7 @@ class Judge:
 
 
 def read_grade(reply: Any) -> tuple[int | None, str]:
-    """Return (grade, reason) from a chat completion, or (None, what is wrong with the reply). A grade is 0 to 10."""
+    """Return (grade from 0 to 10, reason) from a chat completion, or (None, what is wrong with the reply)."""
     try:
         content = reply["choices"][0]["message"]["content"]
         verdict = json.loads(content)

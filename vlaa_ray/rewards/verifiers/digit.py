@@ -51,7 +51,7 @@ def last_number(answer: str, gold: Any) -> tuple[Decimal, Decimal] | RewardResul
     if not numbers:
         return wrong(answer, "no number in the answer")
     if len(set(numbers)) > _MAX_NUMBERS:
-        return wrong(answer, f"{len(set(numbers))} different numbers in the answer")
+        return wrong(answer, f"{len(set(numbers))} different numbers in the answer, more than {_MAX_NUMBERS}")
     return numbers[-1], target
 
 

@@ -2,10 +2,10 @@
 
     verify_box("[0.1, 0.2, 0.7, 0.5]", [0.1, 0.2, 0.7, 0.5], frame="unit").value == 1.0
 
-A box is x1, y1, x2, y2, and its area is (x2 - x1) · (y2 - y1), without a +1. The frame of the coordinates must be
-named; it is never guessed from their size. It is `unit` (0–1), `rel1000` (0–1000), `resized_px` (pixels of the image
-that the model saw, of the size `input_size`) or `original_px` (pixels of the file, of the size `image_size`). Without
-a frame, both boxes count as boxes in the same frame, and no box counts as outside the image.
+A box is x1, y1, x2, y2, and its area is (x2 - x1) · (y2 - y1), without a +1. A parameter names the frame of the
+coordinates; it is never guessed from their size. The frames are `unit` (0–1), `rel1000` (0–1000), `resized_px` (pixels
+of the image that the model saw, of the size `input_size`) and `original_px` (pixels of the file, of the size
+`image_size`). Without a frame, both boxes count as boxes in the same frame, and no box counts as outside the image.
 """
 
 from __future__ import annotations
@@ -135,11 +135,11 @@ def _read_text(text: str) -> list[Box]:
         except ValueError:
             pass
     text = " ".join(text.split())
-    found = _FOUR.findall(text) or _CORNERS.findall(text)
-    if not found:
+    corners = _FOUR.findall(text) or _CORNERS.findall(text)
+    if not corners:
         bare = _BARE.fullmatch(text)
-        found = [bare.groups()] if bare else []
-    return _distinct(Box(*map(float, numbers)) for numbers in found)
+        corners = [bare.groups()] if bare else []
+    return _distinct(Box(*map(float, numbers)) for numbers in corners)
 
 
 def _distinct(boxes: Iterable[Box]) -> list[Box]:

@@ -121,7 +121,7 @@ def _closing_bracket(text: str, start: int) -> int | None:
 
 
 def strip_wrappers(text: str) -> str:
-    r"""Return the text without delimiters (`$…$`, `\(…\)`, `\[…\]`, `\boxed{…}`) around all of it, or a final stop."""
+    r"""Return the text without delimiters (`$…$`, `\(…\)`, `\[…\]`, `\boxed{…}`) around all of it and a final stop."""
     while True:
         inner = _unwrap_once(text.strip())
         if inner == text:

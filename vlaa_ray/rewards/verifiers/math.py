@@ -58,9 +58,9 @@ class Gold(NamedTuple):
 
 
 def judge_math(answer: str | None, gold: str) -> RewardResult:
-    """Return 1.0 if answer and gold are equal, else 0.0. Invalid if the gold can't be read and is not the same text.
+    """Return 1.0 if answer and gold are equal, else 0.0.
 
-    `answer` is None if the response has no answer.
+    `answer` is None if the response has no answer. Invalid if the gold can't be read, unless both are the same text.
     """
     target = _read_gold(gold)
     if answer is None:

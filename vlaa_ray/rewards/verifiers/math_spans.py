@@ -117,7 +117,7 @@ def _is_math(word: str) -> bool:
 
 
 def _touch(text: str, left: Span, right: Span) -> bool:
-    """Return whether two spans are one expression: nothing stands between them, or blanks and an operator do."""
+    """Return whether two spans are one expression: they touch, or an operator at one end joins them across blanks."""
     between = text[left.end : right.start]
     if between.strip() or "\n" in between or (left.delimited and right.delimited):
         return False

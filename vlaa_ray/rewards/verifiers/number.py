@@ -31,4 +31,4 @@ def verify_number(answer: str, gold: Any, *, rel_tol: float = 0.0, abs_tol: floa
         given.append(number / 100 if is_percent else number * 100)
     if any(abs(value - target) <= allowed for value in given):
         return scored(1.0, answer)
-    return wrong(answer, f"{number} is not {target} within {allowed.normalize():f}")
+    return wrong(answer, f"{number} differs from {target} by more than {allowed.normalize():f}")
