@@ -178,7 +178,7 @@ class Fetcher:
                 async with self._client(url.raw_host).stream("GET", at, **options) as response:
                     yield response
         except TimeoutError:
-            raise TryAgain(f"not sent within {self._section.timeout_s:g} s") from None
+            raise TryAgain(f"the image did not arrive within {self._section.timeout_s:g} s") from None
         except (httpx.RequestError, socket.gaierror, UnicodeError) as error:
             raise TryAgain(f"{type(error).__name__}: {error}") from None
 
@@ -262,5 +262,5 @@ def _write(file: Path, data: bytes) -> None:
         with replacing(file) as partial:
             partial.write_bytes(data)
     except OSError as error:
-        fix = "make room there, or choose another folder by fetch.cache"
+        fix = "make room there, or choose another folder with fetch.cache"
         raise ConfigError(f"can't save a fetched image: {error}", file=str(file), fix=fix) from error

@@ -43,9 +43,8 @@ def _is_array(file: Path) -> bool:
 def _lines(file: Path) -> Iterator[Any]:
     """Yield the value of each line that isn't blank, or a DataError if the line is not JSON."""
     number = 0
-    with file.open(
-        "rb"
-    ) as lines:  # bytes: in text, Python could split lines at U+2028, which may stand in a JSON string
+    # The lines are read as bytes. In text, Python could split them at U+2028, which may stand in a JSON string.
+    with file.open("rb") as lines:
         for line in lines:
             if not line.strip():
                 continue
