@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from vlaa_ray.config.base_folder import BASE_FOLDER
 from vlaa_ray.errors import PlacementError
-from vlaa_ray.run.base_folder import BASE_FOLDER
 
 _ACCEPT_DEADLINE_S = 60.0
 _EXCLUDES = [
@@ -30,7 +30,8 @@ _EXCLUDES = [
 def submit(address: str | None, args: list[str], working_dir: Path, wait: bool) -> int:
     """The job's exit code (0 with `wait` False, once it is accepted). The project needn't be installed over there.
 
-    A relative `run.dir` is made in `working_dir` itself, so that a job that is sent again continues its run.
+    A relative `run.dir` is made in `working_dir` itself, so that a job that is sent again continues its run. Relative
+    paths of data and models that were not uploaded are found there, too.
     """
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobStatus, JobSubmissionClient

@@ -1,6 +1,7 @@
 """`vlaa-ray submit` to a Ray cluster of two nodes, with token authentication on and without the project installed."""
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from formats import png
 from quickstart import ROOT, SMALL, metrics, run_json
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
@@ -116,10 +118,20 @@ def checkout(tmp_path) -> Path:
     return tmp_path
 
 
+def write_heldout(folder: Path) -> None:
+    """Four prompts with a picture, and the built-in base model, in a folder of the user's."""
+    shutil.copytree(ROOT / "vlaa_ray/models/builtin/tiny-base", folder / "model")
+    rows = [{"problem": f"<image>How many? {row}", "answer": "4", "images": ["a.png"]} for row in range(4)]
+    (folder / "heldout.jsonl").write_text("".join(json.dumps(row | {"verifier_type": "digit"}) + "\n" for row in rows))
+    (folder / "a.png").write_bytes(png())
+
+
 def test_a_job_runs_on_two_nodes_and_one_that_is_sent_again_after_an_edit_continues(cluster, checkout):
     arguments = ["train", "--config", "configs/quickstart.yaml", "run.dir=results", *SMALL, "checkpoint.every_steps=1"]
     # the learner fills one node, so the engine is on the other, and weights travel by the object store
     arguments += ["learner.cpus_per_rank=2", "eval.num_prompts=4"]
+    write_heldout(checkout / "runs")  # a folder that is not uploaded
+    arguments += ["data.heldout=runs/heldout.jsonl", "model.path=runs/model"]
     result = submit(*cluster, *arguments, "run.num_steps=2", folder=checkout)
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
     assert "Held-out reward" in result.stdout and "step 2/2" in " ".join(result.stdout.split())

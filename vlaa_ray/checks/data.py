@@ -42,7 +42,7 @@ _MOST_CHARS = 32_000
 
 @dataclass
 class Report:
-    """The defects and the statistics of some data. A run on data without defects is safe.
+    """The result of a check: the defects of the data and its statistics. A run on data without defects is safe.
 
     `statistics` holds counts by format, source, verifier type and type of gold, the spread (least, median, most) of
     image sizes in pixels and of lengths in tokens, and the pairs of similar images in different sources.
@@ -62,9 +62,9 @@ def check_data(
 ) -> Report:
     """Return all defects of the data at these paths, in the order of paths and rows, with statistics.
 
-    A path is whatever `data.train` accepts; `data` says how its files are read. With `rewards`, every gold is tested
-    on its verifier. With a config, images and texts must suit its model, and lengths its limits. Without one, the
-    built-in model (a Qwen2.5-VL) stands in for it, and only very long questions are found.
+    A path may be anything that `data.train` accepts; `data` says how its files are read. With `rewards`, every gold is
+    tested with its verifier. With a config, images and texts must suit its model, and lengths its limits. Without one,
+    the built-in model is used in its place, and the only limit on lengths is 32,000 characters for a question.
 
     Raises DataError if a path or a file can't be read at all.
     """
@@ -77,7 +77,7 @@ def check_data(
 
 
 class _Checker:
-    """The state of one check: all that later records are compared with."""
+    """The state of one check: everything that later records are compared with."""
 
     def __init__(self, rewards: RewardManager | None, config: TrainingConfig | None) -> None:
         self._rewards = rewards
@@ -216,7 +216,7 @@ class _Checker:
                     yield f"the {what} has {tokens} tokens, over {most.key} = {most.tokens}"
 
     def _judge(self, pending: Sequence[tuple[int, Prompt]], file: Path) -> None:
-        """Add a defect for each prompt whose gold no answer can be judged by."""
+        """Add a defect for each prompt whose gold can't judge any answer."""
         if self._rewards is None:
             return
         faults = gold_faults(self._rewards, [prompt for _, prompt in pending])

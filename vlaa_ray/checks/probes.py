@@ -81,7 +81,7 @@ class Outcome:
 
     @property
     def holes(self) -> list[str]:
-        """The names of the probes that earn more than the honest wrong answer (or than 0, if there is none)."""
+        """The names of the probes that earn more than the honest wrong answer, or more than 0 if that is None."""
         least = self.honest or 0.0
         return [name for name, value in self.probes.items() if value > least + _TOLERANCE]
 

@@ -1,6 +1,6 @@
 """The command line, `vlaa-ray` or `python -m vlaa_ray`: parses the arguments and calls the module of the command.
 
-Exit codes: 0 for success, 1 for a failure, 2 for a wrong config or command line, 130 and 143 after SIGINT and SIGTERM.
+`vlaa_ray/cli/reference.py` makes docs/commands.md from the commands and their help.
 Heavy modules are imported inside the commands that need them, so that every `--help` is quick.
 """
 
@@ -14,9 +14,19 @@ import vlaa_ray
 from vlaa_ray.cli import cluster, data, inspect, training
 from vlaa_ray.errors import VlaaRayError
 
+EXIT_CODES = {
+    0: "success",
+    1: "a failure, or something that data check or probe found",
+    2: "a wrong config or command line, or something that doctor found",
+    130: "interrupted (SIGINT, Ctrl-C)",
+    143: "stopped (SIGTERM)",
+}
+"""What each exit code of the commands means; `submit` passes on the code of its job."""
+
 app = typer.Typer(
     name="vlaa-ray",
     help=vlaa_ray.__doc__,
+    epilog="Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + ".",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,  # plain help: rich would double the time it takes

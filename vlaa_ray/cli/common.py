@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 
 ConfigFile = Annotated[Path, typer.Option("--config", metavar="FILE", help="Config of the run, a YAML file.")]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes to the config, for example run.num_steps=3.")
+    list[str] | None,
+    typer.Argument(metavar="KEY=VALUE", help="Keys of the config to change, for example run.num_steps=3."),
 ]
-ImageRoot = Annotated[str | None, typer.Option(metavar="DIR", help="Folder to which image paths are relative.")]
 Resume = Annotated[
     str,
     typer.Option(
         metavar="auto|never|DIR",
-        help="auto: continue the run if it has a checkpoint. never: only start a new run. DIR: continue from DIR.",
+        help="auto: continue the run if it has a checkpoint. never: start a new run, and refuse a folder that holds "
+        "one. DIR: continue from this checkpoint, or from the newest one of this run folder.",
     ),
 ]
 

@@ -8,23 +8,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlaa_ray.cli.common import ConfigFile, ImageRoot, Overrides, print_to_stderr, require_own_actors, training_config
+from vlaa_ray.cli.common import ConfigFile, Overrides, print_to_stderr, require_own_actors, training_config
 
 if TYPE_CHECKING:
     from vlaa_ray.config import CurationConfig, DataSection, TrainingConfig
     from vlaa_ray.curation.outputs import Outputs
 
-ImageHost = Annotated[
-    list[str] | None,
-    typer.Option(metavar="HOST", help="Host from which images may be fetched; can be given several times."),
-]
-DataOf = Annotated[
-    Path | None,
+ImageRoot = Annotated[
+    str | None,
     typer.Option(
-        "--config", metavar="FILE", help="Config of the run that is to use the data; its tokens are counted, too."
+        metavar="DIR",
+        help="Folder that image paths are relative to. Without it: the one of --config, else the folder images beside "
+        "the data file, else the folder of that file.",
     ),
 ]
-VerifierType = Annotated[str | None, typer.Option(metavar="TYPE", help="Verifier type of records that name none.")]
+ImageHost = Annotated[
+    list[str] | None,
+    typer.Option(metavar="HOST", help="Host that images may be fetched from by URL; can be given several times."),
+]
+VerifierType = Annotated[
+    str | None, typer.Option(metavar="TYPE", help="Verifier type of records that don't name one, for example math.")
+]
 app = typer.Typer(
     help="Check, make or show data before a run trains on it.", no_args_is_help=True, rich_markup_mode=None
 )
@@ -33,34 +37,47 @@ app = typer.Typer(
 @app.command("check")
 def check(
     paths: Annotated[
-        list[str], typer.Argument(metavar="PATH…", help="Files, folders or datasets of the hub (hub:NAME@SPLIT).")
+        list[str],
+        typer.Argument(
+            metavar="PATH", help="File, folder, or data set of the Hugging Face hub (hub:OWNER/NAME@SPLIT)."
+        ),
     ],
     image_root: ImageRoot = None,
     image_host: ImageHost = None,
     verifier_type: VerifierType = None,
-    config: DataOf = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Config of the run that will use the data: records must suit its model and its limits on tokens.",
+        ),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the whole report to this file, as JSON.")
     ] = None,
     quarantine: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="List the bad records in this file, as JSON Lines, as a run does."),
+        typer.Option(
+            metavar="FILE", help="Write id, file, row and reason of each bad record to this file, as JSON Lines."
+        ),
     ] = None,
 ) -> None:
-    """List every defect with its file and row. Exits with 1 if there is a defect."""
+    """List every defect of some data, with its file and row. Exits with 1 if there is one."""
     from rich.console import Console
 
     from vlaa_ray.checks.data import check_data, report_table
     from vlaa_ray.config import RewardsSection
+    from vlaa_ray.config.base_folder import find_data
     from vlaa_ray.data.reading_progress import report_progress
     from vlaa_ray.rewards.manager import RewardManager
     from vlaa_ray.run.quarantine import write_defects
 
     run = training_config(config)
-    data = _data_section(run, image_root, image_host, verifier_type)
+    data, sources = _data_section(run, image_root, image_host, verifier_type), [find_data(path) for path in paths]
     section = run.judges_with if run else RewardsSection()
     with report_progress(print_to_stderr), RewardManager(section) if section else nullcontext() as rewards:
-        result = check_data(paths, data, rewards, run)
+        result = check_data(sources, data, rewards, run)
     if report:
         report.write_text(result.as_json() + "\n", encoding="utf-8")
     if quarantine:
@@ -75,10 +92,14 @@ def curate(
     config: ConfigFile,
     overrides: Overrides = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only estimate the calls, tokens and cost; asks no teacher.")
+        bool, typer.Option("--dry-run", help="Only estimate the calls, tokens and cost; no teacher is asked.")
     ] = False,
 ) -> None:
-    """Make an SFT set and a harder RL set of questions about pictures, by the six steps of VLAA-Thinking."""
+    """Make an SFT set and an RL set from questions about pictures.
+
+    This takes the six steps of VLAA-Thinking; the RL set holds the harder questions. Results are in the folder
+    run.dir/run.name. The same command continues a curation that was stopped.
+    """
     from vlaa_ray.config import CurationConfig, load_config
 
     loaded = load_config(config, overrides or [], CurationConfig)
@@ -94,27 +115,44 @@ def curate(
 @app.command("show")
 def show(
     paths: Annotated[
-        list[str], typer.Argument(metavar="PATH…", help="Files, folders, hub:NAME@SPLIT or builtin:SPLIT.")
+        list[str],
+        typer.Argument(
+            metavar="PATH",
+            help="File, folder, data set of the Hugging Face hub (hub:OWNER/NAME@SPLIT), or built-in data "
+            "(builtin:train or builtin:heldout).",
+        ),
     ],
     image_root: ImageRoot = None,
     image_host: ImageHost = None,
     verifier_type: VerifierType = None,
-    config: DataOf = None,
-    limit: Annotated[int, typer.Option(min=1, help="Maximum number of records.")] = 40,
-    seed: Annotated[int, typer.Option(help="Seed of the random choice of records.")] = 0,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Config of the run that will use the data; the page then shows the tokens of its model.",
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Records to show, at most.")] = 40,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the random choice of records.")] = 0,
     out: Annotated[Path, typer.Option(metavar="FILE.html", help="File to which the page is written.")] = Path(
         "data.html"
     ),
 ) -> None:
-    """Write a web page that shows some records of each kind, with their pictures, boxes and solutions."""
+    """Show records on a web page, with pictures and solutions.
+
+    Some records of each kind are chosen at random. Gold boxes are drawn into the pictures.
+    """
     from rich.console import Console
 
+    from vlaa_ray.config.base_folder import find_data
     from vlaa_ray.data.reading_progress import report_progress
     from vlaa_ray.report.data_page import write_data_page
 
     run = training_config(config)
+    data, sources = _data_section(run, image_root, image_host, verifier_type), [find_data(path) for path in paths]
     with report_progress(print_to_stderr):
-        page = write_data_page(out, paths, _data_section(run, image_root, image_host, verifier_type), run, limit, seed)
+        page = write_data_page(out, sources, data, run, limit, seed)
     Console().print(f"Page: {page}", soft_wrap=True, highlight=False)
 
 
@@ -128,6 +166,7 @@ def _data_section(
     from pydantic import ValidationError
 
     from vlaa_ray.config import DataSection, FetchSection
+    from vlaa_ray.config.base_folder import find_input
     from vlaa_ray.records import VERIFIER_TYPES
 
     allowed = run.verifier_types if run else VERIFIER_TYPES
@@ -141,7 +180,8 @@ def _data_section(
         raise typer.BadParameter(
             error.errors()[0]["msg"].removeprefix("Value error, "), param_hint="--image-host"
         ) from error
-    options = {name: value for name, value in (("image_root", image_root), ("verifier_type", verifier_type)) if value}
+    root = find_input(image_root) if image_root else None
+    options = {name: value for name, value in (("image_root", root), ("verifier_type", verifier_type)) if value}
     mixed = {
         name: tuple(part.model_copy(update=options) for part in source)
         for name, source in (("train", data.train), ("heldout", data.heldout))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlaa_ray.cli.common import ImageRoot, Overrides, print_report, training_config
+from vlaa_ray.cli.common import Overrides, print_report, training_config
 from vlaa_ray.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 RewardsOf = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="Config of a GRPO run, whose verifiers and scorer are used."),
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="Config of a GRPO run whose verifiers and scorer judge. Without it, the default ones.",
+    ),
 ]
 app = typer.Typer(rich_markup_mode=None)
 
@@ -23,14 +27,17 @@ app = typer.Typer(rich_markup_mode=None)
 @app.command("config")
 def show_config(
     file: Annotated[
-        str | None, typer.Argument(metavar="[FILE]", help="Config of a run, a YAML file; with --explain a key.")
+        str | None,
+        typer.Argument(
+            metavar="FILE|KEY", help="Config of a run, a YAML file; with --explain a key, such as eval.num_prompts."
+        ),
     ] = None,
     overrides: Overrides = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Say what a key does, or show all keys: config --explain [KEY].")
+        bool, typer.Option("--explain", help="Print what KEY does, its type, default and allowed values; or all keys.")
     ] = False,
 ) -> None:
-    """Print the resolved config of a file, with all default values; or explain a key."""
+    """Print a config with all defaults, or explain a key."""
     if explain:
         from vlaa_ray.config import explain as explained
 
@@ -46,7 +53,10 @@ def show_config(
 def report(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder of a run, for example runs/quickstart.")],
 ) -> None:
-    """Write the report of a run, and print its table."""
+    """Write the report of a run again, and print its table."""
+    from vlaa_ray.config.base_folder import find_input
+
+    run_dir = Path(find_input(str(run_dir)))
     if not (run_dir / "config.yaml").is_file():
         raise ConfigError(
             "not a run folder: it has no config.yaml", folder=str(run_dir), fix="give the folder of a run, runs/NAME"
@@ -56,22 +66,32 @@ def report(
 
 @app.command()
 def score(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON Lines with response, gold and verifier_type.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="JSON or JSON Lines file; each row has response, gold and verifier_type."),
+    ],
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write each row with its reward to this file.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write each row to this file, as JSON Lines, with its reward and the reason."
+        ),
     ] = None,
     config: RewardsOf = None,
 ) -> None:
-    """Score a file of responses, or the rollouts of a run, and print a table of the rewards."""
+    """Score a file of responses, and print their rewards.
+
+    The file may be one of the rollouts of a run. The table shows means and reasons by verifier type.
+    """
     import json
 
     from rich.console import Console
 
     from vlaa_ray.checks.responses import score_file, score_table
+    from vlaa_ray.config.base_folder import find_input
     from vlaa_ray.rewards.manager import RewardManager
 
     with RewardManager(_rewards(config)) as rewards:
-        rows = score_file(file, rewards)
+        rows = score_file(find_input(str(file)), rewards)
     if out:
         out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     Console().print(score_table(rows))
@@ -79,21 +99,37 @@ def score(
 
 @app.command()
 def probe(
-    source: Annotated[str, typer.Argument(metavar="DATA", help="A file of prompts, or builtin:SPLIT.")],
-    image_root: ImageRoot = None,
-    limit: Annotated[int, typer.Option(min=1, help="Maximum number of prompts.")] = 500,
+    source: Annotated[
+        str, typer.Argument(metavar="DATA", help="Prompts: a file, a folder, hub:OWNER/NAME@SPLIT or builtin:heldout.")
+    ],
+    image_root: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder that image paths are relative to. Without it: the folder images beside the data file, else "
+            "the folder of that file.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Prompts to use, at most; the first ones are taken.")
+    ] = 500,
     config: RewardsOf = None,
 ) -> None:
-    """Show the rewards of answers that are made without looking. Exits with 1 if one beats an honest wrong answer."""
+    """Show what answers earn that do not look at the picture.
+
+    Exits with 1 if one of them earns more than an honest wrong answer.
+    """
     from rich.console import Console
 
     from vlaa_ray.checks.probes import probe_prompts, probe_table
     from vlaa_ray.config import DataSection
+    from vlaa_ray.config.base_folder import find_data, find_input
     from vlaa_ray.data.dataset import open_dataset
     from vlaa_ray.rewards.manager import RewardManager
 
     section = _rewards(config)
-    prompts = open_dataset(source, DataSection(image_root=image_root), limit, section.verifier_types())
+    data = DataSection(image_root=find_input(image_root) if image_root else None)
+    prompts = open_dataset(find_data(source), data, limit, section.verifier_types())
     with RewardManager(section) as rewards:
         outcomes = probe_prompts(prompts, rewards)
     Console().print(probe_table(outcomes))
@@ -105,10 +141,10 @@ def probe(
 def doctor(
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="Config of a run; checks that the machine can run it."),
+        typer.Option("--config", metavar="FILE", help="Config of a run; the machine is checked for its needs, too."),
     ] = None,
 ) -> None:
-    """List what would make a run fail on this machine. Exits with 2 if there is anything."""
+    """List what would make a run fail on this machine. Exits with 2 if there is anything; the list has the fixes."""
     from rich.console import Console
 
     from vlaa_ray.planning.doctor import diagnose, is_broken, table

@@ -21,10 +21,17 @@ def train(
     overrides: Overrides = None,
     resume: Resume = "auto",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only check the config and show the plan; needs no GPU.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Only check the config, and show the plan: processes, memory and steps. Needs no GPU."
+        ),
     ] = False,
 ) -> None:
-    """Train with GRPO, and show the rewards before and after."""
+    """Train with GRPO or a related method.
+
+    At the end, the held-out rewards before and after the training are shown, and a report is written. Results are
+    in the folder run.dir/run.name. The same command continues a run that was stopped.
+    """
     from vlaa_ray.config import load_config
 
     loaded: GrpoConfig = load_config(config, overrides or [])
@@ -39,7 +46,10 @@ def train(
 
 @app.command()
 def sft(config: ConfigFile, overrides: Overrides = None, resume: Resume = "auto") -> None:
-    """Train on worked answers (supervised fine-tuning), with Ray Train."""
+    """Train on worked answers (supervised fine-tuning).
+
+    Results are in the folder run.dir/run.name. The same command continues a run that was stopped.
+    """
     from vlaa_ray.config import SftConfig, load_config
 
     _train_supervised(load_config(config, overrides or [], SftConfig), resume)
@@ -47,7 +57,11 @@ def sft(config: ConfigFile, overrides: Overrides = None, resume: Resume = "auto"
 
 @app.command("reward-model")
 def reward_model(config: ConfigFile, overrides: Overrides = None, resume: Resume = "auto") -> None:
-    """Train a reward model on pairs of answers, with Ray Train."""
+    """Train a reward model on pairs of answers.
+
+    A pair is a better and a worse answer to one question. Results are in the folder run.dir/run.name. The same
+    command continues a run that was stopped.
+    """
     from vlaa_ray.config import RewardModelConfig, load_config
 
     _train_supervised(load_config(config, overrides or [], RewardModelConfig), resume)

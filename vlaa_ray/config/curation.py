@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from vlaa_ray.config.base import AnyConfig, Bundle, bundle
+from vlaa_ray.config.base_folder import CheckpointPath, DataPath, InputPath, find_checkpoint, in_config
 from vlaa_ray.config.rewards import ServiceSection
 from vlaa_ray.config.sections import MIN_IMAGE_PIXELS, FetchSection, Section
 from vlaa_ray.records import VERIFIER_TYPE_PATTERN
@@ -19,9 +20,9 @@ SCRIPTED = "builtin:scripted"
 class CurationSourceSection(Section):
     """Questions about pictures, and what is known beside them."""
 
-    path: str
+    path: DataPath
     """File, folder or hub data set with the questions, in any form that `data.train` takes."""
-    image_root: str | None = None
+    image_root: InputPath | None = None
     """Folder that the image paths of this source are relative to; nothing outside it is read."""
     verifier_type: str | None = Field(None, pattern=f"^{VERIFIER_TYPE_PATTERN}$")
     """Verifier of records that don't name one; null for what their format's documentation says."""
@@ -67,13 +68,18 @@ class TeacherSection(ServiceSection):
     max_model_tokens: int = Field(16_384, ge=1)
     """Tokens of prompt and reply together that a vLLM server started by the run accepts."""
 
+    @field_validator("model")
+    @classmethod
+    def _where(cls, model: str, others: ValidationInfo) -> str:
+        return model if others.data.get("url") else in_config(find_checkpoint)(model)
+
 
 class StepSection(Section):
     """One question to a teacher."""
 
     teacher: str
     """Teacher that answers in this step: a name under `teachers`."""
-    template: str | None = None
+    template: InputPath | None = None
     """Text file with the same slots as the built-in prompt vlaa_ray/curation/templates/STEP.txt; null for the built-in
     prompt."""
     temperature: float | None = Field(None, ge=0, le=2)
@@ -140,7 +146,7 @@ class SplitSection(Section):
 class PerplexitySection(Section):
     """Subsets of the SFT set by how little two models expect its answers (the paper, section 3.1)."""
 
-    models: tuple[str, ...] = Field(min_length=1)
+    models: tuple[CheckpointPath, ...] = Field(min_length=1)
     """Checkpoints, folders or hub ids, whose mean perplexity ranks the answers; the paper's are Qwen2-VL-2B and
     Qwen2.5-VL-3B."""
     keep: tuple[int, ...] = (25_000, 10_000, 5_000)

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from vlaa_ray.config.base import AnyConfig
+from vlaa_ray.config.base_folder import find_input
 from vlaa_ray.config.curation import CurationConfig
 from vlaa_ray.config.runs import GrpoConfig, RewardModelConfig, SftConfig
 from vlaa_ray.config.sections import Section
@@ -30,7 +31,7 @@ def load_config(
     An abstract `kind`, such as TrainingConfig, takes the kind of run that the file describes. ConfigError lists all
     problems, or says that the file describes another kind of run.
     """
-    path = Path(path)
+    path = Path(find_input(str(path)))
     try:
         values = parse_yaml(path.read_text(encoding="utf-8")) or {}
     except OSError as error:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from vlaa_ray.config.base_folder import find_checkpoint, in_config
 from vlaa_ray.config.sections import MIN_IMAGE_PIXELS, Section
 from vlaa_ray.records import VERIFIER_TYPE_PATTERN, VERIFIER_TYPES
 
@@ -78,6 +79,12 @@ class OpenEndedSection(Section):
     """Run Python code from the checkpoint (xcomposer needs it)."""
     service: ServiceSection = ServiceSection()
     """The endpoint of a judge or a shared reward model, and how long the run waits for it."""
+
+    @field_validator("model")
+    @classmethod
+    def _where(cls, model: str | None, others: ValidationInfo) -> str | None:
+        at_endpoint = others.data.get("scorer") == "judge"
+        return in_config(find_checkpoint)(model) if model and not at_endpoint else model
 
     @model_validator(mode="after")
     def _complete(self) -> OpenEndedSection:

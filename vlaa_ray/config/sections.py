@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from vlaa_ray.config.base_folder import CheckpointPath, DataPath, InputPath, find_data, in_config
 from vlaa_ray.records import VERIFIER_TYPE_PATTERN
 
 PAPER_SYSTEM_PROMPT = (
@@ -47,7 +48,7 @@ class RunSection(NamedSection):
 
 
 class ModelSection(Section):
-    path: str
+    path: CheckpointPath
     """Hugging Face checkpoint: a folder, a hub id, or `builtin:tiny-base`."""
     dtype: Literal["fp32", "bf16"] = "fp32"
     """Number format of the weights, in the learner and in the engine."""
@@ -111,13 +112,13 @@ def _network(host: str) -> IPv4Network | IPv6Network | None:
 class SourceSection(Section):
     """One of several data sources that are mixed."""
 
-    path: str
+    path: DataPath
     """File, folder or hub data set, in any form that `data.train` takes."""
     weight: float = Field(1.0, gt=0)
     """Times that its prompts come in an epoch: 2 for twice each, 0.5 for every other one."""
     max_per_source: int | None = Field(None, ge=1)
     """Prompts at most of each source that the records name; null for all."""
-    image_root: str | None = None
+    image_root: InputPath | None = None
     """Folder that the image paths of this source are relative to; nothing outside it is read."""
     verifier_type: str | None = Field(None, pattern=f"^{VERIFIER_TYPE_PATTERN}$")
     """Verifier of records that don't name one; null for what their format's documentation says."""
@@ -138,7 +139,7 @@ class DataSection(Section):
     heldout: Source = "builtin:heldout"
     """Prompts for evaluation, in any form that `data.train` takes; `vlaa-ray data check` of both names the images that
     are in `train`, too."""
-    image_root: str | None = None
+    image_root: InputPath | None = None
     """Folder that image paths in the files are relative to; nothing outside it is read."""
     fetch: FetchSection = FetchSection()
     """Rules for images that records name by URL."""
@@ -154,6 +155,11 @@ class DataSection(Section):
     """Use the first N prompts of `train`; null for all."""
     num_heldout: int | None = Field(None, ge=1)
     """Use the first N prompts of `heldout`; null for all."""
+
+    @field_validator("train", "heldout")
+    @classmethod
+    def _where(cls, source: Source) -> Source:
+        return in_config(find_data)(source) if isinstance(source, str) else source
 
     def source_at(self, path: str) -> SourceSection:
         """How the records there are read: as the mixture says that names the path or its folder, else as `alone`."""

@@ -1,9 +1,9 @@
 """The built-in data: 20,000 training and 1,000 held-out prompts of all five verifier types, without a download.
 
 Pictures are easy-vqa's (one coloured shape each; PyPI, MIT) and canvases of scikit-learn's 1,797 real handwritten
-digits. A prompt is a pure function of (split, index), so nothing is stored and every process sees
-the same bytes. The splits share no easy-vqa picture and no handwritten digit. Boxes are
-[x1, y1, x2, y2] in the unit frame (0–1, x to the right, y down), with two decimals as in the paper.
+digits. A prompt is a pure function of (split, index). So nothing is stored, and every process gets the same
+bytes. The splits share no easy-vqa picture and no handwritten digit. Boxes are [x1, y1, x2, y2] in the unit frame
+(0–1, x to the right, y down), with two decimals as in the paper.
 
 The worked solutions come in two styles. Three in ten are careful: they describe the picture first and then answer.
 The others are hasty: they answer first, with coarse boxes and descriptions, and describe the picture afterwards.
@@ -44,8 +44,10 @@ PLACES = tuple(f"{vertical} {horizontal}" for vertical in _VERTICAL for horizont
 class BuiltinData(Sequence[Prompt]):
     """The prompts of one split, each made when it is asked for.
 
-    The verifier types take turns in the order given. A type that is given twice takes two turns. Types without
-    built-in data are ignored. Raises DataError if there is no split of that name.
+    The verifier types follow one another in the given order, and then again from the first. A type that is given twice
+    comes twice in each round. Types without built-in data are ignored.
+
+    Raises DataError if no split has that name.
     """
 
     def __init__(self, split: str, verifier_types: Sequence[str] = PAPER_TYPES) -> None:
@@ -237,7 +239,7 @@ class _Shape:
 
 @functools.cache
 def _shape_index(split: Split) -> tuple[tuple[Path, str, str], ...]:
-    """(path, shape, colour) of each easy-vqa picture of the split whose questions name both shape and colour."""
+    """Return (path, shape, colour) of each easy-vqa picture of the split whose questions name its shape and colour."""
     import easy_vqa
 
     questions, answers, ids = easy_vqa.get_train_questions() if split == "train" else easy_vqa.get_test_questions()
@@ -322,7 +324,7 @@ def _box_text(left: float, top: float, right: float, bottom: float, size: int) -
 
 
 def _rough(box: str) -> str:
-    """The box with its edges rounded to fifths, and at least a fifth wide and high."""
+    """Return the box with its edges rounded to fifths of the image, and at least a fifth wide and high."""
     left, top, right, bottom = (round(float(edge) * 5) for edge in box.strip("[]").split(","))
     edges = (left, top, max(right, left + 1), max(bottom, top + 1))
     return "[" + ", ".join(f"{edge / 5:.1f}" for edge in edges) + "]"

@@ -1,7 +1,7 @@
 """Better and worse descriptions of the built-in pictures, from which a reward model learns.
 
-Some are right, some coarse, and some wrong in one fact or more. A few are what a policy might write to please a
-reward model without looking at the picture.
+Some are right, some coarse, and some wrong in one or more facts. A few are answers that a policy might write to please
+a reward model without looking at the picture.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class BuiltinPreferences(Sequence[Preference]):
 
 
 def _swapped(prompt: Prompt, rng: np.random.Generator) -> _Candidate:
-    """The description with one false fact. Only the picture shows which one, so the model learns to look."""
+    """Return the description with one false fact. Only the picture shows which one, so the model learns to look."""
     facts = _DESCRIPTION.fullmatch(str(prompt.gold))
     if facts is None:
         digits = re.findall(r"\d", str(prompt.gold))
@@ -78,7 +78,7 @@ def _candidate(prompt: Prompt, rng: np.random.Generator) -> _Candidate:
 
 
 def _shape_description(true: tuple[str, ...], rng: np.random.Generator) -> _Candidate:
-    """Colour, shape and place. Any of them may be false; colour and place may be left out."""
+    """Return colour, shape and place. Any of them may be false; colour and place may be left out."""
     false = rng.random(3) < rng.choice([0.0, 0.35, 0.7], p=[0.45, 0.45, 0.1])
     named = rng.random(3) < 0.75
     named[_SHAPE_FACT] = True
@@ -91,7 +91,7 @@ def _shape_description(true: tuple[str, ...], rng: np.random.Generator) -> _Cand
 
 
 def _digits_description(true: list[str], rng: np.random.Generator) -> _Candidate:
-    """The digits: right, some read wrongly, one missing or one too many; or only the word "digit" or "digits"."""
+    """Return the digits: right, some read wrongly, one missing, or one too many; or only "digit" or "digits"."""
     if rng.random() < 0.2:
         plural = rng.random() < 0.5
         return ("digits" if plural else "digit"), (1.0 if plural == (len(true) > 1) else _FALSE)
@@ -112,7 +112,7 @@ def _digits_description(true: list[str], rng: np.random.Generator) -> _Candidate
 
 
 def _junk(prompt: Prompt, rng: np.random.Generator) -> _Candidate:
-    """An answer by which a policy might try to please a reward model without looking at the picture."""
+    """Return an answer with which a policy might try to please a reward model without looking at the picture."""
     gold = str(prompt.gold)
     tries = (
         "",

@@ -29,7 +29,7 @@ def open_dataset(
     *,
     solved: bool = False,
 ) -> Sequence[Prompt]:
-    """The first `limit` prompts of a source of the config, or all if `limit` is None.
+    """Return the first `limit` prompts of a source of the config, or all if `limit` is None.
 
     The source is `builtin:SPLIT`, a file, a folder, a dataset of the hub, or a list of these that are mixed.
     A record is bad if it can't be read, if its verifier type is not in `verifier_types`, or if it lacks the worked
@@ -152,7 +152,7 @@ class Mixture(Sequence[Item]):
 
 
 def first(items: Sequence[Item], limit: int | None) -> Sequence[Item]:
-    """The first `limit` items, or all if `limit` is None. An item is made when it is asked for."""
+    """Return the first `limit` items, or all if `limit` is None. An item is made when it is asked for."""
     if not limit or limit >= len(items):
         return items
     return items[:limit] if isinstance(items, list) else _First(items, limit)

@@ -47,17 +47,17 @@ class Digest:
 
 
 def fingerprint(items: Sequence[Prompt] | Sequence[Preference], *, solved: bool = False) -> dict[str, Any]:
-    """The number of prompts and a hash: {"num_prompts": …, "sha256": …}, with "sources" if they come from files.
+    """Return the number of prompts and a hash: {"num_prompts": …, "sha256": …}, and "sources" if they come from files.
 
-    "sources" has the hash of each source by its path. If the items are made only when they are asked for, the hash is
-    of at most 1,024 of them, spread evenly over all.
+    "sources" has the hash of each source by its path. If the items are made only when they are asked for, the hash
+    covers at most 1,024 of them, spread evenly over all.
     """
     digests = getattr(items, "stored_fingerprint", None) or {"sha256": _digest_of(items, solved)}
     return {"num_prompts": len(items), **digests}
 
 
 def mixed(paths: Sequence[str], digests: Sequence[str], weights: Sequence[float]) -> dict[str, Any]:
-    """The hashes of a mixture: "sha256" for all of it, and "sources" with the hash of each path."""
+    """Return the hashes of a mixture: "sha256" for all of it, and "sources" with the hash of each path."""
     digest = hashlib.sha256(repr((digests, weights)).encode()).hexdigest()
     return {"sha256": digest, "sources": dict(zip(paths, digests, strict=True))}
 
@@ -72,7 +72,10 @@ def _digest_of(items: Sequence[Prompt] | Sequence[Preference], solved: bool) -> 
 
 
 def change_of(before: dict[str, Any] | None, now: dict[str, Any]) -> str | None:
-    """A warning for users if the fingerprints differ; None if they are equal, or the checkpoint has none (`before`)."""
+    """Return a warning for users if the two fingerprints differ, or None.
+
+    `before` is the fingerprint in the checkpoint. It may be None; then no warning is possible.
+    """
     if not before or before.get("sha256") == now["sha256"]:
         return None
     then = before.get("sources", {}).values()
@@ -80,6 +83,6 @@ def change_of(before: dict[str, Any] | None, now: dict[str, Any]) -> str | None:
     named = f" ({', '.join(changed)})" if changed else ""
     return (
         f"the training data has changed since the checkpoint{named}: "
-        f"{before.get('num_prompts')} prompts then, {now['num_prompts']} now, and they are not the same; "
+        f"{before.get('num_prompts')} prompts then, {now['num_prompts']} now, with different content; "
         "the run continues with the data as it is now"
     )

@@ -21,10 +21,10 @@ from vlaa_ray.records import Defect, Preference
 def open_preferences(
     source: Source, data: DataSection, limit: int | None, quarantine: list[Defect] | None = None
 ) -> Sequence[Preference]:
-    """The first `limit` preferences of a source of the config, or all if `limit` is None.
+    """Return the first `limit` preferences of a source of the config, or all if `limit` is None.
 
-    The source is `builtin:SPLIT`, or files whose records have `chosen` and `rejected`. Bad records are left out or
-    raise DataError as in `open_dataset`. Raises DataError, too, if no pair is left.
+    The source is `builtin:SPLIT`, or files whose records have `chosen` and `rejected`. Bad records are left out, or
+    raise DataError, as in `open_dataset`. Raises DataError, too, if no pair is left.
     """
     assert isinstance(source, str)  # the config of a reward model allows no list
     if source.startswith(BUILTIN):

@@ -1,6 +1,6 @@
-"""Faults of a prompt whose parts can all be read: a model can't be asked with such a prompt.
+"""Faults of a prompt whose record can be read, but which can't be given to a model.
 
-list(faults_of(prompt)) == ["2 <image> in the question, and 1 images"]
+list(faults_of(prompt)) == ["the number of <image> in the question is 2, but the number of images is 1"]
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _MIN_SIDE_PX = 4  # width and height of an image
 
 
 def faults_of(prompt: Prompt) -> Iterator[str]:
-    """The faults of a prompt, each as a short sentence; nothing if the prompt is sound."""
+    """Yield the faults of a prompt, each as a short text; nothing if the prompt is sound."""
     try:
         in_parts(prompt.question, len(prompt.images))
     except DataError as error:
@@ -35,6 +35,6 @@ def faults_of(prompt: Prompt) -> Iterator[str]:
 
 
 def refuse_faulty(prompt: Prompt) -> None:
-    """Raises DataError with the first fault; returns if the prompt is sound."""
+    """Raise DataError with the first fault of the prompt, if it has any."""
     for fault in faults_of(prompt):
         raise DataError(fault, id=prompt.prompt_id)

@@ -35,12 +35,14 @@ def iterate_prompts(
     keep: Collection[str] = (),
     fetch: FetchSection = NO_FETCH,
 ) -> Iterator[tuple[int, Prompt | DataError]]:
-    """(row, prompt) for each record of a file, with a DataError in place of the prompt if the record is bad.
+    """Yield (row, prompt) for each record of a file, with a DataError in place of the prompt if the record is bad.
 
-    Rows count from 1. `file` is an item of `record_files`; that includes `builtin:SPLIT`. Golds keep their type.
+    Rows count from 1. `file` is an item of `record_files`, or `builtin:SPLIT`. Golds keep their type.
+
     Image paths are relative to `image_root` (default: the folder `images` beside the file, or else the file's folder).
     No image outside this folder is read, and images are fetched only from the hosts that `fetch` lists.
-    A record whose verifier type is not in `verifier_types` is bad; `verifier_type` is for records that name none.
+
+    A record that names no verifier type gets `verifier_type`. It is bad if its type is not in `verifier_types`.
     `keep` names fields of the record, such as `meta.rationale`, that are copied into the prompt's `meta`.
 
     Raises DataError if the file, or the rest of it, can't be read.
@@ -54,9 +56,9 @@ def iterate_prompts(
 def iterate_pairs(
     file: str | Path, image_root: str | Path | None, fetch: FetchSection = NO_FETCH
 ) -> Iterator[tuple[int, Preference | DataError]]:
-    """(row, preference) for each record with `image`, `question`, `chosen` and `rejected`.
+    """Yield (row, preference) for each record with `image`, `question`, `chosen` and `rejected`.
 
-    A bad record gives a DataError in place of the preference. Otherwise as `iterate_prompts`.
+    A bad record gives a DataError in place of the preference. Rows, images and errors are as in `iterate_prompts`.
     """
     reader = _Reader(Path(file), image_root, fetch=fetch)
     return reader.read(rows_of(Path(file)), reader.pair)
@@ -65,7 +67,7 @@ def iterate_pairs(
 def iterate_for(
     file: str | Path, source: SourceSection, fetch: FetchSection, config: TrainingConfig | None
 ) -> Iterator[tuple[int, Prompt | Preference | DataError]]:
-    """(row, prompt or preference) for each record, as a run with this config reads it.
+    """Yield (row, prompt or preference) for each record, as a run with this config reads it.
 
     A bad record gives a DataError in its place. Without a config, records are read as for GRPO with default rewards.
     """
@@ -93,11 +95,13 @@ def open_prompts(
     wanted: Callable[[Prompt], bool],
     fetch: FetchSection = NO_FETCH,
 ) -> Opened[Prompt]:
-    """The prompts of a file for which `wanted` returns True; the whole file is read and checked once.
+    """Return the prompts of a file for which `wanted` returns True. The whole file is read and checked once.
 
     A record is bad if it can't be read, if it has a fault of `prompt_checks`, or if `wanted` raises DataError for it.
     Prompts of a table that contain image bytes are not kept but made again when they are asked for, so memory does not
-    grow with the images. Raises DataError if the file can't be read.
+    grow with the images.
+
+    Raises DataError if the file can't be read.
     """
     reader = _Reader(file, image_root, verifier_types, verifier_type, fetch=fetch)
     rows = rows_of(file)
@@ -115,7 +119,10 @@ def open_prompts(
 
 
 def open_pairs(file: Path, image_root: str | Path | None, fetch: FetchSection = NO_FETCH) -> Opened[Preference]:
-    """The preferences of a file; the whole file is read and checked once. Raises DataError if it can't be read."""
+    """Return the preferences of a file. The whole file is read and checked once.
+
+    Raises DataError if the file can't be read.
+    """
     kept: list[Preference] = []
 
     def take(_: int, pair: Preference) -> None:
@@ -129,7 +136,10 @@ def open_pairs(file: Path, image_root: str | Path | None, fetch: FetchSection = 
 def _take_all(
     file: Path, items: Iterable[tuple[int, Item | DataError]], take: Callable[[int, Item], None]
 ) -> tuple[list[Defect], DataError | None, int]:
-    """(defects, error of the first defect, number of rows), after `take` was called with every readable item."""
+    """Call `take` with the number and the item of every readable row.
+
+    Return (defects, error of the first defect, number of rows).
+    """
     defects: list[Defect] = []  # not the errors: their tracebacks would keep the rows in memory
     first_error: DataError | None = None
     number = 0
@@ -161,17 +171,17 @@ class _TablePrompts(Sequence[Prompt]):
 
 
 def row_id(file: Path, row: int) -> str:
-    """The id of a record that names none: `FILE:ROW`."""
+    """Return the id of a record that has no id of its own: `FILE:ROW`."""
     return f"{file.name}:{row}"
 
 
 def defect_of(error: DataError, file: Path, row: int) -> Defect:
-    """The entry in a report for an error of `iterate_prompts`, at this row of the file."""
+    """Return the defect that an error of `iterate_prompts` describes, at this row of the file."""
     return Defect(str(error.facts.get("id", row_id(file, row))), str(file), row, error.one_line())
 
 
 def rows_of(file: Path) -> Table | Iterator[Row | DataError]:
-    """The records of one file in their order, with a DataError for each that is damaged.
+    """Return the records of one file in their order, with a DataError in place of each that is damaged.
 
     Raises DataError if the file can't be read.
     """
@@ -202,7 +212,7 @@ class _Reader:
     def read(
         self, rows: Iterable[Row | DataError], make: Callable[[Row, int], Item]
     ) -> Iterator[tuple[int, Item | DataError]]:
-        """(number, item) for each row, where `make` is `prompt` or `pair`; a DataError in place of a bad item."""
+        """Yield (number, `make(row, number)`) for each row, with a DataError in place of the item of a bad row."""
 
         def read_row(numbered: tuple[int, Row | DataError]) -> tuple[int, Item | DataError]:
             return self._read(*numbered, make)
@@ -225,13 +235,13 @@ class _Reader:
             return number, error
 
     def prompt(self, row: Row, number: int) -> Prompt:
-        """The prompt of the row with this number. Raises DataError with file and row if the record is bad."""
+        """Return the prompt of the row with this number. Raises DataError with file and row if the record is bad."""
         file = self.file
         draft = _draft(row, number, file, self._verifier_type)
         verifier_type = draft.verifier_type
         if verifier_type is None or verifier_type not in self._verifier_types:
             facts: dict[str, Any] = {"file": str(file), "row": number, "got": verifier_type or draft.source}
-            fix = "set `verifier_type` in the record, or data.verifier_type for all records that name none"
+            fix = "set `verifier_type` in the record, or data.verifier_type for all records without a type"
             raise DataError("no verifier for this record", **facts, expected=list(self._verifier_types), fix=fix)
         images = tuple(image_of(image, self._root, self._fetcher, file, number) for image in draft.images)
         params = dict(draft.verifier_params)
@@ -251,10 +261,10 @@ class _Reader:
         )
 
     def pair(self, row: Row, number: int) -> Preference:
-        """The preference of the row with this number. Raises DataError with file and row if the record is bad."""
+        """Return the preference of the row with this number. Raises DataError, with file and row, if it is bad."""
         chosen, rejected = row.get("chosen"), row.get("rejected")
         if not (isinstance(chosen, str) and isinstance(rejected, str)):
-            raise DataError("a pair needs two texts", file=str(self.file), row=number, expected="chosen, rejected")
+            raise DataError("a pair needs two texts", file=str(self.file), row=number, expected="chosen and rejected")
         prompt = self.prompt({"verifier_type": "open_ended", **row, "gt": chosen}, number)
         return Preference(prompt=prompt, answers=(chosen, rejected), worths=(1.0, 0.0))
 
@@ -263,7 +273,7 @@ class _Reader:
             return {name: value for name in self._keep if (value := field_of(row, name)) is not None}
         except ValueError as error:
             names = ", ".join(self._keep)
-            message = f"a damaged record: a field with further fields inside can't be read: {error}"
+            message = f"a damaged record: a field that should hold further fields can't be read: {error}"
             raise DataError(message, file=str(self.file), row=number, fields=names) from error
 
 

@@ -1,4 +1,4 @@
-"""Reads records in parallel but in their order, and reports the progress every 10 seconds.
+"""Reads records side by side, gives them in their order, and reports the progress every 10 seconds.
 
 with report_progress(progress.note):
     for number, prompt in iterate_prompts("train.json", None): ...      # notes "train.json: 12,000 records read"
@@ -24,10 +24,10 @@ _log = logging.getLogger(__name__)
 def side_by_side(
     make: Callable[[Item], Made], items: Iterable[Item], width: int, stop: Callable[[], None]
 ) -> Iterator[Made]:
-    """`make(item)` for each item, in the order of the items, with `width` calls at a time in threads.
+    """Yield `make(item)` for each item, in the order of the items. At most `width` calls run at a time, in threads.
 
-    When the iteration ends early, waiting calls are cancelled and `stop` is called to end the running ones.
-    An error of `make` is raised at its item's turn.
+    At the end of the iteration, also of one that ends early, calls that have not started are cancelled, and `stop` is
+    called to end the running ones. An error of `make` is raised at its item's turn.
     """
     with ThreadPoolExecutor(width) as threads:
         in_flight: deque[Future[Made]] = deque()
@@ -44,7 +44,7 @@ def side_by_side(
 
 
 def log_progress(file: Path, read: Iterable[tuple[int, Made]]) -> Iterator[tuple[int, Made]]:
-    """The (row, item) pairs of `read`, unchanged. Every 10 seconds, the number of records read is logged.
+    """Yield the (row, item) pairs of `read`, unchanged, and log the number of records read every 10 seconds.
 
     `report_progress` passes these lines on.
     """
@@ -58,7 +58,7 @@ def log_progress(file: Path, read: Iterable[tuple[int, Made]]) -> Iterator[tuple
 
 @contextmanager
 def report_progress(report: Callable[[str], None]) -> Iterator[None]:
-    """A context in which `report` is called with each line of `log_progress`."""
+    """Call `report` with each line of `log_progress`, for the `with` block."""
     handler = _ReportHandler(report)
     _log.addHandler(handler)
     _log.setLevel(logging.INFO)

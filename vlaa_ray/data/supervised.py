@@ -13,7 +13,7 @@ Written = Sequence[Prompt] | Sequence[Preference]
 
 
 def open_supervised(config: SupervisedConfig, quarantine: list[Defect]) -> tuple[Written, Written]:
-    """(training data, held-out data) as the config names them.
+    """Return (training data, held-out data) of the sources that the config names.
 
     Bad records are added to `quarantine`. Raises DataError as `open_dataset` and `open_preferences` do.
     """

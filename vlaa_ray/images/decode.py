@@ -1,4 +1,4 @@
-"""Images: from a file or encoded bytes to a reference, and from a reference to pixels.
+"""Images: makes a reference from a file or from encoded bytes, and pixels from a reference.
 
     image = reference(Path("images/a.png"))  -> ImageRef(sha256="…", width_px=640, height_px=480, path="images/a.png")
     load(image)                              -> the picture in RGB, as a PIL image
@@ -6,9 +6,9 @@
 A reference travels between processes. The process that needs the pixels makes them itself.
 
 - The formats are PNG, JPEG, WebP, GIF and BMP. An animation gives its first picture.
-- Transparent pixels show a white background, as in vLLM and qwen-vl-utils. (The processors of transformers would show
-  the hidden colour instead.)
-- A channel of 16 bits keeps its upper 8.
+- Transparent pixels show a white background, as in vLLM. (The processors of transformers would show the hidden colour
+  instead.)
+- A channel of 16 bits is reduced to its upper 8 bits.
 - CMYK in a JPEG counts as inverted, as Adobe writes it and browsers read it.
 """
 

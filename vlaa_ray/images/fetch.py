@@ -32,7 +32,7 @@ from vlaa_ray.storage.atomic import replacing
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 _MAX_ATTEMPTS = 3
 _OUTAGE = 5
-"""After this number of failed images in a row, the host is tested: the fault may be its own."""
+"""After this number of failed images in a row, the host is tested, because it may be down."""
 _JOIN_S = 10.0
 _UNICAST, _6TO4 = ipaddress.ip_network("2000::/3"), ipaddress.ip_network("2002::/16")
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -50,9 +50,8 @@ class Fetcher:
         self._names = {_raw_name(name) for name in section.names()}
         self._cache = Path(section.cache).expanduser()
         self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = (
-            None  # asyncio can end an exchange in time, whatever it waits for
-        )
+        # An asyncio task can be ended at its deadline, no matter what it waits for. A thread can't.
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._clients: dict[bytes, httpx.AsyncClient] = {}
         self._failed_in_a_row: Counter[bytes] = Counter()
@@ -100,7 +99,7 @@ class Fetcher:
         asyncio.get_running_loop().stop()
 
     def _started(self) -> asyncio.AbstractEventLoop:
-        """Return the running event loop; start it in its thread if there is none."""
+        """Return the running event loop. If no loop is running yet, start one in its own thread."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=_run, args=(self._loop,), name="fetch", daemon=True)
@@ -135,9 +134,9 @@ class Fetcher:
             await asyncio.sleep(backoff_s(attempt))
 
     async def _host_is_up(self, url: httpx.URL) -> bool:
-        """Return whether the image's host works, so that the fault lies in the image. If not, no image is given up.
+        """Return whether the image's host works. If it does, the image itself can't be fetched and is given up.
 
-        The host is asked only after several images in a row have failed. Each fault of an image is counted.
+        The host is asked only after 5 images in a row have failed. Until then it counts as working.
         """
         if self._failed_in_a_row[url.raw_host] >= _OUTAGE:
             try:
@@ -149,6 +148,7 @@ class Fetcher:
         return True
 
     async def _status(self, url: httpx.URL) -> int:
+        """Return the status of the response to a GET request. Raises TryAgain if there is no response."""
         async with self._asked(url) as response:
             return response.status_code
 
@@ -166,7 +166,10 @@ class Fetcher:
 
     @asynccontextmanager
     async def _asked(self, url: httpx.URL) -> AsyncIterator[httpx.Response]:
-        """The response, for at most `timeout_s` in total. (The timeout of httpx bounds each read alone.)"""
+        """Yield the response; the whole exchange takes at most `timeout_s`. (The timeout of httpx limits one read.)
+
+        Raises TryAgain if the request fails or takes longer, and DataError if the host has no allowed address.
+        """
         headers = {"Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity"}
         options: dict[str, Any] = {"headers": headers, "extensions": {"sni_hostname": url.raw_host.decode("ascii")}}
         try:
@@ -175,7 +178,7 @@ class Fetcher:
                 async with self._client(url.raw_host).stream("GET", at, **options) as response:
                     yield response
         except TimeoutError:
-            raise TryAgain(f"not sent within {self._section.timeout_s:g} s") from None
+            raise TryAgain(f"the image did not arrive within {self._section.timeout_s:g} s") from None
         except (httpx.RequestError, socket.gaierror, UnicodeError) as error:
             raise TryAgain(f"{type(error).__name__}: {error}") from None
 
@@ -259,5 +262,5 @@ def _write(file: Path, data: bytes) -> None:
         with replacing(file) as partial:
             partial.write_bytes(data)
     except OSError as error:
-        fix = "make room there, or choose another folder by fetch.cache"
+        fix = "make room there, or choose another folder with fetch.cache"
         raise ConfigError(f"can't save a fetched image: {error}", file=str(file), fix=fix) from error

@@ -109,7 +109,7 @@ class LookAlikes:
 
 
 def _contrast(patches: np.ndarray) -> float:
-    """Return the difference between the darkest and the brightest patch, in the colour where it is largest."""
+    """Return the largest difference between two patches in one colour channel: at most 255."""
     return float(np.ptp(patches, axis=(0, 1)).max())
 
 

@@ -1,6 +1,6 @@
-"""From what a record holds as its image to a reference.
+"""Makes references from the images in records.
 
-An image may be a path below the image root, encoded bytes, base64, or a URL of a listed host.
+An image may be given as a path below the image root, as encoded bytes, as base64, or as a URL of a listed host.
 """
 
 from __future__ import annotations
@@ -71,10 +71,7 @@ def _file_below(name: str, root: Path) -> ImageRef:
                 raise DataError("the image lies outside the image root")
             if path.exists():
                 return reference(path, candidate)
-        except (
-            ValueError,
-            OSError,
-            RuntimeError,
-        ) as error:  # half of a surrogate pair, a name that is too long, a link to itself
+        # Causes are half of a surrogate pair, a name that is too long, or a link to itself.
+        except (ValueError, OSError, RuntimeError) as error:
             raise DataError(f"the image's path is not a valid file name: {error}") from error
     return reference(root / relative, relative)

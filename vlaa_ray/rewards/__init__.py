@@ -1,4 +1,4 @@
-"""Verifiable rewards: digit, mcq, math, iou and open_ended, each judged by a function of its own.
+"""Verifiable rewards: for each verifier type, such as digit or mcq, a function judges an answer by the gold.
 
 score("<think>…</think><answer>3</answer>", 3, "digit") -> RewardResult(value=1.0, valid=True, …)
 """

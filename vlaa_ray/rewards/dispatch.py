@@ -1,9 +1,9 @@
-"""From a sample to its verifier: extracts the answer and calls the function that belongs to the verifier type.
+"""Extracts the answer from a response, and passes it to the verifier of the prompt's verifier type.
 
     verify_or_dispatch("<answer>3</answer>", 3, "digit", {}) -> RewardResult(value=1.0, …)
 
-The built-in verifiers are pure functions that take microseconds, so they judge at once; `math` is the exception. For
-math, and for users' functions, the result is a `SandboxTask`: the sandbox does it in a process that can be killed.
+Most built-in verifiers are pure functions that take microseconds, so they judge at once. `math` and users' functions
+may take long. For these the result is a `SandboxTask`, which the sandbox runs in a process that can be killed.
 """
 
 from __future__ import annotations
@@ -30,17 +30,20 @@ from vlaa_ray.rewards.verifiers.verdicts import invalid, wrong
 from vlaa_ray.text.answers import MAX_CHARS, extract_answer, why_no_answer
 
 Verifier = Callable[..., RewardResult]
-"""Called as `verifier(answer, gold, **params)`; never raises on any answer or gold."""
+"""A function that is called as `verifier(answer, gold, **params)`.
+
+A built-in verifier raises no error for any answer or gold.
+"""
 
 EXTRACTIONS = ("last", "exactly_one")
 MAX_DEPTH = 50
 MAX_DIGITS = 1_000
-_NOTHING = ("nan", "null", "n/a")  # what tables have for a gold that is missing
+_NOTHING = ("nan", "null", "n/a")  # how tables write a missing gold
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class SandboxTask(NamedTuple):
-    """A verification for the sandbox. `gold` and `params` are JSON; `answer` is None where none could be extracted."""
+    """A verification for the sandbox. `gold` and `params` are JSON; `answer` is None if the response has no answer."""
 
     function: str
     """`math`, or the import path of a user's function."""
@@ -52,9 +55,13 @@ class SandboxTask(NamedTuple):
 def verify_or_dispatch(
     response: str, gold: Any, verifier_type: str, params: Mapping[str, Any], functions: Mapping[str, str] = _NONE
 ) -> RewardResult | SandboxTask:
-    """The verdict, or the task for the sandbox; `functions` are the users' types and their import paths.
+    """Return the verdict, or the task with which the sandbox finds the verdict.
 
-    RewardError for an unknown type or parameter, never for a text.
+    `params` holds the verifier's parameters and the extraction rule. `functions` maps the users' verifier types to the
+    import paths of their functions.
+
+    Raises RewardError for an unknown verifier type, parameter or extraction rule. No text of a response or a gold makes
+    it raise.
     """
     verifier_params = dict(params)
     rule = verifier_params.pop("extraction", "last")
@@ -71,18 +78,18 @@ def verify_or_dispatch(
         return _plan_math(answer, gold)
     try:
         verdict = VERIFIERS[verifier_type](answer or "", gold, **verifier_params)
-    except (TypeError, ValueError, ArithmeticError, LookupError) as error:  # of no answer or gold, but of parameters
+    except (TypeError, ValueError, ArithmeticError, LookupError) as error:  # only parameters can be the cause
         return invalid(answer, f"the verifier's parameters can't be used: {error}")
     return without_answer(verdict, response) if answer is None else verdict
 
 
 def takes(verifier_type: str, parameter: str) -> bool:
-    """Whether one of our verifiers has a parameter of this name."""
+    """Return whether the built-in verifier of this type has a parameter of this name."""
     return parameter in _PARAMETERS.get(verifier_type, ())
 
 
 def without_answer(verdict: RewardResult, response: str) -> RewardResult:
-    """The verdict on a response that nothing could be extracted from; a sample that can't be judged stays so."""
+    """Return the verdict on a response without an answer: 0.0 and the reason, or `verdict` itself if it is invalid."""
     return wrong(None, why_no_answer(response)) if verdict.valid else verdict
 
 
@@ -90,29 +97,29 @@ def _plan_function(
     function: str, answer: str | None, gold: Any, params: Mapping[str, Any]
 ) -> RewardResult | SandboxTask:
     if answer is not None and len(answer) > MAX_CHARS:
-        return wrong(answer, f"answer of {len(answer)} characters is over the limit of {MAX_CHARS}")
+        return wrong(answer, f"the answer has {len(answer)} characters, more than {MAX_CHARS}")
     try:
         return SandboxTask(function, answer, json.dumps(gold), json.dumps(params, sort_keys=True))
     except (TypeError, ValueError) as error:
-        return invalid(answer, f"gold or parameters are not JSON: {error}")
+        return invalid(answer, f"the gold or the parameters can't be written as JSON: {error}")
 
 
 def _plan_math(answer: str | None, gold: Any) -> RewardResult | SandboxTask:
     if isinstance(gold, bool) or not isinstance(gold, str | int | float) or not str(gold).strip():
         return invalid(answer, f"gold is neither text nor a number: {str(gold)[:80]!r}")
     if str(gold).strip().lower() in _NOTHING:
-        return invalid(answer, f"gold says nothing: {gold!r}")
+        return invalid(answer, f"gold is missing: {gold!r} stands in its place")
     for side, text in (("gold", str(gold)), ("answer", answer or "")):
         excess = _excess(text)
         if excess:
-            return invalid(answer, f"{side} {excess}")
+            return invalid(answer, f"the {side} has {excess}")
     return SandboxTask("math", answer, json.dumps(str(gold)))
 
 
 def _excess(text: str) -> str:
-    """Why the text is too large to be worth parsing, or ""."""
+    """Return in words what makes the text too large to be parsed, or an empty text."""
     if len(text) > MAX_CHARS:
-        return f"of {len(text)} characters is over the limit of {MAX_CHARS}"
+        return f"{len(text)} characters, more than {MAX_CHARS}"
     depth = deepest = digits = longest = 0
     for char in text:
         depth += (char in "{([") - (char in "})]")
@@ -120,17 +127,18 @@ def _excess(text: str) -> str:
         digits = digits + 1 if char.isdigit() else 0
         longest = max(longest, digits)
     if deepest > MAX_DEPTH:
-        return f"is nested {deepest} deep, over the limit of {MAX_DEPTH}"
-    return f"has a number of {longest} digits, over the limit of {MAX_DIGITS}" if longest > MAX_DIGITS else ""
+        return f"{deepest} brackets inside one another, more than {MAX_DEPTH}"
+    return f"a number of {longest} digits, more than {MAX_DIGITS}" if longest > MAX_DIGITS else ""
 
 
 def _unknown(verifier_type: str, params: Mapping[str, Any], functions: Mapping[str, str]) -> RewardError:
     if verifier_type not in _PARAMETERS:
-        known = ", ".join([*_PARAMETERS, *functions])
-        return RewardError("unknown verifier type", verifier_type=verifier_type, fix=f"use one of {known}")
-    names = sorted(params.keys() - _PARAMETERS[verifier_type])
-    known = ", ".join(sorted(_PARAMETERS[verifier_type] | {"extraction"}))
-    return RewardError("unknown verifier parameters", verifier_type=verifier_type, got=names, fix=f"known: {known}")
+        types = ", ".join([*_PARAMETERS, *functions])
+        return RewardError("unknown verifier type", verifier_type=verifier_type, fix=f"use one of {types}")
+    unknown = sorted(params.keys() - _PARAMETERS[verifier_type])
+    usable = ", ".join(sorted(_PARAMETERS[verifier_type] | {"extraction"}))
+    fix = f"use only {usable}"
+    return RewardError("unknown verifier parameters", verifier_type=verifier_type, got=unknown, fix=fix)
 
 
 VERIFIERS: dict[str, Verifier] = {
@@ -147,8 +155,9 @@ VERIFIERS: dict[str, Verifier] = {
     "yes_no": verify_yes_no,
     "ocr": verify_ocr,
 }
-"""The paper's, then others that vision-language data ask for. They run where they are called; `math` runs in the
-sandbox.
+"""The built-in verifiers that judge at once: the paper's first, then others that vision-language data needs.
+
+`math` is not among them, because it runs in the sandbox.
 """
 
 _PARAMETERS: dict[str, frozenset[str]] = {

@@ -18,17 +18,18 @@ from vlaa_ray.rewards.verifiers.open_ended import NO_REFERENCE
 from vlaa_ray.rewards.verifiers.text import texts_of
 
 _SILENT = ("iou", "points")
-"""Types whose verifiers give an answer 0.0 where it is the gold that is at fault."""
+"""The types whose verifiers may give every answer 0.0 because of a faulty gold, instead of an invalid verdict."""
 _ANY_OF = ("text", "ocr")
+"""The types whose gold may be a list of right answers."""
 _LEAST_OWN_WORTH = 0.9
 
 
 def gold_faults(rewards: RewardManager, prompts: Sequence[Prompt]) -> list[str | None]:
-    """For each prompt the fault of its gold or its verifier parameters, in words; None without a fault.
+    """Return for each prompt the fault of its gold or its verifier parameters, in words; None if there is no fault.
 
-    Golds that only a scorer or a user's function can judge are not looked into. A gold must earn at least 0.9 as an
-    answer to itself. A second, wrong answer must also be judged, because equal texts are right even where the gold
-    can't be read.
+    A gold that a built-in verifier judges is tested with two answers. The gold itself, given as the answer, must earn
+    at least 0.9. A wrong answer must get a verdict, too, because equal texts count as right even if the verifier can't
+    read the gold. Golds that a scorer or a user's function judges are not tested with answers.
     """
     faults = [static_gold_fault(rewards, prompt) for prompt in prompts]
     ruled = [n for n, prompt in enumerate(prompts) if not faults[n] and rewards.judge_of(prompt) == "rule"]
@@ -39,22 +40,22 @@ def gold_faults(rewards: RewardManager, prompts: Sequence[Prompt]) -> list[str |
         if unjudged is not None:
             faults[number] = f"the gold can't be judged: {unjudged}"
         elif (of_gold.value or 0.0) < _LEAST_OWN_WORTH:
-            faults[number] = f"the gold fails against itself: {of_gold.reason}"
+            faults[number] = f"the gold, given as the answer, earns less than {_LEAST_OWN_WORTH}: {of_gold.reason}"
     return faults
 
 
 def static_gold_fault(rewards: RewardManager, prompt: Prompt) -> str | None:
-    """The fault of a prompt's gold or parameters that shows before any answer is judged; None without one."""
+    """Return the fault of a prompt's gold or parameters that shows before any answer is judged, or None."""
     if names := rewards.odd_params(prompt):
         return f"the verifier {prompt.verifier_type!r} can't use the verifier_params {names}"
-    # for a rule nothing at all may be right, as where no box is to be found
+    # for a built-in verifier an empty gold may be right: an empty list says that there is no box in the image
     if is_blank(prompt.gold) and rewards.judge_of(prompt) == "scorer":
         return "the gold can't be judged: it is empty"
     return None
 
 
 def gold_fault_from_results(rewards: RewardManager, prompt: Prompt, results: Sequence[RewardResult]) -> str | None:
-    """The fault of the gold that a rule of ours or the scorer has found while it judged; None without one."""
+    """Return the fault of the gold that the built-in verifier or the scorer found as it judged answers, or None."""
     odd = [result.reason for result in results if not result.valid]
     if unscored := next((reason for reason in odd if NO_REFERENCE in reason), None):
         return f"the gold can't be judged: {unscored}"
@@ -66,9 +67,9 @@ def gold_fault_from_results(rewards: RewardManager, prompt: Prompt, results: Seq
 def score_group(
     rewards: RewardManager, prompt: Prompt, responses: Sequence[str], progress: float
 ) -> list[RewardResult]:
-    """One result for each response to the prompt; `progress` is the share of the run's steps done, in [0, 1].
+    """Return one result for each response to the prompt; `progress` is the share of the run's steps done, in [0, 1].
 
-    DataError if the prompt's gold can't judge any answer: then the prompt is at fault, and no response.
+    Raises DataError if no answer can be judged by the prompt's gold: then the prompt has a fault, not the responses.
     """
     if fault := static_gold_fault(rewards, prompt):
         raise DataError(fault, prompt_id=prompt.prompt_id)
@@ -79,7 +80,7 @@ def score_group(
 
 
 def _right(rewards: RewardManager, prompt: Prompt) -> tuple[Prompt, str]:
-    """(prompt, response): the gold written as an answer, in the gold's own coordinates."""
+    """Return (prompt, response), where the response gives the gold as its answer, in the gold's own coordinates."""
     gold, params, answer = prompt.gold, rewards.params_of(prompt), prompt.gold_text
     if frame := params.get("gold_frame"):
         prompt = replace(prompt, verifier_params=prompt.verifier_params | {"frame": frame})
@@ -95,7 +96,7 @@ def _right(rewards: RewardManager, prompt: Prompt) -> tuple[Prompt, str]:
 
 
 def _within(box: Box, size: Size) -> Box:
-    """The box cut to the image: rounding may have put a side slightly outside."""
+    """Return the box cut to the image, because rounding may have put a side slightly outside."""
     width, height = size
     return Box(max(0.0, box.x1), max(0.0, box.y1), min(width, box.x2), min(height, box.y2))
 

@@ -1,4 +1,4 @@
-"""The rewards of a run: each sample goes to its verifier, with the config's parameters, weights and scorer.
+"""The rewards of a run: responses are judged by the verifiers, parameters, weights and scorer of the config.
 
 with RewardManager(config.rewards) as rewards:
 rewards.score([(prompt, "<answer>3</answer>")])  -> [RewardResult(value=1.0, …)]
@@ -23,7 +23,7 @@ _ALONE = VerifierSection()
 
 
 class RewardManager:
-    """Scores batches of responses; RewardError if the config's verifiers or scorer can't be loaded."""
+    """Scores batches of responses. Raises RewardError if the config's verifiers or scorer can't be loaded."""
 
     def __init__(self, rewards: RewardsSection) -> None:
         self.verifier_types = rewards.verifier_types()
@@ -33,7 +33,7 @@ class RewardManager:
         self._sandbox = Sandbox(
             rewards.timeout_s,
             rewards.memory_limit_bytes,
-            functions={name: one.function for name, one in rewards.verifiers.items() if one.function},
+            functions={name: section.function for name, section in rewards.verifiers.items() if section.function},
         )
 
     def __enter__(self) -> RewardManager:
@@ -43,7 +43,12 @@ class RewardManager:
         self.close()
 
     def score(self, responses: Sequence[Response], progress: float = 1.0) -> list[RewardResult]:
-        """One result a response, in order. `progress` is the share of the training that is done, for schedules."""
+        """Return one result for each response, in order.
+
+        `progress` is the share of the training that is done, in [0, 1]. Verifiers with a schedule depend on it.
+
+        Raises RewardError if a verifier type or a parameter is unknown, or if the scorer is down for good.
+        """
         parts = [(number, name) for number, (prompt, _) in enumerate(responses) for name in self._weights(prompt)]
         by_scorer = [(number, name) for number, name in parts if self._is_scored(name)]
         by_rule = [part for part in parts if not self._is_scored(part[1])]
@@ -57,23 +62,29 @@ class RewardManager:
         return mixed
 
     def judged(self, responses: Sequence[Response]) -> list[RewardResult]:
-        """One result a response by the prompt's own verifier alone, whatever the weights; for those with a rule."""
+        """Return one result for each response, in order, by the prompt's own verifier alone and without weights.
+
+        The prompts must have a built-in verifier.
+        """
         items = [self._item(prompt, response, prompt.verifier_type, 1.0) for prompt, response in responses]
         return self._sandbox.score_batch(items)
 
     def judge_of(self, prompt: Prompt) -> Literal["rule", "function", "scorer"]:
-        """What the prompt's own verifier is: a rule of ours, a function of the user's, or a model."""
+        """Return what judges the prompt's answers: a built-in rule, a user's function, or a scorer (a model)."""
         name = prompt.verifier_type
         if self._is_scored(name):
             return "scorer"
         return "function" if self._verifiers.get(name, _ALONE).function else "rule"
 
     def params_of(self, prompt: Prompt) -> dict[str, Any]:
-        """Of its own verifier: the config's, and before them the record's."""
+        """Return the parameters of the prompt's own verifier: the config's, but the record's have priority."""
         return self._verifiers.get(prompt.verifier_type, _ALONE).params | prompt.verifier_params
 
     def odd_params(self, prompt: Prompt) -> list[str]:
-        """Parameters of the record that its verifier doesn't know, or that name no rule of extraction."""
+        """Return the names of the record's parameters that its verifier can't use, sorted.
+
+        These are unknown parameters, and `extraction` with a value that is not a rule.
+        """
         name, params = prompt.verifier_type, prompt.verifier_params
         odd = {"extraction"} if params.get("extraction", "last") not in EXTRACTIONS else set()
         if self.judge_of(prompt) == "rule":
@@ -81,11 +92,12 @@ class RewardManager:
         return sorted(odd)
 
     def offload(self) -> None:
-        """Give the scorer's GPU memory back until the next samples come."""
+        """Free the scorer's GPU memory until the next samples come."""
         if self._scorer:
             self._scorer.offload()
 
     def close(self) -> None:
+        """End the processes of the sandbox; safe to call twice."""
         self._sandbox.close()
 
     def _weights(self, prompt: Prompt) -> Mapping[str, float]:
@@ -104,10 +116,10 @@ class RewardManager:
         return response, prompt.gold, name, params
 
     def _ask_scorer(self, responses: Sequence[Response]) -> list[RewardResult]:
-        """The scorer's verdicts: a call for each prompt, with all answers to it."""
+        """Return the scorer's verdicts. The scorer is called once for each prompt, with all answers to it."""
         assert self._scorer or not responses
         results: dict[int, RewardResult] = {}
-        answers: dict[int, tuple[Prompt, dict[int, str]]] = {}  # by the prompt object: ids may repeat
+        answers: dict[int, tuple[Prompt, dict[int, str]]] = {}  # by the id() of the prompt: prompt ids may repeat
         for number, (prompt, response) in enumerate(responses):
             answer = extract_answer(response, prompt.verifier_params.get("extraction", self._extraction))
             if is_blank(prompt.gold):
@@ -124,20 +136,23 @@ class RewardManager:
 
 
 def is_blank(gold: Any) -> bool:
-    """Whether there is nothing that an answer could be held against."""
+    """Return whether the gold is empty, so that no answer can be compared with it."""
     return gold is None or gold in ([], {}) or not str(gold).strip()
 
 
 def weighted(weights: Mapping[str, float], results: Mapping[str, RewardResult]) -> RewardResult:
-    """Sum of weight · value, at most 1, with every value as a part; invalid as soon as one of them is."""
+    """Return the sum of weight · value over the results, at most 1, with each value as a part.
+
+    The result is invalid if any of them is. A single result with weight 1 is returned unchanged.
+    """
     (first, weight), *others = weights.items()
     if not others and weight == 1.0:
         return results[first]
-    extracted = next((one.extracted for one in results.values() if one.extracted is not None), None)
-    reason = "; ".join(f"{name}: {one.reason}" for name, one in results.items() if one.reason)
-    values = {name: one.value for name, one in results.items() if one.value is not None}
+    extracted = next((result.extracted for result in results.values() if result.extracted is not None), None)
+    reason = "; ".join(f"{name}: {result.reason}" for name, result in results.items() if result.reason)
+    values = {name: result.value for name, result in results.items() if result.value is not None}
     if len(values) < len(results):
         return invalid(extracted, reason)
     total = min(1.0, sum(weights[name] * value for name, value in values.items()))
-    parts = {key: value for one in results.values() for key, value in one.parts.items()} | values
+    parts = {key: value for result in results.values() for key, value in result.parts.items()} | values
     return RewardResult(value=total, valid=True, extracted=extracted, reason=reason, parts=parts)

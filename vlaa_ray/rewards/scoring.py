@@ -1,8 +1,8 @@
-"""score(): one response, its gold and the verifier type in, a reward out.
+"""The function score(): the reward of one response, by its gold and verifier type.
 
     score("<think>…</think><answer>3</answer>", 3, "digit").value == 1.0
 
-For batches and for limits of one's own there is `Sandbox.score_batch`; both give the same verdicts.
+`Sandbox.score_batch` gives the same verdicts for a whole batch, with time and memory limits that you choose.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ _shared_lock = threading.Lock()
 
 
 def score(response: str, gold: Any, verifier_type: str, **params: Any) -> RewardResult:
-    """The verdict: value in [0, 1]; None and `valid=False` where the sample can't be judged.
+    """Return the verdict: a `value` in [0, 1], or None with `valid=False` if the sample can't be judged.
 
-    `params` are the verifier's own, and `extraction`: "last" (complete answer) or "exactly_one" (the paper's
-    rule). An answer that can't be extracted is worth 0. RewardError for an unknown type or parameter; no text
-    raises. math runs in one sandbox of the process, started at the first call.
+    `params` holds the verifier's parameters and `extraction`, which is "last" (the last complete answer counts) or
+    "exactly_one" (the paper's rule). A response without an answer is worth 0. `math` runs in the process's own sandbox,
+    which starts at the first call.
+
+    Raises RewardError for an unknown verifier type or parameter, or if the sandbox can't start. No text of a response
+    or a gold makes it raise.
     """
     planned = verify_or_dispatch(response, gold, verifier_type, params)
     if isinstance(planned, SandboxTask):
@@ -34,7 +37,7 @@ def score(response: str, gold: Any, verifier_type: str, **params: Any) -> Reward
 
 
 def _shared_sandbox() -> Sandbox:
-    """The process's own sandbox; a forked child starts another, since the sockets belong to its parent."""
+    """Return the process's own sandbox. A forked child starts another, because the sockets belong to its parent."""
     global _shared
     with _shared_lock:
         if _shared is None or _shared[0] != os.getpid():

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vlaa_ray.config import AnyConfig, dump_config, parse_yaml
+from vlaa_ray.config.base_folder import find_input
 from vlaa_ray.errors import CheckpointError
 from vlaa_ray.run.checkpoints import Checkpoint, CheckpointStore
 from vlaa_ray.run.run_json import LockedFolder, read_run, run_path
@@ -91,7 +92,7 @@ class RunFolder(LockedFolder):
                 raise CheckpointError("the run folder holds a run already", folder=str(self.path), fix=fix)
             return None
         if resume != "auto":
-            return self._explicit(Path(resume).resolve(), existing)
+            return self._explicit(Path(find_input(str(resume))).resolve(), existing)
         newest = self.checkpoints.latest()
         if newest is None and existing:
             fix = "repair one, or start anew with another run.name"

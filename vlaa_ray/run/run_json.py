@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from vlaa_ray.config import AnyConfig, config_kind, dump_config, parse_yaml
+from vlaa_ray.config.base_folder import base_folder
 from vlaa_ray.errors import ConfigError, RunInterrupted, VlaaRayError
-from vlaa_ray.run.base_folder import base_folder
 from vlaa_ray.storage.atomic import write_whole
 from vlaa_ray.storage.layout import CONFIG
 from vlaa_ray.storage.mapping_file import read_mapping

@@ -1,4 +1,4 @@
-"""A circuit breaker: while a service fails, only one request at a time tries it; after some time none does."""
+"""A circuit breaker: while a service fails, only one request at a time tries it; after some time it is given up."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Circuit:
     wait. Once the service has failed for `give_up_s` seconds without a success, it is given up: all waiting and all
     later requests end with the same error.
 
-    `service_name` names the service in the error, and `error` is the error's type.
+    `service_name` is the service's name in the error, and `error` is the error's type.
     """
 
     def __init__(self, service_name: str, section: ServiceSection, error: type[VlaaRayError]) -> None:
@@ -33,7 +33,7 @@ class Circuit:
         self._probing = False
 
     def wait(self) -> None:
-        """Wait until a request may be made. Raises the error type given at the start if the service was given up."""
+        """Wait until a request may be made. Raises the circuit's error type if the service was given up."""
         with self._changed:
             while self._failures >= OPENS_AFTER and self._probing and self._patience_s() > 0:
                 self._changed.wait(self._patience_s())
@@ -56,7 +56,7 @@ class Circuit:
             self._changed.notify_all()
 
     def forgive(self) -> None:
-        """Close the circuit although requests failed: the service answers others, so the fault is in those requests."""
+        """Close the circuit after failed requests, because the service answers others and so works."""
         with self._changed:
             self._failures, self._failing_since, self._probing = 0, None, False
             self._changed.notify_all()

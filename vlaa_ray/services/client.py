@@ -46,8 +46,10 @@ class Refused(Unanswered):
 class Service:
     """One service, for use from many threads. At most `concurrency` requests are in flight at the same time.
 
-    In errors, `service_name` names the service to people and `key` names its section of the config; `error` is their
-    type. `tokens_per_minute` limits the sum of `tokens` that `post` is given.
+    Errors are of the type `error`. They call the service `service_name`, and name `key` as its section of the config.
+    `tokens_per_minute` limits the sum of the `tokens` of all calls of `post`.
+
+    Raises ConfigError if the API key in the environment can't be sent in an HTTP header.
     """
 
     def __init__(
@@ -78,8 +80,8 @@ class Service:
     ) -> Any:
         """Return what `read` makes of the reply's JSON.
 
-        If `read` raises ValueError, the reply counts as damaged and the request is tried again. `tokens` is the most
-        that the request may use of `tokens_per_minute`.
+        If `read` raises ValueError, the reply counts as damaged and the request is tried again. `tokens` is the largest
+        number of tokens that the request may cost; it counts towards `tokens_per_minute`.
 
         Raises Refused if the service refuses this request, Unanswered if this request gets no answer while others
         do, and the service's own error type if the service is down for good or refuses every request.
@@ -128,8 +130,8 @@ class Service:
 
         Once the service has failed for `give_up_s`, this raises the service's own error. There is one exception: only
         a few requests are failing, and the service still answers another question. Then the fault lies in these
-        requests, and each that has failed before raises Unanswered. (The last requests of a run need this rule: they
-        have no others beside them whose success could show that the service works.)
+        requests, and each that has failed before raises Unanswered. (The last requests of a run need this rule, because
+        no other requests are left whose success could show that the service works.)
         """
         try:
             self._circuit.wait()
@@ -190,7 +192,10 @@ class Service:
 
 
 def _authorization(section: ServiceSection, key: str) -> dict[str, str]:
-    """Return the header with the API key from the environment, or none. Raises ConfigError if it fits no header."""
+    """Return the header with the API key from the environment, or no header if there is no key.
+
+    Raises ConfigError if the key has characters that a header can't hold.
+    """
     secret = os.environ.get(section.api_key_env, "").strip() if section.api_key_env else ""
     if not (secret.isascii() and secret.isprintable()):
         fix = f"put the key alone into the environment variable that {key}.api_key_env names"

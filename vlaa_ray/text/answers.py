@@ -1,10 +1,10 @@
-r"""The answer inside a response: the text between `<answer>` tags, and what `\boxed{}` holds inside it.
+r"""The answer inside a response: the text between `<answer>` tags, and the content of a `\boxed{}` inside it.
 
     extract_answer("<think>…</think><answer> 3 </answer>") -> "3"
 
-Defined outcomes: of several answers the last complete one counts; nested tags give the innermost text of
-the last pair; an opened but unclosed tag is ignored; no complete pair gives None (the paper's implicit
-format rule: nothing extractable is worth 0, arXiv 2504.11468, section 4.1).
+If a response has several answers, the last complete one counts. Nested tags give the innermost text of the last pair.
+A tag that is opened but not closed is ignored. Without a complete pair of tags there is no answer. (This is the paper's
+implicit format rule: a response without an answer is worth 0, arXiv 2504.11468, section 4.1.)
 """
 
 from __future__ import annotations
@@ -15,14 +15,18 @@ from typing import Literal
 from vlaa_ray.records import NO_ANSWER
 
 MAX_CHARS = 20_000
-"""As much of a text as a verifier reads."""
+"""The number of characters of a text that a verifier reads at most."""
 OPEN, CLOSE = "<answer>", "</answer>"
 ExtractionRule = Literal["last", "exactly_one"]
 _BOX = re.compile(r"\\f?boxed\s*(?=\{)|\\fbox\s*(?=\{)")
 
 
 def extract_answer(response: str, rule: ExtractionRule = "last") -> str | None:
-    """The stripped text of the answer, or None; `exactly_one` is the paper's rule (one pair of tags, no more)."""
+    """Return the text of the answer without blanks around it, or None if the response has no answer.
+
+    With the rule `last`, the last complete answer counts. With `exactly_one`, the paper's rule, a response with more
+    than one tag of a kind has no answer.
+    """
     if rule == "exactly_one" and (response.count(OPEN) != 1 or response.count(CLOSE) != 1):
         return None
     end = len(response)
@@ -37,7 +41,7 @@ def extract_answer(response: str, rule: ExtractionRule = "last") -> str | None:
 
 
 def why_no_answer(response: str) -> str:
-    """The reason, of those in NO_ANSWER, where `extract_answer` gave None."""
+    """Return the reason, one of NO_ANSWER, why `extract_answer` returned None for this response."""
     if OPEN not in response:
         return NO_ANSWER["missing"]
     closed = response.find(CLOSE, response.find(OPEN)) >= 0
@@ -45,7 +49,7 @@ def why_no_answer(response: str) -> str:
 
 
 def last_boxed(text: str) -> str | None:
-    r"""What the last balanced `\boxed{…}` holds, or None; braces inside it are understood."""
+    r"""Return the content of the last `\boxed{…}` with balanced braces, or None. It may hold braces itself."""
     for match in reversed(list(_BOX.finditer(text))):
         end = closing_brace(text, match.end())
         if end is not None:
@@ -54,13 +58,13 @@ def last_boxed(text: str) -> str | None:
 
 
 def unboxed(text: str) -> str:
-    """The content of the last box where there is one, else the text itself."""
+    r"""Return the content of the last `\boxed{…}`, or the text itself if it has none."""
     boxed = last_boxed(text) if "box" in text else None
     return text if boxed is None else boxed
 
 
 def closing_brace(text: str, start: int) -> int | None:
-    """The index of the brace that closes the one at `start`, or None; escaped braces don't count."""
+    """Return the index of the brace that closes the one at `start`, or None. Escaped braces don't count."""
     depth = 0
     index = start
     while index < len(text):

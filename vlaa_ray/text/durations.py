@@ -1,10 +1,10 @@
-"""Times for people."""
+"""Durations as text."""
 
 from __future__ import annotations
 
 
 def duration(seconds: float) -> str:
-    """A time for people: `4.2 s`, `42 s`, `3 min 20 s`, `2 h 05 min`."""
+    """Return a duration as text: `4.2 s`, `42 s`, `3 min 20 s`, `2 h 05 min`."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     seconds = round(seconds)

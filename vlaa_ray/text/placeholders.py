@@ -1,4 +1,6 @@
-"""Where a question's images stand: each `<image>` in it is one, in their order; without any, all come first.
+"""The places of the images in a question. Each `<image>` stands for one image, in order.
+
+If a question has no `<image>`, all images stand before the text.
 
 in_parts("Is <image> larger than <image>?", 2)  -> ("Is ", None, " larger than ", None, "?")
 in_parts("How many?", 1)                        -> (None, "How many?")
@@ -12,7 +14,10 @@ IMAGE = "<image>"
 
 
 def without_images(question: str) -> str:
-    """The words alone, for whoever gets no images, or all at once; amid the words one is "the image"."""
+    """Return the question's text alone, for models that get no images or get all of them at once.
+
+    An `<image>` between words becomes "the image". At the start and at the end it is dropped.
+    """
     parts = in_parts(question, question.count(IMAGE))
     places = [place for place, part in enumerate(parts) if part is not None]
     amid = parts[places[0] : places[-1] + 1] if places else ()
@@ -20,19 +25,22 @@ def without_images(question: str) -> str:
 
 
 def in_parts(question: str, num_images: int, **facts: str) -> tuple[str | None, ...]:
-    """Texts and images (None) as they follow one another; DataError, with the facts, if `<image>` are more or fewer.
+    """Return the parts of the question in their order: each text, and None for each image.
 
-    Blanks around the first and the last text go; a text of blanks alone is none.
+    Blanks before the first text and after the last one are dropped, and so is a text of blanks alone.
+
+    Raises DataError with `facts` if the question has `<image>`, but not once for each image.
     """
     texts = question.split(IMAGE) if IMAGE in question else [*[""] * num_images, question]
     if len(texts) != num_images + 1:
-        raise DataError(f"{len(texts) - 1} {IMAGE} in the question, and {num_images} images", **facts)
-    written = [number for number, text in enumerate(texts) if text.strip()]
+        message = f"the number of {IMAGE} in the question is {len(texts) - 1}, but the number of images is {num_images}"
+        raise DataError(message, **facts)
+    with_words = [number for number, text in enumerate(texts) if text.strip()]
     parts: list[str | None] = []
     for number, text in enumerate(texts):
         if number:
             parts.append(None)
-        if number in written:
-            text = text.lstrip() if number == written[0] else text
-            parts.append(text.rstrip() if number == written[-1] else text)
+        if number in with_words:
+            text = text.lstrip() if number == with_words[0] else text
+            parts.append(text.rstrip() if number == with_words[-1] else text)
     return tuple(parts)

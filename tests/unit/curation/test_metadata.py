@@ -56,7 +56,8 @@ def test_what_nobody_can_be_asked_is_dropped(tmp_path):
     rows = [record(0, question=" "), record(1, question="a\0b"), record(2, question="<image> or <image>?")]
     found = samples_of(tmp_path, source(tmp_path, rows, numbered(3)))
     assert {(one.dropped_at, one.reason) for one in found} == {("metadata", "no model can be asked this question")}
-    assert [one.detail for one in found][2] == "2 <image> in the question, and 1 images"
+    counts = "the number of <image> in the question is 2, but the number of images is 1"
+    assert [one.detail for one in found][2] == counts
 
 
 def test_a_damaged_picture_is_dropped_before_a_teacher_sees_it(tmp_path):

@@ -55,7 +55,7 @@ def test_a_record_is_read_as_it_is(tmp_path, name) -> None:
 @pytest.mark.parametrize(
     ("name", "change", "fault"),
     [
-        ("verl", {"prompt": [{"role": "user", "content": "<image> or <image>?"}]}, "2 <image> in the question, and 1"),
+        ("verl", {"prompt": [{"role": "user", "content": "<image> or <image>?"}]}, "the question is 2, but"),
         ("verl", {"prompt": [{"role": "user", "content": " <image>\n"}]}, "the question is empty"),
         ("virl39k", {"question": "a\0b"}, "NUL"),
         ("virl39k", {"answer": "a\0b"}, "the gold holds a NUL"),
@@ -294,7 +294,7 @@ def test_several_images_and_saved_datasets(tmp_path) -> None:
             {"prompt": [USER, {"role": "assistant", "content": "3"}, USER]},
             "the prompt has 2 user messages",
         ),
-        ("verl", {"prompt": [{"role": "user", "content": [{"type": "video"}, TEXT_PART]}]}, "videos are not read"),
+        ("verl", {"prompt": [{"role": "user", "content": [{"type": "video"}, TEXT_PART]}]}, "videos are not supported"),
         ("mm-eureka", {"message": "{"}, r"damaged record"),
         ("vlm-r1", {"conversations": [{"from": "human", "value": "?"}]}, r"lacks a human or a gpt turn"),
         ("vlm-r1", {"conversations": 3}, r"damaged record"),
@@ -356,7 +356,7 @@ def test_an_image_is_found_however_it_is_named(tmp_path, image) -> None:
         ({"images": [{"bytes": "!"}]}, "not base64"),
         ({"problem": None}, "the question must be text, not NoneType"),
         ({"problem": ["a"]}, "the question must be text, not list"),
-        ({"videos": ["a.mp4"]}, "videos are not read"),
+        ({"videos": ["a.mp4"]}, "videos are not supported"),
     ],
 )
 def test_what_can_not_be_meant_is_named(tmp_path, change, message) -> None:

@@ -142,7 +142,7 @@ def test_golds_whose_types_datasets_has_lost_are_refused(tmp_path, form):
     if form == "saved":
         source = str(tmp_path / "saved")
         load_dataset(str(tmp_path / "mixed"), split="train").save_to_disk(source)
-    with pytest.raises(DataError, match=r"lost the types.*columns=\['answer'\].*hf download"):
+    with pytest.raises(DataError, match=r"changed the types of these columns.*columns=\['answer'\].*hf download"):
         opened(source)
 
 

@@ -234,8 +234,8 @@ def cut_short(handler) -> None:
         (204, "status 204", 1),
         (500, "can't fetch the image, tried 3 times: status 500", 3),
         (endless, rf"too large.*{MAX_IMAGE_BYTES}", 1),
-        (slow, "can't fetch the image, tried 3 times: not sent within 1 s", 3),
-        (never_begun, "can't fetch the image, tried 3 times: not sent within 1 s", 3),
+        (slow, "can't fetch the image, tried 3 times: the image did not arrive within 1 s", 3),
+        (never_begun, "can't fetch the image, tried 3 times: the image did not arrive within 1 s", 3),
         (cut_short, "can't fetch the image, tried 3 times: RemoteProtocolError", 3),
     ],
 )

@@ -213,8 +213,8 @@ def test_images_stand_where_the_question_has_them(chat, question, shown):
 
 @pytest.mark.parametrize(("question", "num_images"), [("<image>?", 0), ("<image><image>?", 1), ("<image>?", 2)])
 def test_another_number_of_markers_than_images_is_refused(chat, question, num_images):
-    told = f"{question.count('<image>')} <image> in the question, and {num_images} images.*p1"
-    with pytest.raises(DataError, match=told):
+    counts = f"in the question is {question.count('<image>')}, but the number of images is {num_images} .*p1"
+    with pytest.raises(DataError, match=counts):
         chat.prompt_token_ids(prompt(question, *[image(56, 56)] * num_images))
 
 

@@ -77,10 +77,10 @@ def test_nothing_extracted_is_worth_nothing(rewards) -> None:
         ("hangs", "hang", "timeout after 1 s"),
         ("sleeps", "hang", "timeout after 1 s"),
         ("eats", "eat", "MemoryError"),
-        ("calls_out", "x", "PermissionError: not in a verifier: socket"),
-        ("runs", "x", "PermissionError: not in a verifier: subprocess.Popen"),
-        ("shells", "x", "PermissionError: not in a verifier: os.system"),
-        ("forks", "x", "PermissionError: not in a verifier: os.fork"),
+        ("calls_out", "x", "PermissionError: a verifier may not do this: socket"),
+        ("runs", "x", "PermissionError: a verifier may not do this: subprocess.Popen"),
+        ("shells", "x", "PermissionError: a verifier may not do this: os.system"),
+        ("forks", "x", "PermissionError: a verifier may not do this: os.fork"),
     ],
 )
 def test_what_goes_wrong_costs_the_one_sample(rewards, kind, answer, reason) -> None:

@@ -35,7 +35,7 @@ def test_nothing_of_the_words_is_lost_and_images_stay_between_them(texts) -> Non
 
 
 def test_another_number_is_refused() -> None:
-    with pytest.raises(DataError, match=r"1 <image> in the question, and 2 images.*p7"):
+    with pytest.raises(DataError, match=r"<image> in the question is 1, but the number of images is 2.*p7"):
         in_parts("<image>?", 2, prompt_id="p7")
 
 

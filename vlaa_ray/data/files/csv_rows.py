@@ -12,7 +12,7 @@ from vlaa_ray.images.decode import MAX_IMAGE_BYTES
 
 
 def csv_rows(file: Path) -> Iterator[dict[str, str] | DataError]:
-    """The rows below the header in their order, with a DataError in place of a row that is not CSV.
+    """Yield the rows below the header in their order, with a DataError in place of a row that is not CSV.
 
     Empty values are left out of the row. Raises DataError if the file can't be read.
     """

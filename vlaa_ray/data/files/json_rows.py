@@ -17,7 +17,7 @@ _LONGEST_TOKEN = 16  # characters of "-Infinity" or of an escape: an error this 
 
 
 def json_rows(file: Path) -> Iterator[dict[str, Any] | DataError]:
-    """The objects of a JSON array or of JSON Lines, in their order.
+    """Yield the objects of a JSON array or of JSON Lines, in their order.
 
     An item that is not an object, or a line that is not JSON, gives a DataError in its place, with file and row.
     Raises DataError if the file can't be read, or if an array is broken: the rest of it can't be read then.
@@ -41,11 +41,10 @@ def _is_array(file: Path) -> bool:
 
 
 def _lines(file: Path) -> Iterator[Any]:
-    """The value of each line that isn't blank, or a DataError if the line is not JSON."""
+    """Yield the value of each line that isn't blank, or a DataError if the line is not JSON."""
     number = 0
-    with file.open(
-        "rb"
-    ) as lines:  # bytes: in text, Python could split lines at U+2028, which may stand in a JSON string
+    # The lines are read as bytes. In text, Python could split them at U+2028, which may stand in a JSON string.
+    with file.open("rb") as lines:
         for line in lines:
             if not line.strip():
                 continue
@@ -70,7 +69,7 @@ def _array_items(file: Path) -> Iterator[Any]:
                     yield text.value()
             text.take("]")
             if rest := text.peek():
-                raise ValueError(f"{rest!r} after its end")
+                raise ValueError(f"{rest!r} stands after its end")
         except UnicodeDecodeError:
             raise  # it concerns the whole file, not a row
         except (ValueError, RecursionError) as error:
@@ -88,7 +87,7 @@ class _Text:
         self._ended = False
 
     def peek(self) -> str:
-        """The next character that isn't blank, without consuming it; empty at the end."""
+        """Return the next character that isn't blank, without consuming it; an empty text at the end."""
         while (place := _end_of_space(self._text, self._place)) == len(self._text) and not self._ended:
             self._place = place
             self._grow()
@@ -102,7 +101,7 @@ class _Text:
         self._place += 1
 
     def value(self) -> Any:
-        """The next value, as `json.loads` returns it. Raises ValueError or RecursionError as `json.loads` does."""
+        """Return the next value as `json.loads` would. Raises ValueError or RecursionError as `json.loads` does."""
         self.peek()
         while True:
             try:

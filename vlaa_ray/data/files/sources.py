@@ -16,11 +16,13 @@ _SPLIT = re.compile(r"(train|validation|valid|val|dev|test)(?=[-_.])")
 
 
 def record_files(source: str | Path) -> list[Path]:
-    """The files of a source, in the order of their names; the source itself if it is not a folder of files.
+    """Return the files of a source, in the order of their names; the source itself if it is not a folder of files.
 
-    A folder may have been saved by `datasets`; then it is returned itself. Otherwise it holds .json, .jsonl and
-    .parquet files of one split, or the metadata.csv of an imagefolder. They may also lie in its folder `data`, as in
-    repositories of the hub. Raises DataError if the folder holds no such file, or files of several splits.
+    A folder that was saved by `datasets` is returned itself. Any other folder holds .json, .jsonl and .parquet files of
+    one split, or the metadata.csv of an imagefolder. The files may also lie in its folder `data`, as in repositories of
+    the hub.
+
+    Raises DataError if the folder holds no such file, or files of several splits.
     """
     path = Path(source)
     if str(source).startswith(BUILTIN) or is_on_hub(path) or not path.is_dir() or is_saved(path):
@@ -45,7 +47,11 @@ def _shards(folder: Path) -> list[Path]:
 
 
 def root_of(file: Path, image_root: str | Path | None) -> Path:
-    """The folder that a file's image paths are relative to, as an absolute path."""
+    """Return the folder that a file's image paths are relative to, as an absolute path.
+
+    It is `image_root`, if given; else the folder `images` beside the file; else the file's folder. For a dataset of the
+    hub it is a local folder, or the cache of `datasets`.
+    """
     if image_root is None and is_on_hub(file):  # a local folder, or the cache into which `datasets` downloads
         from datasets.config import HF_CACHE_HOME
 

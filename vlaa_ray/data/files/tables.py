@@ -39,26 +39,28 @@ class Table(Sequence[dict[str, Any]]):
 
 
 def is_table(file: Path) -> bool:
-    """Whether `open_table` reads it: a dataset of the hub, a folder or a parquet file."""
+    """Return whether `open_table` reads this path: a dataset of the hub, a folder or a parquet file."""
     return is_on_hub(file) or file.suffix == ".parquet" or file.is_dir()
 
 
 def is_on_hub(file: Path) -> bool:
-    """Whether it names a dataset of the hub: `hub:NAME` or `hub:NAME@SPLIT`."""
+    """Return whether this path names a dataset of the hub: `hub:NAME` or `hub:NAME@SPLIT`."""
     return str(file).startswith(HUB)
 
 
 def is_saved(folder: Path) -> bool:
-    """Whether the folder was written by `save_to_disk` of `datasets`."""
+    """Return whether the folder was written by `save_to_disk` of `datasets`."""
     return any((folder / name).is_file() for name in ("state.json", "dataset_dict.json"))
 
 
 def open_table(file: Path) -> Table:
-    """The table of a parquet file, a saved dataset or a dataset of the hub.
+    """Return the table of a parquet file, a saved dataset or a dataset of the hub.
 
     A parquet file is first copied, uncompressed, to the cache of `datasets` (below HF_HOME), and read from there as
-    long as it doesn't change. Raises DataError if it can't be read, if the hub can't be reached, if a folder holds
-    several splits, or if `datasets` has changed the types of a column.
+    long as it doesn't change.
+
+    Raises DataError if the table can't be read, if the hub can't be reached, if a folder holds several splits, or if
+    `datasets` has changed the types of a column.
     """
     import datasets
     import pyarrow
@@ -80,7 +82,9 @@ def open_table(file: Path) -> Table:
     mixed = [name for name, feature in dataset.features.items() if "Json(" in str(feature) and name not in _NO_GOLDS]
     if mixed:
         fix = "download the JSON files and give their folder: hf download NAME --repo-type dataset --local-dir FOLDER"
-        raise DataError("datasets has lost the types of these columns", **facts, columns=mixed, fix=fix)
+        raise DataError(
+            "the package `datasets` has changed the types of these columns", **facts, columns=mixed, fix=fix
+        )
     return Table(dataset)
 
 
@@ -94,7 +98,7 @@ def _loaded(file: Path) -> Any:
 
 
 def _converted(file: Path) -> Any:
-    """The dataset of a parquet file, decoded in small steps with an allocator that returns its memory to the system."""
+    """Return the dataset of a parquet file. It is decoded in small steps, and its memory goes back to the system."""
     import pyarrow
     from datasets import Dataset
     from pyarrow.dataset import ParquetFragmentScanOptions
@@ -109,6 +113,6 @@ def _converted(file: Path) -> Any:
 
 
 def hub_name(file: Path) -> tuple[str, str]:
-    """(name, split) of `hub:NAME@SPLIT`; the split is `train` if none is given."""
+    """Return (name, split) of `hub:NAME@SPLIT`; the split is `train` if the path names none."""
     name, _, split = str(file).removeprefix(HUB).partition("@")
     return name, split or "train"

@@ -1,4 +1,4 @@
-"""Reads the fields of a record: texts, images, and messages with both, in the layouts that publishers use.
+"""Reads the fields of a record (texts, images, and messages with both) in the layouts that publishers use.
 
 asked([{"role": "user", "content": [{"type": "image", "image": "a.png"}, {"type": "text", "text": "How many?"}]}])
 -> ("<image>How many?", ("a.png",))
@@ -22,14 +22,14 @@ _FENCED = re.compile(r"\A\s*```(?:json)?\s*(.*?)\s*```\s*\Z", re.DOTALL)
 
 
 def identity_of(row: Row) -> str | None:
-    """The record's own id: its `id`, `qid` or `prompt_id`; None if it has none of these."""
+    """Return the record's own id: its `id`, `qid` or `prompt_id`, or None if it has none of them."""
     return next((str(row[key]) for key in ("id", "qid", "prompt_id") if row.get(key) is not None), None)
 
 
 def field_of(row: Row, name: str) -> Any:
-    """The value of a field by its dotted name, such as `meta.rationale`; None if the record lacks it.
+    """Return the value of a field by its dotted name, such as `meta.rationale`; None if the record lacks it.
 
-    Raises ValueError if a field on the way is damaged.
+    Raises ValueError if a field that holds it, such as `meta`, is damaged.
     """
     value: Any = row
     for part in name.split("."):
@@ -38,7 +38,7 @@ def field_of(row: Row, name: str) -> Any:
 
 
 def mapping(value: Any) -> Row | None:
-    """The value if it is a mapping, or the mapping that a text holds as JSON or Python; None for anything else.
+    """Return the value if it is a mapping, or the mapping that a text holds as JSON or Python; None for anything else.
 
     Columns of tables often hold mappings as text. Raises ValueError if the text of a mapping can't be parsed.
     """
@@ -49,7 +49,7 @@ def mapping(value: Any) -> Row | None:
 
 
 def literal(text: Any) -> Any:
-    """The list or mapping that a text holds, as JSON or as Python prints it; any other value unchanged."""
+    """Return the list or mapping that a text holds, as JSON or as Python prints it; any other value unchanged."""
     if not isinstance(text, str) or text.lstrip()[:1] not in ("{", "["):
         return text
     with suppress(ValueError, RecursionError):
@@ -60,7 +60,7 @@ def literal(text: Any) -> Any:
 
 
 def json_list(gold: Any) -> Any:
-    """The list that a text holds as JSON, with or without a Markdown fence; any other value unchanged."""
+    """Return the list that a text holds as JSON, with or without a Markdown fence; any other value unchanged."""
     with suppress(ValueError, RecursionError):
         parsed = json.loads(_FENCED.sub(r"\1", gold)) if isinstance(gold, str) else None
         return parsed if isinstance(parsed, list) else gold
@@ -68,15 +68,15 @@ def json_list(gold: Any) -> Any:
 
 
 def untagged(answer: Any) -> Any:
-    """The text between the last <answer> tags, or all of it without tags; a value that isn't text unchanged."""
+    """Return the text between the last <answer> tags; a text without tags, or any other value, unchanged."""
     tagged = _ANSWER.findall(answer) if isinstance(answer, str) else []
     return tagged[-1].strip() if tagged else answer
 
 
 def final(answer: Any) -> Any:
-    r"""The final result of a worked answer, for records without a gold.
+    r"""Return the final result of a worked answer, for records without a gold.
 
-    It is the part in <answer> tags, the content of the only \boxed{…}, or the whole answer.
+    It is the content of the only \boxed{…} in the part between <answer> tags, or that part, or the whole answer.
     """
     result = untagged(answer)
     boxed = last_boxed(result) if isinstance(result, str) and result.count("boxed") == 1 else None
@@ -84,17 +84,19 @@ def final(answer: Any) -> Any:
 
 
 def text_of(value: Any) -> str:
-    """The question, unchanged. Raises ValueError if it is not text."""
+    """Return the question, unchanged. Raises ValueError if it is not text."""
     if not isinstance(value, str):
         raise ValueError(f"the question must be text, not {type(value).__name__}")
     return value
 
 
 def asked(messages: Any) -> tuple[str, tuple[Any, ...]]:
-    """(question, images) of the only user message in `messages`, which may also be given as JSON.
+    """Return (question, images) of the only user message in `messages`, which may also be given as JSON.
 
     An image part ({"type": "image", "image": …} or OpenAI's image_url) becomes `<image>` in the question, unless a text
-    part has `<image>` already. Raises ValueError if there is not exactly one user message, or it has a video.
+    part has `<image>` already.
+
+    Raises ValueError if `messages` does not have exactly one user message, or if that message has a video.
     """
     messages = json.loads(messages) if isinstance(messages, str) else messages
     users = [message for message in messages if isinstance(message, Mapping) and message.get("role") == "user"]
@@ -113,14 +115,14 @@ def asked(messages: Any) -> tuple[str, tuple[Any, ...]]:
             if part.get(part_type) or part.get("url") or part.get("path"):
                 images.append(part.get(part_type) or part)
         elif part_type == "video":
-            raise ValueError("videos are not read")
+            raise ValueError("videos are not supported")
         elif isinstance(part.get("text"), str):
             question += ("\n" if question and not question.endswith(IMAGE) else "") + part["text"]
     return question, tuple(images)
 
 
 def first_turn(row: Row) -> tuple[str, Any, tuple[Any, ...]]:
-    """(first question, first answer, the question's images) of a conversation in LLaVA's layout.
+    """Return (first question, first answer, the question's images) of a conversation in LLaVA's layout.
 
     Raises ValueError if the conversation has no question or no answer.
     """
@@ -134,7 +136,7 @@ def first_turn(row: Row) -> tuple[str, Any, tuple[Any, ...]]:
 
 
 def images_of(row: Row) -> tuple[Any, ...]:
-    """The row's `images`, or else its `image`, unchanged; an empty tuple if it has neither."""
+    """Return the row's `images`, or else its `image`, as they are; an empty tuple if it has neither."""
     value = row.get("images")
     if value is None:
         value = row.get("image")
@@ -145,7 +147,7 @@ def images_of(row: Row) -> tuple[Any, ...]:
 
 
 def path_of(image: Any) -> str:
-    """The path of an image that is given by its path; empty if it is given by bytes or a web address."""
+    """Return the path of an image that is given by its path; empty if it is given by bytes or a web address."""
     path = image.get("path") if isinstance(image, Mapping) else image
     if not isinstance(path, str) or path.startswith("data:"):
         return ""
@@ -154,5 +156,5 @@ def path_of(image: Any) -> str:
 
 
 def folder_of(name: str) -> str:
-    """The first folder of an image's path, which names the source; empty if the path has no folder."""
+    """Return the first folder of an image's path, which names the source; empty if the path has no folder."""
     return name.partition("/")[0] if "/" in name else ""

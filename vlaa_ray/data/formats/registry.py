@@ -3,8 +3,8 @@
     draft = read_record({"problem": "<image>How many?", "answer": "3", "images": ["a.png"]})
     draft.record_format == "easyr1"
 
-A format is recognised by its keys. Golds keep their type, and files are not converted. If a record names no verifier
-type, it gets the one of its format's documentation; `verifier_type` is None if that names none either.
+A format is recognised by its keys. Golds keep their type, and files are not converted. A record that names no verifier
+type gets the one that its format's documentation gives. If that gives none either, `verifier_type` is None.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ _VLM_R1_METHODS |= dict.fromkeys(("detection", "map", "odLength", "od_ap", "od_a
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A record that has been parsed, but whose images have not been read; `images` are as the record has them."""
+    """A record that has been parsed, but whose images have not been read: `images` holds them as in the record."""
 
     record_format: str
     question: str
@@ -95,14 +95,15 @@ class Format(NamedTuple):
 
 
 def read_record(row: Row, verifier_type: str | None = None) -> Draft | None:
-    """The draft of a row in any of FORMATS; None if no format has the row's keys.
+    """Return the draft of a row in any of FORMATS, or None if no format has the row's keys.
 
-    `verifier_type` is for rows that name none; without it they get the type of their format.
+    A row that names no verifier type gets `verifier_type`, or else the type of its format.
+
     Raises ValueError, TypeError, LookupError or AttributeError if the row is damaged.
     """
     row = _with_image(row)
     if row.get("videos"):
-        raise ValueError("videos are not read")
+        raise ValueError("videos are not supported")
     for record_format in FORMATS:
         if record_format.matches(row):
             values = record_format.read(row)
@@ -117,7 +118,7 @@ def read_record(row: Row, verifier_type: str | None = None) -> Draft | None:
 
 
 def _with_image(row: Row) -> Row:
-    """The row with `image` or `images`, also if it names them `file_name` or `file_names` as an imagefolder does."""
+    """Return the row with `image` or `images`, which an imagefolder names `file_name` or `file_names`."""
     if "image" in row or "images" in row:
         return row
     named = (("image", row.get("file_name")), ("images", row.get("file_names")))
@@ -154,7 +155,7 @@ def _vlaa_thinking(row: Row) -> dict[str, Any]:
 
 
 def _record(row: Row, question: Any, gold: Any, source: Any, verifier_type: str | None = "math") -> dict[str, Any]:
-    """The draft's fields that most formats share, with the row's images."""
+    """Return the draft's fields that most formats share, with the row's images."""
     return {
         "question": text_of(question),
         "gold": gold,
@@ -179,7 +180,7 @@ def _verl(row: Row) -> dict[str, Any]:
 
 
 def _vero(row: Row) -> dict[str, Any]:
-    """A record of Vero. Gold boxes are in pixels of the original; answers are in thousandths if the record says so."""
+    """Read a record of Vero. Gold boxes are in pixels of the original; answers in thousandths if the record says so."""
     reward_type = str(row["reward_type"]).strip().lower()
     verifier_type, gold = _VERO_TYPES.get(reward_type), row["answer"]
     params: dict[str, Any] = {}
@@ -204,7 +205,7 @@ def _easyr1(row: Row) -> dict[str, Any]:
 
 
 def _vlm_r1(row: Row) -> dict[str, Any]:
-    """A record of VLM-R1. Its golds are boxes in pixels of the original; for detection, labelled boxes or None."""
+    """Read a record of VLM-R1. Golds are boxes in pixels of the original; for detection, labelled boxes or None."""
     question, answer, images = first_turn(row)
     gold = untagged(answer)
     return _record(row, question, gold, "vlm-r1") | _grounded(gold, row) | {"images": images}
@@ -229,7 +230,10 @@ def _llava_cot(row: Row) -> dict[str, Any]:
 
 
 def _llava_cot_r1(row: Row) -> dict[str, Any]:
-    """A record of LLaVA-CoT's RL data, or of EasyR1 with a caption. Prose is open-ended, a short answer is math."""
+    """Read a record of LLaVA-CoT's RL data, or of EasyR1 with a caption.
+
+    A gold in prose becomes `open_ended`, a short one `math`.
+    """
     gold = untagged(row["answer"])
     verifier_type = "open_ended" if len(_WORD.findall(str(gold))) >= _PROSE_WORDS else "math"
     return _record(row, row["problem"], gold, "llava-cot", verifier_type)
@@ -259,7 +263,10 @@ def _r1v_evaluation(row: Row) -> dict[str, Any]:
 
 
 def _grounded(gold: Any, row: Row) -> dict[str, Any]:
-    """The verifier type, its parameters and the gold of a VLM-R1 record; boxes may be JSON text, fenced or not."""
+    """Return the verifier type, its parameters and, if it holds boxes, the gold of a VLM-R1 record.
+
+    Boxes may be JSON text, with or without a Markdown fence.
+    """
     pixels = {"frame": "original_px"}
     gold = json_list(gold)
     method = row.get("accu_reward_method")

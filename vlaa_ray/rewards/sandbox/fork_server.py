@@ -1,6 +1,7 @@
-"""The parent's side of the worker processes: starts the template, has it fork workers, talks to one worker.
+"""The sandbox's side of its processes: starts the template, lets it fork workers, and talks to a worker.
 
-Everything here has a deadline; what doesn't answer is killed. The protocol is described in `worker`.
+Every wait has a deadline, and a process that doesn't answer in time is killed. The module `worker` describes the
+protocol.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ _STOP_DEADLINE_S = 5.0
 
 @dataclass(eq=False)
 class Worker:
-    """One process that verifies one sample at a time."""
+    """A process that verifies one sample at a time."""
 
     pid: int
     connection: socket.socket
     num_tasks: int = 0
 
     def send(self, task: SandboxTask) -> bool:
-        """Whether the task went out; False if the worker is dead."""
+        """Send the task. Return True if it was sent, False if the worker is dead."""
         self.num_tasks += 1
         try:
             self.connection.sendall(json.dumps(task).encode() + b"\n")
@@ -44,7 +45,7 @@ class Worker:
         return True
 
     def receive(self) -> dict[str, Any]:
-        """The reply; {"fault": …} if the worker died on the way."""
+        """Return the reply, or {"fault": …} if the worker died before its reply was complete."""
         line = b""
         with suppress(OSError):
             while not line.endswith(b"\n"):
@@ -53,20 +54,20 @@ class Worker:
                     break
                 line += chunk
         if not line.endswith(b"\n"):
-            return {"fault": "the worker died, perhaps of the memory limit"}
+            return {"fault": "the worker died; perhaps it reached the memory limit"}
         reply: dict[str, Any] = json.loads(line)
         return reply
 
     def pause(self) -> None:
-        """Stops the process where it is, so that it takes no time from the others."""
+        """Stop the process until `resume`, so that it takes no CPU time from the others."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Lets a paused process go on."""
+        """Let the paused process continue."""
         self._signal(signal.SIGCONT)
 
     def end(self) -> None:
-        """Kills the process, whatever it does."""
+        """Kill the process and close the connection to it."""
         self.connection.close()
         self._signal(signal.SIGKILL)
 
@@ -76,7 +77,10 @@ class Worker:
 
 
 class ForkServer:
-    """A process with Math-Verify and the users' functions loaded that forks workers; started again if it has died."""
+    """The template: a process that has loaded Math-Verify and the users' functions, and forks workers.
+
+    It is started again if it has died. Raises RewardError if it can't be started or a function can't be loaded.
+    """
 
     def __init__(self, timeout_s: float, memory_limit_bytes: int, functions: Sequence[str] = ()) -> None:
         self._timeout_s = timeout_s
@@ -86,11 +90,11 @@ class ForkServer:
 
     @property
     def pid(self) -> int:
-        """Of the template itself."""
+        """The process id of the template."""
         return self._process.pid
 
     def fork(self) -> Worker:
-        """A new warm worker, within milliseconds; RewardError if the machine gives none."""
+        """Return a new worker, within milliseconds. Raises RewardError if the machine can't start one."""
         for _ in range(2):
             ours, theirs = socket.socketpair()
             with theirs, suppress(OSError):
@@ -102,10 +106,10 @@ class ForkServer:
             ours.close()
             self.stop()
             self._process, self._control = self._start()
-        raise RewardError("the sandbox can't start a worker", fix="see whether memory or processes have run out")
+        raise RewardError("the sandbox can't start a worker", fix="check whether memory or processes have run out")
 
     def stop(self) -> None:
-        """Ends the template, and with it all of its workers."""
+        """End the template, and with it all of its workers."""
         self._control.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=1.0)
@@ -114,6 +118,7 @@ class ForkServer:
         self._process.wait(timeout=_STOP_DEADLINE_S)
 
     def _start(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        """Return the template's process and its control socket, once it is ready to fork workers."""
         ours, theirs = socket.socketpair()
         arguments = [str(theirs.fileno()), str(self._timeout_s), str(self._memory_limit_bytes), *self._functions]
         with theirs, tempfile.TemporaryFile() as errors:
@@ -140,14 +145,15 @@ class ForkServer:
             errors.seek(0)
             message = errors.read()[-2000:].decode(errors="replace").strip()
         if reply:
-            fix = "name it as package.module:function; its folder must be on the Python path, or be the current one"
+            fix = "write package.module:function; the module must be on the Python path or in the current folder"
             raise RewardError(f"a verifier can't be loaded: {reply.decode(errors='replace')}", fix=fix)
         raise RewardError("the sandbox's process did not start", exit_status=process.returncode, stderr=message)
 
 
 def _environment() -> dict[str, str]:
-    """What a worker sees: the same modules and those of the current folder, and nothing else of the parent's
-    environment (no keys, no tokens).
+    """Return a worker's environment: the module path of this process, and the current folder.
+
+    Nothing else of this process's environment is in it, because that may hold keys and tokens.
     """
     root = str(Path(__file__).resolve().parents[3])
     return {

@@ -1,12 +1,11 @@
 """What a worker of the sandbox may not do: run text as code, start a process, reach the network, write a file.
 
-`forbid_evaluation` takes sympy's habit of running strings as Python away, in the process that calls it.
+`forbid_evaluation` stops sympy from running strings as Python, in the process that calls it. sympy.sympify("…") and
+sympy.Number("…") pass strings to `parse_expr`, which executes them, and Math-Verify's grammar calls both with the
+digits of a number. After `forbid_evaluation`, digits become a number, a name becomes a symbol, and everything else is
+refused. So no text of a model or a data set is ever executed. (This is quicker, too.)
 
-`sympy.sympify("…")` and `sympy.Number("…")` hand strings to `parse_expr`, which executes them; Math-Verify's
-grammar calls them with the digits of a number. Here digits become a number, a name becomes a symbol, and
-everything else is refused, so that no text of a model or a data set can ever be executed. (It is quicker, too.)
-
-`confine` is for what a user's function might do with such a text all the same.
+`confine` limits what a user's function can do, in case that function runs such a text after all.
 """
 
 from __future__ import annotations
@@ -27,17 +26,20 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,40}")
 
 
 def forbid_evaluation() -> None:
-    """Replaces sympy's reader of strings by `read_atom`, for good."""
+    """Replace sympy's reader of strings with `read_atom`, in this process and for good."""
     import math_verify.parser
     import sympy.parsing
-    import sympy.physics.units  # reads the names of units when it is loaded
+    import sympy.physics.units  # as it is loaded, it reads names of units with sympy's own reader
 
     for module in (sympy_parser, sympy.parsing, math_verify.parser):
         module.parse_expr = read_atom
 
 
 def read_atom(text: str, *args: Any, **kwargs: Any) -> sympy.Basic:
-    """The number or the symbol that the text spells; SympifyError for anything else. Sympy's options are ignored."""
+    """Return the number or the symbol that the text spells. Raises SympifyError for any other text.
+
+    The other arguments are sympy's options and are ignored.
+    """
     text = text.strip()
     if _INTEGER.fullmatch(text):
         return sympy.Integer(int(text))
@@ -62,17 +64,18 @@ _FORBIDDEN = (
 
 
 def confine() -> None:
-    """From now on this process can't start others, use the network or write files: PermissionError says what it tried.
+    """Forbid this process, for good, to start other processes, to use the network or to write files.
 
-    For good: an audit hook can't be removed. It holds against Python code, which is all that a text could become here.
+    An attempt raises PermissionError, which names it. The ban is an audit hook, which can't be removed. It stops Python
+    code, and a text of a model or a data set could only run as Python code here.
     """
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # whatever opens a file for writing by other means
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # the hook doesn't see files that C code opens for writing
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
     def refuse(event: str, arguments: tuple[Any, ...]) -> None:
         writes = event == "open" and _writes(arguments[1], arguments[2])
         if writes or event.startswith(_FORBIDDEN) or event in _FILE_CHANGES:
-            raise PermissionError(f"not in a verifier: {event}")
+            raise PermissionError(f"a verifier may not do this: {event}")
 
     sys.addaudithook(refuse)
 

@@ -1,11 +1,11 @@
-r"""Runs verifications where a hostile answer costs one sample: in processes with a wall-clock and a memory limit.
+r"""Runs verifications in processes with limits of time and memory, so that a hostile answer costs only its own sample.
 
     with Sandbox(timeout_s=5.0, memory_limit_bytes=1 << 30) as sandbox:
         results = sandbox.score_batch([("<answer>4√3</answer>", r"$4\sqrt{3}$", "math", {})])
 
-A template process loads Math-Verify once and forks workers from itself in milliseconds. A worker that takes
-longer than `patience_s` is paused and gets a stand-in for the others; once these are done, the paused ones go
-on side by side, so that several slow answers take one limit in all. At the limit a worker is killed.
+A template process loads Math-Verify once, and forks workers in milliseconds. A worker that takes longer than
+`patience_s` is paused, and another worker takes the next task. Once all quick tasks are done, the paused workers
+continue side by side, so that several slow answers together take one time limit. At the limit a worker is killed.
 """
 
 from __future__ import annotations
@@ -32,11 +32,13 @@ _CACHE_ENTRIES, _CACHE_MAX_CHARS = 16_384, 400
 
 
 class Sandbox:
-    """Scores batches of samples; may be used from any thread, one batch at a time.
+    """Scores batches of samples, for calls from any thread; it works on one batch at a time.
 
-    `timeout_s` and `memory_limit_bytes` bound one verification, `num_workers` is how many run side by side
-    (and up to 8 more while some are slow). `functions` are verifier types of users and where their functions are,
-    as in {"chart": "my_rewards:chart"}. RewardError if a function can't be imported or no process started.
+    `timeout_s` and `memory_limit_bytes` limit one verification. `num_workers` verifications run side by side, and up
+    to 8 more while some are slow. `functions` maps verifier types of users to the import paths of their functions, as
+    in {"chart": "my_rewards:chart"}.
+
+    Raises RewardError if a function can't be imported or a process can't be started.
     """
 
     def __init__(
@@ -66,9 +68,11 @@ class Sandbox:
         self.close()
 
     def score_batch(self, items: Sequence[Item]) -> list[RewardResult]:
-        """One result per item, in order; up to 8 items that hang cost the batch one limit in all, not one each.
+        """Return one result for each item, in order.
 
-        RewardError for an unknown verifier type or parameter, and where no process can be started.
+        Up to 8 items that hang cost the batch one time limit together, not one each.
+
+        Raises RewardError for an unknown verifier type or parameter, if no process can be started, or after `close`.
         """
         plans = [verify_or_dispatch(*item, self.functions) for item in items]
         tasks = dict.fromkeys(task for task in plans if isinstance(task, SandboxTask))
@@ -86,11 +90,11 @@ class Sandbox:
         ]
 
     def worker_pids(self) -> list[int]:
-        """The pids of the template and of the idle workers."""
+        """Return the process ids of the template and of the idle workers."""
         return [self._template.pid, *(worker.pid for worker in self._idle)]
 
     def close(self) -> None:
-        """Ends all processes; safe to call twice."""
+        """End all processes; safe to call twice."""
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -100,7 +104,7 @@ class Sandbox:
                 self._template.stop()
 
     def _remember(self, verdicts: Mapping[SandboxTask, RewardResult]) -> None:
-        # The answers of a group repeat, and with them the verdicts. A timeout may be the machine's fault: not kept.
+        # Answers of a group often repeat. An invalid verdict is not kept, because the machine may have caused it.
         if len(self._cache) > _CACHE_ENTRIES:
             self._cache.clear()
         for task, result in verdicts.items():
@@ -113,7 +117,7 @@ def _final(verdict: RewardResult, response: str) -> RewardResult:
 
 
 class _Round:
-    """One batch on its way through the workers: what is quick first, then what is slow side by side."""
+    """One batch of tasks, given to the workers: first the quick tasks, then the slow ones side by side."""
 
     def __init__(self, sandbox: Sandbox, template: ForkServer, idle: list[Worker], tasks: list[SandboxTask]) -> None:
         self.sandbox = sandbox
@@ -126,7 +130,7 @@ class _Round:
         self.verdicts: dict[SandboxTask, RewardResult] = {}
 
     def run(self) -> dict[SandboxTask, RewardResult]:
-        """All verdicts; afterwards the pool has its size again and no worker of the batch is left running."""
+        """Return all verdicts. Afterwards the pool has its size again, and no worker still runs a task."""
         try:
             while self.pending or self.paused:
                 self._take_quick_ones()
@@ -138,19 +142,19 @@ class _Round:
         return self.verdicts
 
     def _take_quick_ones(self) -> None:
-        """Works through the pending tasks and pauses those that take long, until enough are paused."""
+        """Work through the pending tasks, and pause those that take long, until 8 are paused."""
         while self.busy or (self.pending and len(self.paused) < _MAX_SLOW):
             while self.pending and len(self.busy) < self.sandbox.num_workers and len(self.paused) < _MAX_SLOW:
                 self._hand_out(self.pending.popleft())
             for worker in self._wait(self.patience_s):
                 worker.pause()
-                # Where one answer is hostile, more may be: the eighth is to be found out sooner than the first.
+                # Where one answer is hostile, others may be, too: each further one is paused sooner.
                 self.patience_s = max(self.patience_s / 2, self.sandbox.patience_s / 4)
                 task, started = self.busy.pop(worker)
                 self.paused[worker] = (task, time.monotonic() - started)
 
     def _take_slow_ones(self) -> None:
-        """Lets the paused ones go on together, each up to its limit."""
+        """Let the paused workers continue side by side, each up to the time limit."""
         for worker, (task, used_s) in self.paused.items():
             self.busy[worker] = (task, time.monotonic() - used_s)
             worker.resume()
@@ -162,7 +166,7 @@ class _Round:
                 self.verdicts[task] = invalid(task.answer, f"timeout after {self.sandbox.timeout_s:g} s")
 
     def _wait(self, limit_s: float) -> list[Worker]:
-        """Collects what is ready, once something is or a worker's time is up; the workers over the limit."""
+        """Wait for a reply or for a worker's limit, and collect the replies. Return the workers over the limit."""
         ends = {worker: started + limit_s for worker, (_, started) in self.busy.items()}
         with selectors.DefaultSelector() as selector:
             for worker in self.busy:
@@ -173,7 +177,7 @@ class _Round:
         return [worker for worker in self.busy if ends[worker] <= now]
 
     def _hand_out(self, task: SandboxTask) -> None:
-        # An idle worker may have died; a newly forked one that can't be reached is a fault of the machine.
+        # An idle worker may have died. If newly forked ones can't be reached, something is wrong with the machine.
         for _ in range(len(self.idle) + 3):
             worker = self.idle.pop() if self.idle else self.template.fork()
             if worker.send(task):
@@ -193,7 +197,7 @@ class _Round:
         self.verdicts[task] = RewardResult(extracted=task.answer, **reply)
 
     def _restore_pool(self) -> None:
-        """Ends stand-ins and worn-out workers, and fills the pool up; the longer in use, the warmer."""
+        """End surplus and worn-out workers, and fill the pool up. The most used are kept: their caches are warm."""
         self.idle.sort(key=lambda worker: -worker.num_tasks)
         kept = [worker for worker in self.idle if worker.num_tasks < _MAX_TASKS_PER_WORKER][: self.sandbox.num_workers]
         for worker in self.idle:

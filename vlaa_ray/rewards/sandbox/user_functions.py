@@ -1,11 +1,12 @@
-"""Verifiers of users: plain functions by import path, and what they may return.
+"""Verifiers of users: plain functions that the config names by their import path.
 
     # my_rewards.py                                    # in the config
     def chart(answer, gold, *, tolerance=0.05):        rewards:
         return abs(float(answer) - gold) <= tolerance    verifiers: {chart: {function: my_rewards:chart}}
 
 A function is called with the extracted answer (never None), the gold and the sample's parameters. It returns a number
-in [0, 1], a bool, None where the sample can't be judged, or a RewardResult. What it raises makes the sample invalid.
+in [0, 1], a bool or a RewardResult, or None if the sample can't be judged. If it raises an error, the sample is
+invalid.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
 
 
 def load_function(path: str) -> Verifier:
-    """The function at `package.module:function`, as a verifier; RewardError if it can't be imported."""
+    """Return the function at `package.module:function` as a verifier. Raises RewardError if it can't be imported."""
     module_name, _, name = path.partition(":")
     try:
         function = getattr(importlib.import_module(module_name), name)
@@ -35,9 +36,9 @@ def load_function(path: str) -> Verifier:
 def _call(path: str, function: Any, answer: str | None, gold: Any, **params: Any) -> RewardResult:
     if answer is None:
         return wrong(None, "no answer")
-    given = function(answer, gold, **params)
+    returned = function(answer, gold, **params)
     value, reason, parts = (
-        (given.value, given.reason, given.parts) if isinstance(given, RewardResult) else (given, "", {})
+        (returned.value, returned.reason, returned.parts) if isinstance(returned, RewardResult) else (returned, "", {})
     )
     if value is None:
         return invalid(answer, reason or f"{path} can't judge this sample")

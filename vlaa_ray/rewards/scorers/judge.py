@@ -1,7 +1,7 @@
 """A vision-language model as a judge: it sees picture, question, reference and answer, and grades by a rubric.
 
-Any OpenAI-compatible endpoint will do (vLLM's own, a hosted one). The answer under judgement is data: it stands between
-marks that it can't know, and the rubric says so.
+It works with any endpoint that has OpenAI's API (vLLM's own, or a hosted one). The answer to be graded is data, not
+instructions. It stands between two random marks that its author can't know, and the rubric says so.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ _SCHEMA = {
 
 
 class Judge:
-    """Implements `Scorer`: the grade as a share of 10; answers that were graded before cost nothing."""
+    """Implements `Scorer`: the reward is the grade divided by 10. Grades are kept, so no answer is graded twice."""
 
     def __init__(self, section: OpenEndedSection) -> None:
-        assert section.model  # the config sees to it
+        assert section.model  # the config makes sure of it
         self._model = section.model
         self._service = Service(section.service, "the judge", "rewards.open_ended.service", RewardError)
         self._attempts = section.service.max_attempts
@@ -59,17 +59,21 @@ class Judge:
         self._lock = threading.Lock()
 
     def score(self, prompt: Prompt, answers: Sequence[str]) -> list[RewardResult]:
-        """One result an answer; invalid, with the reason, where the judge has no usable reply for it."""
-        asked = {answer: self._threads.submit(self._grade, prompt, answer) for answer in dict.fromkeys(answers)}
-        results = {answer: one.result() for answer, one in asked.items()}
+        """Return one result for each answer, in order.
+
+        It is invalid, with the reason, if the judge gives no usable reply. Raises RewardError if the judge refuses all
+        requests or is down for good.
+        """
+        pending = {answer: self._threads.submit(self._grade, prompt, answer) for answer in dict.fromkeys(answers)}
+        results = {answer: future.result() for answer, future in pending.items()}
         return [results[answer] for answer in answers]
 
     def offload(self) -> None:
-        """Nothing of it is on this machine's GPU."""
+        """Do nothing, because the judge uses no GPU memory of this process."""
 
     def _grade(self, prompt: Prompt, answer: str) -> RewardResult:
         if not answer.strip():
-            return wrong(answer, "an empty answer")
+            return wrong(answer, "the answer is empty")
         key = (*(image.sha256 for image in prompt.images), prompt.question, str(prompt.gold), answer)
         with self._lock:
             if key in self._known:
@@ -118,7 +122,7 @@ class Judge:
 
 
 def read_grade(reply: Any) -> tuple[int | None, str]:
-    """(grade, reason) of a chat completion; (None, what is wrong with it)."""
+    """Return (grade from 0 to 10, reason) from a chat completion, or (None, what is wrong with the reply)."""
     try:
         content = reply["choices"][0]["message"]["content"]
         verdict = json.loads(content)
@@ -126,5 +130,5 @@ def read_grade(reply: Any) -> tuple[int | None, str]:
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         return None, f"{type(error).__name__}: {str(error)[:100]}"
     if isinstance(grade, bool) or not isinstance(grade, int) or not 0 <= grade <= _TOP:
-        return None, f"a grade of {str(grade)[:40]!r}, expected 0 to {_TOP}"
+        return None, f"a grade of {str(grade)[:40]!r}, expected a whole number from 0 to {_TOP}"
     return grade, reason[:300]

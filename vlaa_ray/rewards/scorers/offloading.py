@@ -1,4 +1,4 @@
-"""A reward model that shares its GPU: it is there while it scores, and on the CPU in between."""
+"""A reward model that shares a GPU: its weights are on the GPU while it scores, and otherwise on the CPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 
 class Offloading:
-    """A model for one caller at a time; with `offloads` it is on the GPU only between `onload` and `offload`."""
+    """A model for one caller at a time. If `offloads`, its weights are on the GPU only from `onload` to `offload`."""
 
     def __init__(self, model: Any, offloads: bool) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -21,12 +21,12 @@ class Offloading:
 
     @contextmanager
     def onload(self) -> Iterator[Any]:
-        """The model on its device, for this caller alone."""
+        """Move the model to its device, and hold it there for the `with` block and its caller alone."""
         with self._lock:
             yield self._model.to(self.device)
 
     def offload(self) -> None:
-        """Move the weights to the CPU."""
+        """Move the weights to the CPU, if the model was made with `offloads`."""
         if self._offloads:
             with self._lock:
                 self._model.to("cpu")

@@ -17,8 +17,8 @@ _CACHE_ENTRIES = 65_536
 class RelativeScorer:
     """R = 1 - exp(-beta · (S(answer) - S(reference))) above the reference, else 0 (arXiv 2504.11468, section 4.1).
 
-    The reference is the gold, or the sample's parameter `reference`. S(reference) is asked once for each image,
-    question and reference.
+    S is a reward model's score. The reference is the gold, or the sample's parameter `reference` if it has one.
+    S(reference) is computed once for each image, question and reference.
     """
 
     def __init__(self, model: ScoreModel, beta: float) -> None:
@@ -27,23 +27,28 @@ class RelativeScorer:
         self._references: dict[tuple[str, ...], float | str] = {}
 
     def score(self, prompt: Prompt, answers: Sequence[str]) -> list[RewardResult]:
-        """One result an answer, with both scores as parts; all are invalid where the reference can't be scored."""
+        """Return one result for each answer, with both scores as parts.
+
+        All results are invalid if the reference can't be scored, or if the reward model gives no score.
+        """
         reference = str(prompt.verifier_params.get("reference") or prompt.gold)
         key = (*(image.sha256 for image in prompt.images), prompt.question, reference)
-        known = self._references.get(key)
-        asked = [*dict.fromkeys(answers)] if known is not None else [*dict.fromkeys([reference, *answers])]
+        reference_score = self._references.get(key)
+        texts = [*answers] if reference_score is not None else [reference, *answers]
+        texts = list(dict.fromkeys(texts))
         try:
-            scores = dict(zip(asked, self._model.scores(prompt, asked), strict=True))
+            scores = dict(zip(texts, self._model.scores(prompt, texts), strict=True))
         except Unanswered as error:
             return [invalid(answer, f"the reward model gave no score: {error}") for answer in answers]
-        if known is None:
-            known = scores[reference]
+        if reference_score is None:
+            reference_score = scores[reference]
             if len(self._references) >= _CACHE_ENTRIES:
                 self._references.clear()
-            self._references[key] = known
-        return [self._verdict(answer, scores[answer], known) for answer in answers]
+            self._references[key] = reference_score
+        return [self._verdict(answer, scores[answer], reference_score) for answer in answers]
 
     def offload(self) -> None:
+        """Free the reward model's GPU memory until the next answers come."""
         self._model.offload()
 
     def _verdict(self, answer: str, score: float | str, reference: float | str) -> RewardResult:
@@ -52,7 +57,7 @@ class RelativeScorer:
         if isinstance(score, str):
             return wrong(answer, score)
         if not (math.isfinite(score) and math.isfinite(reference)):
-            return invalid(answer, f"a score that is not finite: {score}, and {reference} of the reference")
+            return invalid(answer, f"a score is not finite: {score} of the answer, {reference} of the reference")
         return RewardResult(
             value=relative_reward(score, reference, self._beta),
             valid=True,

@@ -1,6 +1,6 @@
-"""A reward model that several runs share, behind HTTP: what `vlaa-ray reward-server` serves.
+"""The client of a reward model that several runs share over HTTP. `vlaa-ray reward-server` serves such a model.
 
-POST /score {"question", "images": [base64], "answers": [text]} -> {"scores": [number, or in words why there is none]}
+POST /score {"question", "images": [base64], "answers": [text]} -> {"scores": [number, or text if there is no score]}
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ from vlaa_ray.services.client import Service
 
 
 class RemoteRewardModel:
-    """Implements `ScoreModel`."""
+    """Implements `ScoreModel` with the server that `rewards.open_ended.service` names."""
 
     def __init__(self, section: OpenEndedSection) -> None:
         self._service = Service(section.service, "the reward model's server", "rewards.open_ended.service", RewardError)
 
     def scores(self, prompt: Prompt, answers: Sequence[str]) -> list[float | str]:
-        """S of each answer, or in words why it has none; Unanswered where the server can't score this prompt."""
+        """Return S of each answer, or a text that says why the answer has none.
+
+        Raises Unanswered if the server can't score this prompt, and RewardError if it refuses all requests, is down
+        for good, or is not a reward model's server.
+        """
         body = {
             "question": prompt.question,
             "images": [base64.b64encode(encoded(image)).decode() for image in prompt.images],
@@ -33,10 +37,11 @@ class RemoteRewardModel:
         if (
             isinstance(scores, list)
             and len(scores) == len(answers)
-            and all(isinstance(one, str | int | float) for one in scores)
+            and all(isinstance(score, str | int | float) for score in scores)
         ):
             return scores
-        raise RewardError("not the reply of a reward model's server", got=str(reply)[:200], expected=len(answers))
+        expected = f"{len(answers)} scores"
+        raise RewardError("the reply is not that of a reward model's server", got=str(reply)[:200], expected=expected)
 
     def offload(self) -> None:
-        """The server has its own GPU."""
+        """Do nothing, because the model is on the server."""

@@ -18,10 +18,10 @@ from vlaa_ray.rewards.scorers.offloading import Offloading
 
 
 class LocalRewardModel:
-    """Implements `ScoreModel`. All answers to a prompt are scored in one pass over its image."""
+    """Implements `ScoreModel`. All answers to a prompt are scored in one forward pass, which reads its image once."""
 
     def __init__(self, section: OpenEndedSection) -> None:
-        assert section.model  # the config sees to it
+        assert section.model  # the config makes sure of it
         model = ModelSection(
             path=str(checkpoint_folder(section.model)),
             dtype=section.dtype,
@@ -37,31 +37,31 @@ class LocalRewardModel:
 
     @torch.no_grad()
     def scores(self, prompt: Prompt, answers: Sequence[str]) -> list[float | str]:
-        """S of each answer, or in words why it has none: it is too long, or holds control tokens."""
+        """Return S of each answer, or a text that says why it has none: it is too long, or holds control tokens."""
         try:
             prompt_ids = self._chat.expanded_token_ids(prompt)
         except DataError as error:
             return [error.message] * len(answers)
-        found: dict[int, float | str] = {}
+        results: dict[int, float | str] = {}
         readable: dict[int, np.ndarray] = {}
         for number, answer in enumerate(answers):
             try:
                 ids = self._chat.turn_token_ids(answer)
             except DataError as error:
-                found[number] = error.message
+                results[number] = error.message
                 continue
             if (num_tokens := len(prompt_ids) + len(ids)) > self._max_tokens:
-                found[number] = f"prompt and answer have {num_tokens} tokens, over the limit of {self._max_tokens}"
+                results[number] = f"prompt and answer have {num_tokens} tokens, over the limit of {self._max_tokens}"
             else:
                 readable[number] = ids
         if readable:
             row = row_of(prompt, prompt_ids, list(readable.values()))
             scores = self._run(row)
-            found |= {number: scores[place] for place, number in enumerate(readable)}
-        return [found[number] for number in range(len(answers))]
+            results |= {number: scores[place] for place, number in enumerate(readable)}
+        return [results[number] for number in range(len(answers))]
 
     def _run(self, row: Row) -> dict[int, float]:
-        """S by the answers' places; a row that is too long comes in parts, and those by their lengths."""
+        """Return S of each answer of the row, by its place. A row that is too long is scored in several parts."""
         scores: dict[int, float] = {}
         with self._model_on_demand.onload() as model:
             for rows in micro_batches([row], self._max_tokens):
@@ -72,5 +72,5 @@ class LocalRewardModel:
         return scores
 
     def offload(self) -> None:
-        """Move the weights to the CPU, where `park` is set."""
+        """Move the weights to the CPU, if `rewards.open_ended.park` is set."""
         self._model_on_demand.offload()

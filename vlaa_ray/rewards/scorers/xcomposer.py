@@ -1,4 +1,4 @@
-"""InternLM-XComposer2.5-Reward, the paper's reward model, through the interface that its own checkpoint brings."""
+"""InternLM-XComposer2.5-Reward, the paper's reward model, called through the Python code of its checkpoint."""
 
 from __future__ import annotations
 
@@ -17,25 +17,28 @@ from vlaa_ray.rewards.scorers.offloading import Offloading
 from vlaa_ray.text.placeholders import in_parts, without_images
 
 _HD_NUM = 9
-"""Tiles of a picture, as in the model's card."""
+"""The most tiles into which a picture is cut, as in the model's card."""
 
 
 class XComposerReward:
-    """Implements `ScoreModel` by `get_scores(chats, images, hd_num)`. The checkpoint's Python code runs here.
+    """Implements `ScoreModel` with the model's `get_scores(chats, images, hd_num)`.
 
-    The pictures go to the model as files. Half precision on a GPU; fp32 on the CPU.
+    Code of the checkpoint runs in this process. The pictures go to the model as files. It computes in half precision
+    on a GPU, and in fp32 on the CPU.
+
+    Raises ModelError if the checkpoint can't be loaded or has no `get_scores`.
     """
 
     def __init__(self, section: OpenEndedSection) -> None:
         from transformers import AutoModel, AutoTokenizer
 
-        assert section.trust_remote_code and section.model  # the config sees to it
+        assert section.trust_remote_code and section.model  # the config makes sure of it
         dtype = torch.float16 if torch.cuda.is_available() else torch.float32
         try:
             tokenizer = AutoTokenizer.from_pretrained(section.model, trust_remote_code=section.trust_remote_code)
             model = AutoModel.from_pretrained(section.model, dtype=dtype, trust_remote_code=section.trust_remote_code)
         except (OSError, ValueError, ImportError, AttributeError) as error:
-            fix = "its code is written for an older transformers: serve it in an environment of its own"
+            fix = "its code is written for an older transformers: serve the model from an environment that has one"
             raise ModelError(f"can't load the reward model: {error}", path=section.model, fix=fix) from error
         if not hasattr(model, "get_scores"):
             raise ModelError("the checkpoint's code has no get_scores", path=section.model)
@@ -44,7 +47,7 @@ class XComposerReward:
 
     @torch.no_grad()
     def scores(self, prompt: Prompt, answers: Sequence[str]) -> list[float | str]:
-        """S of each answer."""
+        """Return S of each answer."""
         with self._model_on_demand.onload() as model, tempfile.TemporaryDirectory() as folder:
             files = []
             for number, image in enumerate(prompt.images, start=1):
@@ -62,12 +65,12 @@ class XComposerReward:
         return [float(value) for value in values]
 
     def offload(self) -> None:
-        """Move the weights to the CPU, where `park` is set."""
+        """Move the weights to the CPU, if `rewards.open_ended.park` is set."""
         self._model_on_demand.offload()
 
 
 def with_places(prompt: Prompt) -> str:
-    """The question with the model's own marks of several images; a single one needs none."""
+    """Return the question with the model's own mark in the place of each image. One image alone needs no mark."""
     numbers = itertools.count(1)
     parts = in_parts(prompt.question, len(prompt.images))
     in_front = list(itertools.takewhile(lambda part: part is None, parts))

@@ -1,9 +1,10 @@
-"""boxes: several boxes with labels; each gold box is worth its IoU with the one answered box that is matched to it.
+"""boxes: several boxes with labels. Each gold box earns its IoU with the answered box that is matched to it.
 
 verify_boxes('[{"bbox_2d": [0, 0, 2, 2], "label": "cat"}]', [{"bbox_2d": [0, 0, 2, 1], "label": "cat"}]).value == 0.5
 
-The assignment is the best possible one (Hungarian), so the order of boxes is irrelevant. Labels, where the gold has
-them, must agree. What is missing earns nothing, and what is surplus, malformed ones included, is divided by.
+The matching is one to one and the best possible one (Hungarian method), so the order of the boxes does not matter.
+Where the gold has labels, they must agree. A missing box earns nothing. Each surplus box, even a malformed one, adds
+to the number by which the sum is divided.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _NOTHING = re.compile(r"\W*(?:none|nothing|no objects?)?\W*", re.IGNORECASE)
 
 
 class Labelled(NamedTuple):
-    """A box, and what it is said to show; None where nothing is said."""
+    """A box and the label of the object in it; None if it has no label."""
 
     box: Box
     label: str | None
@@ -48,12 +49,12 @@ def verify_boxes(
     progress: float = 1.0,
     surplus_price: float = 1.0,
 ) -> RewardResult:
-    """Sum of the matched boxes' IoUs / (number of gold boxes + `surplus_price` · surplus boxes), in [0, 1].
+    """Return the sum of the matched boxes' IoUs / (number of gold boxes + `surplus_price` · surplus boxes), in [0, 1].
 
-    An IoU below `threshold` counts as 0; a schedule [[until, threshold], …] takes the first entry whose `until` is
-    at least `progress`, the share of the training that is done (V-Triune's dynamic IoU, arXiv 2505.18129, is
-    [[0.1, 0.85], [0.25, 0.95], [1, 0.99]]). An empty gold wants an empty list, or "none". Frames, sizes and what
-    the whole image is worth as in `verify_box`.
+    An IoU below `threshold` counts as 0. In a schedule [[until, threshold], …] the first entry counts whose `until` is
+    at least `progress`, the share of the training that is done. (V-Triune's dynamic IoU, arXiv 2505.18129, is
+    [[0.1, 0.85], [0.25, 0.95], [1, 0.99]].) If the gold is an empty list, the right answer is an empty list or "none".
+    Frames and sizes are as in `verify_box`, and a box that is the whole image earns as little as there.
     """
     reference = read_labelled(gold)
     if not reference and not (isinstance(gold, list | tuple) and not gold):
@@ -62,32 +63,33 @@ def verify_boxes(
     if isinstance(sizes, str):
         return invalid(answer, sizes)
     size, gold_size = sizes
-    fault = next((fault for one in reference if (fault := box_fault(one.box, gold_size))), "")
+    fault = next((fault for wanted in reference if (fault := box_fault(wanted.box, gold_size))), "")
     if fault:
-        return invalid(answer, f"a gold box can't be met: {fault}")
+        return invalid(answer, f"a gold box is faulty: {fault}")
     boxes = read_labelled(unboxed(answer[:MAX_CHARS]))
     if not reference:
         if _NOTHING.fullmatch(answer[:MAX_CHARS]):
             return scored(1.0, answer)
-        return wrong(answer, f"{len(boxes)} boxes where there are none")
+        return wrong(answer, f"{len(boxes)} boxes in the answer, expected none")
     if not 0 < len(boxes) <= _MAX_BOXES:
         return wrong(answer, f"{len(boxes)} boxes in the answer, expected {len(reference)}")
     sound = [
-        one
-        for one in boxes
-        if not box_fault(one.box, size)
-        and not all(names_everything(one.box, size, wanted.box, gold_size) for wanted in reference)
+        given
+        for given in boxes
+        if not box_fault(given.box, size)
+        and not all(names_everything(given.box, size, wanted.box, gold_size) for wanted in reference)
     ]
     if differ(frame, gold_frame):
-        reference = [Labelled(to_unit(one.box, gold_size), one.label) for one in reference]
-        sound = [Labelled(to_unit(one.box, size), one.label) for one in sound]
+        reference = [Labelled(to_unit(wanted.box, gold_size), wanted.label) for wanted in reference]
+        sound = [Labelled(to_unit(given.box, size), given.label) for given in sound]
     total = best_total(_worth(reference, sound, threshold_at(threshold, progress)))
     value = min(1.0, total / (len(reference) + surplus_price * max(0, len(boxes) - len(reference))))
-    return scored(value, answer, "" if value == 1.0 else f"{len(boxes)} boxes for {len(reference)}, {total:.3f} in all")
+    reason = f"{len(boxes)} boxes in the answer, {len(reference)} in the gold, sum of their IoUs {total:.3f}"
+    return scored(value, answer, "" if value == 1.0 else reason)
 
 
 def _worth(gold: list[Labelled], answered: list[Labelled], least: float) -> np.ndarray:
-    """[gold, answered]: the IoU where the labels agree and it is at least `least`, else 0."""
+    """Return [gold, answered]: the IoU of each pair, or 0 if the labels differ or the IoU is below `least`."""
     worth = np.zeros((len(gold), len(answered)))
     for row, wanted in enumerate(gold):
         for column, given in enumerate(answered):
@@ -98,25 +100,25 @@ def _worth(gold: list[Labelled], answered: list[Labelled], least: float) -> np.n
 
 
 def threshold_at(threshold: Threshold, progress: float) -> float:
-    """The least IoU that counts when `progress` (0–1) of the training is done."""
+    """Return the least IoU that counts when `progress` (0–1) of the training is done."""
     if isinstance(threshold, int | float):
         return float(threshold)
     return float(next((least for until, least in threshold if progress <= until), threshold[-1][1]))
 
 
 def read_labelled(value: Any) -> list[Labelled]:
-    """The boxes of a text (whole or broken JSON, or bare lists), a list or a mapping; repeated ones once."""
+    """Return the different boxes of a text (whole or broken JSON, or bare lists), a list or a mapping."""
     if isinstance(value, str):
-        found = [Labelled(box, _label(one)) for one in _OBJECT.findall(value) for box in read_boxes(one)]
-        found += [Labelled(box, None) for box in read_boxes(_OBJECT.sub(" ", value))]
-    elif isinstance(value, list | tuple) and any(isinstance(one, dict) for one in value):
-        found = [one for item in value for one in read_labelled(item)]
+        boxes = [Labelled(box, _label(text)) for text in _OBJECT.findall(value) for box in read_boxes(text)]
+        boxes += [Labelled(box, None) for box in read_boxes(_OBJECT.sub(" ", value))]
+    elif isinstance(value, list | tuple) and any(isinstance(item, dict) for item in value):
+        boxes = [labelled for item in value for labelled in read_labelled(item)]
     elif isinstance(value, dict):
         label = value.get("label")
-        found = [Labelled(box, normalised(label) if isinstance(label, str) else None) for box in read_boxes(value)]
+        boxes = [Labelled(box, normalised(label) if isinstance(label, str) else None) for box in read_boxes(value)]
     else:
-        found = [Labelled(box, None) for box in read_boxes(value)]
-    return list(dict.fromkeys(found))
+        boxes = [Labelled(box, None) for box in read_boxes(value)]
+    return list(dict.fromkeys(boxes))
 
 
 def _label(text: str) -> str | None:

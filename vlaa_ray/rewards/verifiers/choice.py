@@ -2,7 +2,7 @@ r"""mcq: 1 if the answer names the gold's option letter, else 0 (arXiv 2504.1146
 
     verify_choice("The answer is (B).", "B").value == 1.0
 
-Golds and answers come as "B", "(b)", "B)", "B: 50°", "Answer: B", "\boxed{B}"; both are read alike.
+Golds and answers may be written as "B", "(b)", "B)", "B: 50°", "Answer: B" or "\boxed{B}". The same rules read both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from vlaa_ray.text.answers import MAX_CHARS, unboxed
 
 _MARKUP = re.compile(r"\\(?:text|mathrm|mathbf|textbf)\s*\{([^{}]*)\}|[*$`]")
 _ALONE = re.compile(r"[\s(\[{<\"']*([A-Za-z])[\s)\]}>\"'.:,。]*")
-# "I" before a small word is the pronoun.
+# "I" before a word in lower case is the pronoun.
 _LETTER = r"(?<![A-Za-z'’\\])(?!I\s+[a-z])([A-Z])(?![A-Za-z'’])"
 _NAMED = re.compile(
     r"(?i:\b(?:answer|option|choice|réponse|respuesta|antwort)\b|答案)(?:[^.\n]{0,60}?|\s*:\s*)"
@@ -32,7 +32,11 @@ _STANDING = re.compile(_LETTER)
 
 
 def verify_choice(answer: str, gold: Any) -> RewardResult:
-    """1.0 if the option letters agree; 0.0 where the answer names none, or several without settling on one."""
+    """Return 1.0 if the option letters agree, else 0.0.
+
+    An answer earns 0.0, too, if it names no letter, or several without a choice among them. Invalid if the gold does
+    not name exactly one letter.
+    """
     target = read_letter(str(gold))
     if target is None:
         return invalid(answer, f"gold names no single option letter: {str(gold)[:80]!r}")
@@ -43,7 +47,7 @@ def verify_choice(answer: str, gold: Any) -> RewardResult:
 
 
 def read_letter(text: str) -> str | None:
-    """The option letter, upper case, that the text settles on, or None."""
+    """Return the option letter that the text chooses, in upper case, or None."""
     text = _MARKUP.sub(lambda match: match.group(1) or "", unboxed(text)).strip()
     alone = _ALONE.fullmatch(text)
     if alone:

@@ -1,4 +1,4 @@
-"""format: whether a response has the asked form, a thought and then an answer. Off unless a weight asks for it.
+"""format: 1 if a response is a thought and then an answer, in their tags, else 0. Used only if a weight names it.
 
 verify_format("<think>I see 3.</think><answer>3</answer>").value == 1.0
 """
@@ -12,16 +12,16 @@ _TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
 
 def verify_format(response: str) -> RewardResult:
-    """1.0 if the response is one thought and one answer in their tags and nothing else, else 0.0 with the reason."""
+    """Return 1.0 if the response is one thought and then one answer in their tags, with no other text; else 0.0."""
     text = response.strip()
     places = []
     for tag in _TAGS:
         if text.count(tag) != 1:
-            return wrong(None, f"{text.count(tag)} times {tag}, where one is asked for")
+            return wrong(None, f"{text.count(tag)} times {tag}, expected once")
         places.append(text.index(tag))
     if places != sorted(places):
-        return wrong(None, "the tags are not in their order")
+        return wrong(None, "the tags are in the wrong order")
     between = text[places[1] + len(_TAGS[1]) : places[2]]
     if places[0] or between.strip() or not text.endswith(_TAGS[3]):
-        return wrong(None, "text outside the tags")
+        return wrong(None, "there is text outside the tags")
     return scored(1.0, None)

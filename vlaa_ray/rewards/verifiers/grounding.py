@@ -1,11 +1,11 @@
-"""iou: the intersection over union of the answered box and the gold one, as it is (arXiv 2504.11468, 4.1).
+"""iou: the intersection over union (IoU) of the answered box and the gold box (arXiv 2504.11468, 4.1).
 
     verify_box("[0.1, 0.2, 0.7, 0.5]", [0.1, 0.2, 0.7, 0.5], frame="unit").value == 1.0
 
-Boxes are x1, y1, x2, y2, half-open, without a +1. The frame of the coordinates is named, never guessed from
-their size: `unit` (0–1), `rel1000` (0–1000), `resized_px` (pixels of the image the model saw, `input_size`)
-or `original_px` (pixels of the file, `image_size`). Without a frame both boxes are taken to share one, and
-nothing is known to lie outside.
+A box is x1, y1, x2, y2, and its area is (x2 - x1) · (y2 - y1), without a +1. A parameter names the frame of the
+coordinates; it is never guessed from their size. The frames are `unit` (0–1), `rel1000` (0–1000), `resized_px` (pixels
+of the image that the model saw, of the size `input_size`) and `original_px` (pixels of the file, of the size
+`image_size`). Without a frame, both boxes count as boxes in the same frame, and no box counts as outside the image.
 """
 
 from __future__ import annotations
@@ -48,12 +48,14 @@ def verify_box(
     image_size: Size | None = None,
     input_size: Size | None = None,
 ) -> RewardResult:
-    """The IoU in [0, 1]; 0.0 with a reason for no box, several, or one that is reversed, empty or outside.
+    """Return the IoU in [0, 1].
 
-    The whole image is worth 0.0 too, unless the gold box fills at least half of it: one needn't look to name it.
+    It is 0.0, with a reason, for no box, several boxes, or a box that is reversed, empty or outside the image. A box
+    that is the whole image earns 0.0, too, unless the gold box fills at least half of the image: such an answer needs
+    no look at the image.
 
-    `gold_frame` defaults to `frame`. Sizes are (width, height) in pixels: `image_size` of the file,
-    `input_size` after the processor's resize; a pixel frame without its size can't be judged.
+    `gold_frame` defaults to `frame`. Sizes are (width, height) in pixels: `image_size` of the file, `input_size` after
+    the processor's resize. Invalid if the gold is not one box, or if a frame in pixels has no size.
     """
     gold_boxes = _read_gold_text(gold) if isinstance(gold, str) else read_boxes(gold)
     if len(gold_boxes) != 1:
@@ -80,14 +82,17 @@ def verify_box(
 
 
 def iou(a: Box, b: Box) -> float:
-    """Area of the intersection over area of the union, in [0, 1]; 1 only for equal boxes. Needs boxes with an area."""
+    """Return the area of the intersection / the area of the union, in [0, 1]. It is 1 only for equal boxes.
+
+    Both boxes must have an area.
+    """
     if a == b:
         return 1.0
     ax1, ay1, ax2, ay2 = a
     bx1, by1, bx2, by2 = b
     if ax2 <= bx1 or bx2 <= ax1 or ay2 <= by1 or by2 <= ay1:
         return 0.0
-    # Scaled to the smallest box around both, so that neither tiny nor huge coordinates under- or overflow.
+    # All lengths are divided by those of the smallest box around both, to avoid underflow and overflow.
     width = (ax2 if ax2 > bx2 else bx2) - (ax1 if ax1 < bx1 else bx1)
     height = (ay2 if ay2 > by2 else by2) - (ay1 if ay1 < by1 else by1)
     overlap_x = ((ax2 if ax2 < bx2 else bx2) - (ax1 if ax1 > bx1 else bx1)) / width
@@ -95,12 +100,12 @@ def iou(a: Box, b: Box) -> float:
     intersection = overlap_x * overlap_y
     area_a = (ax2 - ax1) / width * ((ay2 - ay1) / height)
     area_b = (bx2 - bx1) / width * ((by2 - by1) / height)
-    # Boxes that differ by less than a float can show must not count as equal.
+    # Different boxes must not count as equal because of rounding.
     return min(intersection / (area_a + area_b - intersection), _BELOW_ONE)
 
 
 def read_boxes(value: Any, max_depth: int = 3) -> list[Box]:
-    """The different boxes in a list, a mapping with `bbox_2d` or `bbox`, JSON or plain text; may be none."""
+    """Return the different boxes of a list, a mapping with `bbox_2d` or `bbox`, JSON or plain text."""
     if isinstance(value, str):
         return _read_text(value)
     if isinstance(value, dict):
@@ -120,17 +125,17 @@ def _read_gold_text(text: str) -> tuple[Box, ...]:
 
 def _read_text(text: str) -> list[Box]:
     if text[:1] == "[" and text[-1:] == "]" and text.count(",") == 3 and "_" not in text:
-        try:  # the usual case, quicker than the expressions below
+        try:  # the usual case; it is quicker than the regular expressions below
             x1, y1, x2, y2 = text[1:-1].split(",")
             return [Box(float(x1), float(y1), float(x2), float(y2))]
         except ValueError:
             pass
     text = " ".join(text.split())
-    found = _FOUR.findall(text) or _CORNERS.findall(text)
-    if not found:
+    corners = _FOUR.findall(text) or _CORNERS.findall(text)
+    if not corners:
         bare = _BARE.fullmatch(text)
-        found = [bare.groups()] if bare else []
-    return _distinct(Box(*map(float, numbers)) for numbers in found)
+        corners = [bare.groups()] if bare else []
+    return _distinct(Box(*map(float, numbers)) for numbers in corners)
 
 
 def _distinct(boxes: Iterable[Box]) -> list[Box]:
@@ -138,7 +143,7 @@ def _distinct(boxes: Iterable[Box]) -> list[Box]:
 
 
 def box_fault(box: Box, size: Size) -> str:
-    """What is wrong with a box of a frame of this size; empty if nothing is."""
+    """Return what is wrong with a box in a frame of this size; an empty text if the box is sound."""
     x1, y1, x2, y2 = box
     largest = MAX_COORDINATE
     if not (abs(x1) <= largest and abs(y1) <= largest and abs(x2) <= largest and abs(y2) <= largest):
@@ -154,15 +159,15 @@ def box_fault(box: Box, size: Size) -> str:
 
 
 def names_everything(box: Box, size: Size, gold: Box, gold_size: Size) -> bool:
-    """Whether the answered box is the whole image, and the gold one less than half of it."""
+    """Return whether the answered box is the whole image although the gold box fills less than half of it."""
     return _share(box, size) >= _WHOLE and _share(gold, gold_size) < _HALF
 
 
 def _share(box: Box, size: Size) -> float:
-    """The part of the image that the box covers; 0 where no size is known."""
+    """Return the share of the image that the box covers; 0 if the size is unknown."""
     return (box.x2 - box.x1) * (box.y2 - box.y1) / (size[0] * size[1])
 
 
 def to_unit(box: Box, size: Size) -> Box:
-    """The box as shares of the frame's width and height."""
+    """Return the box with its edges as shares of the frame's width and height."""
     return Box(*in_unit(box, size))

@@ -1,10 +1,10 @@
-r"""Plain, Unicode and ASCII mathematics as LaTeX that Math-Verify reads whole.
+r"""Rewrites plain, Unicode and ASCII mathematics as LaTeX that Math-Verify can read.
 
     to_latex("y = -5 * sin(-5 * x)") -> r"y = -5 * \sin(-5 * x)"
     to_latex("2√3 cm²") -> r"2\sqrt{3}"
 
-Every rule here rewrites text; nothing is evaluated. What it can't write as LaTeX stays as it is, so that the
-parser refuses the whole rather than reads a part.
+Every rule rewrites text, and nothing is evaluated. A part that no rule can write as LaTeX stays as it is. Then the
+parser refuses the whole text, and does not read only a part of it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _PLAIN_RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\^\s*(-?\d+|-[A-Za-z])(?![\d.])", r"^{\1}"),
         (r"(?<![\d.])(\d+(?:\.\d+)?)[eE]([+-]?\d{1,4})(?![\d.])", r"\1\\cdot 10^{\2}"),
         (r"(?<![\d./])(-?\d+)\s+(\d+)\s*/\s*(\d+)(?![\d.])", r"\1\\frac{\2}{\3}"),
-        (r"(?<=\d)\s+(?=\d)", " @ "),  # "3 4" is no number; the parser would add the two up
+        (r"(?<=\d)\s+(?=\d)", " @ "),  # "3 4" is not a number, but the parser would add the two
         (r"(?<=\d)\s*[xX]\s*10\s*(?=\^)", r"\\cdot 10"),
         (_WORD_START + r"log_?(\d+)\s*(?=\()", r"\\log_{\1}"),
         (_WORD_START + r"a(sin|cos|tan)" + _WORD_END, r"\\arc\1"),
@@ -75,18 +75,18 @@ _PLAIN_RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     ]
 )
 _SPACED_THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:(?: |\\[,!] ?)\d{3})+(?!\d)")
-# The argument of a sine counts in radians; elsewhere a degree sign is a unit and goes.
+# In the argument of a sine, degrees become radians; elsewhere a degree sign is a unit and is dropped.
 _TRIGONOMETRY = re.compile(r"(?<!arc)(?<!a)(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*(?:\{\s*\})?\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))")
 _BASE = re.compile(r"^\s*\$?\s*(-?[0-9A-F]+)\s*_\s*\{?\s*(\d{1,2})\s*\}?\s*\$?\s*$")
 
 
 def to_latex(math: str) -> str:
-    """The LaTeX of one mathematical text without delimiters; units at its end and degree signs are dropped."""
+    """Return one mathematical text without delimiters as LaTeX. Units at its end and degree signs are dropped."""
     text = re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ]+", lambda match: "^{" + match.group().translate(_RAISED) + "}", math)
     text = re.sub(r"[₀₁₂₃₄₅₆₇₈₉₋₊]+", lambda match: "_{" + match.group().translate(_LOWERED) + "}", text)
     text = text.translate(_CHARS)
-    # A number with a base is no number in base ten; as a name it equals only itself.
+    # A number with a base, such as 101_2, must not be read in base ten. As a name it equals only itself.
     text = _BASE.sub(r"\\text{\1base\2}", text)
     text = _SPACED_THOUSANDS.sub(lambda match: re.sub(r"[^\d]", "", match.group()), text)
     if _TRIGONOMETRY.search(text):
@@ -99,7 +99,7 @@ def to_latex(math: str) -> str:
 
 
 def _brace_arguments(text: str, head: str) -> str:
-    """Writes `head(…)` as `head{…}`, for balanced brackets."""
+    """Return the text with `head{…}` in place of each `head(…)` with balanced brackets."""
     position = text.find(head + "(")
     while position >= 0:
         start = position + len(head)
@@ -121,7 +121,7 @@ def _closing_bracket(text: str, start: int) -> int | None:
 
 
 def strip_wrappers(text: str) -> str:
-    r"""The text without the delimiters (`$…$`, `\(…\)`, `\[…\]`, `\boxed{…}`) around all of it and a final stop."""
+    r"""Return the text without delimiters (`$…$`, `\(…\)`, `\[…\]`, `\boxed{…}`) around all of it and a final stop."""
     while True:
         inner = _unwrap_once(text.strip())
         if inner == text:

@@ -1,4 +1,4 @@
-"""Answered things matched to gold ones by the assignment that is worth most, whatever their order."""
+"""The best one-to-one matching of answered boxes or points with gold ones."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 
 
 def best_total(worth: np.ndarray) -> float:
-    """The largest sum of entries of which no two share a row or a column.
+    """Return the largest total worth of a one-to-one matching of rows with columns.
 
-    worth: [gold, answered], at least 0. The Hungarian method, as scipy has it.
+    `worth` is [gold, answered], each entry at least 0. The method is scipy's version of the Hungarian method.
     """
     from scipy.optimize import linear_sum_assignment
 

@@ -3,8 +3,8 @@ r"""math: 1 if the answer is mathematically equal to the gold, else 0, by Math-V
     judge_math(r"the answer is $4\sqrt{3}$", "4√3").value == 1.0
 
 The gold is always the first argument of `verify`, which isn't symmetric. Both sides are read whole or not at
-all. A gold that can't be read makes the sample invalid, unless the answer is the same text. Nothing here
-bounds time or memory: the sandbox runs it in a process that can be killed.
+all. A gold that can't be read makes the sample invalid, unless the answer is the same text. Nothing here limits
+time or memory; therefore the sandbox runs this code in a process that can be killed.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from vlaa_ray.rewards.verifiers.latex import strip_wrappers, to_latex
 from vlaa_ray.rewards.verifiers.math_spans import Span, find_spans, words_outside
 from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
 
-# Units are ours to drop: Math-Verify's own rule takes a final "t" or "h" of an expression for one.
+# `to_latex` drops the units. Math-Verify's own rule takes a final "t" or "h" of an expression for a unit.
 _CONFIG = LatexExtractionConfig(
     normalization_config=NormalizationConfig(
         basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="all", equations=False
     )
 )
-# What sympy raises on things it can't compare (1/0, a set with a matrix). Memory and recursion errors go on.
+# What sympy raises if it can't compare two sides (1/0, a set with a matrix). Memory and recursion errors are raised on.
 _NOT_COMPARABLE = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
 _TEXT_COMMAND = re.compile(r"\\(?:text(?:bf|rm|it|normal)?|mathrm|mathbf|mbox)\s*\{([^{}]*)\}")
 _WORD = re.compile(r"[^\W\d_]{1,40}|[<>=]")
@@ -46,7 +46,11 @@ _PART_BREAK = re.compile(r"^(?:\s|[,;.、；]|\(\d{1,2}\)|and|or)*$")
 
 
 class Gold(NamedTuple):
-    """What a gold says: expressions (several for one in parts, none where it can't be read), or a single word."""
+    """A gold that has been read.
+
+    `parts` are its expressions: more than one if it has several parts, empty if it can't be read as mathematics or is
+    a single word. `text` is the gold to compare as text.
+    """
 
     parts: tuple[Any, ...]
     text: str
@@ -54,7 +58,10 @@ class Gold(NamedTuple):
 
 
 def judge_math(answer: str | None, gold: str) -> RewardResult:
-    """1.0 if answer and gold are equal, 0.0 if not; invalid where the gold can't be read; no answer is 0.0."""
+    """Return 1.0 if answer and gold are equal, else 0.0.
+
+    `answer` is None if the response has no answer. Invalid if the gold can't be read, unless both are the same text.
+    """
     target = _read_gold(gold)
     if answer is None:
         return wrong(None, "no answer") if target.parts or target.is_word else _unreadable(None, gold)
@@ -62,12 +69,12 @@ def judge_math(answer: str | None, gold: str) -> RewardResult:
     if text and text == target.text:
         return scored(1.0, answer)
     if not target.parts:
-        return wrong(answer, f"not {target.text!r}") if target.is_word else _unreadable(answer, gold)
+        return wrong(answer, f"the answer is not {target.text!r}") if target.is_word else _unreadable(answer, gold)
     parts = _read(_stated(answer))
     if not parts:
         return wrong(answer, "no mathematical expression in the answer")
     equal = _equal_parts(target.parts, parts)
-    return scored(1.0, answer) if equal else wrong(answer, "not equal to the gold")
+    return scored(1.0, answer) if equal else wrong(answer, "the answer is not equal to the gold")
 
 
 def _unreadable(answer: str | None, gold: str) -> RewardResult:
@@ -90,7 +97,7 @@ def _equal(gold: Any, answer: Any) -> bool:
 
 
 def _differ_numerically(gold: Any, answer: Any) -> bool:
-    """Whether two expressions have clearly different values at one point: spares `simplify` most wrong answers."""
+    """Return whether two expressions clearly differ in value at one point. This is much quicker than `simplify`."""
     sides = (gold, answer)
     if not all(isinstance(side, Expr) and not side.is_Symbol and not side.has(UnevaluatedExpr) for side in sides):
         return False
@@ -114,7 +121,10 @@ def _read_gold(gold: str) -> Gold:
 
 
 def _stated(text: str) -> str:
-    """The part of the text that states the result: what follows "final answer is", what the last box holds, or all."""
+    """Return the part of the text that states the result.
+
+    It is the text after "final answer is", or the content of the last box, or the whole text.
+    """
     text = _CHAT_MARK.sub(" ", text)
     final = _FINAL.match(text)
     if final:
@@ -134,12 +144,12 @@ def _read(text: str) -> tuple[Any, ...]:
 
 
 def _parse(text: str) -> Any:
-    found = parse(text, [_CONFIG], fallback_mode="no_fallback", parsing_timeout=None)
-    return found[0] if found else None
+    expressions = parse(text, [_CONFIG], fallback_mode="no_fallback", parsing_timeout=None)
+    return expressions[0] if expressions else None
 
 
 def _marked_up(text: str, spans: list[Span]) -> str:
-    """The text with every span as `$LaTeX$`, for Math-Verify's own rules to choose among."""
+    """Return the text with every span as `$LaTeX$`. Math-Verify's own rules then choose one of them."""
     pieces, position = [], 0
     for span in spans:
         pieces += [text[position : span.start].replace("$", " "), " $", to_latex(strip_wrappers(span.text)), "$ "]
@@ -148,7 +158,7 @@ def _marked_up(text: str, spans: list[Span]) -> str:
 
 
 def _in_parts(text: str, spans: list[Span]) -> bool:
-    """Whether the text is nothing but several expressions, separated by blanks, new lines, ";" or (1), (2)."""
+    """Return whether the text is only several expressions, separated by blanks, new lines, ";", "and", or (1), (2)."""
     gaps = [text[left.end : right.start] for left, right in pairwise(spans)]
     return len(spans) > 1 and all(gap and _PART_BREAK.match(gap) for gap in gaps) and not words_outside(text, spans)
 
@@ -158,7 +168,7 @@ def _without_label(text: str) -> str:
 
 
 def _bare(text: str) -> str:
-    """The text without delimiters, blanks and text commands, for a comparison as text; a word in lower case."""
+    """Return the text without delimiters, blanks and text commands, to compare it as text. A word is in lower case."""
     plain = _unwrapped(text)
     bare = re.sub(r"\\(?:left|right)(?![A-Za-z])|\\[,;!]|[\s$]|\\[()\[\]]", "", plain)
     return bare.lower() if _is_word(plain) else bare
@@ -169,5 +179,5 @@ def _unwrapped(text: str) -> str:
 
 
 def _is_word(text: str) -> bool:
-    """Whether the text is one word (or a comparison sign) that says nothing mathematical: "odd", but not "pi"."""
+    """Return whether the text is one word that is not mathematics ("odd", but not "pi"), or a comparison sign."""
     return bool(_WORD.fullmatch(text)) and not find_spans(text)

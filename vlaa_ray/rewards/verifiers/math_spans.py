@@ -2,8 +2,8 @@ r"""Finds the mathematics in a text, so that a number is never cut out of an exp
 
     find_spans("the area is 4√3 cm², about 6.9") -> [Span("4√3 cm²", …), Span("6.9", …)]
 
-A span is a delimited piece (`$…$`, `\(…\)`, `\[…\]`, `\boxed{…}`), or the longest run of words that look
-mathematical; pieces that touch are one span.
+A span is a piece in delimiters (`$…$`, `\(…\)`, `\[…\]`, `\boxed{…}`), or a run of words that look mathematical, as
+long as possible. Pieces that touch are one span.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _WORD = re.compile(r"(?:\{(?:[^{}]|\{[^{}]*\})*\}|\S)+")
 
 
 class Span(NamedTuple):
-    """A piece of mathematics and where it stands, delimiters counted in."""
+    """A piece of mathematics, and the indices in the text where it starts and ends, its delimiters included."""
 
     text: str
     start: int
@@ -40,7 +40,7 @@ class Span(NamedTuple):
 
 
 def find_spans(text: str) -> list[Span]:
-    """All spans in order; they don't overlap."""
+    """Return all spans in their order; they don't overlap."""
     spans: list[Span] = []
     for span in sorted([*_delimited(text), *_runs(text)], key=lambda span: (span.start, -span.end)):
         if spans and span.start < spans[-1].end:
@@ -53,7 +53,7 @@ def find_spans(text: str) -> list[Span]:
 
 
 def words_outside(text: str, spans: list[Span]) -> list[str]:
-    """The words of the text that belong to no span."""
+    """Return the words of the text that belong to no span."""
     pieces, position = [], 0
     for span in spans:
         pieces.append(text[position : span.start])
@@ -73,7 +73,7 @@ def _delimited(text: str) -> Iterator[Span]:
 
 
 def _runs(text: str) -> Iterator[Span]:
-    """Maximal runs of mathematical words outside delimiters."""
+    """Yield the longest possible runs of mathematical words outside delimiters."""
     masked = list(text)
     for span in _delimited(text):
         masked[span.start : span.end] = "\0" * (span.end - span.start)
@@ -117,7 +117,7 @@ def _is_math(word: str) -> bool:
 
 
 def _touch(text: str, left: Span, right: Span) -> bool:
-    """Whether two spans are one expression: nothing stands between them, or an operator reaches over blanks."""
+    """Return whether two spans are one expression: they touch, or an operator at one end joins them across blanks."""
     between = text[left.end : right.start]
     if between.strip() or "\n" in between or (left.delimited and right.delimited):
         return False
@@ -125,5 +125,5 @@ def _touch(text: str, left: Span, right: Span) -> bool:
 
 
 def _is_formula(span: Span) -> bool:
-    """Whether there is something to read: a digit, a command, a sign or a variable, not only brackets or dashes."""
+    """Return whether the span has more than brackets or dashes: a digit, a command, a sign or a variable."""
     return span.delimited or bool(re.search(r"[\w√∞]", span.text))

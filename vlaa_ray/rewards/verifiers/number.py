@@ -15,9 +15,11 @@ from vlaa_ray.text.answers import unboxed
 
 
 def verify_number(answer: str, gold: Any, *, rel_tol: float = 0.0, abs_tol: float = 0.0) -> RewardResult:
-    """1.0 if the last number of the answer is within |gold| · `rel_tol`, or within `abs_tol`, of the gold; else 0.0.
+    """Return 1.0 if the last number of the answer is near the gold, else 0.0.
 
-    Units, degrees and words around the numbers don't count; "25%" is 25 as well as 0.25 where just one side has "%".
+    It is near if it differs by at most |gold| · `rel_tol`, or by at most `abs_tol`. Units, degrees and words around the
+    numbers don't count. If only one side has "%", its "25%" counts as 25 and as 0.25. Invalid if the gold is not
+    exactly one number.
     """
     read = last_number(answer, gold)
     if isinstance(read, RewardResult):
@@ -29,4 +31,4 @@ def verify_number(answer: str, gold: Any, *, rel_tol: float = 0.0, abs_tol: floa
         given.append(number / 100 if is_percent else number * 100)
     if any(abs(value - target) <= allowed for value in given):
         return scored(1.0, answer)
-    return wrong(answer, f"{number} is not {target} within {allowed.normalize():f}")
+    return wrong(answer, f"{number} differs from {target} by more than {allowed.normalize():f}")

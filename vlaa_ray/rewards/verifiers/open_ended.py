@@ -1,8 +1,8 @@
 """open_ended: how close a free answer comes to the reference.
 
-Two scorers share the verifier type. Where there is no reward model, `verify_open_ended` scores the overlap of
-words. With one, `relative_reward` maps its scores of the answer and of the reference to a reward
-(arXiv 2504.11468, section 4.1).
+The verifier type has two ways of scoring. Without a reward model, `verify_open_ended` scores how many words answer and
+gold share. With one, `relative_reward` turns its scores of the answer and of the reference into a reward (arXiv
+2504.11468, section 4.1).
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
 from vlaa_ray.text.answers import unboxed
 
 NO_REFERENCE = "the reference has no score"
-"""Begins the reason where a reward model can't say what the gold is worth."""
-# A CJK sign is a word of its own; elsewhere a run of letters or digits is.
+"""The beginning of the reason of a verdict that is invalid because a reward model can't score the gold."""
+# Each CJK character is a word; in other scripts a word is a run of letters or digits.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")
 
 
 def verify_open_ended(answer: str, gold: Any, *, reference: str | None = None) -> RewardResult:
-    """The F1 of the words of answer and gold, in [0, 1]; order and case don't count.
+    """Return the F1 of the words of answer and gold, in [0, 1]. Order and case don't count.
 
-    `reference` is the answer that a reward model's score is to beat where that isn't the gold; not looked at here.
+    `reference` is not used here. With a reward model, it is the text whose score the answer's must exceed, in place of
+    the gold. Invalid if the gold has no words.
     """
     wanted = _reference_words(str(gold))
     if not wanted:
@@ -46,9 +47,10 @@ def verify_open_ended(answer: str, gold: Any, *, reference: str | None = None) -
 
 
 def relative_reward(score: float, reference_score: float, beta: float) -> float:
-    """1 - exp(-beta * (score - reference_score)) where the answer beats the reference, else 0; in [0, 1).
+    """Return 1 - exp(-beta * (score - reference_score)) if `score` is above the reference's, else 0; in [0, 1).
 
-    Scores are a reward model's, unbounded; `beta` > 0 smooths (arXiv 2504.11468, section 4.1). NaN counts as 0.
+    Both scores are a reward model's and unbounded. `beta` > 0 is the steepness (arXiv 2504.11468, section 4.1). If a
+    score is NaN, the reward is 0.
     """
     if not score > reference_score:
         return 0.0

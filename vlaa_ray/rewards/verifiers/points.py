@@ -1,8 +1,8 @@
-"""points: where to click. A gold box wants a point inside; a gold point wants one near it.
+"""points: places to click on. The answered point must lie inside the gold box, or near the gold point.
 
     verify_points("(0.4, 0.5)", [0.3, 0.3, 0.6, 0.6], frame="unit").value == 1.0
 
-Several golds are matched to the answered points in the best possible way; surplus points are divided by.
+Several golds are matched one to one with the answered points in the best possible way. Surplus points lower the reward.
 """
 
 from __future__ import annotations
@@ -36,13 +36,14 @@ def verify_points(
     input_size: Size | None = None,
     radius: float = 0.05,
 ) -> RewardResult:
-    """Sum of what the matched points earn / the larger number of points, in [0, 1].
+    """Return the sum of what the matched points earn / the number of golds or of points, the larger one; in [0, 1].
 
-    A point in its gold box earns 1, else 0. At a distance d from its gold point it earns max(0, 1 - d / `radius`),
-    both as shares of the image's width and height. Frames and sizes as in `verify_box`, but one must be named.
+    A point earns 1 inside its gold box, and 0 outside. At a distance d from its gold point it earns
+    max(0, 1 - d / `radius`). The distance is measured after x and y are divided by the image's width and height.
+    Frames and sizes are as in `verify_box`. Invalid if `frame` is None, or if the gold can't be read.
     """
     if frame is None:
-        return invalid(answer, "no frame is named: shares of the image are unknown")
+        return invalid(answer, "no frame is named, so the points' places in the image are unknown")
     sizes = frame_sizes(frame, gold_frame, image_size, input_size)
     if isinstance(sizes, str):
         return invalid(answer, sizes)
@@ -54,10 +55,11 @@ def verify_points(
     points = read_points(unboxed(answer[:MAX_CHARS]))
     if not 0 < len(points) <= _MAX_POINTS:
         return wrong(answer, f"{len(points)} points in the answer, expected {len(targets)}")
-    wanted, given = [in_unit(one, gold_size) for one in targets], [in_unit(one, size) for one in points]
+    wanted, given = [in_unit(target, gold_size) for target in targets], [in_unit(point, size) for point in points]
     total = best_total(np.array([[_worth(target, point, radius) for point in given] for target in wanted]))
     value = min(1.0, total / max(len(targets), len(points)))
-    return scored(value, answer, "" if value == 1.0 else f"{len(points)} points for {len(targets)}, {total:.3f} in all")
+    reason = f"{len(points)} points in the answer, {len(targets)} in the gold, sum of what they earn {total:.3f}"
+    return scored(value, answer, "" if value == 1.0 else reason)
 
 
 def _worth(target: tuple[float, ...], point: tuple[float, ...], radius: float) -> float:
@@ -70,15 +72,15 @@ def _worth(target: tuple[float, ...], point: tuple[float, ...], radius: float) -
 
 
 def read_points(value: Any) -> list[Point]:
-    """Points of a text, a mapping with `point_2d`, a pair or a list of them; repeated ones once."""
+    """Return the different points of a text, a mapping with `point_2d`, a pair of numbers, or a list of these."""
     if isinstance(value, str):
-        found = [(float(x), float(y)) for x, y in _POINT.findall(" ".join(value.split()))]
+        points = [(float(x), float(y)) for x, y in _POINT.findall(" ".join(value.split()))]
     elif isinstance(value, dict):
         return read_points(value.get("point_2d"))
     elif not isinstance(value, list | tuple):
         return []
-    elif len(value) == 2 and all(isinstance(one, int | float) for one in value):
-        found = [(float(value[0]), float(value[1]))]
+    elif len(value) == 2 and all(isinstance(number, int | float) for number in value):
+        points = [(float(value[0]), float(value[1]))]
     else:
-        found = [point for item in value if isinstance(item, list | tuple | dict) for point in read_points(item)]
-    return list(dict.fromkeys(point for point in found if all(map(math.isfinite, point))))
+        points = [point for item in value if isinstance(item, list | tuple | dict) for point in read_points(item)]
+    return list(dict.fromkeys(point for point in points if all(map(math.isfinite, point))))

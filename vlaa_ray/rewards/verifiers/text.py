@@ -1,4 +1,4 @@
-"""text, ocr, yes_no and list: answers that are words, compared as words.
+"""text, ocr, yes_no and list: answers that are words or texts, compared with the gold as text.
 
 verify_text("The Eiffel Tower.", "eiffel tower").value == 1.0
 verify_ocr("STOP", "ST0P").value == 0.75
@@ -15,7 +15,7 @@ from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
 from vlaa_ray.text.answers import MAX_CHARS, unboxed
 
 _ARTICLE = re.compile(r"\b(?:a|an|the)\b\s*")
-# Signs at the ends say nothing, but "-3" is not "3", and "1.5" not "15": inside they stay.
+# These signs are dropped at the ends only: "1.5" is not "15". A minus sign is not among them: "-3" is not "3".
 _ENDS = " \t\n.,;:!?\"'`*“”‘’()[]{}<>"
 _SEPARATOR = re.compile(r"\s*(?:,(?!\d{3}(?!\d))|;|\n|、|\band\b)\s*")
 _YES_NO = re.compile(r"\b(?:(yes|true|correct)|(no|not|false|incorrect))\b", re.IGNORECASE)
@@ -23,25 +23,26 @@ _MAX_ITEMS = 200
 
 
 def verify_text(answer: str, gold: Any, *, exact: bool = False) -> RewardResult:
-    """1.0 if the answer is the gold, or one of a list of golds; else 0.0.
+    """Return 1.0 if the answer is the gold, or one of a list of golds, else 0.0.
 
-    Case, width, blanks, articles and the marks around it don't count, unless `exact`.
+    Case, width of characters, blanks, articles, and punctuation around the text don't count, unless `exact`. Invalid if
+    the gold is not text.
     """
     golds = texts_of(gold)
     if not golds:
         return invalid(answer, f"gold is not text: {str(gold)[:80]!r}")
     form = str.strip if exact else normalised
     text = form(unboxed(answer[:MAX_CHARS]))
-    if text in {form(one) for one in golds}:
+    if text in {form(right) for right in golds}:
         return scored(1.0, answer)
-    return wrong(answer, f"not {golds[0][:80]!r}" if text else "no text in the answer")
+    return wrong(answer, f"the answer is not {golds[0][:80]!r}" if text else "no text in the answer")
 
 
 def verify_ocr(answer: str, gold: Any, *, least: float = 0.0) -> RewardResult:
-    """1 - edit distance / length of the longer text, with the best of several golds; 0.0 below `least`.
+    """Return 1 - edit distance / length of the longer text, for the best of several golds; 0.0 if it is below `least`.
 
-    Characters are compared as they are, but for Unicode's forms and the number of blanks. With `least` 0.5 this
-    is ANLS (Biten et al., arXiv 1905.13648), which also ignores case; fold it in the gold if it should not count.
+    Case counts. Unicode's variants of a character are equal (NFKC), and so are one blank and several. With `least` 0.5
+    this is ANLS (Biten et al., arXiv 1905.13648), except that ANLS ignores case. Invalid if the gold is not text.
     """
     from rapidfuzz.distance import Levenshtein
 
@@ -49,28 +50,32 @@ def verify_ocr(answer: str, gold: Any, *, least: float = 0.0) -> RewardResult:
     if not golds:
         return invalid(answer, f"gold is not text: {str(gold)[:80]!r}")
     text = _evened(answer[:MAX_CHARS])
-    value = max(Levenshtein.normalized_similarity(text, _evened(one[:MAX_CHARS])) for one in golds)
+    value = max(Levenshtein.normalized_similarity(text, _evened(right[:MAX_CHARS])) for right in golds)
     if value < least:
         return wrong(answer, f"similarity {value:.2f} is below {least:g}")
     return scored(value, answer, "" if value else "no character in common")
 
 
 def verify_yes_no(answer: str, gold: Any) -> RewardResult:
-    """1.0 if answer and gold both say yes, or both say no; an answer that says both is worth 0.0."""
+    """Return 1.0 if answer and gold both say yes, or both say no, else 0.0; also 0.0 for an answer that says both.
+
+    Invalid if the gold does not say either yes or no.
+    """
     target = _yes_or_no(str(gold)) if isinstance(gold, str | bool) else None
     if target is None:
         return invalid(answer, f"gold says neither yes nor no: {str(gold)[:80]!r}")
     said = _yes_or_no(unboxed(answer[:MAX_CHARS]))
     if said is None:
         return wrong(answer, "the answer doesn't say yes or no, or says both")
-    return scored(1.0, answer) if said == target else wrong(answer, "yes and no are swapped")
+    return scored(1.0, answer) if said == target else wrong(answer, "the answer is the opposite of the gold")
 
 
 def verify_list(answer: str, gold: Any, *, ordered: bool = False) -> RewardResult:
-    """The F1 of the items, in any order: 2 · common / (items of the answer + items of the gold), in [0, 1].
+    """Return the F1 of the items in any order: 2 · common / (items of the answer + items of the gold), in [0, 1].
 
-    If they are `ordered`, 1.0 for all items in their order, else 0.0. A gold is a list, or text with commas,
-    semicolons, "and" or lines between its items; items as in `verify_text`.
+    With `ordered`, return 1.0 if the answer has all items in the gold's order, else 0.0. A gold is a list, or a text
+    with commas, semicolons, "and" or new lines between its items. Items are compared as in `verify_text`. Invalid if
+    the gold has no items.
     """
     items = gold if isinstance(gold, list | tuple) else _items(gold) if isinstance(gold, str) else []
     wanted = [item for item in map(normalised, map(str, items)) if item]
@@ -81,14 +86,14 @@ def verify_list(answer: str, gold: Any, *, ordered: bool = False) -> RewardResul
     if not 0 < len(given) <= _MAX_ITEMS:
         return wrong(answer, f"{len(given)} items in the answer, expected {len(reference)}")
     if ordered:
-        return scored(1.0, answer) if given == wanted else wrong(answer, f"not {wanted} in this order"[:200])
+        return scored(1.0, answer) if given == wanted else wrong(answer, f"the answer is not {wanted}, in order"[:200])
     common = len(reference & set(given))
-    value = 2 * common / (len(given) + len(reference))  # what is said twice counts twice in the answer's length
+    value = 2 * common / (len(given) + len(reference))  # a repeated item counts twice in len(given)
     return scored(value, answer, "" if value == 1.0 else f"{common} of {len(reference)} items, {len(given)} given")
 
 
 def normalised(text: str) -> str:
-    """The text without what people don't mean by it: case, width, articles, blanks, and the marks around it."""
+    """Return the text without case, width, articles, surplus blanks, and punctuation around it, for a comparison."""
     folded = unicodedata.normalize("NFKC", text).casefold().strip(_ENDS)
     return " ".join((_ARTICLE.sub("", folded) or folded).split())
 
@@ -102,9 +107,9 @@ def _evened(text: str) -> str:
 
 
 def texts_of(gold: Any) -> list[str]:
-    """The texts that are right by a gold, which may be one of them or a list; blank ones are none."""
+    """Return the right texts of a gold, which may be one text or a list of them. Blank ones are left out."""
     golds = gold if isinstance(gold, list | tuple) else [gold]
-    return [str(one) for one in golds if isinstance(one, str | int | float) and str(one).strip()]
+    return [str(right) for right in golds if isinstance(right, str | int | float) and str(right).strip()]
 
 
 def _yes_or_no(text: str) -> bool | None:

@@ -1,9 +1,9 @@
-r"""Units of measure at the end of a quantity, which a comparison of numbers leaves out.
+r"""Drops units of measure at the end of a quantity, because a comparison of numbers ignores them.
 
     drop_units("4cm^{2}") -> "4"
     drop_units(r"63\pi x^3 litres") -> r"63\pi x^3"
 
-A single letter is a unit only where it is hardly a variable: "m" after a number, s, g, h or L after a blank.
+A single letter is a unit only where a variable is unlikely: "m" after a number; s, g, h, l or L after a blank.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _ENDS_IN_QUANTITY = re.compile(r"(?:[\d})\]]|\\pi|\\%|\\infty|(?<![A-Za-z])[a-z]
 
 
 def drop_units(text: str) -> str:
-    """The quantity without the units that follow it; a text that is nothing but units stays."""
+    """Return the quantity without the units that follow it. A text of units alone is returned unchanged."""
     match = _TRAILING_UNITS.search(text)
     if match and match.start() and _ENDS_IN_QUANTITY.search(text[: match.start()]):
         return text[: match.start()]

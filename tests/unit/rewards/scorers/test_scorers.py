@@ -78,7 +78,7 @@ def test_a_shared_reward_model_over_http(endpoint, prompt) -> None:
     assert not scorer.score(prompt, ["new"])[0].valid
     for broken in ({"scores": []}, {"scores": [None]}, []):
         endpoint.answer = lambda body, broken=broken: (200, broken)
-        with pytest.raises(RewardError, match="not the reply"):
+        with pytest.raises(RewardError, match="the reply is not that of a reward model's server"):
             scorer.score(prompt, ["newer"])
 
 
