@@ -128,7 +128,7 @@ CHARTS = (
     ),
     Chart(
         "shares",
-        "Groups and samples that teach nothing",
+        "Groups without variance, samples cut or not judged",
         "share",
         (
             ("no variance", "groups/zero_variance_share"),
