@@ -21,7 +21,7 @@ class Sink(Protocol):
     """A place that metrics are copied to."""
 
     def write(self, row: dict[str, Any]) -> None:
-        """Write the metrics of one step; `row` holds `step` and the metrics by name; a value that is not finite is None."""
+        """Write one step: `row` holds `step` and the metrics by name; a value that is not finite is None."""
 
     def close(self) -> None:
         """Finish the copy."""
