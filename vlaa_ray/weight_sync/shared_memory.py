@@ -115,7 +115,7 @@ def read_bucket(bucket: Bucket) -> Iterator[tuple[str, torch.Tensor]]:
         copy = torch.empty(entry.nbytes, dtype=torch.uint8)
         np.copyto(copy.numpy(), memory[offset : offset + entry.nbytes])
         if (got := _checksum(copy.numpy())) != expected:
-            raise WeightSyncError("the checksum of a weight is wrong", name=name, got=got, expected=expected)
+            raise WeightSyncError("a weight was altered in transit", name=name, got=got, expected=expected)
         yield name, copy.view(getattr(torch, dtype)).view(entry.shape)
 
 
