@@ -143,7 +143,7 @@ def test_a_file_that_is_cut_short_or_gone_is_named(weights):
 def test_only_plain_names_are_opened(weights, name):
     with first(weights) as buckets:
         bucket = replace(next(buckets), file=name)
-    with pytest.raises(WeightSyncError, match="not a name"):
+    with pytest.raises(WeightSyncError, match="not the name"):
         list(read_bucket(bucket))
 
 
