@@ -1,4 +1,4 @@
-"""The command line, `vlaa-ray` or `python -m vlaa_ray`: parses the arguments and calls the module of the command.
+"""The command line, `vlaa-ray` or `python -m vlaa_ray`: it parses the arguments and calls the module of the command.
 
 Exit codes: 0 for success, 1 for a failure, 2 for a wrong config or command line, 130 and 143 after SIGINT and SIGTERM.
 Heavy modules are imported inside the commands that need them, so that every `--help` is quick.

@@ -21,7 +21,7 @@ def submit(
         list[str], typer.Argument(metavar="-- COMMAND", help="The vlaa-ray command to run, after two dashes.")
     ],
     address: Annotated[
-        str | None, typer.Option(metavar="URL", help="Address of Ray's dashboard. Default: the one of this machine.")
+        str | None, typer.Option(metavar="URL", help="Address of Ray's dashboard. Default: the dashboard here.")
     ] = None,
     working_dir: Annotated[Path, typer.Option(metavar="DIR", help="Folder that is copied to the cluster.")] = Path("."),
     wait: Annotated[
@@ -43,7 +43,7 @@ def submit(
 @app.command("reward-server")
 def reward_server(
     model: Annotated[str, typer.Option(metavar="MODEL", help="A folder, a hub id or builtin:tiny-reward.")],
-    replicas: Annotated[int, typer.Option(min=1, help="Copies of the model that answer side by side.")] = 1,
+    replicas: Annotated[int, typer.Option(min=1, help="Copies of the model that answer at the same time.")] = 1,
     host: Annotated[
         str, typer.Option(metavar="HOST", help="Address to listen on; any but this machine's own needs a token.")
     ] = "127.0.0.1",
@@ -71,7 +71,7 @@ def reward_server(
         raise ConfigError(
             "a reward server that others can reach needs a token",
             host=host,
-            fix=f"put a secret into the environment variable {token_env}, here and where the runs start",
+            fix=f"set the environment variable {token_env} to a secret, here and where the runs start",
         )
     require_own_actors()
     from actors.serving.reward_server import serve_reward_model

@@ -19,7 +19,7 @@ ImageHost = Annotated[
     list[str] | None,
     typer.Option(metavar="HOST", help="Host from which images may be fetched; can be given several times."),
 ]
-VerifierType = Annotated[str | None, typer.Option(metavar="TYPE", help="Verifier type of records that name none.")]
+VerifierType = Annotated[str | None, typer.Option(metavar="TYPE", help="Verifier type of records without one.")]
 app = typer.Typer(
     help="Check, make or show data before a run trains on it.", no_args_is_help=True, rich_markup_mode=None
 )
@@ -36,7 +36,7 @@ def check(
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", metavar="FILE", help="Config of the run that is to use the data; its tokens are counted, too."
+            "--config", metavar="FILE", help="Config of the run that will use the data; then tokens are counted, too."
         ),
     ] = None,
     report: Annotated[
@@ -102,7 +102,7 @@ def show(
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", metavar="FILE", help="Config of the run that is to use the data; its tokens are counted, too."
+            "--config", metavar="FILE", help="Config of the run that will use the data; then tokens are counted, too."
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of records.")] = 40,
@@ -132,7 +132,7 @@ def _training_config(file: Path | None) -> TrainingConfig | None:
 def _data_section(
     run: TrainingConfig | None, image_root: str | None, hosts: list[str] | None, verifier_type: str | None
 ) -> DataSection:
-    """The run's section `data`, with the options of the command line in place of its values.
+    """Return the run's section `data`, with the options of the command line in place of its values.
 
     Raises typer.BadParameter if the verifier type is unknown or a host is not valid.
     """

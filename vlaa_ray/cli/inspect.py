@@ -86,7 +86,7 @@ def probe(
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of prompts.")] = 500,
     config: RewardsOf = None,
 ) -> None:
-    """Show the rewards of answers that are made without looking. Exits with 1 if one beats an honest wrong answer."""
+    """Show the rewards of answers that ignore the picture. Exits with 1 if one beats an honest wrong answer."""
     from rich.console import Console
 
     from vlaa_ray.checks.probes import probe_prompts, probe_table
