@@ -14,4 +14,5 @@ class GroupCentred(GroupEstimator):
     """
 
     def of_group(self, rewards: Float[np.ndarray, "G"]) -> Float[np.ndarray, "G"]:
+        """See `GroupEstimator`."""
         return rewards - rewards.mean()

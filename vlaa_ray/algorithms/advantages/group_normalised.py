@@ -16,4 +16,5 @@ class GroupNormalised(GroupEstimator):
     """
 
     def of_group(self, rewards: Float[np.ndarray, "G"]) -> Float[np.ndarray, "G"]:
+        """See `GroupEstimator`."""
         return (rewards - rewards.mean()) / (rewards.std(ddof=1) + STD_EPSILON)

@@ -17,4 +17,5 @@ class LeaveOneOut(GroupEstimator):
     """
 
     def of_group(self, rewards: Float[np.ndarray, "G"]) -> Float[np.ndarray, "G"]:
+        """See `GroupEstimator`."""
         return rewards - (rewards.sum() - rewards) / (rewards.size - 1)

@@ -26,6 +26,7 @@ class ClippedSequenceRatio(ClippingLoss):
         advantages: Float[Tensor, "A"],
         sequences: Int[Tensor, "A"],
     ) -> PolicyTerm:
+        """See `PolicyLoss`."""
         _, index, lengths = torch.unique(sequences, return_inverse=True, return_counts=True)
         log_ratio = policy_logprobs - old_logprobs
         sums = torch.zeros(len(lengths), dtype=log_ratio.dtype, device=log_ratio.device).index_add(0, index, log_ratio)
