@@ -1,4 +1,4 @@
-"""The folder that relative run folders are made in: the current one, but not the copy that Ray makes for a job."""
+"""The folder in which relative run folders are made: the current one, but not the copy that Ray makes for a job."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ _RAYS_COPIES = "working_dir_files"
 
 
 def base_folder(run_dir: str) -> Path:
-    """The folder that the relative path `run_dir` starts from.
+    """Return the folder from which the relative path `run_dir` starts.
 
-    A Ray job runs in a copy of the sender's folder, which has another name after every edit and is deleted in time. So
-    results would be lost there: ConfigError if the job does not say where they go, or that folder is not on this node.
+    A Ray job runs in a copy of the sender's folder. The copy has another name after every edit and is deleted later, so
+    results would be lost there. A job uses the sender's folder instead.
+
+    Raises:
+        ConfigError: the job does not name the sender's folder, or that folder is not on this node.
+
     """
     current = Path.cwd()
     if _RAYS_COPIES not in current.parts:
