@@ -1,4 +1,4 @@
-"""Every error that ends a run or rejects input, as one tree.
+"""The tree of all errors that end a run or reject input.
 
     VlaaRayError
     ├── ConfigError            a config file or an override is wrong (all problems in one message)
@@ -12,12 +12,11 @@
     ├── LearnerError           an update failed; a learner rank died
     ├── WeightSyncError        new weights did not arrive complete in an engine
     ├── CheckpointError        a checkpoint is missing, incomplete or altered
-    ├── DeadlineExceeded       a wait took too long; the message says what was waited for
+    ├── DeadlineExceeded       a wait took too long; the message names what it waited for
     └── RunInterrupted         SIGINT or SIGTERM stopped the run; carries the exit code
 
-A message says what failed, where, what was found, what was expected and what to do. `facts` holds the
-same as data, and `run.json` stores it. Every error survives pickling, so a Ray actor can send it to
-the driver.
+A message says what failed, where, what was found, what was expected and what to do. `facts` holds the same as data,
+and `run.json` stores it. Every error survives pickling, so that a Ray actor can send it to the driver.
 """
 
 from __future__ import annotations

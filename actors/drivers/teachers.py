@@ -1,4 +1,4 @@
-"""Gives the addresses of a curation's teachers, and starts a server for each teacher that has no address."""
+"""The addresses of a curation's teachers; a server is started for each teacher without an address."""
 
 from __future__ import annotations
 
@@ -23,10 +23,15 @@ _GRACE_S = 60.0
 
 @contextlib.contextmanager
 def served(config: CurationConfig, folder: Path, note: Callable[[str], None]) -> Iterator[dict[str, str]]:
-    """A context that gives {name of the teacher: its address}; servers that were started end with the context.
+    """Yield {name of the teacher: its address}; servers that were started here end with the block.
 
-    Servers that are started here ask for a key that is made for this run. It is in the environment of this process
-    until the context ends. PlacementError if no node has room for a server, TeacherError if one doesn't start.
+    Servers that are started here ask for a key that is made for this run. The key is in the environment of this process
+    until the block ends.
+
+    Raises:
+        PlacementError: no node has room for a server.
+        TeacherError: a server does not start.
+
     """
     with contextlib.ExitStack() as stack:
         os.environ[SERVED_KEY] = secrets.token_urlsafe()
