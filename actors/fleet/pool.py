@@ -50,7 +50,7 @@ class Replica:
 
 
 class Pool:
-    """Numbered replicas, of which at most `max_restarts` are replaced; a call goes to the least busy one."""
+    """Numbered replicas; a call goes to the least busy one, and at most `max_restarts` lost ones are replaced."""
 
     def __init__(self, settings: PoolSettings, spawn: Spawn, note: Note) -> None:
         self._settings, self._spawn, self._note = settings, spawn, note

@@ -67,12 +67,12 @@ def config_kind(values: dict[str, Any]) -> type[AnyConfig]:
 
 
 def _concrete(kind: type[Config], values: dict[str, Any], path: Path) -> type[Config]:
-    found = config_kind(values)
-    if not issubclass(found, kind):
+    actual = config_kind(values)
+    if not issubclass(actual, kind):
         wanted = " or ".join(f"`vlaa-ray {other.command}`" for other in _ALL_KINDS if issubclass(other, kind))
-        message = f"the file is a config of `vlaa-ray {found.command}`"
+        message = f"the file is a config of `vlaa-ray {actual.command}`"
         raise ConfigError(message, file=str(path), expected=f"a config of {wanted}", fix="give another file")
-    return found
+    return actual
 
 
 def dump_config(config: Section) -> str:

@@ -18,7 +18,7 @@ class RankGroup:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is rank 0, which writes for all."""
+        """True for rank 0, which writes for all ranks."""
         return self.rank == 0
 
     def gather(self, item: Item) -> list[Item]:

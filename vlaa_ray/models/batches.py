@@ -195,10 +195,10 @@ def _group_mask(segments: torch.Tensor) -> torch.Tensor:
 
 
 def _check_image_tokens(input_ids: torch.Tensor, grid: torch.Tensor, tools: PackingTools) -> None:
-    found = int((input_ids == tools.image_token_id).sum())
+    num_tokens = int((input_ids == tools.image_token_id).sum())
     expected = tools.num_features(grid)
-    if found != expected:
-        raise DataError("image tokens and image features don't match", got=found, expected=expected)
+    if num_tokens != expected:
+        raise DataError("image tokens and image features don't match", got=num_tokens, expected=expected)
 
 
 def _part(row: Row, start: int, end: int) -> Row:

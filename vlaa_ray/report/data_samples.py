@@ -86,7 +86,7 @@ class DataSample:
 
     @property
     def has_marks(self) -> bool:
-        """Whether a box or a point is drawn on one of the pictures."""
+        """True if a box or a point is drawn on one of the pictures."""
         return any(picture.boxes or picture.points for picture in self.pictures)
 
 

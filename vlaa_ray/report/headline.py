@@ -57,7 +57,7 @@ class Comparison:
 
     @property
     def is_span(self) -> bool:
-        """Whether both values can be drawn on a line from 0 to 1."""
+        """True if both values can be drawn on a line from 0 to 1."""
         both = (self.base, self.trained)
         return self.is_bounded and all(value is not None and 0 <= value <= 1 for value in both)
 

@@ -111,8 +111,8 @@ class CheckpointStore:
         """Return the folders of all checkpoints, oldest step first, without verifying them."""
         if not self.folder.is_dir():
             return []
-        found = [(_step_of(path.name), path.name[0] != ".", path) for path in self.folder.iterdir()]
-        return [path for step, _, path in sorted(found) if step >= 0 and path.is_dir()]
+        numbered = [(_step_of(path.name), path.name[0] != ".", path) for path in self.folder.iterdir()]
+        return [path for step, _, path in sorted(numbered) if step >= 0 and path.is_dir()]
 
     def partial(self, step: int) -> Path:
         """Return the temporary folder that `begin` makes and `commit` renames."""

@@ -5,7 +5,7 @@
         await engine.update_weights(asdict(bucket))
 
 Tensors are taken from the iterator one at a time and copied into the file at once. So the learner holds one bucket
-and one tensor only, whatever the size of the model. Another node gets the bytes through Ray's object store:
+and one tensor only, for a model of any size. Another node gets the bytes through Ray's object store:
 `pack_bucket` reads them here, `unpack_bucket` makes the same file there.
 """
 
