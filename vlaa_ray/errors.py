@@ -4,7 +4,7 @@
     ├── ConfigError            a config file or an override is wrong (all problems in one message)
     ├── DataError              a record, an image or a file of the data is wrong
     ├── ModelError             a checkpoint can't be loaded, or the engine and the learner disagree on it
-    ├── PlacementError         the cluster can't hold the run
+    ├── PlacementError         the cluster has no room for the run, or can't be reached
     ├── RolloutError           sampling failed
     │   └── RolloutFleetExhausted   no rollout actor is left, and none may be restarted
     ├── RewardError            scoring failed; never raised for a wrong answer
@@ -69,7 +69,7 @@ class ModelError(VlaaRayError):
 
 
 class PlacementError(VlaaRayError):
-    """The cluster can't hold the run."""
+    """The cluster has no room for the run, or can't be reached."""
 
 
 class RolloutError(VlaaRayError):
@@ -101,7 +101,7 @@ class CheckpointError(VlaaRayError):
 
 
 class DeadlineExceeded(VlaaRayError):
-    """A wait took longer than its limit; the message says what was waited for and for how long."""
+    """A wait took longer than its limit; the message names what it waited for and how long."""
 
 
 class RunInterrupted(VlaaRayError):

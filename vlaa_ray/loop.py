@@ -126,7 +126,7 @@ class _Saver:
         try:
             await self._save()
         except CheckpointError as error:
-            self._run.alarm(f"step {self._step} is not saved: {error}")
+            self._run.alarm(f"step {self._step} was not saved: {error}")
 
     async def _save(self) -> None:
         self._run.phase("checkpoint")

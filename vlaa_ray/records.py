@@ -133,7 +133,7 @@ class Completion:
 class SampledGroup:
     """The completions of one prompt, and the prompt's token ids as the engine saw them."""
 
-    prompt_token_ids: np.ndarray  # [T] int32, images expanded
+    prompt_token_ids: np.ndarray  # [T] int32, one id for each image feature
     completions: tuple[Completion, ...]
 
 

@@ -68,7 +68,8 @@ def _address(server: Any, teacher: TeacherSection) -> str:
     except ray.exceptions.GetTimeoutError:
         facts = {"needed": _bundle(teacher), "free": ray.available_resources()}
         fix = "add nodes, end other jobs, or give the teacher a url"
-        raise PlacementError(f"no vLLM server for {teacher.model!r} within {START_S:g} s", **facts, fix=fix) from None
+        message = f"no vLLM server for {teacher.model!r} started within {START_S:g} s"
+        raise PlacementError(message, **facts, fix=fix) from None
 
 
 def _bundle(teacher: TeacherSection) -> dict[str, float]:

@@ -168,5 +168,5 @@ class Pool:
 
     def _error(self, message: str, cause: str) -> VlaaRayError:
         error = RolloutFleetExhausted if self._settings.role == "rollout" else RewardError
-        fix = f"look at logs/{self._settings.role}_*.log in the run folder; the last checkpoint can be resumed"
+        fix = f"look at logs/{self._settings.role}_*.log in the run folder; the same command continues the run"
         return error(message, restarts=self.restarts, last=cause, fix=fix)

@@ -60,7 +60,7 @@ class VllmServer:
                 lines = Path(self._log_file).read_text(errors="replace").strip().splitlines()
                 fix = "see its log for the cause; the model must be one that vLLM can serve"
                 raise TeacherError(
-                    f"vLLM does not serve {teacher.model!r}", last=lines[-1:], log=self._log_file, fix=fix
+                    f"the vLLM server for {teacher.model!r} did not start", last=lines[-1:], log=self._log_file, fix=fix
                 )
             time.sleep(_POLL_S)
         return f"http://{host}:{port}/v1"

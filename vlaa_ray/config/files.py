@@ -42,7 +42,7 @@ def load_config(
             f"can't read the config: {error}", file=str(path), fix="give the path of a YAML file"
         ) from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"not YAML: {error}", file=str(path)) from error
+        raise ConfigError(f"the config file is not YAML: {error}", file=str(path)) from error
     if not isinstance(values, dict):
         raise ConfigError("the config must be a mapping of sections", file=str(path), got=type(values).__name__)
     for override in overrides:

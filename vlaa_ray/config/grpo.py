@@ -73,7 +73,7 @@ class GrpoSection(Section):
     """A published method whose settings take the place of the defaults below; null for the defaults."""
     advantage: AdvantageName = "std"
     """Advantage of a sample from the rewards r: (r - mean) / (std + 1e-4) of its group (std), r - mean (mean_only), r
-    less the mean of the group's other samples (rloo), r normalised over the whole batch (reinforce_pp), or r - mean of
+    minus the mean of the group's other samples (rloo), r normalised over the whole batch (reinforce_pp), or r - mean of
     the group, divided by the std over the batch (reinforce_pp_baseline)."""
     loss: LossName = "clipped"
     """Loss of a token: PPO's clipped surrogate (clipped), the same with one ratio for a whole sequence (gspo), a policy
@@ -113,7 +113,7 @@ class GrpoSection(Section):
     def _across(self) -> GrpoSection:
         if self.clip_low == 1 and self.loss != "cispo":
             raise ValueError(
-                f"clip_low 1 removes the lower limit, which only loss 'cispo' can do without; "
-                f"loss {self.loss!r} needs less than 1"
+                f"clip_low 1 removes the lower limit, which only the loss 'cispo' allows; "
+                f"the loss {self.loss!r} needs a clip_low below 1"
             )
         return self

@@ -28,7 +28,7 @@ class VerifierSection(Section):
     def _at_most_one(self) -> VerifierSection:
         total = sum(self.weights.values())
         if total > 1 + 1e-9:
-            raise ValueError(f"the weights add up to {total:g}, and a reward is at most 1")
+            raise ValueError(f"the weights add up to {total:g}, but a reward is at most 1")
         return self
 
 

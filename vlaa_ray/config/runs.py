@@ -208,7 +208,7 @@ class RewardModelConfig(SupervisedConfig):
     @model_validator(mode="after")
     def _whole_pairs(self) -> RewardModelConfig:
         if not (isinstance(self.data.train, str) and isinstance(self.data.heldout, str)):
-            raise ValueError("data.train and data.heldout of a reward model are one file each")
+            raise ValueError("data.train and data.heldout of a reward model must be one file each, not lists")
         limits = self.reward_model
         row = limits.max_prompt_tokens + 2 * limits.max_completion_tokens
         if self.learner.micro_batch_tokens < row:

@@ -210,7 +210,7 @@ class RolloutSection(Section):
     @model_validator(mode="after")
     def _whole_gpus(self) -> RolloutSection:
         if self.gpus_per_actor > 1 and self.gpus_per_actor % 1:
-            raise ValueError(f"gpus_per_actor ({self.gpus_per_actor:g}) must be a whole number, or a share of one")
+            raise ValueError(f"gpus_per_actor ({self.gpus_per_actor:g}) must be a whole number or below 1")
         return self
 
 

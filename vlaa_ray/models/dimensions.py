@@ -28,7 +28,8 @@ def model_dimensions(path: str) -> dict[str, Any]:
         try:
             return dict(json.loads(file.read_text(encoding="utf-8")))
         except ValueError as error:
-            raise ModelError(f"not JSON: {error}", file=str(file)) from error
+            fix = "download the checkpoint again"
+            raise ModelError(f"the model's config is not JSON: {error}", file=str(file), fix=fix) from error
     if path in KNOWN_MODELS:
         return KNOWN_MODELS[path]
     fix = "download the model and give its folder as model.path"

@@ -170,7 +170,8 @@ class RolloutEngine:
         except VLLMError as error:
             raise RolloutError(f"the engine is dead: {error}") from error
         if version != str(self.weight_version) and not self.weights.submission.locked():
-            raise WeightSyncError("the engine lost its weight version", got=version, expected=self.weight_version)
+            message = "the engine does not have the weight version that it should have"
+            raise WeightSyncError(message, got=version, expected=self.weight_version, fix="replace the engine")
 
     async def close(self, deadline_s: float = 30) -> None:
         """End the engine's processes; those that don't end by themselves are killed.
@@ -272,7 +273,7 @@ class RolloutEngine:
             raise PromptRefused(
                 "the prompt is too long",
                 got=prompt_tokens,
-                expected=f"at most {self._rollout.max_prompt_tokens}, images expanded (rollout.max_prompt_tokens)",
+                expected=f"at most {self._rollout.max_prompt_tokens} with image tokens (rollout.max_prompt_tokens)",
                 fix="shorten it, lower model.max_pixels, or raise rollout.max_prompt_tokens",
             )
 

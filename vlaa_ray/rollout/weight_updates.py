@@ -69,7 +69,7 @@ class EngineWeights:
         async with self._step(f"pause ({mode})"):
             await self.submission.acquire()
             self._paused = True
-            await self._llm.pause_generation(mode=mode, clear_cache=False)  # `resume` clears: one place, verified
+            await self._llm.pause_generation(mode=mode, clear_cache=False)  # `resume` clears them, and checks it
 
     async def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
         """Open the transport; one that is already open is closed first."""

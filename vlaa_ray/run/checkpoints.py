@@ -237,7 +237,7 @@ def _read_manifest(path: Path) -> tuple[int, dict[str, tuple[str, int]]]:
     for name in listed:
         pure = Path(name)
         if pure.is_absolute() or ".." in pure.parts or str(pure) != name:
-            raise _broken(path, MANIFEST, f"names {name!r}, which leaves the folder")
+            raise _broken(path, MANIFEST, f"names {name!r}, which is outside the folder")
     if STATE not in listed:
         raise _broken(path, MANIFEST, f"does not list {STATE}")
     return step, listed

@@ -1,4 +1,4 @@
-"""The records that a run leaves out of its data: a file of them in the run folder, and a line for people."""
+"""The records that a run leaves out of its data: a file with them in the run folder, and a note with their number."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class LockedFolder:
             self.log_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(
-                f"can't make the run folder: {error}", fix="set run.dir to a folder you can write"
+                f"can't make the run folder: {error}", fix="set run.dir to a folder in which you can write"
             ) from error
         self._lock = _lock(path)
         self._facts: dict[str, Any] = {}
@@ -99,7 +99,7 @@ class LockedFolder:
         """
         stored = load_yaml(self.path / CONFIG)
         if stored and (kind := config_kind(stored)) is not type(config):
-            message = f"the folder holds a run of vlaa-ray {kind.command}"
+            message = f"the run folder already holds a run of vlaa-ray {kind.command}"
             raise ConfigError(message, folder=str(self.path), fix="choose another run.name")
 
     def _end(self, state: str, error: dict[str, Any] | None) -> None:

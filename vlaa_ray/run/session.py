@@ -1,4 +1,4 @@
-"""The shell around every kind of run: folder, lock, signals, terminal, log file, and one typed cause at the end.
+"""The shell around every kind of run: folder, lock, signals, terminal, log file, and one typed error if it fails.
 
     with open_run(config, resume) as run:
         if not run.finished:
@@ -36,7 +36,7 @@ Result = TypeVar("Result")
 LOG = logging.getLogger(__name__)
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _POLL_S = 1.0
-_CONTINUES = "the same command continues the run"
+_CONTINUES = "run the same command again to continue"
 
 
 class Display(Protocol):

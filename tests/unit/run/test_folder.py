@@ -225,7 +225,7 @@ def test_a_folder_of_another_kind_of_run_is_refused(tmp_path: Path) -> None:
     config = SftConfig.model_validate(
         {"run": {"name": "trial", "num_steps": 1, "dir": str(tmp_path)}, "model": {"path": "m"}}
     )
-    with pytest.raises(ConfigError, match="holds a run of vlaa-ray train"):
+    with pytest.raises(ConfigError, match="already holds a run of vlaa-ray train"):
         RunFolder.open(config)
 
 

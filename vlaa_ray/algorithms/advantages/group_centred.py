@@ -1,4 +1,4 @@
-"""Rewards less their group's mean."""
+"""Rewards minus their group's mean."""
 
 import numpy as np
 from jaxtyping import Float

@@ -1,4 +1,4 @@
-"""Rewards less their group's mean, over their group's standard deviation."""
+"""Rewards minus their group's mean, divided by their group's standard deviation."""
 
 import numpy as np
 from jaxtyping import Float

@@ -1,4 +1,4 @@
-"""Rewards less the mean of the other samples of their group."""
+"""Rewards minus the mean of the other samples of their group."""
 
 import numpy as np
 from jaxtyping import Float

@@ -47,7 +47,7 @@ def token_mean(lengths: Float[Tensor, "S"], counts: StepCounts) -> Float[Tensor,
 
 
 def constant_length_mean(lengths: Float[Tensor, "S"], counts: StepCounts) -> Float[Tensor, "S"]:
-    """Return 1 / (num_sequences * max_completion_tokens): the sum over a sequence's tokens, over a constant.
+    """Return 1 / (num_sequences * max_completion_tokens): the sum over a sequence's tokens, divided by a constant.
 
     Source: Dr. GRPO (arXiv 2503.20783, section 3.2).
     """
