@@ -101,8 +101,8 @@ class Reservation:
 
 
 def _total(bundles: list[dict[str, float]]) -> dict[str, float]:
-    return {kind: sum(bundle.get(kind, 0.0) for bundle in bundles) for kind in ("CPU", "GPU")}
+    return {resource: sum(bundle.get(resource, 0.0) for bundle in bundles) for resource in ("CPU", "GPU")}
 
 
 def _known(resources: dict[str, float]) -> dict[str, float]:
-    return {kind: resources.get(kind, 0.0) for kind in ("CPU", "GPU")}
+    return {resource: resources.get(resource, 0.0) for resource in ("CPU", "GPU")}

@@ -100,7 +100,7 @@ class Progress:
         for prefix, label in (("reward", "reward"), ("eval/reward", "held-out reward")):
             if f"{prefix}/mean" in known:
                 types = [
-                    f"{kind} {known[f'{prefix}/{kind}/mean']:.2f}" for kind in types_in(known, f"{prefix}/{{}}/mean")
+                    f"{name} {known[f'{prefix}/{name}/mean']:.2f}" for name in types_in(known, f"{prefix}/{{}}/mean")
                 ]
                 parts.append(f"{label} {known[f'{prefix}/mean']:.3f}" + (f" ({', '.join(types)})" if types else ""))
         if "reward/mean" not in known:

@@ -164,7 +164,7 @@ def kind_of(config: dict[str, Any]) -> Kind:
 def _with_types(chart: Chart, names: list[str]) -> Chart:
     if not chart.by_type:
         return chart
-    curves = [(kind, chart.by_type.format(kind)) for kind in types_in(names, chart.by_type)]
+    curves = [(name, chart.by_type.format(name)) for name in types_in(names, chart.by_type)]
     return replace(chart, curves=(*chart.curves, *curves))
 
 
