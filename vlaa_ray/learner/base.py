@@ -12,25 +12,43 @@ from vlaa_ray.learner.row_filter import RowFilter
 
 
 class SupervisedLearner(ABC):
-    """One rank of a model that is trained on written answers. All ranks are called alike."""
+    """One rank of a model that is trained on written answers. All ranks must make the same calls."""
 
     def __init__(self, config: SupervisedConfig, make_module: MakeModule, path: Path | None = None) -> None:
         self.core = LearnerCore(config.model, config.learner, make_module, path)
         self.row_filter = RowFilter(config.limits_key, config.limits)
-        """Tells which samples of the last call were dropped, and why."""
+        """The filter that knows which samples of the last call were dropped, and why."""
 
     @abstractmethod
     def update(self, items: Any, step: int) -> dict[str, float]:
-        """Do one optimizer step on this rank's share of the samples; metrics over all ranks."""
+        """Do one optimizer step on this rank's share of the samples; return the metrics over all ranks.
+
+        If no rank has a sample to train on, there is no optimizer step.
+
+        Raises:
+            DataError: this is the tenth step in a row without a sample to train on.
+            LearnerError: the gradient is not finite.
+
+        """
 
     @abstractmethod
     def evaluate(self, items: Any) -> dict[str, float]:
-        """The `eval/…` metrics of all ranks' held-out samples, without training on them."""
+        """Return the `eval/…` metrics over the held-out samples of all ranks, without training on them."""
 
     def save(self, folder: Path, step: int) -> None:
-        """Write all that `load` needs below `folder`, and the model in `hf/`; a collective."""
+        """Write everything that `load` needs below `folder`, and the model in `hf/`.
+
+        Raises:
+            CheckpointError: a file can't be written.
+
+        """
         self.core.save(folder, {"step": step})
 
     def load(self, folder: Path) -> int:
-        """Restore weights and optimizer; returns the steps done. A collective."""
+        """Restore weights and optimizer, and return the number of steps done.
+
+        Raises:
+            CheckpointError: the optimizer state is missing or does not fit.
+
+        """
         return int(self.core.load(folder)["step"])

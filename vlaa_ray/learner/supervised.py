@@ -1,4 +1,4 @@
-"""The learner for what the records of a supervised run hold."""
+"""The learners that train on written answers, by the kind of their records."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vlaa_ray.learner.sft import SftLearner
 
 
 def make_learner(config: SupervisedConfig, folder: Path) -> SupervisedLearner:
-    """The learner for what the config's records hold; `folder` is the run's, for a model that is made there."""
+    """Return the learner for the config's kind of records; `folder` is the run folder, where SFT may make a model."""
     return _LEARNERS[config.learns_from](config, folder)
 
 

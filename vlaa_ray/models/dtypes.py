@@ -14,17 +14,17 @@ ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 def config_item_bytes(dtype: str) -> int:
-    """Bytes of one number, from the config's name of the format, such as "bf16"."""
+    """Return the bytes of one number, from the config's name of the format, such as "bf16"."""
     return ITEM_BYTES[TORCH_NAMES[dtype]]
 
 
 def dtype_name(dtype: Any) -> str:
-    """`float32` for torch.float32."""
+    """Return the name of a torch dtype, such as `float32` for torch.float32."""
     return str(dtype).removeprefix("torch.")
 
 
 def torch_dtype(name: str) -> torch.dtype:
-    """torch.float32 for `float32`; the inverse of `dtype_name`."""
+    """Return the torch dtype of a name, such as torch.float32 for `float32`; the inverse of `dtype_name`."""
     import torch
 
     dtype: torch.dtype = getattr(torch, name)

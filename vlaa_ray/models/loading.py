@@ -1,4 +1,4 @@
-"""Checkpoints to models and processors, with the pixel limits of the run."""
+"""Models and processors loaded from checkpoints, with the pixel limits of the run."""
 
 from __future__ import annotations
 
@@ -13,12 +13,22 @@ from vlaa_ray.models.paths import local_path
 
 
 def family_at(path: str | Path) -> Family:
-    """The family of the checkpoint at a path or hub id; ModelError if it has no config of a known family."""
+    """Return the family of the checkpoint at a path or hub id.
+
+    Raises:
+        ModelError: its config can't be loaded, or its family is not supported.
+
+    """
     return family_of(load_model_config(path))
 
 
 def load_model_config(path: str | Path) -> Any:
-    """The Hugging Face config of the checkpoint at a path or hub id; ModelError if it can't be read."""
+    """Return the Hugging Face config of the checkpoint at a path or hub id.
+
+    Raises:
+        ModelError: it can't be loaded.
+
+    """
     from transformers import AutoConfig
 
     try:
@@ -28,7 +38,14 @@ def load_model_config(path: str | Path) -> Any:
 
 
 def load_processor(model: ModelSection, path: str | Path | None = None) -> Any:
-    """The checkpoint's processor (tokenizer and image processor) with `min_pixels` and `max_pixels` of the config."""
+    """Return the checkpoint's processor (tokenizer and image processor) with the config's limits of pixels.
+
+    `path` is a folder to load from in place of `model.path`.
+
+    Raises:
+        ModelError: the processor can't be loaded.
+
+    """
     from transformers import AutoProcessor
 
     try:
@@ -40,7 +57,14 @@ def load_processor(model: ModelSection, path: str | Path | None = None) -> Any:
 
 
 def load_model(model: ModelSection, path: str | Path | None = None) -> Any:
-    """The model for training, in the config's dtype, with the vision tower frozen where the config says so."""
+    """Return the model for training, in the config's dtype; its vision tower is frozen where the config says so.
+
+    `path` is a folder to load from in place of `model.path`.
+
+    Raises:
+        ModelError: the model can't be loaded.
+
+    """
     from transformers import AutoModelForImageTextToText
     from transformers.utils.logging import disable_progress_bar
 

@@ -8,9 +8,9 @@ from typing import Any
 
 
 def read_mapping(path: Path, parse: Callable[[str], Any]) -> tuple[dict[str, Any], str]:
-    """(the mapping in a file, "") or ({}, what is wrong with the file as a sentence).
+    """Return (the mapping in a file, ""), or ({}, a sentence that says what is wrong with the file).
 
-    `parse` makes a value of the file's text, and raises ValueError where it can't.
+    `parse` makes a value from the file's text. It must raise ValueError if it can't.
     """
     try:
         value = parse(path.read_text(encoding="utf-8"))
