@@ -1,4 +1,4 @@
-"""The roles as processes on Ray: actors, pools of them, and the driver. No maths and no parsing in here."""
+"""The roles as processes on Ray: actors, pools of actors, and drivers. There is no maths and no parsing here."""
 
 from vlaa_ray import __version__
 

@@ -1,8 +1,8 @@
-"""Groups between sampling and learning, in the order of their prompts, none older than `max_staleness` allows.
+"""The buffer between sampling and learning: groups in the order of their prompts, within the bound of `max_staleness`.
 
 The buffer has (max_staleness + 1) · prompts_per_step slots. A prompt is only sampled when a slot is free, and slots are
 freed only after new weights are in the engines. So at most max_staleness steps can pass between the weights that a
-group was sampled with and its update: the bound holds by construction.
+group was sampled with and its update.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from collections.abc import Awaitable, Callable
 from vlaa_ray.records import Group
 
 MakeGroup = Callable[[int], Awaitable[Group]]
-"""Position in the prompt order to a scored group."""
+"""A function from a position in the prompt order to a scored group."""
 
 
 class GroupBuffer:
-    """Starts `make_group(position)` for consecutive positions as slots allow; `take` gives the groups in order."""
+    """A queue of groups: `make_group(position)` is started whenever a slot is free; `take` returns groups in order."""
 
     def __init__(self, make_group: MakeGroup, *, num_slots: int, position: int) -> None:
         self._make_group = make_group
@@ -27,22 +27,22 @@ class GroupBuffer:
         self._in_flight: deque[asyncio.Task[Group]] = deque()
         self._num_held = 0
         self.position = position
-        """Position of the next group that `take` will give: a checkpoint stores it."""
+        """The position of the next group that `take` will return; a checkpoint stores it."""
         self._fill()
 
     async def take(
         self, count: int, *, wanted: Callable[[Group], bool] | None = None, max_taken: int = 0
     ) -> list[Group]:
-        """Return the next groups, in order, until `count` of them are wanted; without `wanted` all groups are.
+        """Return the next groups, in order, until `count` of them are wanted; without `wanted` all groups are wanted.
 
-        The result also holds the groups that are not wanted. Their slots are freed at once, but only as many as this
-        call may still need: a group that is sampled too early would be stale when it is learned. After `max_taken`
-        groups the result may hold fewer than `count` wanted ones. An error of `make_group` is raised here.
+        The result also holds the groups that are not wanted. Their slots are freed at once, but not more slots than
+        this call may still need: a group that is sampled too early would be too stale. After `max_taken` groups the
+        result may hold fewer than `count` wanted ones. An error of `make_group` is raised here.
         """
         taken: list[Group] = []
         num_wanted = num_replaced = 0
         while num_wanted < count and (wanted is None or len(taken) < max_taken):
-            group = await asyncio.shield(self._in_flight[0])  # cancelled while waiting: the group stays
+            group = await asyncio.shield(self._in_flight[0])  # if this wait is cancelled, the group goes on
             self._in_flight.popleft()
             self.position += 1
             taken.append(group)
@@ -55,7 +55,7 @@ class GroupBuffer:
         return taken
 
     def release_taken(self) -> None:
-        """Free the slots of the groups that the last `take` gave; call it when the new weights are in the engines."""
+        """Free the slots of the groups that `take` returned last; call it when the new weights are in the engines."""
         self._release(self._num_held)
         self._num_held = 0
 

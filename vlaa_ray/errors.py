@@ -1,10 +1,10 @@
-"""Every error that ends a run or rejects input, as one tree.
+"""The tree of all errors that end a run or reject input.
 
     VlaaRayError
     ├── ConfigError            a config file or an override is wrong (all problems in one message)
     ├── DataError              a record, an image or a file of the data is wrong
     ├── ModelError             a checkpoint can't be loaded, or the engine and the learner disagree on it
-    ├── PlacementError         the cluster can't hold the run
+    ├── PlacementError         the cluster has no room for the run, or can't be reached
     ├── RolloutError           sampling failed
     │   └── RolloutFleetExhausted   no rollout actor is left, and none may be restarted
     ├── RewardError            scoring failed; never raised for a wrong answer
@@ -12,12 +12,11 @@
     ├── LearnerError           an update failed; a learner rank died
     ├── WeightSyncError        new weights did not arrive complete in an engine
     ├── CheckpointError        a checkpoint is missing, incomplete or altered
-    ├── DeadlineExceeded       a wait took too long; the message says what was waited for
+    ├── DeadlineExceeded       a wait took too long; the message names what it waited for
     └── RunInterrupted         SIGINT or SIGTERM stopped the run; carries the exit code
 
-A message says what failed, where, what was found, what was expected and what to do. `facts` holds the
-same as data, and `run.json` stores it. Every error survives pickling, so a Ray actor can send it to
-the driver.
+A message says what failed, where, what was found, what was expected and what to do. `facts` holds the same as data,
+and `run.json` stores it. Every error survives pickling, so that a Ray actor can send it to the driver.
 """
 
 from __future__ import annotations
@@ -70,7 +69,7 @@ class ModelError(VlaaRayError):
 
 
 class PlacementError(VlaaRayError):
-    """The cluster can't hold the run."""
+    """The cluster has no room for the run, or can't be reached."""
 
 
 class RolloutError(VlaaRayError):
@@ -102,7 +101,7 @@ class CheckpointError(VlaaRayError):
 
 
 class DeadlineExceeded(VlaaRayError):
-    """A wait took longer than its limit; the message says what was waited for and for how long."""
+    """A wait took longer than its limit; the message names what it waited for and how long."""
 
 
 class RunInterrupted(VlaaRayError):

@@ -1,8 +1,8 @@
-"""The step loop: sample, score, learn, publish weights; the whole of GRPO over four roles.
+"""The step loop of GRPO over four roles: sample, score, learn, publish the weights.
 
     prompts ──▶ GroupBuffer ──▶ learner.update ──▶ weight_sync.publish ──▶ slots freed ──▶ prompts …
 
-`max_staleness: 0` makes the roles take turns; with 1 or more the next step is sampled while this one is learned.
+With `max_staleness: 0` the roles take turns. With 1 or more, the next step is sampled while this one is learned.
 """
 
 from __future__ import annotations
@@ -30,7 +30,15 @@ _UNSAVED = (LearnerError, CheckpointError, asyncio.CancelledError)  # after thes
 async def train(
     config: GrpoConfig, prompts: Sequence[Prompt], heldout: Sequence[Prompt], roles: Roles, run: Run
 ) -> None:
-    """Train until `run.num_steps` steps are done; on RunInterrupted the state is saved first."""
+    """Train until `run.num_steps` steps are done; an interruption or an error first saves the finished steps if it can.
+
+    Raises:
+        RunInterrupted: the run was asked to stop.
+        RewardError: too many samples of a step can't be judged.
+        DataError: ten steps in a row had nothing to train on.
+        LearnerError, CheckpointError, RolloutFleetExhausted: a role failed for good.
+
+    """
     step, position, unlogged = await _restore(roles, run)
     if step == 0:
         run.log(0, await evaluate(config, heldout, roles, run) | {"weight_version": 0}, [])
@@ -71,14 +79,17 @@ async def train(
             run.log(step, metrics | clock.metrics(groups), groups)
             saver.done(step, buffer.position)
             clock = StepClock()
-            # after the log: whatever kills the run, a checkpoint's steps have been logged
+            # after the log, so that all steps of a checkpoint are logged even if the run is killed
             if step % config.checkpoint.every_steps == 0 or step == config.run.num_steps:
                 await saver.save_if_possible()
                 clock.lap("time/checkpoint_s")
 
 
 async def _restore(roles: Roles, run: Run) -> tuple[int, int, Metrics]:
-    """(steps done, position in the prompt order, metrics not logged yet); the learner's weights are in every engine."""
+    """Load the checkpoint, if any, into the learner and the engines.
+
+    Return (steps done, position in the prompt order, metrics not logged yet).
+    """
     run.phase("start")
     step = position = 0
     unlogged: Metrics = {}
@@ -91,7 +102,7 @@ async def _restore(roles: Roles, run: Run) -> tuple[int, int, Metrics]:
 
 
 class _Saver:
-    """Saves the state when it is asked to, and on leaving: at the end, and where an error would lose steps."""
+    """The saving of checkpoints: on request, and at the end of the block if steps are not saved yet."""
 
     def __init__(self, roles: Roles, run: Run, step: int) -> None:
         self._roles, self._run = roles, run
@@ -104,18 +115,18 @@ class _Saver:
 
     async def __aexit__(self, kind: Any, error: BaseException | None, at: Any) -> None:
         if self._step > self._saved and not isinstance(error, _UNSAVED):
-            await self._save()  # the model is the result: without it the run has failed
+            await self._save()  # the model is the result: a run that can't save it has failed
 
     def done(self, step: int, position: int, unlogged: Metrics | None = None) -> None:
-        """Say that `step` steps are done; `unlogged` are the last one's metrics as long as they aren't logged."""
+        """Record that `step` steps are done; `unlogged` are the metrics of the last one until they are logged."""
         self._step, self._position, self._unlogged = step, position, unlogged
 
     async def save_if_possible(self) -> None:
-        """Save, or tell people why not: a full disk, for example, costs this checkpoint, but not the run."""
+        """Save, or say why not: a full disk, for example, costs this checkpoint but does not end the run."""
         try:
             await self._save()
         except CheckpointError as error:
-            self._run.alarm(f"step {self._step} is not saved: {error}")
+            self._run.alarm(f"step {self._step} was not saved: {error}")
 
     async def _save(self) -> None:
         self._run.phase("checkpoint")
@@ -163,7 +174,7 @@ async def _evaluate_if_due(step: int, config: GrpoConfig, prompts: Sequence[Prom
 
 
 def _check_invalid(metrics: Metrics, config: GrpoConfig, step: int) -> None:
-    """RewardError where too few samples of the step could be judged."""
+    """Raise RewardError if too many samples of the step can't be judged."""
     share = metrics["reward/invalid_share"]
     if share > config.rewards.max_invalid_share:
         raise RewardError(
@@ -171,7 +182,7 @@ def _check_invalid(metrics: Metrics, config: GrpoConfig, step: int) -> None:
             step=step,
             got=round(share, 4),
             expected=f"at most rewards.max_invalid_share = {config.rewards.max_invalid_share}",
-            fix="look at `reason` in the run's rollouts; mend the golds, or raise the limit",
+            fix="look at `reason` in the run's rollouts; correct the golds, or raise the limit",
         )
 
 

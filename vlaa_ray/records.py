@@ -36,7 +36,7 @@ NO_ANSWER = {
     "unclosed": "an <answer> that is never closed",
     "several": "more than one <answer>, where exactly one is asked for",
 }
-"""Why no answer could be extracted from a response: the name in metrics, and the reason in words."""
+"""The reasons why a response has no answer: the name in metrics, and the reason in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ class Prompt:
     record_format: str = ""
     """The name of the record's format in `data.formats.registry.FORMATS`; empty if the prompt comes from no file."""
     meta: dict[str, Any] = field(default_factory=dict)
-    """Those other fields of the record that its reader was asked to keep."""
+    """The other fields of the record that its reader was asked to keep."""
 
     @property
     def gold_text(self) -> str:
@@ -133,7 +133,7 @@ class Completion:
 class SampledGroup:
     """The completions of one prompt, and the prompt's token ids as the engine saw them."""
 
-    prompt_token_ids: np.ndarray  # [T] int32, images expanded
+    prompt_token_ids: np.ndarray  # [T] int32, one id for each image feature
     completions: tuple[Completion, ...]
 
 
@@ -148,9 +148,9 @@ class RewardResult:
     """The reward in [0, 1]; None if the sample can't be judged."""
     valid: bool
     extracted: str | None = None
-    """The answer that was extracted from the response; None if there was none."""
+    """The answer that was extracted from the response; None if there was no answer."""
     reason: str = ""
-    """Why the value is less than 1, or why there is none."""
+    """The reason why the value is less than 1 or missing."""
     parts: dict[str, float] = field(default_factory=dict)
     """The values that the reward was computed from, by name."""
 

@@ -1,4 +1,4 @@
-"""What the step loop asks of the roles, and of the run around it. `actors` implements the roles over Ray."""
+"""The interfaces of the roles and of the run, as the step loop uses them. `actors` implements the roles over Ray."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Phase = Literal["start", "rollout", "reward", "learn", "weight sync", "eval", "c
 
 @dataclass(frozen=True, kw_only=True)
 class SampleRequest:
-    """How one prompt is sampled; sample i of the request is seeded with `seed` + i."""
+    """A request to sample one prompt; sample i of the request is seeded with `seed` + i."""
 
     prompt: Prompt
     num_samples: int
@@ -30,27 +30,37 @@ class RolloutRole(Protocol):
     """The engines that sample."""
 
     async def sample(self, request: SampleRequest) -> SampledGroup:
-        """The prompt's completions; DataError if this prompt can't be sampled."""
+        """Return the prompt's completions.
+
+        Raises:
+            DataError: this prompt can't be sampled.
+            RolloutFleetExhausted: no engine is left.
+
+        """
 
     async def metrics(self) -> Metrics:
-        """Restarts so far, and memory in bytes."""
+        """Return the number of restarts so far, and the memory in bytes."""
 
 
 class RewardRole(Protocol):
     """The verifiers and scorers."""
 
     async def score(self, prompt: Prompt, completions: Sequence[Completion], progress: float) -> list[RewardResult]:
-        """One result for each completion; one that can't be judged is invalid, never missing.
+        """Return one result for each completion; a completion that can't be judged has an invalid result.
 
-        `progress` is the share of the run's steps, in [0, 1], that were done when the prompt was sampled. DataError if
-        no answer can be judged by the prompt's gold.
+        `progress` is the share of the run's steps, in [0, 1], that were done when the prompt was sampled.
+
+        Raises:
+            DataError: no answer can be judged by the prompt's gold.
+            RewardError: scoring failed, or no reward actor is left.
+
         """
 
     async def offload(self) -> None:
-        """Give GPU memory back until the next completions come."""
+        """Free GPU memory until the next completions come."""
 
     async def metrics(self) -> Metrics:
-        """Restarts so far, memory in bytes, and seconds that scoring took since the last call."""
+        """Return the number of restarts so far, the memory in bytes, and the seconds of scoring since the last call."""
 
 
 class LearnerRole(Protocol):
@@ -58,28 +68,49 @@ class LearnerRole(Protocol):
 
     @property
     def weight_version(self) -> int:
-        """Optimizer steps done."""
+        """The number of optimizer steps done."""
 
     async def update(self, shares: list[list[OptimizerStep]]) -> Metrics:
-        """Do one training step; `shares` are [rank][optimizer step]. Returns the step's metrics over all ranks."""
+        """Do one training step and return its metrics over all ranks; `shares` are [rank][optimizer step].
+
+        Raises:
+            LearnerError: the loss is not finite, or a rank was lost.
+
+        """
 
     async def save(self, folder: Path) -> None:
-        """Write all that `load` needs below `folder`, and the model in `hf/`; CheckpointError if the disk refuses."""
+        """Write everything that `load` needs below `folder`, and the model in `hf/`.
+
+        Raises:
+            CheckpointError: a file can't be written.
+
+        """
 
     async def load(self, folder: Path) -> None:
-        """Restore weights, optimizer and weight version; CheckpointError if the files don't fit the model."""
+        """Restore weights, optimizer and weight version.
+
+        Raises:
+            CheckpointError: a file is missing or does not fit.
+
+        """
 
     async def metrics(self) -> Metrics:
-        """Memory in bytes."""
+        """Return the memory in bytes."""
 
 
 class WeightSyncRole(Protocol):
-    """The way of the weights from the learner to the engines."""
+    """The transport of the weights from the learner to the engines."""
 
     async def publish(self) -> None:
-        """Put the learner's weights into every engine, proven complete; caches that older weights filled are cleared.
+        """Put the learner's weights into every engine, check that they are complete, and clear the engines' caches.
 
-        Engines that are lost on the way are replaced as the pool allows.
+        Engines that are lost meanwhile are replaced if the pool still may.
+
+        Raises:
+            ModelError: the learner and an engine don't have the same tensors.
+            LearnerError: a rank was lost.
+            RolloutFleetExhausted: no engine is left.
+
         """
 
 
@@ -94,36 +125,46 @@ class Roles:
 
 
 class Run(Protocol):
-    """What a step loop needs of the run around it: a checkpoint to start from, a place to report to, a way to stop."""
+    """The run around a step loop: it gives a checkpoint to start from, takes reports, and can ask to stop."""
 
     @property
     def resume_state(self) -> dict[str, Any] | None:
-        """What `commit_checkpoint` was given when the checkpoint was made; None at the start of a run."""
+        """The state that was given to `commit_checkpoint` for the checkpoint to resume from; None for a new run."""
 
     @property
     def resume_folder(self) -> Path | None:
-        """The checkpoint's folder; None at the start of a run."""
+        """The folder of the checkpoint to resume from; None for a new run."""
 
     def phase(self, name: Phase) -> None:
-        """Show what the run does from now on."""
+        """Show the phase that the run is in from now on."""
 
     def log(self, step: int, metrics: Metrics, groups: Sequence[Group] = ()) -> None:
         """Write the metrics of a finished step, and some of its rollouts for people to read."""
 
     def alarm(self, message: str) -> None:
-        """Tell people that something went wrong which does not end the run."""
+        """Report a problem that does not end the run."""
 
     def begin_checkpoint(self, step: int) -> Path:
-        """An empty folder for the files of the checkpoint."""
+        """Return an empty folder for the files of the checkpoint."""
 
     def commit_checkpoint(self, step: int, state: dict[str, Any]) -> None:
-        """Seal the checkpoint; `state` comes back as `resume_state`."""
+        """Finish the checkpoint; a run that resumes from it gets `state` as `resume_state`.
+
+        Raises:
+            CheckpointError: a file can't be written.
+
+        """
 
     async def stoppable(self, waiting: Awaitable[Result]) -> Result:
-        """The result; RunInterrupted as soon as the run is asked to stop."""
+        """Wait for a result and return it.
+
+        Raises:
+            RunInterrupted: the run was asked to stop meanwhile.
+
+        """
 
 
 def request_seed(run_seed: int, step: int, prompt_id: str) -> int:
-    """A seed below 2^31 from the run's seed, the step that asks and the prompt; sample i adds i."""
+    """Return a seed below 2^31 that depends on the run's seed, the step and the prompt; sample i adds i."""
     digest = hashlib.blake2b(f"{run_seed}/{step}/{prompt_id}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") % (1 << 31)

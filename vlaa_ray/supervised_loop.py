@@ -2,7 +2,7 @@
 
     order of the samples ──▶ each rank its share ──▶ learner.update ──▶ evaluate, log, save when it is time
 
-Ray Train starts the ranks (`actors.drivers.supervised`); the learner core is the one that GRPO uses.
+Ray Train starts the ranks (`actors.drivers.supervised`). The learner core is the same as in GRPO.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vlaa_ray.storage.layout import NOTES
 
 
 def train(config: SupervisedConfig, folder: Path, resume_from: Checkpoint | None) -> None:
-    """Train from `resume_from` to `run.num_steps` and write into the run's `folder`; all ranks call it alike.
+    """Train from `resume_from` to `run.num_steps`, and write into the run's `folder`; every rank calls this function.
 
     The environment must name the rank (`set_rank_environment`). Errors of the learner and of the data are raised on
     the ranks that meet them.
@@ -54,7 +54,7 @@ def train(config: SupervisedConfig, folder: Path, resume_from: Checkpoint | None
 
 
 class _RankRun:
-    """The run as one rank sees it: rank 0 writes metrics, notes and checkpoints, the others take part."""
+    """One rank's part of the run: rank 0 writes metrics, notes and checkpoints; the other ranks send their parts."""
 
     def __init__(
         self, config: SupervisedConfig, folder: Path, resume_from: Checkpoint | None, ranks: RankGroup
@@ -64,9 +64,12 @@ class _RankRun:
         self._listed_heldout = False
 
     def read_data(self) -> tuple[Written, Written]:
-        """What to train on, and what is held out.
+        """Return the training data and the held-out data.
 
-        DataError on all ranks if they have not read the same, as where a host of images failed for one of them.
+        Raises:
+            DataError: the ranks have not read the same data, for instance because images failed to load on one of
+                them; every rank raises it.
+
         """
         quarantine: list[Defect] = []
         training, heldout = open_supervised(self._config, quarantine)
@@ -83,11 +86,11 @@ class _RankRun:
         return training, heldout
 
     def evaluate(self, learner: SupervisedLearner, heldout: Written, step: int) -> dict[str, float]:
-        """The `eval/…` metrics of the first `eval.num_prompts` held-out samples, shared out over the ranks."""
+        """Return the `eval/…` metrics of the first `eval.num_prompts` held-out samples, shared out over the ranks."""
         count = min(len(heldout), self._config.eval.num_prompts or len(heldout))
         share = range(self._ranks.rank, count, self._ranks.num_ranks)
         metrics = learner.evaluate([heldout[number] for number in share])
-        if metrics["eval/samples/dropped"] and not self._listed_heldout:  # they are the same at every evaluation
+        if metrics["eval/samples/dropped"] and not self._listed_heldout:  # the same samples at every evaluation
             self.list_dropped(learner, step, heldout=True)
         self._listed_heldout = True
         return metrics
@@ -96,7 +99,7 @@ class _RankRun:
         """Write the step's metrics."""
         if self._writer:
             if count := metrics.get("samples/dropped"):
-                self._note(f"step {step}: {count:g} samples dropped; dropped.jsonl says why")
+                self._note(f"step {step}: {count:g} samples dropped; dropped.jsonl lists the reasons")
             self._writer.log(step, metrics)
 
     def save(self, learner: SupervisedLearner, step: int) -> None:
@@ -108,7 +111,7 @@ class _RankRun:
             self._writer.commit_checkpoint(step, {"step": step})
 
     def list_dropped(self, learner: SupervisedLearner, step: int, **facts: bool) -> None:
-        """Append the samples that any rank dropped in its last call to `dropped.jsonl`; a collective."""
+        """Append the samples that the ranks dropped in their last call to `dropped.jsonl`; a collective."""
         parts: Sequence[list[dict[str, Any]]] = self._ranks.gather(list(learner.row_filter.dropped))
         if self._writer:
             self._writer.log_dropped({"step": step, **row, **facts} for part in parts for row in part)

@@ -1,8 +1,8 @@
-"""The data pipeline on Ray Data: blocks of samples stream through the steps, many at once, in their order.
+"""The driver of a curation on Ray Data: blocks of samples go through the steps, many at the same time, in order.
 
 The steps are in `vlaa_ray.curation`. One process asks the teachers and records their replies
-(`vlaa_ray.curation.teacher_process`). Only block offsets and finished samples travel; each picture is read where it is
-sent to a teacher.
+(`vlaa_ray.curation.teacher_process`). Ray sends only block offsets and finished samples; each picture is read by the
+process that sends it to a teacher.
 """
 
 from __future__ import annotations
@@ -32,21 +32,24 @@ from vlaa_ray.storage.layout import DROPPED
 
 _SHOW_EVERY_S = 1.0
 _MOST_BLOCKS = 32
-_ROOM = 2  # blocks for every block's worth of calls that may be on their way: some samples wait to try again
+_ROOM = 2  # twice as many samples as calls in flight, because some samples wait before they try again
 
 
 @contextlib.contextmanager
 def curated(config: CurationConfig) -> Iterator[Outputs]:
-    """Make the sets in the run's folder; the block is given what came out. What was made before is used again.
+    """Make the sets in the run's folder and yield the outputs; replies of an earlier attempt are used again.
 
-    Ends with one typed cause if it fails. DataError after the block if no sample is left.
+    Raises:
+        VlaaRayError: the curation failed.
+        DataError: no sample is left; it is raised after the block.
+
     """
-    steps = Steps(config)  # looks at the templates before anything starts
+    steps = Steps(config)  # first, because it checks the templates
     with open_shell(config, CurationProgress()) as run:
         outputs = _run(config, steps, run)
         yield outputs
         if not any(counts.sft or counts.rl for counts in outputs.counts.sources.values()):
-            fix = "look at the reason of each sample there"
+            fix = "see that file for the reason of each sample"
             raise DataError("no sample is left", file=str(run.path / DROPPED), fix=fix)
 
 
@@ -82,7 +85,7 @@ def _run(config: CurationConfig, steps: Steps, run: RunShell[CurationProgress]) 
 def _stream(
     config: CurationConfig, steps: Steps, collected: Collected, outputs: Outputs, run: RunShell[CurationProgress]
 ) -> None:
-    """Do steps 2 to 5, with the teachers at hand."""
+    """Start the teachers, run steps 2 to 5, and pass the samples to `outputs`."""
     from actors.drivers.teachers import served
 
     progress = run.display
@@ -104,11 +107,11 @@ def _stream(
 def _shown(
     progress: CurationProgress, outputs: Outputs, caller: TeacherProcess, lock: threading.Lock
 ) -> Iterator[None]:
-    """Renew what is shown every second, also while nothing comes."""
+    """Update the display every second until the block ends, also while no sample is finished."""
     over = threading.Event()
 
     def renew() -> None:
-        with contextlib.suppress(TeacherError):  # it is gone: those who ask it say so
+        with contextlib.suppress(TeacherError):  # the process is gone: the calls to it will raise the error
             while not over.wait(_SHOW_EVERY_S):
                 calls = caller.state()
                 with lock:
@@ -124,7 +127,7 @@ def _shown(
 
 
 def _curated(config: CurationConfig, steps: Steps, collected: Collected, address: str) -> Iterator[Sample]:
-    """The samples after the last step, in their order, as they are done."""
+    """Yield the samples after the last step, in their order."""
     import ray
     from ray.data import ActorPoolStrategy, DataContext
 
@@ -134,7 +137,7 @@ def _curated(config: CurationConfig, steps: Steps, collected: Collected, address
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False
     context.raise_original_map_exception = True
-    context.execution_no_progress_timeout_s = -1  # teachers may be slow; those who ask them have deadlines
+    context.execution_no_progress_timeout_s = -1  # teachers may be slow; each call has its own deadline
     offsets = [{"offset": offset} for offset in collected.offsets]
     done = ray.data.from_items(offsets, override_num_blocks=len(offsets)).map_batches(
         CuratedBlocks,
@@ -145,7 +148,7 @@ def _curated(config: CurationConfig, steps: Steps, collected: Collected, address
         ),
         num_cpus=0,  # it waits for replies
         label_selector={"ray.io/node-id": ray.get_runtime_context().get_node_id()},  # where the caller's socket is
-        max_restarts=0,  # a run that is begun again loses nothing; Ray says that it may not manage a restart
+        max_restarts=0,  # a run that is started again loses nothing; Ray warns that a restart may fail
     )
     for batch in done.iter_batches(batch_size=None, prefetch_batches=1, batch_format="numpy"):
         for line in batch["sample"]:
@@ -153,8 +156,8 @@ def _curated(config: CurationConfig, steps: Steps, collected: Collected, address
 
 
 def _log_to(file: Path) -> None:
-    """Ray Data's log goes there: it prints every error with its whole trace, which people then read instead of ours."""
-    import ray.data  # its handlers are made now, or they would be later
+    """Send Ray Data's log to a file: on the terminal its full traces would hide this project's messages."""
+    import ray.data  # it makes its handlers when it is imported
 
     logger = logging.getLogger(ray.data.__name__)
     for handler in list(logger.handlers):
@@ -164,7 +167,7 @@ def _log_to(file: Path) -> None:
 
 
 class CuratedBlocks:
-    """A worker of the pool: blocks of samples through all steps, the samples of a block side by side."""
+    """A worker of the pool: it takes blocks of samples through all steps, the samples of a block at the same time."""
 
     def __init__(self, steps: Steps, file: str, address: str) -> None:
         self._file = Path(file)
@@ -183,6 +186,6 @@ class CuratedBlocks:
 
 
 def _failed(error: BaseException) -> TeacherError:
-    """The error of a worker that raised none of ours."""
-    fix = "the same command goes on where it was"
+    """Return the error for a worker that failed without a VlaaRayError."""
+    fix = "run the same command again to continue"
     return TeacherError(f"the pipeline failed: {first_line(error)}", fix=fix)

@@ -1,4 +1,4 @@
-"""The composition root of a GRPO run: Ray, the roles on it, the loop, and the end of it all."""
+"""The driver of a GRPO run: it starts Ray and the roles, runs the loop, and ends them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 async def run_grpo(config: GrpoConfig, resume: str = "auto") -> None:
-    """Train, or go on where the run of this name stopped; returns when it has finished, else raises one typed cause."""
+    """Train until `run.num_steps`, or continue a run of this name that stopped; a failure raises a VlaaRayError."""
     with open_run(config, resume) as run:
         if run.finished:
             return
@@ -36,7 +36,7 @@ async def run_grpo(config: GrpoConfig, resume: str = "auto") -> None:
 
 
 def _read_data(config: GrpoConfig, run: RunSession) -> tuple[Sequence[Prompt], Sequence[Prompt]]:
-    """What to train on, and what is held out; what is left out of them is written and told."""
+    """Return the training prompts and the held-out prompts; records that are left out are written and reported."""
     from vlaa_ray.data.dataset import open_dataset
     from vlaa_ray.data.reading_progress import report_progress
 
@@ -49,7 +49,7 @@ def _read_data(config: GrpoConfig, run: RunSession) -> tuple[Sequence[Prompt], S
 
 
 async def _start_roles(config: GrpoConfig, run: RunSession) -> Roles:
-    """The roles, when the cluster holds them all and every actor is ready."""
+    """Reserve resources, start all actors, and return the roles when every actor is ready."""
     from actors.fleet.placement import Reservation
     from actors.fleet.ranks import LearnerRanks
     from actors.fleet.role_pools import RewardPool, RolloutPool

@@ -1,4 +1,4 @@
-"""Measures the perplexities of an SFT set on Ray Data, with a pool of vLLM engines for one model after another."""
+"""The measurement of the perplexities of an SFT set on Ray Data, with a pool of vLLM engines for each model in turn."""
 
 from __future__ import annotations
 
@@ -27,10 +27,15 @@ _LOCK_S = 60.0
 
 
 def write_subsets(section: PerplexitySection, folder: Path) -> list[Path]:
-    """Write `perplexity.jsonl` and the subsets of `sft.json` into the folder; the paths of the subsets.
+    """Write `perplexity.jsonl` and the subsets of `sft.json` into the folder; return the paths of the subsets.
 
-    Perplexities that an earlier attempt at the run has recorded are not measured again. Raises TeacherError if another
-    process has the recorded calls open, DataError if a picture can't be read, and RayError if a worker dies.
+    Perplexities that an earlier attempt at the run has recorded are not measured again.
+
+    Raises:
+        TeacherError: another process has the recorded calls open.
+        DataError: a picture can't be read.
+        RayError: a worker died.
+
     """
     store = CallStore(folder / CALLS, wait_s=_LOCK_S)
     try:
@@ -49,7 +54,7 @@ def write_subsets(section: PerplexitySection, folder: Path) -> list[Path]:
 
 
 def _perplexities(section: PerplexitySection, model: str, folder: Path, store: CallStore) -> Iterator[float]:
-    """The perplexity of each row under one model; NaN if the row is too long or holds control tokens."""
+    """Yield the perplexity of each row under one model; NaN if the row is too long or holds control tokens."""
     import ray
     from ray.data import ActorPoolStrategy, DataContext
 

@@ -1,4 +1,4 @@
-"""A command of `vlaa-ray` as a Ray job: the working folder goes there, the log and the exit code come back."""
+"""A command of `vlaa-ray` as a Ray job: the working folder is sent there, the log and the exit code come back."""
 
 from __future__ import annotations
 
@@ -28,10 +28,15 @@ _EXCLUDES = [
 
 
 def submit(address: str | None, args: list[str], working_dir: Path, wait: bool) -> int:
-    """The job's exit code (0 with `wait` False, once it is accepted). The project needn't be installed over there.
+    """Submit the command and return the job's exit code; with `wait` False return 0 when the job is accepted.
 
-    A relative `run.dir` is made in `working_dir` itself, so that a job that is sent again continues its run. Relative
-    paths of data and models that were not uploaded are found there, too.
+    The project need not be installed on the cluster. A relative `run.dir` is made in `working_dir` itself, so that a
+    job that is submitted again continues its run. Relative paths of data and models that were not uploaded are found
+    there, too.
+
+    Raises:
+        PlacementError: the cluster can't be reached or does not accept the job.
+
     """
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobStatus, JobSubmissionClient
@@ -64,7 +69,7 @@ def submit(address: str | None, args: list[str], working_dir: Path, wait: bool) 
 
 
 def _accepted(client: Any, **job: Any) -> str:
-    """The job's id; a head node that has just started needs some seconds before it takes one."""
+    """Submit the job and return its id; a new head node needs some seconds before it accepts jobs."""
     deadline = time.monotonic() + _ACCEPT_DEADLINE_S
     while True:
         try:
@@ -73,7 +78,7 @@ def _accepted(client: Any, **job: Any) -> str:
             if "No available agent" not in str(error) or time.monotonic() > deadline:
                 cause = (str(error).strip().splitlines() or [repr(error)])[-1]
                 fix = "look at the dashboard: is the head node up, and does it have room?"
-                raise PlacementError(f"the cluster doesn't take the job: {cause}", fix=fix) from error
+                raise PlacementError(f"the cluster doesn't accept the job: {cause}", fix=fix) from error
             time.sleep(1)
 
 

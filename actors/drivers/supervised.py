@@ -1,4 +1,4 @@
-"""Training on written answers (SFT, reward models) on Ray Train: a worker is one rank of the core that GRPO uses."""
+"""The driver of training on written answers (SFT, reward models) on Ray Train; a worker is one rank of the learner."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _POLL_S = 0.1
 
 
 def run_supervised(config: SupervisedConfig, resume: str = "auto") -> None:
-    """Train until `run.num_steps`; the model is `hf/` of the newest checkpoint. Continues a run of this name."""
+    """Train until `run.num_steps`, or continue a run of this name that stopped; a failure raises a VlaaRayError.
+
+    The resulting model is in `hf/` of the newest checkpoint.
+    """
     with open_run(config, resume) as run:
         if run.finished:
             return
@@ -66,7 +69,7 @@ def _trainer(config: SupervisedConfig, run: RunSession) -> Any:
 
 
 def _fetch_images(config: SupervisedConfig, run: RunSession) -> None:
-    """Read the data once: the ranks find its images in the cache, instead of asking for them side by side."""
+    """Read the data once, so that the ranks find its images in the cache and don't all download them."""
     from vlaa_ray.data.reading_progress import report_progress
     from vlaa_ray.data.supervised import open_supervised
 
@@ -75,7 +78,7 @@ def _fetch_images(config: SupervisedConfig, run: RunSession) -> None:
 
 
 def _fit(trainer: Any) -> None:
-    """Train in a thread, so that this one hears signals; one typed cause if it fails."""
+    """Train in another thread, so that this thread handles signals; a failure raises a VlaaRayError."""
     from ray.train import TrainingFailedError
 
     outcome: Future[None] = Future()

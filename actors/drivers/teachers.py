@@ -1,4 +1,4 @@
-"""Gives the addresses of a curation's teachers, and starts a server for each teacher that has no address."""
+"""The addresses of a curation's teachers; a server is started for each teacher without an address."""
 
 from __future__ import annotations
 
@@ -23,10 +23,15 @@ _GRACE_S = 60.0
 
 @contextlib.contextmanager
 def served(config: CurationConfig, folder: Path, note: Callable[[str], None]) -> Iterator[dict[str, str]]:
-    """A context that gives {name of the teacher: its address}; servers that were started end with the context.
+    """Yield {name of the teacher: its address}; servers that were started here end with the block.
 
-    Servers that are started here ask for a key that is made for this run. It is in the environment of this process
-    until the context ends. PlacementError if no node has room for a server, TeacherError if one doesn't start.
+    Servers that are started here ask for a key that is made for this run. The key is in the environment of this process
+    until the block ends.
+
+    Raises:
+        PlacementError: no node has room for a server.
+        TeacherError: a server does not start.
+
     """
     with contextlib.ExitStack() as stack:
         os.environ[SERVED_KEY] = secrets.token_urlsafe()
@@ -63,7 +68,8 @@ def _address(server: Any, teacher: TeacherSection) -> str:
     except ray.exceptions.GetTimeoutError:
         facts = {"needed": _bundle(teacher), "free": ray.available_resources()}
         fix = "add nodes, end other jobs, or give the teacher a url"
-        raise PlacementError(f"no vLLM server for {teacher.model!r} within {START_S:g} s", **facts, fix=fix) from None
+        message = f"no vLLM server for {teacher.model!r} started within {START_S:g} s"
+        raise PlacementError(message, **facts, fix=fix) from None
 
 
 def _bundle(teacher: TeacherSection) -> dict[str, float]:

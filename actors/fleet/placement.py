@@ -1,4 +1,4 @@
-"""Ray for a run: joined or started, with all bundles of the run's plan reserved at once."""
+"""The connection of a run to Ray, and the reservation of all bundles of its plan."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _POLL_S = 0.1
 
 
 def start_ray(config: AnyConfig, plan: Placement) -> None:
-    """Join the cluster of the Ray job that this process is in; else the config's, or start a Ray of our own.
+    """Join the cluster of the Ray job that this process runs in, else the config's cluster, or start a local Ray.
 
-    Our own gets as many logical CPUs as the plan asks for, so that a small machine runs the roles in turns.
+    A local Ray gets at least as many logical CPUs as the plan needs, so that a small machine runs the roles in turns.
     """
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
@@ -40,12 +40,12 @@ def start_ray(config: AnyConfig, plan: Placement) -> None:
         )
     else:
         ray.init(address="auto" if in_job else config.ray.address, **options)
-    for number, handler in handlers.items():  # Ray has put its own in their place, which end the process
+    for number, handler in handlers.items():  # Ray has replaced them by its own, which end the process
         signal.signal(number, handler)
 
 
 class Reservation:
-    """The bundles of a run; `options(role, index)` puts an actor into its own once `wait` has returned."""
+    """The reserved bundles of a run; after `wait`, `options(role, index)` puts an actor into its bundle."""
 
     def __init__(self, plan: Placement) -> None:
         self._first = {}
@@ -57,14 +57,19 @@ class Reservation:
         self._group: PlacementGroup = placement_group(bundles, strategy="PACK")
 
     async def wait(self, timeout_s: float, note: Callable[[str], None]) -> None:
-        """Return when the cluster holds all bundles; PlacementError if it does not within `timeout_s` seconds."""
+        """Wait until the cluster has reserved all bundles; `note` gets a line about the wait every 30 seconds.
+
+        Raises:
+            PlacementError: they are not reserved after `timeout_s` seconds.
+
+        """
         start = reported = time.monotonic()
         while not self._group.wait(0.01):
             now = time.monotonic()
             if now - start >= timeout_s:
                 remove_placement_group(self._group)
                 raise PlacementError(
-                    f"the cluster could not hold the run within {timeout_s:g} s",
+                    f"the cluster had no room for the run within {timeout_s:g} s",
                     needed=_total(self._bundles),
                     cluster=_known(ray.cluster_resources()),
                     free=_known(ray.available_resources()),
@@ -77,13 +82,13 @@ class Reservation:
             await asyncio.sleep(_POLL_S)
 
     def options(self, role: str, index: int) -> dict[str, Any]:
-        """The options for `ray.remote(...)` that put the actor with this index of the role into its bundle."""
+        """Return the options for `ray.remote(...)` that put the actor with this index of the role into its bundle."""
         number = self._first[role] + index
         bundle = self._bundles[number]
         return {
             "num_cpus": bundle.get("CPU", 0),
             "num_gpus": bundle.get("GPU", 0),
-            "max_restarts": 0,  # an actor's state is weights: the pools replace it, and load them
+            "max_restarts": 0,  # Ray's restart would lose the weights: the pools replace an actor and load them again
             "scheduling_strategy": PlacementGroupSchedulingStrategy(
                 self._group, placement_group_bundle_index=number, placement_group_capture_child_tasks=True
             ),
@@ -91,8 +96,8 @@ class Reservation:
 
 
 def _total(bundles: list[dict[str, float]]) -> dict[str, float]:
-    return {kind: sum(bundle.get(kind, 0.0) for bundle in bundles) for kind in ("CPU", "GPU")}
+    return {resource: sum(bundle.get(resource, 0.0) for bundle in bundles) for resource in ("CPU", "GPU")}
 
 
 def _known(resources: dict[str, float]) -> dict[str, float]:
-    return {kind: resources.get(kind, 0.0) for kind in ("CPU", "GPU")}
+    return {resource: resources.get(resource, 0.0) for resource in ("CPU", "GPU")}

@@ -1,4 +1,4 @@
-"""Replicas that stand in for each other: actors of one role, replaced when they are lost."""
+"""A pool of interchangeable actors of one role; lost actors are replaced."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from vlaa_ray.errors import RewardError, RolloutFleetExhausted, VlaaRayError
 from vlaa_ray.planning.failures import Action, after_replica_failure
 
 Spawn = Callable[[int], Any]
-"""The number of a replica to the handle of a new actor for it."""
+"""A function from the number of a replica to the handle of a new actor for it."""
 Prepare = Callable[[Any], Awaitable[None]]
-"""What a new actor needs before it may serve."""
+"""A function that prepares a new actor for its first call."""
 Note = Callable[[str], None]
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PoolSettings:
-    """How many actors a pool has, and what it may do about their loss."""
+    """The size of a pool and its limits."""
 
     role: str
-    """"rollout" or "reward"; names the log files and the errors."""
+    """"rollout" or "reward"; it appears in the names of log files and in errors."""
     size: int
     max_restarts: int
-    """Actors that may be replaced in a run, all of the pool together."""
+    """The number of actors that the whole pool may replace in a run."""
     start_s: float
-    """Seconds for an actor to start."""
+    """The seconds that an actor may take to start."""
     max_calls_in_flight: int
-    """Calls that one actor is given at once; a call's deadline begins when it is its turn."""
+    """The number of calls that one actor gets at the same time; a call's deadline begins when the actor gets it."""
 
 
 @dataclass(eq=False)
 class Replica:
-    """One place in a pool, and the actor that holds it now."""
+    """One place in a pool, and the actor that currently fills it."""
 
     index: int
     actor: Any
@@ -50,34 +50,47 @@ class Replica:
 
 
 class Pool:
-    """Numbered replicas with a budget of replacements; a call goes to the least busy one."""
+    """Numbered replicas; a call goes to the least busy one, and at most `max_restarts` lost ones are replaced."""
 
     def __init__(self, settings: PoolSettings, spawn: Spawn, note: Note) -> None:
         self._settings, self._spawn, self._note = settings, spawn, note
         self.prepare: Prepare | None = None
-        """What a replacement needs before it serves, such as the learner's weights."""
+        """A function that prepares a new actor, for instance by sending it the learner's weights."""
         self.restarts = 0
-        """Actors replaced so far."""
+        """The number of actors replaced so far."""
         self.replicas = [
             Replica(index, spawn(index), asyncio.Semaphore(settings.max_calls_in_flight))
             for index in range(settings.size)
         ]
 
     async def start(self) -> None:
-        """Return when all actors are ready; a typed error if one dies or takes too long."""
+        """Wait until all actors are ready.
+
+        Raises:
+            RolloutFleetExhausted, RewardError: an actor died.
+            DeadlineExceeded: an actor is not ready after `start_s` seconds.
+
+        """
         role, starts = self._settings.role, [replica.actor.start.remote() for replica in self.replicas]
         try:
             await wait_for_all(starts, self._settings.start_s, f"{role} actors to start")
         except RayActorError as error:
-            raise self._error(f"a {role} actor died as it started", first_line(error)) from error
+            raise self._error(f"a {role} actor died while it started", first_line(error)) from error
 
     async def call(self, invoke: Callable[[Any], Awaitable[Result]], timeout_s: float, what: str) -> Result:
-        """The result from any replica; one that dies or hangs is replaced, and the call is made again elsewhere."""
+        """Return the result of the call from any replica.
+
+        If a replica dies or hangs, it is replaced, and the call is made again on any replica.
+
+        Raises:
+            RolloutFleetExhausted, RewardError: no actor is left, and no more may be replaced.
+
+        """
         while True:
             free = [replica for replica in self.replicas if not replica.lock.locked()]
             replica = min(free or self.replicas, key=lambda candidate: candidate.num_calls, default=None)
             if replica is None:
-                raise self._exhausted("none is left")
+                raise self._exhausted("all actors were lost before")
             replica.num_calls += 1
             try:
                 async with replica.slots:
@@ -92,9 +105,13 @@ class Pool:
                 replica.num_calls -= 1
 
     async def replace(self, replica: Replica, lost: Any, error: BaseException) -> None:
-        """Put a new actor in the place of `lost`, ready to serve; the first caller does it, the others wait.
+        """Put a new, ready actor in place of `lost`; the first caller does it, and the others wait.
 
-        Without any restart left the replica is dropped. Raises the pool's typed error if it was the last one.
+        If no restart is left, the pool goes on without the replica.
+
+        Raises:
+            RolloutFleetExhausted, RewardError: it was the last replica, and no restart is left.
+
         """
         async with replica.lock:
             if replica.actor is not lost or replica not in self.replicas:
@@ -117,7 +134,7 @@ class Pool:
                 raise self._exhausted(first_line(error)) from error
 
     async def max_rss_bytes(self) -> float:
-        """Resident memory of the largest replica, in bytes; 0 while none answers."""
+        """Return the resident memory of the largest replica, in bytes; 0 if no replica answers."""
         answers = await asyncio.gather(
             *(wait_for(replica.actor.rss_bytes.remote(), GRACE_S, "memory") for replica in self.replicas),
             return_exceptions=True,
@@ -125,7 +142,7 @@ class Pool:
         return max((float(answer) for answer in answers if isinstance(answer, int)), default=0.0)
 
     async def _started(self, index: int) -> Any:
-        """A new actor that is ready to serve; it is killed if it can't be made ready."""
+        """Return a new actor that is ready; if it can't be made ready, it is killed and the error is raised."""
         actor = self._spawn(index)
         try:
             start_s, role = self._settings.start_s, self._settings.role
@@ -151,5 +168,5 @@ class Pool:
 
     def _error(self, message: str, cause: str) -> VlaaRayError:
         error = RolloutFleetExhausted if self._settings.role == "rollout" else RewardError
-        fix = f"look at logs/{self._settings.role}_*.log in the run folder; the last checkpoint can be resumed"
+        fix = f"look at logs/{self._settings.role}_*.log in the run folder; the same command continues the run"
         return error(message, restarts=self.restarts, last=cause, fix=fix)

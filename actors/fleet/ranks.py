@@ -1,4 +1,4 @@
-"""The learner's ranks: processes that are called alike and together, and that end together."""
+"""The learner's ranks: processes that get the same calls at the same time, and that end together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vlaa_ray.roles import Metrics
 
 
 class LearnerRanks:
-    """Implements `LearnerRole`. `planning.failures` decides what a failure means for the run."""
+    """The ranks as a `LearnerRole`. `planning.failures` decides what a failure means for the run."""
 
     def __init__(self, config: GrpoConfig, spawn: Callable[[int], Any]) -> None:
         self._deadlines = config.deadlines
@@ -28,16 +28,16 @@ class LearnerRanks:
         self.node_id = ""
         """Ray's id of the node of rank 0."""
         self.turn = asyncio.Lock()
-        """Held by a caller that calls the ranks several times in a row, and by what changes their weights."""
+        """The lock of a caller that makes several calls in a row, or that changes the weights."""
 
     async def start(self) -> None:
-        """Load the model on every rank; returns when the ranks have met."""
+        """Load the model on every rank, and return when all ranks are connected."""
         address, port, self.node_id = await self.meeting_point()
         calls = [rank.start.remote(address, port) for rank in self._ranks]
         await self._all(calls, self._deadlines.start_s, "the start")
 
     async def meeting_point(self) -> tuple[str, int, str]:
-        """(address, free port, node id) of rank 0."""
+        """Return (address, free port, node id) of rank 0."""
         calls = [self._ranks[0].meeting_point.remote()]
         (place,) = await self._all(calls, self._deadlines.start_s, "the first answer of rank 0")
         return tuple(place)
@@ -51,26 +51,26 @@ class LearnerRanks:
         return dict(metrics)
 
     async def manifest(self) -> list[Any]:
-        """The wire form of the names, dtypes and shapes of all tensors that `next_bucket` gives."""
+        """Return the names, dtypes and shapes of all tensors that `next_bucket` gives, as plain lists."""
         (wire,) = await self._all([self._ranks[0].manifest.remote()], self._deadlines.weight_sync_s, "the manifest")
         return list(wire)
 
     async def next_bucket(self) -> Any:
-        """The next piece of the weights; None after the last. Take the turn before the first call."""
+        """Return the next bucket of weights; None after the last. The caller must hold `turn` for the whole series."""
         calls = [rank.next_bucket.remote() for rank in self._ranks]
         return (await self._all(calls, self._deadlines.weight_sync_s, "the gathering of weights"))[0]
 
     def packed_bucket(self) -> Any:
-        """A reference to the current piece's bytes, in the object store."""
+        """Return a reference to the current bucket's bytes in Ray's object store."""
         return self._ranks[0].packed_bucket.remote()
 
     async def open_broadcast(self, address: str, port: int, num_engine_ranks: int) -> None:
-        """Let rank 0 wait for the engines in an NCCL group; they must join meanwhile."""
+        """Open an NCCL group on rank 0, which waits for the engines; they must join at the same time."""
         call = self._ranks[0].open_broadcast.remote(address, port, num_engine_ranks)
         await self._all([call], self._deadlines.weight_sync_s, "the wait for the engines to join")
 
     async def broadcast(self) -> None:
-        """Send the weights to the engines of the NCCL group, which must receive meanwhile."""
+        """Send the weights to the engines of the NCCL group, which must receive at the same time."""
         calls = [rank.broadcast.remote() for rank in self._ranks]
         await self._all(calls, self._deadlines.weight_sync_s, "the broadcast")
 
@@ -93,7 +93,7 @@ class LearnerRanks:
         return {"memory/learner_rss_bytes": float(max(sizes))}
 
     async def _all(self, calls: list[Any], timeout_s: float, what: str) -> list[Any]:
-        """The answers of all ranks; `what` names the call, such as "the update"."""
+        """Return the answers of all ranks; `what` names the call, such as "the update"."""
         try:
             return await wait_for_all(calls, timeout_s, f"the learner: {what}")
         except (RayError, VlaaRayError) as error:

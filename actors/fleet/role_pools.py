@@ -14,7 +14,7 @@ from vlaa_ray.roles import Metrics, SampleRequest
 
 
 class RolloutPool:
-    """Implements `RolloutRole`."""
+    """A pool of engines as a `RolloutRole`."""
 
     def __init__(self, config: GrpoConfig, spawn: Spawn, note: Note) -> None:
         rollout, self._deadlines = config.rollout, config.deadlines
@@ -23,7 +23,7 @@ class RolloutPool:
             size=rollout.num_actors,
             max_restarts=rollout.max_restarts,
             start_s=config.deadlines.start_s,
-            max_calls_in_flight=rollout.max_num_seqs,  # the engine has a queue of its own, and batches better from it
+            max_calls_in_flight=rollout.max_num_seqs,  # the engine has its own queue, which gives better batches
         )
         self.pool = Pool(settings, spawn, note)
 
@@ -45,7 +45,7 @@ class RolloutPool:
 
 
 class RewardPool:
-    """Implements `RewardRole`."""
+    """A pool of reward actors as a `RewardRole`."""
 
     def __init__(self, config: GrpoConfig, spawn: Spawn, note: Note) -> None:
         rewards, self._deadlines = config.rewards, config.deadlines
@@ -66,7 +66,7 @@ class RewardPool:
 
     async def score(self, prompt: Prompt, completions: Sequence[Completion], progress: float) -> list[RewardResult]:
         """See `RewardRole`."""
-        if not self._config.shows_images(prompt.verifier_type):  # most verifiers look at sizes alone
+        if not self._config.shows_images(prompt.verifier_type):  # most verifiers need only the sizes of images
             prompt = replace(prompt, images=tuple(replace(image, data=None) for image in prompt.images))
         results, seconds = await self.pool.call(
             lambda actor: actor.score.remote(prompt, [completion.text for completion in completions], progress),
@@ -95,7 +95,7 @@ class RewardPool:
 
 
 def max_groups_in_flight(config: GrpoConfig) -> int:
-    """Groups that a reward actor is given at once: enough to keep a judge busy, else one and the next."""
+    """Return how many groups a reward actor gets at the same time: enough to keep a judge busy, else two."""
     section = config.rewards.open_ended
     if section.scorer == "judge" or section.service.url:
         return 1 + section.service.concurrency // config.rollout.group_size

@@ -1,4 +1,4 @@
-"""New actors of a GRPO run, each in its bundle, with its environment and its log file."""
+"""The start of new actors of a GRPO run, each in its bundle, with its environment and its log file."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from vlaa_ray.config import GrpoConfig
 
 
 class Spawner:
-    """Starts actors: each method takes an index in the role and returns the handle of a new actor."""
+    """The starter of actors: each method takes an index within the role and returns the handle of a new actor."""
 
     def __init__(self, config: GrpoConfig, log_dir: Path, reservation: Reservation) -> None:
         self._config, self._log_dir, self._reservation = config, log_dir, reservation
 
     def learner(self, rank: int) -> Any:
-        """A rank of the learner."""
+        """Start a rank of the learner."""
         section = self._config.learner
         threads = role_environment("learner", section.num_threads, section.cpus_per_rank, section.gpus_per_rank)
         actor = ray.remote(LearnerActor).options(**self._options("learner", rank, threads))
         return actor.remote(self._config, rank, self._log_file("learner", rank), self._shm_prefix())
 
     def rollout(self, index: int) -> Any:
-        """A vLLM engine."""
+        """Start an actor with a vLLM engine."""
         section = self._config.rollout
         threads = role_environment("rollout", None, section.cpus_per_actor, section.gpus_per_actor)
         actor = ray.remote(RolloutActor).options(**self._options("rollout", index, threads))
         return actor.remote(self._config, self._log_file("rollout", index), self._shm_prefix())
 
     def reward(self, index: int) -> Any:
-        """A reward actor, with a thread for each group that it may be given at once."""
+        """Start a reward actor, with a thread for each group that it may get at the same time."""
         section = self._config.rewards
         threads = role_environment("reward", None, section.cpus_per_actor, section.gpus_per_actor)
         options = self._options("reward", index, threads) | {"max_concurrency": max_groups_in_flight(self._config)}
@@ -52,5 +52,5 @@ class Spawner:
         return str(self._log_dir / f"{role}_{index}.log")
 
     def _shm_prefix(self) -> str:
-        """The beginning of the names of all that one actor leaves in /dev/shm."""
+        """Return the prefix of the names of all files that one actor makes in /dev/shm."""
         return f"vlaa-{self._config.run.name}-{secrets.token_hex(4)}-"

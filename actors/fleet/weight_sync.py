@@ -1,6 +1,6 @@
-"""The way of the learner's weights into the engines.
+"""The transport of the learner's weights into the engines.
 
-All engines pause, receive, prove the update complete, and go on together.
+All engines pause, receive, check that the update is complete, and resume together.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from vlaa_ray.config import GrpoConfig
 from vlaa_ray.planning.failures import is_lost
 
 Failures = dict[Any, BaseException]
-"""Actors that were lost during an update, each with its cause."""
+"""The actors that were lost during an update, each with its cause."""
 
 
 class WeightSync:
-    """Implements `WeightSyncRole`: sends whole updates from the learner's ranks to the pool's engines."""
+    """The transport as a `WeightSyncRole`: it sends whole updates from the learner's ranks to the pool's engines."""
 
     def __init__(self, config: GrpoConfig, learner: LearnerRanks, rollouts: RolloutPool) -> None:
         self._deadline_s = config.deadlines.weight_sync_s + GRACE_S
@@ -28,28 +28,28 @@ class WeightSync:
         self._ranks_per_engine = config.rollout.tensor_parallel_size
         self._learner, self._pool = learner, rollouts.pool
         self._pool.prepare = self._bring_up_to_date
-        self._nodes: dict[Any, str] = {}  # of engines whose manifest was compared
+        self._nodes: dict[Any, str] = {}  # the nodes of the engines whose manifest was compared
         self._group: list[Any] = []  # engines that are in the learner's NCCL group, in the order of their ranks
 
     async def publish(self) -> None:
-        """See `WeightSyncRole`. ModelError if an engine doesn't hold exactly the learner's tensors."""
-        async with self._learner.turn:  # no update in between: an engine gets all tensors of one version
+        """See `WeightSyncRole`."""
+        async with self._learner.turn:  # so that there is no update in between, and all tensors have one version
             replicas = {replica.actor: replica for replica in self._pool.replicas}
             failed = await self._send(list(replicas))
         await asyncio.gather(*(self._pool.replace(replicas[actor], actor, error) for actor, error in failed.items()))
 
     async def _bring_up_to_date(self, actor: Any) -> None:
-        """Give a new engine the learner's weights; raises what it fails with."""
+        """Send the learner's weights to a new engine; if it is lost meanwhile, its error is raised."""
         async with self._learner.turn:
             failed = await self._send([actor])
         if failed:
             raise failed[actor]
 
     async def _send(self, actors: Sequence[Any]) -> Failures:
-        """Bring the actors to the learner's version; those that were lost meanwhile, with their causes.
+        """Send the learner's weights to the actors, and return the actors that were lost meanwhile with their causes.
 
-        The caller holds the learner's turn. Over NCCL the loss of an engine in the middle of a broadcast leaves the
-        learner waiting: it ends the run, as LearnerError, at the deadline.
+        The caller must hold the learner's turn. Over NCCL, if an engine is lost in the middle of a broadcast, the
+        learner waits for it until the deadline; then the run ends with LearnerError.
         """
         failed: Failures = {}
         engines = _Engines(list(actors), failed, self._deadline_s)
@@ -100,7 +100,7 @@ class WeightSync:
 
 
 class _Engines:
-    """Actors that are called alike; one that is lost is called no more."""
+    """A set of actors that get the same calls; a lost actor gets no more calls."""
 
     def __init__(self, actors: list[Any], failed: Failures, timeout_s: float) -> None:
         self._actors, self._failed, self._timeout_s = actors, failed, timeout_s
@@ -109,7 +109,7 @@ class _Engines:
         return [actor for actor in self._actors if actor not in self._failed]
 
     async def all(self, what: str, invoke: Callable[[Any], Awaitable[Any]]) -> dict[Any, Any]:
-        """Each living actor's answer; what isn't the loss of an actor is raised."""
+        """Return the answer of each living actor; an error is raised unless it is the loss of an actor."""
         alive = self.alive()
         calls = [wait_for(invoke(actor), self._timeout_s, f"an engine {what}") for actor in alive]
         answers = dict(zip(alive, await asyncio.gather(*calls, return_exceptions=True), strict=True))

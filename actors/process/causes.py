@@ -1,4 +1,4 @@
-"""The one typed error below all that Ray puts around it."""
+"""The search for the project's own error inside Ray's errors."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from vlaa_ray.errors import VlaaRayError
 
 
 def typed_cause(error: BaseException) -> VlaaRayError | None:
-    """The outermost error of ours in `error`, in what it wraps or in the failures of its workers; None without one.
+    """Return the outermost VlaaRayError in `error`, in the errors that it wraps, or in those of its workers, else None.
 
-    What Ray wraps has both types, RayTaskError and the cause's; only the cause itself carries the facts.
+    An error that Ray wraps has two types: RayTaskError and that of its cause. Only the cause itself has the facts.
     """
     if isinstance(error, VlaaRayError) and not isinstance(error, RayError):
         return error
     inner = [getattr(error, name, None) for name in ("cause", "_base_exc", "controller_failure", "__cause__")]
     inner += [failure for _, failure in sorted(getattr(error, "worker_failures", {}).items())]
-    causes = (typed_cause(one) for one in inner if isinstance(one, BaseException) and one is not error)
+    wrapped = (item for item in inner if isinstance(item, BaseException) and item is not error)
+    causes = (typed_cause(item) for item in wrapped)
     return next((cause for cause in causes if cause), None)
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line: the last line of a remote traceback, the first line of anything else."""
+    """Return an error in one line: the last line of a remote traceback, the first line of any other error."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[-1] if isinstance(error, RayTaskError) else lines[0]

@@ -13,34 +13,40 @@ from vlaa_ray.errors import DeadlineExceeded
 
 Result = TypeVar("Result")
 GRACE_S = 15.0
-"""Seconds that a remote call may take longer than its own deadline."""
+"""The seconds that a remote call may take beyond its own deadline."""
 
 
 async def wait_for(awaited: Awaitable[Result], timeout_s: float, what: str) -> Result:
-    """The result of a remote call; DeadlineExceeded names `what` if it does not come within `timeout_s` seconds."""
+    """Wait for a remote call and return its result.
+
+    Raises:
+        DeadlineExceeded: there is no result after `timeout_s` seconds; the message names `what`.
+        VlaaRayError: the call failed with it.
+
+    """
     try:
         return await asyncio.wait_for(_result(awaited), timeout_s)
     except TimeoutError:
         raise DeadlineExceeded(
             f"no answer within {timeout_s:g} s: {what}",
-            fix="look at logs/ in the run folder; raise the deadline if it is only slow",
+            fix="look at logs/ in the run folder; if it is only slow, raise the deadline",
         ) from None
 
 
 async def wait_for_all(awaited: Sequence[Awaitable[Any]], timeout_s: float, what: str) -> list[Any]:
-    """The results of all calls; the error of the first call that fails."""
-    return await wait_for(asyncio.gather(*(_result(one) for one in awaited)), timeout_s, what)
+    """Return the results of all calls; if calls fail, the first error is raised. Deadline and errors as `wait_for`."""
+    return await wait_for(asyncio.gather(*(_result(call) for call in awaited)), timeout_s, what)
 
 
 def died(error: BaseException) -> bool:
-    """True if Ray found the actor's process dead, or an object of it lost."""
+    """Return True if the error says that the actor's process died or that one of its objects is lost."""
     return isinstance(error, RayActorError | ObjectLostError)
 
 
 async def _result(awaited: Awaitable[Result]) -> Result:
     try:
         return await awaited  # an ObjectRef is awaitable, but not a coroutine
-    except RayTaskError as error:  # the remote traceback goes to the log, its cause to people
+    except RayTaskError as error:  # its cause is for people, the remote traceback only for the log
         if cause := typed_cause(error):
             raise cause from error
         raise

@@ -1,4 +1,4 @@
-"""Environment variables that an actor needs before its first import."""
+"""The environment variables that an actor needs before its first import."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def role_environment(role: str, num_threads: int | None, cpus: float, gpus: float) -> dict[str, str]:
-    """Threads (of torch, vLLM and tokenizers), DeepSpeed's accelerator, and where the interpreter's tools are."""
+    """Return variables for the number of threads, DeepSpeed's accelerator, and the path to the interpreter's tools."""
     environment = {
         "OMP_NUM_THREADS": str(num_threads or max(1, int(cpus))),
         "TOKENIZERS_PARALLELISM": "false",

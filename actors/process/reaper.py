@@ -1,11 +1,11 @@
-"""A process that clears up after another one, which may be killed at any time: its children, and their shared memory.
+"""A process that cleans up after another one, which may be killed at any time: its children and their shared memory.
 
     python -m actors.process.reaper --pid 4711 --token 3f2a… --shm-prefix vlaa-quickstart-
 
-vLLM's engine and worker processes outlive a killed parent by minutes and keep hundreds of megabytes of
-shared memory. A reaper runs beside each actor that owns such things, in a session of its own, and
-ends with it. Processes are known by descent, and by a token in their environment where they were
-started too late to be seen; a new title wipes that token out, so neither alone is enough.
+vLLM's engine and worker processes outlive a killed parent by minutes and keep hundreds of megabytes of shared memory. A
+reaper runs beside each actor that starts such processes, in its own session, and ends with the actor. It finds
+processes in two ways: as children, and by a token in their environment if they were started too late to be seen. A
+process that changes its title loses the token, so neither way alone is enough.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _KILL_DEADLINE_S = 10.0
 
 
 def start_reaper(shm_prefix: str = "") -> None:
-    """Watch this process from another one; children started from now on carry a token.
+    """Start a reaper for this process; children that are started from now on have its token in their environment.
 
-    shm_prefix: files in /dev/shm whose names start with it belong to this process, and are deleted with it.
+    Files in /dev/shm whose names start with `shm_prefix` belong to this process and are deleted when it ends.
     """
     token = secrets.token_hex(16)
     environment = {key: value for key, value in os.environ.items() if key != TOKEN}
@@ -61,13 +61,13 @@ def start_reaper(shm_prefix: str = "") -> None:
 
 
 def main() -> None:
-    """Watch the process with `--pid` until it ends, then clear up after it."""
+    """Watch the process with `--pid` until it ends, then clean up after it."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--pid", type=int, required=True)
     parser.add_argument("--token", required=True)
     parser.add_argument("--shm-prefix", default="")
     args = parser.parse_args()
-    if os.fork():  # Ray kills the children of a worker that ends: this one must not be one
+    if os.fork():  # Ray kills the children of a worker that ends, so the reaper must not be a child
         os._exit(0)
     traces = _Traces(args.token)
     with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 class _Traces:
-    """What a process has started and shared so far."""
+    """The processes and shared files that a process has made so far."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -90,21 +90,22 @@ class _Traces:
 
     def follow(self, process: psutil.Process) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
-            self._processes |= {one.pid: one for one in [process, *process.children(recursive=True)]}
+            family = [process, *process.children(recursive=True)]
+            self._processes |= {member.pid: member for member in family}
         self._files |= _shared_files(self._processes)
 
     def remove(self) -> None:
         """Kill the processes that are left, then delete the files that no other process uses."""
         deadline = time.monotonic() + _KILL_DEADLINE_S
         while (alive := self._alive()) and time.monotonic() < deadline:
-            self._files |= _shared_files(one.pid for one in alive)
-            for one in alive:
+            self._files |= _shared_files(process.pid for process in alive)
+            for process in alive:
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    one.kill()
+                    process.kill()
             time.sleep(0.1)
         for path in self._files - _shared_files(psutil.pids()):
             path.unlink(missing_ok=True)
-        for pid in self._processes:  # joblib's, made on import: mapped under another name
+        for pid in self._processes:  # semaphores that joblib makes on import and maps under another name
             for path in _SHARED_MEMORY.glob(f"sem.loky-{pid}-*"):
                 path.unlink(missing_ok=True)
 
@@ -112,7 +113,7 @@ class _Traces:
         for pid in _owned(self._token):
             with contextlib.suppress(psutil.NoSuchProcess):
                 self._processes.setdefault(pid, psutil.Process(pid))
-        return [one for one in self._processes.values() if _runs(one)]
+        return [process for process in self._processes.values() if _runs(process)]
 
 
 def _runs(process: psutil.Process) -> bool:
@@ -123,20 +124,20 @@ def _runs(process: psutil.Process) -> bool:
 
 
 def _owned(token: str) -> list[int]:
-    """Processes whose environment holds the token."""
+    """Return the ids of the processes whose environment holds the token."""
     wanted = f"{TOKEN}={token}".encode()
-    found = []
+    pids = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         with contextlib.suppress(OSError):
             if wanted in (entry / "environ").read_bytes().split(b"\0"):
-                found.append(int(entry.name))
-    return found
+                pids.append(int(entry.name))
+    return pids
 
 
 def _shared_files(pids: Iterable[int]) -> set[Path]:
-    """Files in /dev/shm that any of the processes maps."""
+    """Return the files in /dev/shm that any of the processes maps."""
     files = set()
     for pid in pids:
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""What every actor process does for itself: logs into the run folder, a reaper, and its memory."""
+"""The set-up of every actor process: its log in the run folder and its reaper; and the measurement of its memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vlaa_ray.compat.cpu_wheels import register
 
 
 def set_up_actor_process(log_file: str, shm_prefix: str) -> None:
-    """Send the output of this process and its children to `log_file`, and start a reaper that clears up after it."""
+    """Send the output of this process and its children to `log_file`, and start a reaper that cleans up after it."""
     path = Path(log_file)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -24,12 +24,12 @@ def set_up_actor_process(log_file: str, shm_prefix: str) -> None:
 
 
 def tree_rss_bytes() -> int:
-    """Resident memory of this process and its children."""
+    """Return the resident memory of this process and its children, in bytes."""
     total = 0
     own = psutil.Process()
     for process in [own, *own.children(recursive=True)]:
         try:
             total += process.memory_info().rss
-        except psutil.NoSuchProcess:  # a child ended while we looked
+        except psutil.NoSuchProcess:  # a child ended meanwhile
             continue
     return total

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as typed errors of the thread that waits."""
+"""SIGINT and SIGTERM as typed errors in the main thread."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vlaa_ray.errors import RunInterrupted
 
 @contextlib.contextmanager
 def signals_as_errors(fix: str) -> Iterator[None]:
-    """Both raise RunInterrupted in the main thread; `fix` says where the run goes on."""
+    """Let both signals raise RunInterrupted in the main thread until the block ends; `fix` says how to continue."""
 
     def stop(number: int, frame: Any) -> None:
         raise RunInterrupted(f"stopped by {signal.Signals(number).name}", fix=fix, signal=number)

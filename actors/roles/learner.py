@@ -14,7 +14,7 @@ from vlaa_ray.config import GrpoConfig
 
 
 class LearnerActor:
-    """One rank of the policy in training. All ranks must be called alike, and together."""
+    """One rank of the policy in training. All ranks must get the same calls in the same order."""
 
     def __init__(self, config: GrpoConfig, rank: int, log_file: str, shm_prefix: str) -> None:
         set_up_actor_process(log_file, shm_prefix)
@@ -25,11 +25,11 @@ class LearnerActor:
         self._nccl: Any = None
 
     def meeting_point(self) -> tuple[str, int, str]:
-        """(address of this node, a free port on it, the node's id): the other ranks meet rank 0 there."""
+        """Return (address of this node, a free port on it, the node's id), where the other ranks connect to rank 0."""
         return *meeting_point(), ray.get_runtime_context().get_node_id()
 
     def start(self, master_address: str, master_port: int) -> None:
-        """Load the model; returns when all ranks have met."""
+        """Load the model, and return when all ranks are connected."""
         from vlaa_ray.learner.deepspeed import set_rank_environment
 
         learner = self._config.learner
@@ -39,18 +39,18 @@ class LearnerActor:
         self._learner = RLLearner(self._config)
 
     def update(self, steps: list[Any]) -> tuple[int, dict[str, float]]:
-        """(weight version afterwards, metrics over all ranks)."""
+        """Do the optimizer steps, and return (weight version afterwards, metrics over all ranks)."""
         metrics = self._learner.update(steps)
         return self._learner.weight_version, metrics
 
     def manifest(self) -> list[Any]:
-        """Names, dtypes and shapes of all tensors that `next_bucket` gives, in wire form."""
+        """Return the names, dtypes and shapes of all tensors that `next_bucket` gives, as plain lists."""
         return self._learner.core.manifest().to_wire()
 
     def next_bucket(self) -> Any:
-        """The next piece of the weights, in shared memory of this node until the next call; None after the last.
+        """Return the next bucket of weights, in this node's shared memory until the next call; None after the last.
 
-        All ranks are called together; only rank 0 answers with buckets, the others take part in gathering.
+        All ranks must be called together. Only rank 0 returns buckets; the other ranks take part in the gathering.
         """
         from vlaa_ray.weight_sync.shared_memory import SharedMemorySender, take_part
 
@@ -67,14 +67,14 @@ class LearnerActor:
         return self._bucket
 
     def packed_bucket(self) -> Any:
-        """The current bucket's bytes, for engines on other nodes."""
+        """Return the current bucket's bytes, for engines on other nodes."""
         from vlaa_ray.weight_sync.shared_memory import pack_bucket
 
-        assert self._bucket  # it has been asked for before
+        assert self._bucket  # `next_bucket` was called before
         return pack_bucket(self._bucket)
 
     def open_broadcast(self, address: str, port: int, num_engine_ranks: int) -> None:
-        """Open a new NCCL group with the engines in the place of the last one; on rank 0 only."""
+        """Open a new NCCL group with the engines, after closing the last one; on rank 0 only."""
         from vlaa_ray.weight_sync.nccl import NcclSender
 
         if self._nccl is not None:
@@ -100,10 +100,10 @@ class LearnerActor:
         self._learner.save(Path(folder))
 
     def load(self, folder: str) -> int:
-        """Restore what `save` wrote; returns the weight version."""
+        """Restore what `save` wrote, and return the weight version."""
         self._learner.load(Path(folder))
         return self._learner.weight_version
 
     def rss_bytes(self) -> int:
-        """Resident memory of this process and its children, in bytes."""
+        """Return the resident memory of this process and its children, in bytes."""
         return tree_rss_bytes()

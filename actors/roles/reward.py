@@ -1,4 +1,4 @@
-"""The verifiers and scorers as a Ray actor."""
+"""The Ray actor with the verifiers and scorers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vlaa_ray.records import Prompt, RewardResult
 
 
 class RewardActor:
-    """The verifiers and scorers of one process; groups are scored side by side in threads."""
+    """The verifiers and scorers of one process; several groups are scored at the same time in threads."""
 
     def __init__(self, config: GrpoConfig, log_file: str, shm_prefix: str) -> None:
         set_up_actor_process(log_file, shm_prefix)
@@ -24,7 +24,7 @@ class RewardActor:
         self._rewards.score([(prompt, "<answer>1</answer>")])
 
     def score(self, prompt: Prompt, responses: list[str], progress: float) -> tuple[list[RewardResult], float]:
-        """(one result for each response, the seconds that it took); errors as for `score_group`."""
+        """Return (one result for each response, the seconds of scoring); errors as for `score_group`."""
         from vlaa_ray.rewards.gold_checks import score_group
 
         start = time.monotonic()
@@ -36,5 +36,5 @@ class RewardActor:
         self._rewards.offload()
 
     def rss_bytes(self) -> int:
-        """Resident memory of this process and its children, in bytes."""
+        """Return the resident memory of this process and its children, in bytes."""
         return tree_rss_bytes()

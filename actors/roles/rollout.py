@@ -1,4 +1,4 @@
-"""One vLLM engine as a Ray actor: it takes prompts, gives completions, and receives new weights between them."""
+"""The Ray actor with one vLLM engine: it samples completions of prompts, and receives new weights in between."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vlaa_ray.roles import SampleRequest
 
 
 class RolloutActor:
-    """One engine. All methods run on one event loop, so that requests are sampled side by side."""
+    """One engine. All methods run on one event loop, so that requests are sampled at the same time."""
 
     def __init__(self, config: GrpoConfig, log_file: str, shm_prefix: str) -> None:
         set_up_actor_process(log_file, shm_prefix)
@@ -23,7 +23,7 @@ class RolloutActor:
         self._shm_prefix = shm_prefix
 
     async def start(self) -> None:
-        """Start the engine with the weights of `model.path`; it serves once the learner's have been loaded."""
+        """Start the engine with the weights of `model.path`; before sampling it must get the learner's weights."""
         from transformers import AutoConfig
 
         from vlaa_ray.models.chat import ChatFormat
@@ -45,7 +45,7 @@ class RolloutActor:
         )
 
     async def sample(self, request: SampleRequest) -> SampledGroup:
-        """The prompt's completions; DataError if the engine can't take this prompt."""
+        """Return the prompt's completions; errors as for `RolloutEngine.sample`, but DataError for a refused prompt."""
         from vlaa_ray.images.decode import load
         from vlaa_ray.rollout.engine import PromptRefused
 
@@ -74,7 +74,7 @@ class RolloutActor:
             await self._engine.weights.init_weight_transfer_engine({})
 
     async def pause(self) -> None:
-        """Let the running requests end, and take no new ones until `resume`."""
+        """Finish the running requests, and take no new ones until `resume`."""
         await self._engine.weights.pause()
 
     async def start_weight_update(self) -> None:
@@ -82,7 +82,7 @@ class RolloutActor:
         await self._engine.weights.start_weight_update()
 
     async def join_broadcast(self, address: str, port: int, rank: int, num_ranks: int) -> None:
-        """Join the learner's NCCL group, and leave the last one."""
+        """Leave the last NCCL group of the learner and join the new one."""
         from vlaa_ray.weight_sync.nccl import join_info
 
         size = self._config.weight_sync.bucket_bytes
@@ -96,7 +96,7 @@ class RolloutActor:
         await self._engine.weights.update_weights(update_info(self._manifest))
 
     async def update_weights(self, bucket: Any, data: Any) -> None:
-        """Load a bucket from this node's shared memory; `data` are its bytes where it was made on another node."""
+        """Load a bucket from this node's shared memory; `data` holds its bytes if it was made on another node."""
         from vlaa_ray.weight_sync.shared_memory import unpack_bucket
 
         block = nullcontext(bucket) if data is None else unpack_bucket(bucket, data, self._shm_prefix)
@@ -104,16 +104,16 @@ class RolloutActor:
             await self._engine.weights.update_weights(asdict(local))
 
     async def resume(self, weight_version: int) -> None:
-        """Prove the update complete, clear the caches, and sample with the new weights."""
+        """Check that the update is complete, clear the caches, and sample with the new weights."""
         await self._engine.weights.finish_weight_update()
         await self._engine.weights.resume(weight_version)
 
     def node_id(self) -> str:
-        """Ray's id of the node that this actor runs on."""
+        """Return Ray's id of the node on which this actor runs."""
         import ray
 
         return ray.get_runtime_context().get_node_id()
 
     async def rss_bytes(self) -> int:
-        """Resident memory of this process and its children, in bytes."""
+        """Return the resident memory of this process and its children, in bytes."""
         return await asyncio.to_thread(tree_rss_bytes)

@@ -1,4 +1,4 @@
-"""One rank of training on written answers, as Ray Train starts it."""
+"""The function that Ray Train runs on each rank of training on written answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vlaa_ray.run.checkpoints import Checkpoint
 
 @dataclass(frozen=True)
 class RankTask:
-    """The config, the run's folder, and the checkpoint to continue from."""
+    """The arguments of a rank: the config, the run's folder, and the checkpoint to continue from."""
 
     config: SupervisedConfig
     folder: Path

@@ -1,4 +1,4 @@
-"""A reward model as Ray Serve replicas that several runs share: POST /score, as in `rewards.scorers.remote`."""
+"""A reward model on Ray Serve, which several runs can share: POST /score, as in `rewards.scorers.remote`."""
 
 from __future__ import annotations
 
@@ -36,10 +36,15 @@ class RewardServer:
         self._model = score_model(section)
 
     def check_health(self) -> None:
-        """Answer Serve's question; an exception would have the replica replaced."""
+        """Return without an error, which tells Ray Serve that the replica is healthy."""
 
     def score(self, question: str, images: list[bytes], answers: list[str]) -> list[float | str]:
-        """The score of each answer, or in words why it has none; DataError for a picture that can't be read."""
+        """Return the score of each answer, or a sentence that says why it has no score.
+
+        Raises:
+            DataError: a picture can't be read.
+
+        """
         from vlaa_ray.images.decode import reference_of
         from vlaa_ray.records import Prompt
 
@@ -54,7 +59,7 @@ class RewardServer:
         return self._model.scores(prompt, answers)
 
     async def __call__(self, request: Request) -> JSONResponse:
-        """The reply to one request: scores, 401 without the token, or 422 if the body is not as it should be."""
+        """Return the reply to one request: the scores, status 401 without the token, or status 422 for a wrong body."""
         if not is_authorised(request.headers.get("authorization", ""), self._token):
             return JSONResponse({"error": "the token is missing or wrong"}, status_code=401)
         try:
@@ -71,7 +76,7 @@ class RewardServer:
 
 
 def is_authorised(header: str, token: SecretStr | None) -> bool:
-    """True if the `Authorization` header holds the token, or no token is asked for."""
+    """Return True if the `Authorization` header holds the token, or if no token is needed."""
     if token is None:
         return True
     return hmac.compare_digest(header.encode(), f"Bearer {token.get_secret_value()}".encode())
@@ -87,7 +92,7 @@ def serve_reward_model(
     address: str | None,
     gpus: float,
 ) -> None:
-    """Serve until interrupted; `address` of a Ray cluster, or None for one of its own."""
+    """Serve until interrupted, on the Ray cluster at `address`, or on a new local one for None."""
     options: dict[str, Any] = {"num_cpus": 1, "num_gpus": gpus}
     if address:
         ray.init(address=address)

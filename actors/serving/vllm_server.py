@@ -1,4 +1,4 @@
-"""A vLLM server for a teacher that has no address; it runs on resources of the run."""
+"""A vLLM server for a teacher without an address; it runs on the resources of the run."""
 
 from __future__ import annotations
 
@@ -36,9 +36,13 @@ class VllmServer:
         self._log_file = log_file
 
     def start(self, teacher: TeacherSection, key: SecretStr, driver_node_id: str) -> str:
-        """The server's address, once it answers; TeacherError says why it does not.
+        """Start the server and return its address when it answers.
 
-        It listens on loopback where the run's driver is on this node, else on the node's address. Requests need `key`.
+        It listens on loopback if the run's driver is on this node, else on the node's address. Requests need `key`.
+
+        Raises:
+            TeacherError: the server ended or does not answer in time; the message has the last line of its log.
+
         """
         host = ray.util.get_node_ip_address()
         if ray.get_runtime_context().get_node_id() == driver_node_id:
@@ -54,9 +58,9 @@ class VllmServer:
         while not self._answers(f"http://{host}:{port}/health"):
             if self._process.poll() is not None or time.monotonic() > end:
                 lines = Path(self._log_file).read_text(errors="replace").strip().splitlines()
-                fix = "its log tells why; the model must be one that vLLM can serve"
+                fix = "see its log for the cause; the model must be one that vLLM can serve"
                 raise TeacherError(
-                    f"vLLM does not serve {teacher.model!r}", last=lines[-1:], log=self._log_file, fix=fix
+                    f"the vLLM server for {teacher.model!r} did not start", last=lines[-1:], log=self._log_file, fix=fix
                 )
             time.sleep(_POLL_S)
         return f"http://{host}:{port}/v1"
@@ -69,7 +73,7 @@ class VllmServer:
 
 
 def vllm_command(teacher: TeacherSection, host: str, port: int) -> list[str]:
-    """The command line of the server; the key is not in it, since every user of the machine can read it."""
+    """Return the command line of the server, without the key, since every user of the machine can see it."""
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", local_path(teacher.model)]
     command += ["--served-model-name", teacher.model, "--host", host, "--port", str(port)]
     command += ["--max-model-len", str(teacher.max_model_tokens), "--max-num-seqs", str(teacher.concurrency)]

@@ -133,7 +133,7 @@ def test_a_dry_run_names_a_verifier_that_is_not_there(capsys) -> None:
     quickstart = str(Path(__file__).parents[2] / "configs/quickstart.yaml")
     override = "rewards.verifiers.chart.function=nowhere_at_all:f"
     assert main(["train", "--config", quickstart, "--dry-run", override]) == 2
-    assert "rewards.verifiers.chart: nowhere_at_all is not on the Python path" in capsys.readouterr().err
+    assert "rewards.verifiers.chart: nowhere_at_all is neither on the Python path" in capsys.readouterr().err
 
 
 def test_config_problems_are_one_message_and_code_two(config: str, capsys) -> None:

@@ -70,7 +70,7 @@ def test_all_problems_come_at_once(write) -> None:
 @pytest.mark.parametrize(
     "overrides, says",
     [
-        (["rollout.prompts_per_step=10", "learner.updates_per_step=4"], "(10) can't be shared out"),
+        (["rollout.prompts_per_step=10", "learner.updates_per_step=4"], "(10) can't be divided evenly"),
         (["rollout.prompts_per_step=12", "learner.updates_per_step=4", "learner.num_ranks=2"], "= 8"),
         (["rollout.max_prompt_tokens=16200"], "(16384) can't hold one prompt and one completion"),
         (["weight_sync.transport=nccl"], "'nccl' needs rollout.gpus_per_actor and learner.gpus_per_rank"),

@@ -8,7 +8,7 @@ _MOST_IN_A_ROW = 10
 
 
 class EmptySteps:
-    """A counter of the empty steps since the last step that trained. A run passes over them, but not for ever."""
+    """A counter of the empty steps since the last step that trained. A run skips them, but fails at the tenth."""
 
     def __init__(self) -> None:
         self._in_a_row = 0
@@ -25,5 +25,5 @@ class EmptySteps:
         self._in_a_row = self._in_a_row + 1 if is_empty else 0
         if self._in_a_row == _MOST_IN_A_ROW:
             message = f"nothing could be trained on for {_MOST_IN_A_ROW} steps: {last_reason}"
-            raise DataError(message, fix="dropped.jsonl has all reasons; vlaa-ray data check finds them beforehand")
+            raise DataError(message, fix="see dropped.jsonl for all reasons; vlaa-ray data check finds them beforehand")
         return is_empty

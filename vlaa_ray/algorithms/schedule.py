@@ -4,9 +4,9 @@ import math
 
 
 def learning_rate(step: int, num_steps: int, peak: float, minimum: float, warmup_share: float) -> float:
-    """The rate of optimizer step `step` (from 0) out of `num_steps`.
+    """Return the learning rate of optimizer step `step` (from 0) out of `num_steps`.
 
-    Rises linearly to `peak` over the first ceil(warmup_share * num_steps) steps, then falls along half a
+    It rises linearly to `peak` over the first ceil(warmup_share * num_steps) steps. Then it falls along half a
     cosine to exactly `minimum` at the last step, and stays there. The warm-up starts from 0, not from `minimum`.
 
     Difference from transformers' `cosine_with_min_lr`: every step has the rate that transformers gives to the

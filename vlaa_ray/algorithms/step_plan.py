@@ -1,4 +1,4 @@
-"""A step's groups to the work of each learner rank: advantages, what is left out, and fair shares. Pure."""
+"""The plan of a training step: the advantages of its groups, and the share of each learner rank. Pure functions."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ from vlaa_ray.records import Group, OptimizerStep
 
 
 def group_has_variance(group: Group) -> bool:
-    """Whether at least two of the group's samples can be judged and have different rewards."""
+    """Return True if at least two of the group's samples can be judged and have different rewards."""
     return has_variance(*_rewards(group))
 
 
 def with_advantages(groups: Sequence[Group], grpo: GrpoSection) -> list[Group]:
-    """The groups of one step, with the advantage of each rollout; None for a rollout that gets no gradient.
+    """Return the groups of one step with the advantage of each rollout; None for a rollout without a gradient.
 
-    No gradient get: samples that can't be judged, overlong ones where those are masked, and all samples of a group
-    without variance, unless the estimator trains on such groups or a KL term has a gradient for them too.
-    RewardError if a valid reward is not a finite number.
+    Three kinds of rollouts have no gradient: those that can't be judged; those that are too long, where such rollouts
+    are masked; and those of a group without variance, unless the estimator trains on such groups or there is a KL term.
+
+    Raises:
+        RewardError: a valid reward is not a finite number.
+
     """
     estimator = ADVANTAGES[grpo.advantage]
     parts = [_rewards(group) for group in groups]
@@ -31,7 +34,7 @@ def with_advantages(groups: Sequence[Group], grpo: GrpoSection) -> list[Group]:
     valid = np.concatenate([judged for _, judged in parts]) if parts else np.zeros(0, dtype=bool)
     varies = np.array([group_has_variance(group) for group in groups], dtype=bool)
     counted = valid
-    if grpo.resample_zero_variance:  # the others were replaced: they are in no statistic of the batch
+    if grpo.resample_zero_variance:  # groups without variance were replaced: they are in no statistic of the batch
         counted = valid & varies[numbers]
     advantages = estimator(rewards, counted, numbers)
     trains_flat_groups = estimator.trains_flat_groups and not grpo.resample_zero_variance
@@ -43,8 +46,8 @@ def with_advantages(groups: Sequence[Group], grpo: GrpoSection) -> list[Group]:
 
 
 def optimizer_steps(groups: Sequence[Group], grpo: GrpoSection, learner: LearnerSection) -> list[list[OptimizerStep]]:
-    """[rank][optimizer step]: the groups with a gradient, dealt out so that ranks get about as many tokens."""
-    if grpo.resample_zero_variance:  # those without variance were replaced: they don't count
+    """Return [rank][optimizer step]: the groups with a gradient, shared so that ranks get about as many tokens."""
+    if grpo.resample_zero_variance:  # groups without variance were replaced: they don't count
         groups = [group for group in groups if group_has_variance(group)]
     steps = [groups[start :: learner.updates_per_step] for start in range(learner.updates_per_step)]
     shares: list[list[OptimizerStep]] = [[] for _ in range(learner.num_ranks)]
@@ -69,7 +72,7 @@ def _assigned(group: Group, advantages: np.ndarray, has_gradient: np.ndarray, gr
 
 
 def _rewards(group: Group) -> tuple[np.ndarray, np.ndarray]:
-    """(rewards [G], which of them are valid [G])."""
+    """Return (rewards [G] in float64, True [G] for each valid reward); a reward that is not valid is 0."""
     values = [rollout.reward.value if rollout.reward.valid else None for rollout in group.rollouts]
     valid = np.array([value is not None for value in values], dtype=bool)
     return np.array([0.0 if value is None else value for value in values], dtype=np.float64), valid

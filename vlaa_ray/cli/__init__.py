@@ -1,4 +1,4 @@
-"""The command line, `vlaa-ray` or `python -m vlaa_ray`: parses the arguments and calls the module of the command.
+"""The command line, `vlaa-ray` or `python -m vlaa_ray`: it parses the arguments and calls the module of the command.
 
 `vlaa_ray/cli/reference.py` makes docs/commands.md from the commands and their help.
 Heavy modules are imported inside the commands that need them, so that every `--help` is quick.

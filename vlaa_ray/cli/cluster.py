@@ -107,7 +107,7 @@ def reward_server(
         raise ConfigError(
             "a reward server that others can reach needs a token",
             host=host,
-            fix=f"put a secret into the environment variable {token_env}, here and where the runs start",
+            fix=f"set the environment variable {token_env} to a secret, here and where the runs start",
         )
     require_own_actors()
     from actors.serving.reward_server import serve_reward_model

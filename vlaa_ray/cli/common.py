@@ -46,7 +46,12 @@ def print_to_stderr(text: str) -> None:
 
 
 def require_own_actors() -> None:
-    """Raises ConfigError unless Python would import the package `actors` that lies beside `vlaa_ray`."""
+    """Check that Python would import the package `actors` that belongs to this `vlaa_ray`.
+
+    Raises:
+        ConfigError: another package of this name comes first.
+
+    """
     spec = importlib.util.find_spec("actors")
     actual = Path(spec.origin).resolve() if spec and spec.origin else None
     expected = Path(vlaa_ray.__file__).resolve().parents[1] / "actors" / "__init__.py"

@@ -165,7 +165,7 @@ def _training_config(file: Path | None) -> TrainingConfig | None:
 def _data_section(
     run: TrainingConfig | None, image_root: str | None, hosts: list[str] | None, verifier_type: str | None
 ) -> DataSection:
-    """The run's section `data`, with the options of the command line in place of its values.
+    """Return the run's section `data`, with the options of the command line in place of its values.
 
     Raises typer.BadParameter if the verifier type is unknown or a host is not valid.
     """

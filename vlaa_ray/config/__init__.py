@@ -1,9 +1,9 @@
-"""The whole configuration of a run: one frozen tree, one place per default, every rule checked before Ray starts.
+"""The whole configuration of a run: one frozen tree, with every default in one place and all rules checked before Ray.
 
     load_config("configs/quickstart.yaml", ["run.num_steps=3"]) -> GrpoConfig
 
-Unknown keys are errors that name the nearest key; all problems are reported in one ConfigError. The
-resolved tree is written to the run folder and reloads equal. Suffixes are units; `num_` counts.
+An unknown key is an error that names the nearest key. All problems are reported in one ConfigError. The resolved tree
+is written to the run folder; loading it gives an equal tree. Suffixes of names are units, and `num_` means a count.
 """
 
 from vlaa_ray.config.base import AnyConfig, Bundle, TrainingConfig

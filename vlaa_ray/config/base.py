@@ -1,4 +1,4 @@
-"""What the configs of all kinds of runs have in common."""
+"""The common part of the configs of all kinds of runs."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from vlaa_ray.config.sections import (
 from vlaa_ray.records import VERIFIER_TYPES
 
 Bundle = dict[str, float]
-"""Ray resources of one process."""
+"""The Ray resources of one process, such as {"CPU": 1, "GPU": 1}."""
 LearnsFrom = Literal["rewards", "solutions", "preferences"]
 
 
 def bundle(cpus: float, gpus: float) -> Bundle:
-    """{"CPU": cpus}, with "GPU" where there is any."""
+    """Return {"CPU": cpus, "GPU": gpus}; without GPUs the entry "GPU" is left out."""
     return {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}
 
 
 class AnyConfig(Section, ABC):
-    """The sections that every kind of run has, and what its config answers for the rest of the code."""
+    """The sections that every kind of run has, and the facts that the rest of the code asks for."""
 
     command: ClassVar[str]
     """The `vlaa-ray` command that takes a config of this kind."""
@@ -45,25 +45,28 @@ class AnyConfig(Section, ABC):
 
     @property
     def num_steps(self) -> int | None:
-        """Training steps of the whole run; None for a run without steps and checkpoints."""
+        """The number of training steps of the whole run; None for a run without steps and checkpoints."""
         return None
 
     @property
     def num_checkpoints_kept(self) -> int:
-        """Checkpoints that the run folder keeps."""
+        """The number of checkpoints that the run folder keeps."""
         return 0
 
     @abstractmethod
     def bundles(self) -> dict[str, list[Bundle]]:
-        """Role to the Ray resources of each of its processes, such as {"learner": [{"CPU": 1, "GPU": 1}]}."""
+        """Return the Ray resources of each process by role, such as {"learner": [{"CPU": 1, "GPU": 1}]}.
+
+        One bundle never spans two nodes.
+        """
 
 
 class TrainingConfig(AnyConfig):
     """The sections that every kind of training has."""
 
     learns_from: ClassVar[LearnsFrom]
-    """What the records must hold: prompts whose answers can be judged (rewards), prompts with a worked answer
-    (solutions), or compared answers (preferences)."""
+    """The content that the records must have: prompts whose answers can be judged (rewards), prompts with a worked
+    answer (solutions), or compared answers (preferences)."""
     limits_key: ClassVar[str]
     """The name of the section `limits` in the config file."""
     run: RunSection
@@ -101,7 +104,7 @@ class TrainingConfig(AnyConfig):
     @property
     @abstractmethod
     def completions_per_row(self) -> int:
-        """Completions that one row of the learner holds beside its prompt, at most."""
+        """The largest number of completions that one row of the learner holds beside its prompt."""
 
     @property
     def verifier_types(self) -> tuple[str, ...]:
@@ -110,30 +113,30 @@ class TrainingConfig(AnyConfig):
 
     @property
     def judges_with(self) -> RewardsSection | None:
-        """The section of the verifiers; None where no answer is judged."""
+        """The section of the verifiers; None for a run that judges no answers."""
         return None
 
     @property
     def engines(self) -> RolloutSection | None:
-        """The section of the vLLM engines; None where the run samples nothing."""
+        """The section of the vLLM engines; None for a run that samples nothing."""
         return None
 
     @property
     def bucket_bytes(self) -> int:
-        """Bytes of one piece of weights between learner and engines; 0 where no weights are sent."""
+        """The bytes of one bucket of weights between learner and engines; 0 for a run that sends no weights."""
         return 0
 
     @property
     def shared_bucket_bytes(self) -> int:
-        """`bucket_bytes` where the pieces go through shared memory, else 0."""
+        """`bucket_bytes` if the buckets go through shared memory, else 0."""
         return 0
 
     @property
     def keeps_reference(self) -> bool:
-        """Whether each learner rank holds a frozen reference policy beside the trained one."""
+        """True if each learner rank holds a frozen reference policy beside the trained one."""
         return False
 
     def bundles(self) -> dict[str, list[Bundle]]:
-        """The learner's ranks; a bundle never spans nodes."""
+        """Return one bundle for each rank of the learner."""
         learner = self.learner
         return {"learner": [bundle(learner.cpus_per_rank, learner.gpus_per_rank)] * learner.num_ranks}

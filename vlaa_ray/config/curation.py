@@ -1,4 +1,4 @@
-"""What `vlaa-ray data curate` makes an SFT set and an RL set from, and which models teach it."""
+"""The config of a curation: the sources, the teachers, and the steps of `vlaa-ray data curate`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCRIPTED = "builtin:scripted"
 
 
 class CurationSourceSection(Section):
-    """Questions about pictures, and what is known beside them."""
+    """A source of questions about pictures, with what else is known about the pictures."""
 
     path: DataPath
     """File, folder or hub data set with the questions, in any form that `data.train` takes."""
@@ -92,29 +92,35 @@ class StepSection(Section):
     """Further fields that are sent with every request, as the service expects them."""
 
     def sampling(self) -> dict[str, Any]:
-        """What a request says of how to sample."""
+        """Return the fields of a request that control sampling."""
         chosen = {"temperature": self.temperature, "top_p": self.top_p, "max_tokens": self.max_tokens}
         return {name: value for name, value in chosen.items() if value is not None} | self.extra
 
 
 class CaptionSection(StepSection):
+    """The settings of the step that describes the picture."""
+
     min_words: int = Field(5, ge=1)
     """Words of a caption at least; a shorter one can't be used."""
 
 
 class RewriteSection(StepSection):
+    """The settings of the step that rewrites the reasoning."""
+
     max_length_gap_words: int | None = Field(15, ge=0)
     """Largest difference in words between a text and its rewriting; beyond it the sample is dropped (the paper's
     rule). null sets no limit."""
 
 
 class StepsSection(Section):
+    """The four questions to teachers, and how often each is repeated."""
+
     caption: CaptionSection
     """Step that describes the picture in words."""
     distill: StepSection
     """Step that reasons from the caption to an answer."""
     rewrite: RewriteSection
-    """Step that makes the picture, not the caption, the thing that is seen."""
+    """Step that rewrites mentions of the caption as mentions of the picture."""
     verify: StepSection
     """Step that compares the answer with the gold."""
     max_replies: int = Field(3, ge=1)
@@ -126,6 +132,8 @@ Caps = Cap | dict[str, Cap] | None
 
 
 class SplitSection(Section):
+    """The rules that divide the samples into the SFT set and the RL set."""
+
     cues: tuple[str, ...] = PAPER_CUES
     """Signs of doubt: reasoning that holds one of them is for RL, the rest for SFT."""
     match: Literal["substring", "word"] = "substring"
@@ -138,13 +146,13 @@ class SplitSection(Section):
     not named have no limit."""
 
     def limit(self, to: Literal["sft", "rl"], source: str) -> int | None:
-        """How many samples of a source the set takes; None for all."""
+        """Return the largest number of samples of a source in the set; None for no limit."""
         caps = self.max_sft_per_source if to == "sft" else self.max_rl_per_source
         return caps.get(source) if isinstance(caps, dict) else caps
 
 
 class PerplexitySection(Section):
-    """Subsets of the SFT set by how little two models expect its answers (the paper, section 3.1)."""
+    """Subsets of the SFT set with the answers that two models expect least (the paper, section 3.1)."""
 
     models: tuple[CheckpointPath, ...] = Field(min_length=1)
     """Checkpoints, folders or hub ids, whose mean perplexity ranks the answers; the paper's are Qwen2-VL-2B and
@@ -172,8 +180,9 @@ class PerplexitySection(Section):
 
 
 class BudgetSection(Section):
-    """What the recorded replies of the run may take, the resumed attempts counted in; no call is made that could go
-    over it. What a service bills for requests that time out, or whose replies can't be read, isn't known here.
+    """Limits on the recorded replies of the run, over all its attempts; no call is made that could exceed a limit.
+
+    A service may also bill requests that time out, or whose replies can't be read; these are not counted.
     """
 
     cost: float | None = Field(None, ge=0)
@@ -207,16 +216,16 @@ class CurationConfig(AnyConfig):
 
     @property
     def used_teachers(self) -> dict[str, TeacherSection]:
-        """Those that a step asks."""
+        """The teachers that a step asks, by name."""
         return {name: self.teachers[name] for name in dict.fromkeys(self._asked().values())}
 
     def bundles(self) -> dict[str, list[Bundle]]:
-        """The vLLM servers of the teachers that have no address."""
+        """Return one bundle for the vLLM server of each teacher without an address."""
         return {"teachers": [bundle(1, teacher.gpus) for teacher in self.used_teachers.values() if teacher.url is None]}
 
     @property
     def max_calls_in_flight(self) -> int:
-        """Requests that may be on their way to all teachers together."""
+        """The largest number of requests in flight to all teachers together."""
         return sum(teacher.concurrency for teacher in self.used_teachers.values())
 
     def _asked(self) -> dict[str, str]:

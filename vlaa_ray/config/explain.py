@@ -45,7 +45,7 @@ class Key:
     type: str
     """The type and the allowed values, in words; "section" for a section."""
     default: str
-    """The default as YAML would have it; "" for a section, "required" where there is none."""
+    """The default as YAML would have it; "" for a section, "required" for a key without a default."""
     commands: tuple[str, ...]
     """The `vlaa-ray` commands whose configs have the key."""
 
@@ -56,47 +56,52 @@ class Key:
 
 
 def keys() -> dict[str, Key]:
-    """All keys of all kinds of runs by their paths, a section before its keys."""
-    found: dict[str, Key] = {}
+    """Return all keys of all kinds of runs by their paths, a section before its keys."""
+    by_path: dict[str, Key] = {}
     for kind in KINDS:
         for key in _keys_of(kind, "", kind.command):
-            known = found.get(key.path)
-            commands = (*known.commands, *key.commands) if known else key.commands
-            found[key.path] = Key(key.path, key.meaning, key.type, key.default, commands)
-    order = {path: number for number, path in enumerate(found)}
-    return dict(sorted(found.items(), key=lambda item: [order.get(part, -1) for part in _parents(item[0])]))
+            earlier = by_path.get(key.path)
+            commands = (*earlier.commands, *key.commands) if earlier else key.commands
+            by_path[key.path] = Key(key.path, key.meaning, key.type, key.default, commands)
+    order = {path: number for number, path in enumerate(by_path)}
+    return dict(sorted(by_path.items(), key=lambda item: [order.get(part, -1) for part in _parents(item[0])]))
 
 
 def explain(path: str) -> str:
-    """The key or section in words; ConfigError names the nearest key if there is no such key."""
-    known = keys()
-    if path not in known:
-        near = difflib.get_close_matches(path, known, n=1, cutoff=0.5)
+    """Return the meaning, type, default and commands of a key, or the keys of a section, as text.
+
+    Raises:
+        ConfigError: there is no such key; the message names the nearest one.
+
+    """
+    all_keys = keys()
+    if path not in all_keys:
+        near = difflib.get_close_matches(path, all_keys, n=1, cutoff=0.5)
         fix = f"did you mean {near[0]!r}?" if near else "vlaa-ray config --explain shows all keys"
         raise ConfigError("unknown config key", key=path, fix=fix)
-    key = known[path]
+    key = all_keys[path]
     lines = [path, f"  {key.meaning}"]
     if key.is_section:
-        lines += [f"  {_line(other)}" for other in known.values() if other.path.startswith(f"{path}.")]
+        lines += [f"  {_line(other)}" for other in all_keys.values() if other.path.startswith(f"{path}.")]
     else:
         lines += [f"  type:     {key.type}", f"  default:  {key.default}"]
     return "\n".join([*lines, f"  used by:  {', '.join(f'vlaa-ray {command}' for command in key.commands)}"])
 
 
 def tree() -> str:
-    """All keys, one line each, with type, default and the first sentence of the meaning."""
+    """Return all keys, one line each, with type, default and the first sentence of the meaning."""
     return "\n".join(_line(key) for key in keys().values())
 
 
 def markdown() -> str:
-    """The reference of all keys as a page: one table for each section."""
+    """Return the reference of all keys as a page: one table for each section."""
     lines = [
         "# Config reference",
         "",
-        "Every key of a config file. `vlaa-ray config --explain KEY` prints one of them.",
+        "This page lists every key of a config file. `vlaa-ray config --explain KEY` prints the entry of one key.",
     ]
     lines += ["This page is generated: `python -m vlaa_ray.config.explain > docs/config.md`.", ""]
-    lines += ["Below a mapping of your own names, NAME stands for a name; below a list, [] stands for its items."]
+    lines += ["In a key, NAME stands for a name of your choice in a mapping, and [] for an item of a list."]
     for key in keys().values():
         if key.is_section:
             used = ", ".join(f"`{command}`" for command in key.commands)
@@ -136,7 +141,7 @@ def _keys_of(model: type[BaseModel], prefix: str, command: str) -> Iterator[Key]
         if section is None:
             yield Key(path, meaning, _type(field), _default(field), (command,))
             continue
-        if suffix:  # the mapping or list itself, and then what one of its members holds
+        if suffix:  # first the mapping or list itself, then the keys of one of its members
             yield Key(path, meaning, _type(field), _default(field), (command,))
         about = " ".join((section.__doc__ or "").split()) if suffix else meaning
         yield Key(path + suffix, about, "section", "", (command,))
@@ -144,7 +149,10 @@ def _keys_of(model: type[BaseModel], prefix: str, command: str) -> Iterator[Key]
 
 
 def _section_of(annotation: Any) -> tuple[type[BaseModel] | None, str]:
-    """The section that a key holds, and how its keys are reached: "" directly, ".NAME" in a mapping, "[]" in a list."""
+    """Return the section that a key holds, and the path to its keys.
+
+    The path is "" for a section itself, ".NAME" for a mapping of sections, and "[]" for a list of sections.
+    """
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation, ""
     suffix = {dict: ".NAME", tuple: "[]"}.get(typing.get_origin(annotation), "")

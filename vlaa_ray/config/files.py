@@ -1,4 +1,4 @@
-"""Configs from files and overrides, with every problem named at once; and back to YAML."""
+"""The loading of configs from files and overrides, with all problems in one error, and their writing as YAML."""
 
 from __future__ import annotations
 
@@ -26,10 +26,14 @@ def load_config(
     overrides: Sequence[str] = (),
     kind: type[Config] = GrpoConfig,  # type: ignore[assignment]
 ) -> Config:
-    """The config of a YAML file with `key.path=value` overrides (values in YAML).
+    """Return the config of a YAML file with `key.path=value` overrides (values in YAML).
 
-    An abstract `kind`, such as TrainingConfig, takes the kind of run that the file describes. ConfigError lists all
-    problems, or says that the file describes another kind of run.
+    An abstract `kind`, such as TrainingConfig, takes the kind of run that the file describes.
+
+    Raises:
+        ConfigError: the file can't be read, it describes another kind of run, or keys are wrong; the message lists all
+            problems.
+
     """
     path = Path(find_input(str(path)))
     try:
@@ -39,7 +43,7 @@ def load_config(
             f"can't read the config: {error}", file=str(path), fix="give the path of a YAML file"
         ) from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"not YAML: {error}", file=str(path)) from error
+        raise ConfigError(f"the config file is not YAML: {error}", file=str(path)) from error
     if not isinstance(values, dict):
         raise ConfigError("the config must be a mapping of sections", file=str(path), got=type(values).__name__)
     for override in overrides:
@@ -54,31 +58,31 @@ def load_config(
 
 
 _KINDS: dict[str, type[AnyConfig]] = {"steps": CurationConfig, "reward_model": RewardModelConfig, "sft": SftConfig}
-"""The section that tells a kind of run; a config without any of them is a GRPO run's."""
+"""The kinds of runs by the section that only they have; a config without any of these sections is a GRPO run's."""
 _ALL_KINDS: tuple[type[AnyConfig], ...] = (GrpoConfig, *_KINDS.values())
 
 
 def config_kind(values: dict[str, Any]) -> type[AnyConfig]:
-    """The kind of run that the values of a config file describe."""
+    """Return the kind of run that the values of a config file describe."""
     return next((kind for section, kind in _KINDS.items() if section in values), GrpoConfig)
 
 
 def _concrete(kind: type[Config], values: dict[str, Any], path: Path) -> type[Config]:
-    found = config_kind(values)
-    if not issubclass(found, kind):
-        wanted = " or ".join(f"`vlaa-ray {one.command}`" for one in _ALL_KINDS if issubclass(one, kind))
-        message = f"the file is a config of `vlaa-ray {found.command}`"
+    actual = config_kind(values)
+    if not issubclass(actual, kind):
+        wanted = " or ".join(f"`vlaa-ray {other.command}`" for other in _ALL_KINDS if issubclass(other, kind))
+        message = f"the file is a config of `vlaa-ray {actual.command}`"
         raise ConfigError(message, file=str(path), expected=f"a config of {wanted}", fix="give another file")
-    return found
+    return actual
 
 
 def dump_config(config: Section) -> str:
-    """The resolved config as YAML; reloading it gives an equal config."""
+    """Return the resolved config as YAML; reloading it gives an equal config."""
     return yaml.dump(config.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Escapes the line end U+0085, which PyYAML would write as it is and read back as a space."""
+    """A YAML writer that escapes the line end U+0085, which PyYAML would write as it is and read back as a space."""
 
     def represent_text(self, text: str) -> yaml.ScalarNode:
         return self.represent_scalar("tag:yaml.org,2002:str", text, style='"' if "\x85" in text else None)

@@ -60,11 +60,11 @@ GRPO_PRESETS: dict[str, dict[str, Any]] = {
     "cispo": {"loss": "cispo", "aggregation": "dapo", "clip_low": 1.0, "clip_high": 4.0},
     "sapo": {"loss": "sapo", "aggregation": "grpo"},
 }
-"""The keys that a preset sets in place of the defaults; keys that stand beside `preset` win."""
+"""The keys that a preset sets in place of the defaults; keys that a config sets beside `preset` take precedence."""
 
 
 class GrpoSection(Section):
-    """How rewards become a gradient."""
+    """The objective: how rewards become a gradient."""
 
     preset: (
         Literal["paper", "dapo", "dr_grpo", "rloo", "reinforce_pp", "reinforce_pp_baseline", "gspo", "cispo", "sapo"]
@@ -73,7 +73,7 @@ class GrpoSection(Section):
     """A published method whose settings take the place of the defaults below; null for the defaults."""
     advantage: AdvantageName = "std"
     """Advantage of a sample from the rewards r: (r - mean) / (std + 1e-4) of its group (std), r - mean (mean_only), r
-    less the mean of the group's other samples (rloo), r normalised over the whole batch (reinforce_pp), or r - mean of
+    minus the mean of the group's other samples (rloo), r normalised over the whole batch (reinforce_pp), or r - mean of
     the group, divided by the std over the batch (reinforce_pp_baseline)."""
     loss: LossName = "clipped"
     """Loss of a token: PPO's clipped surrogate (clipped), the same with one ratio for a whole sequence (gspo), a policy
@@ -87,13 +87,13 @@ class GrpoSection(Section):
     soft_gate: SoftGateSection = SoftGateSection()
     """Temperatures of the loss sapo."""
     mask_overlong: bool = False
-    """Completions cut at `max_completion_tokens` get no loss."""
+    """Give no loss to completions that were cut at `max_completion_tokens`."""
     resample_zero_variance: bool = False
-    """Groups without variance are replaced by new prompts before the update (DAPO's dynamic sampling)."""
+    """Replace groups without variance by new prompts before the update (DAPO's dynamic sampling)."""
     max_resamples: int = Field(4, ge=1)
     """Limit on the prompts that are sampled for one step, as a multiple of `prompts_per_step`."""
     importance_cap: float = Field(2.0, ge=1)
-    """Truncates the learner-over-engine importance weight, where rollouts are stale."""
+    """Largest importance weight, learner over engine, of a token of a stale rollout; larger ones are cut to it."""
     kl: KlSection = KlSection()
     """The KL term of the loss and how its weight adapts."""
 
@@ -113,7 +113,7 @@ class GrpoSection(Section):
     def _across(self) -> GrpoSection:
         if self.clip_low == 1 and self.loss != "cispo":
             raise ValueError(
-                f"clip_low 1 removes the lower limit, which only loss 'cispo' can do without; "
-                f"loss {self.loss!r} needs less than 1"
+                f"clip_low 1 removes the lower limit, which only the loss 'cispo' allows; "
+                f"the loss {self.loss!r} needs a clip_low below 1"
             )
         return self

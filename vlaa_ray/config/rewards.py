@@ -1,4 +1,4 @@
-"""How answers are judged: the verifiers, and what free answers are worth."""
+"""The config of the rewards: the verifiers, and the scorer of open answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vlaa_ray.records import VERIFIER_TYPE_PATTERN, VERIFIER_TYPES
 
 
 class VerifierSection(Section):
-    """One verifier type: ours with other settings, or a user's own function."""
+    """One verifier type: a built-in one with other settings, or your own function."""
 
     function: str | None = Field(None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     """Your own function as `package.module:function`. It is called as function(answer, gold, **params) in the sandbox
@@ -29,12 +29,12 @@ class VerifierSection(Section):
     def _at_most_one(self) -> VerifierSection:
         total = sum(self.weights.values())
         if total > 1 + 1e-9:
-            raise ValueError(f"the weights add up to {total:g}, and a reward is at most 1")
+            raise ValueError(f"the weights add up to {total:g}, but a reward is at most 1")
         return self
 
 
 class ServiceSection(Section):
-    """An HTTP service, and how patient the run is with it."""
+    """An HTTP service, with limits on requests and waits."""
 
     url: str | None = Field(None, pattern=r"^https?://")
     """Address of an OpenAI-compatible endpoint, for example http://localhost:8000/v1, or of a shared reward model."""
@@ -53,7 +53,7 @@ class ServiceSection(Section):
 
 
 class OpenEndedSection(Section):
-    """What free answers are worth."""
+    """The scorer of open answers."""
 
     scorer: Literal["words", "reward_model", "xcomposer", "judge", "embedding"] = "words"
     """How free answers are judged. words: overlap with the gold. reward_model: a vision-language model with a value
@@ -102,8 +102,10 @@ class OpenEndedSection(Section):
 
 
 class RewardsSection(Section):
+    """How completions are judged, and by how many actors."""
+
     num_actors: int = Field(1, ge=1)
-    """Number of reward actors, which judge samples side by side."""
+    """Number of reward actors, which judge samples at the same time."""
     cpus_per_actor: float = Field(0.5, gt=0)
     """CPUs that Ray reserves for each reward actor."""
     gpus_per_actor: float = Field(0, ge=0)
@@ -111,7 +113,8 @@ class RewardsSection(Section):
     open_ended: OpenEndedSection = OpenEndedSection()
     """How answers to open questions are judged."""
     extraction: Literal["last", "exactly_one"] = "last"
-    """Which answer counts where a response holds several: the last one, or none (exactly_one, the paper's rule)."""
+    """Answer that counts if a response holds several: the last one (last), or no answer (exactly_one, the paper's
+    rule)."""
     verifiers: dict[Annotated[str, Field(pattern=f"^{VERIFIER_TYPE_PATTERN}$")], VerifierSection] = Field(
         default_factory=dict
     )
@@ -127,14 +130,14 @@ class RewardsSection(Section):
     """Times that dead reward actors may be replaced in a run, counted over all actors."""
 
     def weights_of(self, verifier_type: str) -> Mapping[str, float]:
-        """What judges answers to prompts of this type, and with which weights."""
+        """Return the verifiers that judge answers to prompts of this type, with their weights."""
         section = self.verifiers.get(verifier_type)
         return (section and section.weights) or {verifier_type: 1.0}
 
     def shows_images(self, verifier_type: str) -> bool:
-        """Whether what judges answers of this type looks at images."""
+        """Return True if the scorer of answers to prompts of this type looks at the images."""
         return "open_ended" in self.weights_of(verifier_type) and self.open_ended.scorer not in ("words", "embedding")
 
     def verifier_types(self) -> tuple[str, ...]:
-        """All types that prompts may name: ours, and those with a function of the user's."""
-        return (*VERIFIER_TYPES, *(name for name, one in self.verifiers.items() if one.function))
+        """Return all types that prompts may name: the built-in ones, and those with a function of the user."""
+        return (*VERIFIER_TYPES, *(name for name, verifier in self.verifiers.items() if verifier.function))

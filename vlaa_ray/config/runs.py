@@ -29,7 +29,7 @@ class GrpoConfig(TrainingConfig):
     weight_sync: WeightSyncSection = WeightSyncSection()
     """How new weights travel from the learner to the engines."""
     max_staleness: int = Field(0, ge=0)
-    """Steps that rollouts may be behind the learner; 0 is the synchronous, on-policy run."""
+    """Largest number of steps that rollouts may be behind the learner; 0 is the synchronous, on-policy run."""
 
     @property
     def limits(self) -> RolloutSection:
@@ -72,7 +72,7 @@ class GrpoConfig(TrainingConfig):
         return self.grpo.kl.coefficient > 0
 
     def bundles(self) -> dict[str, list[Bundle]]:
-        """The learner's ranks, the vLLM engines and the reward actors."""
+        """Return one bundle for each learner rank, each vLLM engine and each reward actor."""
         rollout, rewards = self.rollout, self.rewards
         return super().bundles() | {
             "rollout": [bundle(rollout.cpus_per_actor, rollout.gpus_per_actor)] * rollout.num_actors,
@@ -86,7 +86,7 @@ class GrpoConfig(TrainingConfig):
         problems = []
         if groups % parts:
             problems.append(
-                f"rollout.prompts_per_step ({groups}) can't be shared out over learner.updates_per_step "
+                f"rollout.prompts_per_step ({groups}) can't be divided evenly by learner.updates_per_step "
                 f"({learner.updates_per_step}) x learner.num_ranks ({learner.num_ranks}) = {parts}"
             )
         row = rollout.max_prompt_tokens + rollout.max_completion_tokens
@@ -110,7 +110,7 @@ class GrpoConfig(TrainingConfig):
         named = {
             "data.verifier_types": self.data.verifier_types or (),
             "rewards.verifiers": self.rewards.verifiers,
-            **{f"rewards.verifiers.{name}.weights": one.weights for name, one in self.rewards.verifiers.items()},
+            **{f"rewards.verifiers.{name}.weights": part.weights for name, part in self.rewards.verifiers.items()},
         }
         for key, names in named.items():
             if unknown := sorted(set(names) - known - ({FORMAT} if key.endswith("weights") else set())):
@@ -124,7 +124,7 @@ class GrpoConfig(TrainingConfig):
 
 
 class SupervisedConfig(TrainingConfig):
-    """The part that all training on written answers shares."""
+    """The common part of the configs of training on written answers."""
 
     @property
     @abstractmethod
@@ -163,10 +163,12 @@ class SftConfig(SupervisedConfig):
 
 
 class RewardModelSection(SftSection):
+    """Size, limits and loss of the pairs of answers."""
+
     center_coefficient: float = Field(0.01, ge=0)
     """Weight of the term that keeps scores around 0."""
     sft_coefficient: float = Field(0.01, ge=0)
-    """Weight of going on to learn the best answer itself, which makes reward models generalise."""
+    """Weight of the loss term that learns the best answer itself; it makes reward models generalise."""
 
 
 class RewardModelConfig(SupervisedConfig):
@@ -191,7 +193,7 @@ class RewardModelConfig(SupervisedConfig):
     @model_validator(mode="after")
     def _whole_pairs(self) -> RewardModelConfig:
         if not (isinstance(self.data.train, str) and isinstance(self.data.heldout, str)):
-            raise ValueError("data.train and data.heldout of a reward model are one file each")
+            raise ValueError("data.train and data.heldout of a reward model must be one file each, not lists")
         limits = self.reward_model
         row = limits.max_prompt_tokens + 2 * limits.max_completion_tokens
         if self.learner.micro_batch_tokens < row:

@@ -32,6 +32,8 @@ class Section(BaseModel):
 
 
 class NamedSection(Section):
+    """Name, seed and folder of the run."""
+
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Name of the run; its folder is `dir`/`name`."""
     seed: int = 0
@@ -41,21 +43,25 @@ class NamedSection(Section):
 
 
 class RunSection(NamedSection):
+    """Name, seed, folder and steps of the run."""
+
     num_steps: int = Field(ge=1)
     """Training steps of the whole run, those before a resume included."""
 
 
 class ModelSection(Section):
+    """The model that is trained, and how images reach it."""
+
     path: CheckpointPath
     """Hugging Face checkpoint: a folder, a hub id, or `builtin:tiny-base`."""
     dtype: Literal["fp32", "bf16"] = "fp32"
     """Number format of the weights, in the learner and in the engine."""
     system_prompt: str | None = PAPER_SYSTEM_PROMPT
-    """System prompt that is put before every prompt; null for none."""
+    """System prompt that is put before every prompt; null for no system prompt."""
     min_pixels: int = Field(3136, ge=784)
-    """Images with fewer pixels are enlarged to this many."""
+    """Images with fewer pixels are enlarged to this number."""
     max_pixels: int = Field(1_003_520, ge=784)
-    """Images with more pixels are reduced to this many. One image token covers 28 x 28 pixels."""
+    """Images with more pixels are reduced to this number. One image token covers 28 x 28 pixels."""
     freeze_vision_tower: bool = False
     """Train only the language model (and the merger)."""
     attention: Literal["sdpa", "eager"] = "sdpa"
@@ -69,7 +75,7 @@ class ModelSection(Section):
 
 
 class FetchSection(Section):
-    """Images that records name by URL: from nowhere, unless hosts are listed. No redirect is followed."""
+    """Images that records name by URL: they are fetched from listed hosts only. No redirect is followed."""
 
     hosts: tuple[str, ...] = ()
     """Hosts that images may be fetched from: names such as images.example.org, and addresses or networks such as
@@ -92,11 +98,11 @@ class FetchSection(Section):
         return tuple(host.lower() for host in hosts)
 
     def names(self) -> list[str]:
-        """Those of the list that are no addresses."""
+        """Return the hosts that are listed by name."""
         return [host for host in self.hosts if not _network(host)]
 
     def networks(self) -> list[IPv4Network | IPv6Network]:
-        """Those of the list that are no names."""
+        """Return the hosts that are listed as addresses or networks."""
         return [network for host in self.hosts if (network := _network(host))]
 
 
@@ -113,7 +119,7 @@ class SourceSection(Section):
     path: DataPath
     """File, folder or hub data set, in any form that `data.train` takes."""
     weight: float = Field(1.0, gt=0)
-    """Times that its prompts come in an epoch: 2 for twice each, 0.5 for every other one."""
+    """Number of times that its prompts come in an epoch: 2 takes each twice, 0.5 every other one."""
     max_per_source: int | None = Field(None, ge=1)
     """Prompts at most of each source that the records name; null for all."""
     image_root: InputPath | None = None
@@ -126,6 +132,8 @@ Source = str | tuple[SourceSection, ...]
 
 
 class DataSection(Section):
+    """The records to train on and the held-out records."""
+
     train: Source = "builtin:train"
     """Prompts to train on: `builtin:train`; or records in the layout of VLAA-Thinking, verl, EasyR1, VLM-R1,
     LLaVA-CoT, MMK12, ViRL39K, MM-Eureka, Vero or R1-V; or a list of such sources, as {path, weight, max_per_source,
@@ -135,15 +143,15 @@ class DataSection(Section):
     in the order of their names (or of an imagefolder, by `file_name` in its metadata); in a folder that `datasets`
     saved; or on the Hugging Face hub, as hub:OWNER/NAME@SPLIT. Tables stay on disk."""
     heldout: Source = "builtin:heldout"
-    """Prompts for evaluation, in any form that `data.train` takes; `vlaa-ray data check` of both names the images that
-    are in `train`, too."""
+    """Prompts for evaluation, in any form that `data.train` takes; `vlaa-ray data check` of both lists the images that
+    are also in `train`."""
     image_root: InputPath | None = None
     """Folder that image paths in the files are relative to; nothing outside it is read."""
     fetch: FetchSection = FetchSection()
     """Rules for images that records name by URL."""
     verifier_types: tuple[str, ...] | None = None
-    """Verifier types whose prompts are used (the paper's ablation, table 5), null for all; a type named twice has two
-    turns in built-in data."""
+    """Verifier types whose prompts are used (the paper's ablation, table 5), null for all; in the built-in data a type
+    that is named twice comes twice as often."""
     verifier_type: str | None = Field(None, pattern=f"^{VERIFIER_TYPE_PATTERN}$")
     """Verifier of records that don't name one; null for what their format's documentation says."""
     max_bad_share: float = Field(1.0, ge=0, le=1)
@@ -160,33 +168,35 @@ class DataSection(Section):
         return in_config(find_data)(source) if isinstance(source, str) else source
 
     def source_at(self, path: str) -> SourceSection:
-        """How the records there are read: as the mixture says that names the path or its folder, else as `alone`."""
-        mixed = [one for source in (self.train, self.heldout) if not isinstance(source, str) for one in source]
-        same = (one for one in mixed if Path(path).resolve().is_relative_to(Path(one.path).resolve()))
+        """Return the settings for the records at a path: those of the mixture's part that names it, else `alone`."""
+        mixed = [part for source in (self.train, self.heldout) if not isinstance(source, str) for part in source]
+        same = (part for part in mixed if Path(path).resolve().is_relative_to(Path(part.path).resolve()))
         return next(same, self.alone(path))
 
     def alone(self, path: str) -> SourceSection:
-        """How the records there are read where they are no part of a mixture."""
+        """Return the settings for the records at a path that is not part of a mixture."""
         return SourceSection(path=path, image_root=self.image_root, verifier_type=self.verifier_type)
 
 
 class RolloutSection(Section):
+    """Engines that sample completions, and how many they sample."""
+
     num_actors: int = Field(1, ge=1)
     """Number of rollout actors, each with one vLLM engine."""
     cpus_per_actor: float = Field(1, gt=0)
     """CPUs that Ray reserves for each rollout actor."""
     gpus_per_actor: float = Field(0, ge=0)
-    """GPUs of each rollout actor. More than one: tensor parallelism inside the engine. 0 runs vLLM on the CPU. A share
-    of one leaves the rest of the GPU to a reward actor (`rewards.gpus_per_actor`); `gpu_memory_share` must leave it
+    """GPUs of each rollout actor; 0 runs vLLM on the CPU. More than one GPU is used by tensor parallelism. A share such
+    as 0.7 leaves the rest of the GPU to a reward actor (`rewards.gpus_per_actor`); `gpu_memory_share` must leave it
     memory, too."""
     prompts_per_step: int = Field(64, ge=1)
     """Prompts of a training step, each sampled `group_size` times."""
     group_size: int = Field(8, ge=2)
     """Completions sampled for each prompt (the paper's G is 4)."""
     temperature: float = Field(1.0, gt=0, le=2)
-    """Sampling temperature, applied alike by the engine and in the learner's softmax."""
+    """Sampling temperature, applied both in the engine and in the learner's softmax."""
     max_prompt_tokens: int = Field(1024, ge=1)
-    """Tokens of a prompt at most, images expanded. Longer prompts are refused, never cut."""
+    """Tokens of a prompt at most, image tokens included. Longer prompts are refused, never cut."""
     max_completion_tokens: int = Field(256, ge=1)
     """Tokens of a completion at most; sampling stops there."""
     max_num_seqs: int = Field(256, ge=1)
@@ -200,16 +210,19 @@ class RolloutSection(Section):
 
     @property
     def tensor_parallel_size(self) -> int:
+        """The number of GPUs that one engine splits its weights over; 1 without GPUs."""
         return max(1, int(self.gpus_per_actor))
 
     @model_validator(mode="after")
     def _whole_gpus(self) -> RolloutSection:
         if self.gpus_per_actor > 1 and self.gpus_per_actor % 1:
-            raise ValueError(f"gpus_per_actor ({self.gpus_per_actor:g}) must be a whole number, or a share of one")
+            raise ValueError(f"gpus_per_actor ({self.gpus_per_actor:g}) must be a whole number or below 1")
         return self
 
 
 class OptimSection(Section):
+    """Learning rate, decay and clipping of the optimizer."""
+
     learning_rate: float = Field(1e-6, gt=0)
     """Highest learning rate, reached at the end of the warm-up."""
     min_learning_rate: float = Field(0.0, ge=0)
@@ -221,7 +234,7 @@ class OptimSection(Section):
     betas: tuple[float, float] = (0.9, 0.95)
     """Decay rates of AdamW's averages of the gradient and of its square."""
     max_grad_norm: float = Field(1.0, gt=0)
-    """Norm that larger gradients are scaled down to."""
+    """Largest norm of the gradient; a larger gradient is scaled down to it."""
 
     @model_validator(mode="after")
     def _order(self) -> OptimSection:
@@ -233,12 +246,14 @@ class OptimSection(Section):
 
 
 class LearnerSection(Section):
+    """Ranks, memory and optimizer of the learner."""
+
     num_ranks: int = Field(1, ge=1)
     """Number of learner ranks, one process each, that share an update."""
     cpus_per_rank: float = Field(1, gt=0)
     """CPUs that Ray reserves for each learner rank."""
     num_threads: int | None = Field(None, ge=1)
-    """Threads of torch in a CPU rank; null for `cpus_per_rank`. More helps where the roles take turns."""
+    """Threads of torch in a CPU rank; null for `cpus_per_rank`. More threads help if the roles take turns."""
     gpus_per_rank: int = Field(0, ge=0, le=1)
     """GPUs of each learner rank; 0 trains on the CPU."""
     zero_stage: Literal[0, 1, 2, 3] = 0
@@ -254,25 +269,31 @@ class LearnerSection(Section):
 
 
 class WeightSyncSection(Section):
+    """How new weights travel from the learner to the engines."""
+
     transport: Literal["shared_memory", "nccl"] = "shared_memory"
-    """Way of the weights: `shared_memory` goes over /dev/shm on a node and Ray's object store between nodes; `nccl`
+    """Transport of the weights: `shared_memory` uses /dev/shm on a node and Ray's object store between nodes; `nccl`
     needs GPUs."""
     bucket_bytes: int = Field(256 << 20, ge=1 << 20)
-    """Weights are sent in pieces of at most this size (a larger tensor goes alone)."""
+    """Largest number of bytes that are sent at once; a larger tensor is sent alone."""
 
 
 class CheckpointSection(Section):
+    """When checkpoints are written, and how many are kept."""
+
     every_steps: int = Field(10, ge=1)
-    """Steps between two checkpoints; the last step is saved always."""
+    """Steps between two checkpoints; the last step is always saved."""
     keep: int = Field(2, ge=1)
-    """Number of checkpoints to keep. Older ones are deleted, the last verified one never."""
+    """Number of checkpoints to keep. Older ones are deleted, but never the last complete one."""
 
 
 class EvalSection(Section):
+    """When and how the held-out records are evaluated."""
+
     every_steps: int = Field(10, ge=1)
-    """Steps between two evaluations; the last step is evaluated always."""
+    """Steps between two evaluations; the last step is always evaluated."""
     num_prompts: int | None = Field(None, ge=1)
-    """Number of held-out prompts in an evaluation, from the first; null for all."""
+    """Evaluate the first N held-out prompts; null for all."""
     temperature: float = Field(0.0, ge=0, le=2)
     """Sampling temperature of evaluation; 0 takes the most likely token."""
     max_completion_tokens: int | None = Field(None, ge=1)
@@ -280,6 +301,8 @@ class EvalSection(Section):
 
 
 class DeadlinesSection(Section):
+    """The longest time that each part of a step may take."""
+
     start_s: float = Field(300, gt=0)
     """Seconds for all actors to be ready (a large model loads slower)."""
     rollout_s: float = Field(300, gt=0)
@@ -295,6 +318,8 @@ class DeadlinesSection(Section):
 
 
 class TrackingSection(Section):
+    """Where metrics and rollouts are written."""
+
     tensorboard: bool = True
     """Write the metrics for TensorBoard as well."""
     wandb: Literal["offline", "online", "disabled"] = "offline"
@@ -302,21 +327,25 @@ class TrackingSection(Section):
     wandb_project: str = "vlaa-ray"
     """Name of the project at Weights & Biases."""
     rollouts_per_step: int = Field(32, ge=0)
-    """Rollouts of a step that are written out for people to read."""
+    """Number of rollouts of a step that are written to disk for people to read."""
 
 
 class RaySection(Section):
+    """The Ray cluster that the run starts or joins."""
+
     address: str = "local"
     """Ray cluster to use: `local` starts one for this run alone; `auto` joins the one on this machine; host:port joins
     another."""
     object_store_bytes: int = Field(512 << 20, ge=80 << 20)
-    """Size of the object store where the run starts its own Ray."""
+    """Size of the object store of a Ray that the run starts itself."""
 
 
 class SftSection(Section):
+    """Size and limits of the supervised samples."""
+
     samples_per_step: int = Field(64, ge=1)
     """Samples of a training step: prompts with an answer, or pairs of answers for a reward model."""
     max_prompt_tokens: int = Field(1024, ge=1)
-    """Tokens of a prompt at most, images expanded; longer prompts are dropped with their reason, never cut."""
+    """Tokens of a prompt at most, image tokens included; longer prompts are dropped with their reason, never cut."""
     max_completion_tokens: int = Field(1024, ge=1)
     """Tokens of an answer at most; longer answers are dropped with their reason and counted, never cut."""

@@ -1,4 +1,4 @@
-r"""Parses a reasoning teacher's reply into its thinking and its final answer, and cleans golds.
+r"""The parser of a reasoning teacher's reply (its thinking and its final answer), and the cleaning of golds.
 
 read_reasoning("<think>Two and two.</think>So it is \boxed{4}.") == Reasoning("Two and two.", "So it is \boxed{4}.")
 final_answer("So it is \boxed{4}.", "digit") == "4"
@@ -31,7 +31,7 @@ class Reasoning(NamedTuple):
 
 
 def read_reasoning(text: str, thought_apart: str | None = None) -> Reasoning | str:
-    """The thinking and the answer of a reply; if it lacks one of them, a short text that says what is wrong.
+    """Return the thinking and the answer of a reply; if it lacks one of them, a short text that says what is wrong.
 
     Some services send the thinking apart from the text (`thought_apart`). Some models begin inside the thinking,
     because their prompt already ends with <think>.
@@ -53,7 +53,7 @@ def read_reasoning(text: str, thought_apart: str | None = None) -> Reasoning | s
 
 
 def final_answer(answer: str, verifier_type: str) -> str:
-    """The part of an answer that is judged: an option's letter, the boxed or tagged part, or the whole answer."""
+    """Return the judged part of an answer: an option's letter, the boxed or tagged part, or the whole answer."""
     tagged = extract_answer(answer)
     answer = answer if tagged is None else tagged
     boxed = last_boxed(answer)
@@ -63,12 +63,12 @@ def final_answer(answer: str, verifier_type: str) -> str:
 
 
 def solution_of(reasoning: Reasoning, verifier_type: str) -> str:
-    """The worked answer on which SFT trains: `<think>…</think><answer>…</answer>`."""
+    """Return the worked answer on which SFT trains: `<think>…</think><answer>…</answer>`."""
     return f"<think>{reasoning.thought}</think><answer>{final_answer(reasoning.answer, verifier_type)}</answer>"
 
 
 def clean_gold(gold: Any, verifier_type: str) -> Any:
-    r"""The gold in the form that its verifier expects.
+    r"""Return the gold in the form that its verifier expects.
 
     "(a)" and "A)" become "A"; a \boxed{…} around the whole gold and a prefix such as "Output:" are removed. Other golds
     are unchanged. ArxivQA and Math PUMA have such golds (arXiv 2504.11468, appendix C.1).
@@ -85,5 +85,5 @@ def clean_gold(gold: Any, verifier_type: str) -> Any:
 
 
 def num_words(text: str) -> int:
-    """The number of words, which are separated by white space."""
+    """Return the number of words, which are separated by white space."""
     return len(text.split())

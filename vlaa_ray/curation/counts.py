@@ -1,4 +1,4 @@
-"""Counts the samples that enter, leave and are dropped at each step, and the samples of each source in the sets.
+"""The counts of samples that enter, leave and are dropped at each step, and of the samples of each source in the sets.
 
 Table 1 of the paper (arXiv 2504.11468) has the same columns: original, pipeline, SFT, RL.
 """
@@ -84,7 +84,7 @@ class Counts:
 
 
 def sources_table(counts: Counts) -> Table:
-    """The table of samples by source, as Table 1 of the paper."""
+    """Return the table of samples by source, as Table 1 of the paper."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -102,7 +102,7 @@ def sources_table(counts: Counts) -> Table:
 
 
 def reasons_table(counts: Counts, max_rows: int | None = None) -> Table:
-    """The table of reasons for dropped samples by step, the most frequent first; at most `max_rows` rows."""
+    """Return the table of reasons for dropped samples by step, the most frequent first; at most `max_rows` rows."""
     from rich.markup import escape
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""Estimates the calls, tokens and cost of a curation before it asks anything. The estimate is usually too high.
+"""An estimate of the calls, tokens and cost of a curation, before it asks anything. It is usually too high.
 
 It assumes that each sample passes all steps, that the first reply of each step is usable, and that each reply has the
 maximum length. For a step with recorded calls, it uses their mean tokens and cost instead.
@@ -30,7 +30,7 @@ class StepEstimate:
 
 
 def estimate(config: CurationConfig, recorded: Mapping[str, Spent]) -> dict[str, StepEstimate]:
-    """The estimate for each step. The sources are read once, and nothing is written.
+    """Return the estimate for each step. The sources are read once, and nothing is written.
 
     `recorded` has the totals of the recorded calls by step. Raises DataError if a source can't be read, and ConfigError
     if a template can't be used.
@@ -54,7 +54,7 @@ def _usage(config: CurationConfig, call: Call, recorded: Spent | None) -> Usage:
 
 
 def estimate_table(estimates: Mapping[str, StepEstimate]) -> Table:
-    """The estimate by step and in total; the last column says how the tokens of a call were estimated."""
+    """Return the estimate by step and in total; the last column says how the tokens of a call were estimated."""
     from rich.table import Table
 
     table = Table(title="Estimate", title_justify="left", show_footer=True)
@@ -72,7 +72,7 @@ def estimate_table(estimates: Mapping[str, StepEstimate]) -> Table:
 
 
 def over_budget(estimates: Mapping[str, StepEstimate], config: CurationConfig) -> list[str]:
-    """A warning for each limit of the budget that is below the estimate."""
+    """Return a warning for each limit of the budget that is below the estimate."""
     total = _total(estimates)
     limits = {name: getattr(config.budget, name) for name in MEASURES}
     return [

@@ -1,4 +1,4 @@
-"""Step 1: makes a sample of each record, and puts its picture into the run's folder `images/`, each picture once.
+"""Step 1 makes a sample of each record, and puts its picture into the run's folder `images/`, each picture once.
 
 The samples are written to `samples.jsonl` and read back in blocks, so only hashes of pictures and names stay in memory.
 """
@@ -62,7 +62,7 @@ def collect(config: CurationConfig, folder: Path) -> Collected:
 
 
 def iterate_samples(config: CurationConfig, images: Path | None) -> Iterator[Sample]:
-    """A sample for each record. Pictures are put below `images`; with None they are put nowhere.
+    """Yield a sample for each record. Pictures are put below `images`; with None they are put nowhere.
 
     If a record can't be used, or an earlier sample has the same picture, its sample is dropped at the step `metadata`.
     The sample's id is the record's id, with `#INDEX` behind it if an earlier record has the same id.
@@ -85,14 +85,14 @@ def _line(sample: Sample) -> str:
 
 
 def read_block(file: Path, offset: int) -> list[Sample]:
-    """The block of samples that begins at this byte offset of the file."""
+    """Return the block of samples that begins at this byte offset of the file."""
     with file.open("rb") as opened:
         opened.seek(offset)
         return [Sample.from_json(line.decode()) for line in islice(opened, BLOCK)]
 
 
 def with_sound_picture(sample: Sample, images: Path) -> Sample:
-    """The sample, dropped at `metadata` if its picture below `images` can't be decoded.
+    """Return the sample, dropped at `metadata` if its picture below `images` can't be decoded.
 
     So no teacher is paid for a sample with a damaged picture.
     """
@@ -106,7 +106,7 @@ def with_sound_picture(sample: Sample, images: Path) -> Sample:
 
 
 def _records(section: CurationSourceSection, fetch: FetchSection) -> Iterator[tuple[str, Prompt | DataError]]:
-    """(`FILE:ROW`, prompt) for each record, with a DataError in place of the prompt if it can't be read."""
+    """Yield (`FILE:ROW`, prompt) for each record, with a DataError in place of the prompt if it can't be read."""
     keep = (*section.side_information, *filter(None, [section.caption_field]))
     for file in record_files(section.path):
         how = (section.image_root, VERIFIER_TYPES, section.verifier_type, keep, fetch)
@@ -133,7 +133,7 @@ def _sample(
         solution=(prompt.solution or "") if section.use == "as_is" else "",
     )
     if fault := next(faults_of(prompt), ""):
-        return sample.drop("metadata", "no model can be asked this question", fault)
+        return sample.drop("metadata", "the question can't be used in a prompt", fault)
     if len(prompt.images) != 1:
         return sample.drop("metadata", "not exactly one picture", f"{len(prompt.images)} pictures")
     if section.use == "as_is" and not sample.solution:
@@ -172,7 +172,7 @@ class _Images:
         self._taken: set[bytes] = set()
 
     def take(self, image: ImageRef, source: str) -> str | None:
-        """The picture's path below the folder; None if it was taken before and pictures must be unique.
+        """Return the picture's path below the folder; None if it was taken before and pictures must be unique.
 
         The file is a hard link to the original if possible, otherwise a copy.
         """
@@ -192,7 +192,7 @@ class _Images:
 
 
 def _folder_of(source: str) -> str:
-    """The folder name for a source. It is never `images`, because readers remove a leading `images/` from a path."""
+    """Return the folder name for a source; never `images`, because readers remove a leading `images/` from a path."""
     name = _UNSAFE.sub("_", source)[:_NAME_CHARS].strip(".") or "unnamed"
     return "images_" if name == "images" else name
 

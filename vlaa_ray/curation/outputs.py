@@ -1,4 +1,4 @@
-"""Writes the results of a curation into the run's folder: the SFT set, the RL set, and the dropped records.
+"""The files that a curation writes into the run's folder: the SFT set, the RL set, and the dropped records.
 
     sft.json  sft.parquet    the data of `vlaa-ray sft`: `answer` is <think>…</think><answer>…</answer>
     rl.json   rl.parquet     the data of `vlaa-ray train`
@@ -31,7 +31,7 @@ _SHOWN = 6
 
 
 class Outputs:
-    """Collects samples with `take`, then writes the sets with `write`.
+    """The collector of finished samples: `take` adds them, and `write` writes the sets.
 
     Memory grows with the limits on each source, not with the number of samples.
     """
@@ -98,14 +98,14 @@ class Outputs:
 
 
 def kept_samples(folder: Path) -> Iterator[Sample]:
-    """The samples that passed steps 1 to 5, read from the folder's temporary file."""
+    """Yield the samples that passed steps 1 to 5, read from the folder's temporary file."""
     with (folder / _KEPT).open(encoding="ascii") as lines:
         for line in lines:
             yield Sample.from_json(line)
 
 
 def record_of(sample: Sample) -> dict[str, Any]:
-    """The record of a sample, with the keys of the published data; `gt` keeps its type, `answer` is the solution."""
+    """Return a sample's record with the keys of the published data; `gt` keeps its type, `answer` is the solution."""
     return {
         "id": sample.sample_id,
         "image": sample.image,
@@ -168,7 +168,7 @@ class SetWriter:
 
 
 def _schema() -> Any:
-    """The parquet schema. All columns are text, because golds have several types; `gt_json` holds the gold as JSON."""
+    """Return the schema: all columns are text, because golds have several types; `gt_json` is the gold as JSON."""
     import pyarrow
 
     names = (
@@ -188,7 +188,7 @@ def _schema() -> Any:
 
 
 def _as_text(value: Any) -> str:
-    """The value as text that UTF-8 can encode: lone surrogates are escaped; a value that isn't text becomes JSON."""
+    """Return the value as text that UTF-8 can encode: lone surrogates are escaped; anything but text becomes JSON."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text.encode("utf-8", "backslashreplace").decode()
 

@@ -32,12 +32,12 @@ STEP = "perplexity"
 
 
 def perplexity(logprobs: np.ndarray) -> float:
-    """exp(-mean(logprobs)), where `logprobs` is [C] float with C > 0."""
+    """Return exp(-mean(logprobs)), where `logprobs` is [C] float with C > 0."""
     return float(np.exp(-np.asarray(logprobs, dtype=np.float64).mean()))
 
 
 def model_section(section: PerplexitySection, model: str) -> ModelSection:
-    """The section `model` for this model, as engines and chat formats expect it."""
+    """Return the section `model` for this model, as engines and chat formats expect it."""
     return ModelSection(
         path=model,
         dtype=section.dtype,
@@ -48,7 +48,7 @@ def model_section(section: PerplexitySection, model: str) -> ModelSection:
 
 
 def engine_section(section: PerplexitySection) -> RolloutSection:
-    """The section `rollout` for an engine that reads answers. It samples one token, the fewest that vLLM allows."""
+    """Return the section `rollout` for an engine that reads answers. It samples one token, the minimum of vLLM."""
     return RolloutSection(
         max_prompt_tokens=section.max_tokens,
         max_completion_tokens=1,
@@ -59,7 +59,7 @@ def engine_section(section: PerplexitySection) -> RolloutSection:
 
 
 def key_of(section: PerplexitySection, model: str, row: Mapping[str, Any]) -> str:
-    """SHA-256 of everything that determines a row's perplexity under a model.
+    """Return the SHA-256 of everything that determines a row's perplexity under a model.
 
     The picture enters by its file name, which is a hash of its content.
     """
@@ -69,7 +69,7 @@ def key_of(section: PerplexitySection, model: str, row: Mapping[str, Any]) -> st
 
 
 def answer_prompt(key: str, row: Mapping[str, Any], images: Path) -> Prompt:
-    """The prompt of a row of the SFT set, with its picture below `images`; `key` becomes its id.
+    """Return the prompt of a row of the SFT set, with its picture below `images`; `key` becomes its id.
 
     Raises DataError if the picture can't be read.
     """
@@ -80,7 +80,7 @@ def answer_prompt(key: str, row: Mapping[str, Any], images: Path) -> Prompt:
 async def row_perplexity(
     key: str, row: Mapping[str, Any], images: Path, chat: ChatFormat, engine: RolloutEngine, deadline_s: float
 ) -> float:
-    """The perplexity of a row's answer under the engine's model; NaN if it is too long or has control tokens.
+    """Return the perplexity of a row's answer under the engine's model; NaN if it is too long or has control tokens.
 
     Raises DataError if the picture can't be read, and DeadlineExceeded if there is no result after `deadline_s`.
     """
@@ -96,7 +96,7 @@ async def row_perplexity(
 
 
 def highest(values: Sequence[Sequence[float]], count: int) -> list[int]:
-    """The numbers of the `count` rows with the highest mean over the models, in ascending order.
+    """Return the numbers of the `count` rows with the highest mean over the models, in ascending order.
 
     `values` is [models][rows]. A row with a NaN is never chosen.
     """

@@ -1,4 +1,4 @@
-"""Shows the progress of a curation by step: as live tables on a terminal, otherwise as a line every 10 seconds."""
+"""The progress of a curation by step: live tables on a terminal, otherwise a line every 10 seconds."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class CurationProgress:
                     self.note(f"  {name}: {_step_line(flow, calls['spent'].get(name))}")
 
     def left_s(self, done: int) -> float | None:
-        """Seconds to the end at the pace of the last minute; None if there is no pace yet, or nothing was done."""
+        """Return the seconds to the end at the pace of the last minute; None if there is no pace yet."""
         (start, before), (now, _) = self._history[0], self._history[-1]
         has_pace = now - start >= _LEAST_S and done > before
         return (self.num_samples - done) * (now - start) / (done - before) if has_pace else None
@@ -86,14 +86,14 @@ class CurationProgress:
 
 
 def _step_line(flow: Flow, spent: dict[str, Any] | None) -> str:
-    """One step as a line: `100 in, 88 out, 120 calls, cost 0.25; the answer differs from the gold 12`."""
+    """Return one step as a line: `100 in, 88 out, 120 calls, cost 0.25; the answer differs from the gold 12`."""
     reasons = "".join(f"; {reason} {count:,}" for reason, count in flow.dropped.most_common())
     asked = f", {spent['calls']:,} calls, cost {spent['cost']:.2f}" if spent else ""
     return f"{flow.entered:,} in, {flow.left:,} out{asked}{reasons}"
 
 
 def flow_table(counts: Counts, calls: dict[str, Any]) -> Table:
-    """The table of samples in, out and dropped by step, with calls, tokens and cost of steps that ask a teacher.
+    """Return the table of samples in, out and dropped by step, with calls, tokens and cost of steps that ask a teacher.
 
     "recalled" counts the calls of this attempt at the run whose replies had been recorded before.
     """

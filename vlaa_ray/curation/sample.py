@@ -1,4 +1,4 @@
-"""The sample that goes through the steps: its record, the texts that the teachers made of it, and where it ended."""
+"""The sample that goes through the steps: its record, the texts that the teachers made from it, and where it ended."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ class Sample:
     detail: str = ""
 
     def with_(self, **changes: Any) -> Sample:
-        """A copy of the sample with these fields changed."""
+        """Return a copy of the sample with these fields changed."""
         return dataclasses.replace(self, **changes)
 
     def drop(self, step: str, reason: str, detail: str = "") -> Sample:
-        """A copy of the sample that is marked as dropped; the detail is cut to 500 characters."""
+        """Return a copy of the sample that is marked as dropped; the detail is cut to 500 characters."""
         return self.with_(dropped_at=step, reason=reason, detail=detail[:500])
 
     def to_json(self) -> str:
-        """The sample as one line of JSON; `from_json` makes an equal sample of it."""
+        """Return the sample as one line of JSON; `from_json` makes an equal sample of it."""
         return json.dumps(dataclasses.asdict(self), ensure_ascii=True)
 
     @classmethod
     def from_json(cls, line: str) -> Sample:
-        """The sample from a line that `to_json` made."""
+        """Return the sample from a line that `to_json` made."""
         return cls(**json.loads(line))

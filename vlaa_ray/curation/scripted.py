@@ -65,7 +65,7 @@ class ScriptedTeacher:
         self._server.server_close()
 
     def answer(self, body: bytes) -> tuple[int, bytes, bool]:
-        """(HTTP status, body, whether it is a proper reply) for the body of a request for a chat completion."""
+        """Return (HTTP status, body, whether it is a proper reply) for the body of a request for a chat completion."""
         time.sleep(self._latency_s)
         fault = self._fault()
         if fault == "error":

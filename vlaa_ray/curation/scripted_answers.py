@@ -45,7 +45,7 @@ class Seen(NamedTuple):
 
 
 def caption_of(picture: Image.Image, seed: int) -> str:
-    """A description of the picture; one in 25, chosen by `seed`, may name a wrong shape.
+    """Return a description of the picture; one in 25, chosen by `seed`, may name a wrong shape.
 
     Raises ValueError if it is not a built-in picture.
     """
@@ -62,7 +62,7 @@ def caption_of(picture: Image.Image, seed: int) -> str:
 
 @functools.cache
 def known_digits() -> dict[bytes, int]:
-    """Which digit each picture of scikit-learn's data shows, by its pixels (64 bytes, 0 to 16)."""
+    """Return the digit that each picture of scikit-learn's data shows, by its pixels (64 bytes, 0 to 16)."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
@@ -98,7 +98,7 @@ def _shape_in(pixels: np.ndarray) -> tuple[str, str, str, str]:
     background = np.median(pixels.reshape(-1, 3), axis=0)
     rows, columns = np.nonzero(np.abs(pixels - background).sum(axis=2) > 60)
     if not len(rows):
-        raise ValueError("a picture that isn't built in")
+        raise ValueError("this is not a built-in picture")
     left, top, right, bottom = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
     middle = np.median(pixels[rows, columns], axis=0)
     colour = min(_RGB, key=lambda name: float(np.abs(middle - _RGB[name]).sum()))
@@ -116,7 +116,7 @@ def _box(left: float, top: float, right: float, bottom: float, size: int) -> str
 
 
 def reply_to(prompt: str) -> str:
-    """The reply to a prompt of the steps distill, rewrite or verify, which are recognised by their words.
+    """Return the reply to a prompt of the steps distill, rewrite or verify, which are recognised by their words.
 
     Raises ValueError for any other prompt.
     """
@@ -127,7 +127,7 @@ def reply_to(prompt: str) -> str:
         return "Yes" if _same(blocks[-2], blocks[-1]) else "No"
     if "<think>" in prompt:
         return _rewritten(prompt[prompt.rindex("<think>\n") :])
-    raise ValueError("none of the steps' prompts")
+    raise ValueError("this is not a prompt of one of the steps")
 
 
 def _reasoned(caption: str, question: str) -> str:
@@ -146,13 +146,13 @@ def _reasoned(caption: str, question: str) -> str:
 
 
 def read_caption(caption: str) -> Seen:
-    """The facts in a caption that `caption_of` made."""
+    """Return the facts in a caption that `caption_of` made."""
     shape = _SHAPE.search(caption)
     return Seen(tuple(_DIGIT.findall(caption)), (shape[1], shape[2], shape[3], shape[4]) if shape else None)
 
 
 def answer_from(seen: Seen, question: str) -> str:
-    """The answer to a built-in question. Raises ValueError for any other question."""
+    """Return the answer to a built-in question. Raises ValueError for any other question."""
     values = [int(value) for value, _ in seen.digits]
     if seen.shape:
         colour, shape, place, box = seen.shape
@@ -179,7 +179,7 @@ def answer_from(seen: Seen, question: str) -> str:
     for words, answer in answers.items():
         if words in question and answer:
             return answer
-    raise ValueError(f"a question that isn't built in: {question[:80]!r}")
+    raise ValueError(f"this is not a built-in question: {question[:80]!r}")
 
 
 def _rewritten(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Step 6: samples whose reasoning shows doubt go to the RL set, the others to the SFT set, up to a limit by source.
+"""Step 6 puts samples whose reasoning shows doubt into the RL set, the others into the SFT set, within source limits.
 
 has_cue("Hmm, let me check again.", PAPER_CUES, "substring") is True
 
@@ -22,7 +22,7 @@ CueMatch = Literal["substring", "word"]
 
 
 def has_cue(text: str, cues: Sequence[str], match: CueMatch) -> bool:
-    """Whether the text contains one of the cues; upper and lower case are equal."""
+    """Return True if the text contains one of the cues; upper and lower case are equal."""
     lowered = text.lower()
     if match == "substring":
         return any(cue.lower() in lowered for cue in cues)
@@ -30,7 +30,7 @@ def has_cue(text: str, cues: Sequence[str], match: CueMatch) -> bool:
 
 
 def destination(sample: Sample, split: SplitSection) -> Literal["sft", "rl"]:
-    """The set of a verified sample, before any limit by source."""
+    """Return the set of a verified sample, before any limit by source."""
     if sample.use == "rl_only" or has_cue(f"{sample.rewritten}\n{sample.solution}", split.cues, split.match):
         return "rl"
     return "sft"
@@ -49,7 +49,7 @@ class Capped:
         self._kept: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
 
     def offer(self, sample: Sample, to: Literal["sft", "rl"]) -> None:
-        """Add a sample; if its source is over the limit of the set, the sample with the lowest draw is given up."""
+        """Add a sample; if its source is over the limit of the set, drop the sample with the lowest draw."""
         limit = self._split.limit(to, sample.source)
         if limit is None:
             return
@@ -59,7 +59,7 @@ class Capped:
             heapq.heappop(kept)
 
     def keeps(self, sample: Sample, to: Literal["sft", "rl"]) -> bool:
-        """Whether an offered sample is chosen; to be called after all samples were offered."""
+        """Return True if an offered sample is chosen; call it after all samples were offered."""
         if self._split.limit(to, sample.source) is None:
             return True
         kept = self._kept[to, sample.source]

@@ -51,7 +51,7 @@ Ask = Callable[[Call], Awaitable[Reply]]
 
 
 class Unusable(Exception):
-    """The reply has not the form that the step asked for; another attempt may succeed."""
+    """The reply does not have the form that the step asked for; another attempt may succeed."""
 
 
 class Step(Protocol):
@@ -61,11 +61,11 @@ class Step(Protocol):
     section: Any
 
     def call(self, sample: Sample) -> Call | None:
-        """The request for a sample; None if it needs none."""
+        """Return the request for a sample; None if it needs none."""
         ...
 
     def take(self, sample: Sample, reply: Reply) -> Sample:
-        """The sample with the reply's text, or dropped. Raises Unusable if the reply has the wrong form."""
+        """Return the sample with the reply's text, or dropped. Raises Unusable if the reply has the wrong form."""
         ...
 
 
@@ -83,7 +83,7 @@ class Steps:
         self._max_replies = steps.max_replies
 
     async def run(self, sample: Sample, ask: Ask) -> Sample:
-        """The sample after the last step, or after the step that dropped it.
+        """Return the sample after the last step, or after the step that dropped it.
 
         A sample that was dropped before, or whose `use` is not "distill", is returned unchanged. Errors of `ask` are
         raised.
@@ -95,7 +95,7 @@ class Steps:
         return sample
 
     def longest_calls(self, sample: Sample) -> Iterator[Call]:
-        """The requests for a sample if every reply had its maximum length; used for estimates."""
+        """Yield the requests for a sample if every reply had its maximum length; used for estimates."""
         caption, distilled, rewritten = (_filler(step.section) for step in self._steps[:3])
         sample = sample.with_(distilled=distilled, rewritten=Reasoning("…", rewritten).text)
         for step in self._steps:
@@ -138,14 +138,14 @@ class Caption(_Step[CaptionSection]):
     name = "caption"
 
     def call(self, sample: Sample) -> Call | None:
-        """The request with picture and question; None if the sample has a caption."""
+        """Return the request with picture and question; None if the sample has a caption."""
         if sample.caption:
             return None
         prompt = self.template.filled(question=sample.question, side_information=_side(sample))
         return Call(step=self.name, prompt=prompt, image=sample.image, image_sha256=sample.image_sha256)
 
     def take(self, sample: Sample, reply: Reply) -> Sample:
-        """The sample with its caption. Raises Unusable if the caption has fewer than `min_words` words."""
+        """Return the sample with its caption. Raises Unusable if the caption has fewer than `min_words` words."""
         if num_words(reply.text) < self.section.min_words:
             raise Unusable(f"the caption has only {num_words(reply.text)} words: {reply.text.strip()[:60]!r}")
         return sample.with_(caption=reply.text.strip())
@@ -157,7 +157,7 @@ class Distill(_Step[StepSection]):
     name = "distill"
 
     def call(self, sample: Sample) -> Call:
-        """The request with caption, question and side information, without the picture."""
+        """Return the request with caption, question and side information, without the picture."""
         question = without_images(sample.question)
         side = _side(sample)
         return Call(
@@ -166,7 +166,7 @@ class Distill(_Step[StepSection]):
         )
 
     def take(self, sample: Sample, reply: Reply) -> Sample:
-        """The sample with thinking and answer in `distilled`. Raises Unusable if the reply lacks one of them."""
+        """Return the sample with thinking and answer in `distilled`. Raises Unusable if the reply lacks one of them."""
         reasoning = read_reasoning(reply.text, reply.thought)
         if isinstance(reasoning, str):
             raise Unusable(reasoning)
@@ -182,11 +182,11 @@ class Rewrite(_Step[RewriteSection]):
     name = "rewrite"
 
     def call(self, sample: Sample) -> Call:
-        """The request with the text of step 3."""
+        """Return the request with the text of step 3."""
         return Call(step=self.name, prompt=self.template.filled(input=sample.distilled))
 
     def take(self, sample: Sample, reply: Reply) -> Sample:
-        """The sample with `rewritten` and `solution`, or dropped. Raises Unusable if thinking or answer is missing."""
+        """Return the sample with `rewritten` and `solution`, or dropped. Raises Unusable without thinking or answer."""
         reasoning = read_reasoning(reply.text)
         if isinstance(reasoning, str):
             raise Unusable(reasoning)
@@ -203,7 +203,7 @@ class Verify(_Step[StepSection]):
     name = "verify"
 
     def call(self, sample: Sample) -> Call:
-        """The request with the gold, the final answer and the question."""
+        """Return the request with the gold, the final answer and the question."""
         reasoning = read_reasoning(sample.rewritten)
         assert not isinstance(reasoning, str)  # the step `rewrite` has checked it
         gold = sample.gold if isinstance(sample.gold, str) else json.dumps(sample.gold, ensure_ascii=False)
@@ -212,7 +212,7 @@ class Verify(_Step[StepSection]):
         return Call(step=self.name, prompt=self.template.filled(gold=gold, answer=answer, question=question))
 
     def take(self, sample: Sample, reply: Reply) -> Sample:
-        """The sample with its verdict, dropped if that is No. Raises Unusable if the reply is neither Yes nor No."""
+        """Return the sample with its verdict; No drops it. Raises Unusable if the reply is neither Yes nor No."""
         word = reply.text.strip().strip(".!\"'*").lower()
         if word not in ("yes", "no"):
             raise Unusable(f"the reply is neither Yes nor No: {reply.text.strip()[:60]!r}")
@@ -226,5 +226,5 @@ def _filler(section: StepSection) -> str:
 
 
 def _side(sample: Sample) -> str:
-    """The side information of the source under a heading; empty if there is none."""
+    """Return the side information of the source under a heading; "" for a sample without any."""
     return f"Known about the picture:\n```\n{sample.side_information}\n```" if sample.side_information else ""

@@ -1,4 +1,4 @@
-"""Stores every reply of a teacher by the hash of its request. A reply is stored before it is used.
+"""The store of all replies of the teachers, by the hash of the request. A reply is stored before it is used.
 
     store = CallStore(Path("runs/mine/calls.sqlite"))
     store.put(key, "caption", reply, Usage(...)); store.get(key) == reply
@@ -33,7 +33,7 @@ create table if not exists calls (
 
 @dataclass(frozen=True)
 class Usage:
-    """What one call took: tokens as counted by the service, cost in the currency of the config's prices, seconds."""
+    """The usage of one call: tokens as counted by the service, cost in the currency of the config's prices, seconds."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -73,7 +73,7 @@ class CallStore:
         try:
             self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._connection.execute("pragma journal_mode = wal")
-            # a commit is with the kernel when it returns: only a power cut can lose it, and the file stays intact
+            # a finished commit has reached the kernel: only a power cut can lose it, and the file stays intact
             self._connection.execute("pragma synchronous = normal")
             self._connection.execute(_SCHEMA)
         except sqlite3.Error as error:
@@ -81,7 +81,7 @@ class CallStore:
             raise TeacherError(f"can't open the recorded calls: {error}", file=str(path)) from error
 
     def get(self, key: str) -> Reply | None:
-        """The reply to the request with this hash; None if none is stored."""
+        """Return the reply to the request with this hash; None if none is stored."""
         with self._lock:
             row = self._connection.execute("select reply from calls where key = ?", (key,)).fetchone()
         return Reply(**json.loads(row[0])) if row else None
@@ -97,13 +97,13 @@ class CallStore:
             raise TeacherError(f"can't record a call: {error}", step=step, fix=fix) from error
 
     def keys(self, step: str) -> frozenset[str]:
-        """The hashes of all stored requests of a step."""
+        """Return the hashes of all stored requests of a step."""
         with self._lock:
             rows = self._connection.execute("select key from calls where step = ?", (step,)).fetchall()
         return frozenset(key for (key,) in rows)
 
     def spent(self) -> dict[str, Spent]:
-        """The total of all stored calls, by step."""
+        """Return the total of all stored calls, by step."""
         query = "select step, count(*), sum(input_tokens), sum(output_tokens), sum(cost), sum(seconds) from calls"
         with self._lock:
             rows = self._connection.execute(f"{query} group by step").fetchall()
@@ -117,7 +117,7 @@ class CallStore:
 
 
 def recorded(folder: Path) -> dict[str, Spent]:
-    """The total of the stored calls in a run's folder, by step; empty if there are none.
+    """Return the total of the stored calls in a run's folder, by step; {} without stored calls.
 
     Raises TeacherError if a run is active in the folder.
     """
@@ -144,5 +144,5 @@ def _exclusive(path: Path, wait_s: float) -> int:
                 fix = (
                     "end the other run of this name; a killed run still waits for its last replies, so try again later"
                 )
-                raise TeacherError("another process records calls here", file=str(path), fix=fix) from None
+                raise TeacherError("another process is recording calls here", file=str(path), fix=fix) from None
             time.sleep(_LOCK_POLL_S)

@@ -1,4 +1,4 @@
-"""Asks the teachers. It never asks the same twice, stays within the budget, and stores every reply.
+"""The client that asks the teachers. It never asks the same twice, stays within the budget, and stores every reply.
 
     client = TeacherClient(config, images, store, urls)
     client.ask(Call(step="verify", prompt="…")) -> Reply(text="Yes")
@@ -37,7 +37,7 @@ MEASURES: dict[str, Callable[[Spent], float]] = {
     "tokens": lambda spent: spent.input_tokens + spent.output_tokens,
     "calls": lambda spent: spent.calls,
 }
-"""The amount that each limit of the budget restricts, by the limit's name."""
+"""The function that measures the amount for each limit of the budget, by the limit's name."""
 
 SERVED_KEY = "VLAA_RAY_SERVED_KEY"
 """The environment variable with the key of the servers that the run itself has started."""
@@ -63,7 +63,7 @@ class TeacherClient:
         self._recalled = dict.fromkeys(STEPS, 0)
 
     def ask(self, call: Call) -> Reply:
-        """The reply to a call, from the store or from the teacher. Equal calls at the same time make one request.
+        """Return the reply to a call, from the store or the teacher; equal calls at the same time make one request.
 
         Raises TeacherError if the service does not work, the budget is used up or the client was stopped, and DataError
         if the picture can't be read.
@@ -90,7 +90,7 @@ class TeacherClient:
         return reply
 
     def recall(self, call: Call) -> Reply | None:
-        """The stored reply to a call, without waiting; None if there is none."""
+        """Return the stored reply to a call, without waiting; None if no reply is stored."""
         reply = self._store.get(self.key(call))
         if reply is not None:
             self._count_recalled(call.step)
@@ -111,13 +111,13 @@ class TeacherClient:
             self._changed.wait_for(lambda: not self._reserved.calls, end - time.monotonic())
 
     def state(self) -> dict[str, Any]:
-        """{"spent": {step: totals}, "recalled": {step: number of replies from the store}, "in_flight": calls}."""
+        """Return {"spent": {step: totals}, "recalled": {step: replies from the store}, "in_flight": calls}."""
         with self._lock:
             spent = {step: dataclasses.asdict(total) for step, total in self._spent.items()}
             return {"spent": spent, "recalled": dict(self._recalled), "in_flight": self._reserved.calls}
 
     def key(self, call: Call) -> str:
-        """The SHA-256 of everything that shapes the reply to a call."""
+        """Return the SHA-256 of everything that shapes the reply to a call."""
         section = self._step(call)
         inputs = [self._teacher(call).model, call.prompt, call.image_sha256, section.sampling(), call.attempt]
         return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
@@ -196,7 +196,7 @@ class TeacherClient:
             self._reserved.add(estimate)
 
     def _short_of(self, estimate: Usage) -> str | None:
-        """The name of the first limit of the budget that the call could exceed; None if it fits."""
+        """Return the name of the first limit of the budget that the call could exceed; None if it fits."""
         for name, measure in MEASURES.items():
             limit = getattr(self._config.budget, name)
             spent = sum(measure(total) for total in (*self._spent.values(), self._reserved))
@@ -213,14 +213,14 @@ class TeacherClient:
 
 
 def _service(name: str, teacher: TeacherSection, url: str) -> Service:
-    """The client of a teacher's service. A server that the run has started itself gets the key made for this run."""
+    """Return the client of a teacher's service. A server that the run itself has started gets the key of this run."""
     changes: dict[str, Any] = {"url": url} if url == teacher.url else {"url": url, "api_key_env": SERVED_KEY}
     section = teacher.model_copy(update=changes)
     return Service(section, f"the teacher {name!r}", f"teachers.{name}", TeacherError, teacher.tokens_per_minute)
 
 
 def estimated_usage(call: Call, step: StepSection, teacher: TeacherSection) -> Usage:
-    """The estimated maximum usage of a call: its input tokens, `max_tokens` of output, and their cost."""
+    """Return the estimated maximum usage of a call: its input tokens, `max_tokens` of output, and their cost."""
     return _priced(_input_tokens(call), step.max_tokens, teacher)
 
 
@@ -229,13 +229,13 @@ def _input_tokens(call: Call) -> int:
 
 
 def _num_tokens(text: str) -> int:
-    """An estimate: 3.5 ASCII characters a token, and one token for any other character."""
+    """Return an estimate: 3.5 ASCII characters a token, and one token for any other character."""
     ascii_chars = sum(map(str.isascii, text))
     return math.ceil(ascii_chars / CHARS_PER_TOKEN) + len(text) - ascii_chars
 
 
 def _read(answer: Any, call: Call, teacher: TeacherSection) -> tuple[Reply, Usage]:
-    """The reply and the usage in a chat completion. Raises ValueError if `answer` is not a chat completion."""
+    """Return the reply and the usage in a chat completion. Raises ValueError if `answer` is not a chat completion."""
     try:
         choice = answer["choices"][0]
         message = choice["message"]
@@ -251,7 +251,7 @@ def _read(answer: Any, call: Call, teacher: TeacherSection) -> tuple[Reply, Usag
 
 
 def _counted(usage: Any, call: Call, reply: Reply) -> tuple[int, int]:
-    """(input tokens, output tokens) as the service counts them; estimates if its numbers are missing or impossible."""
+    """Return (input tokens, output tokens) as the service counts them; estimates if its numbers can't be used."""
     counts = usage if isinstance(usage, dict) else {}
     prompt_tokens, completion_tokens = (counts.get(name) for name in ("prompt_tokens", "completion_tokens"))
     return (

@@ -69,7 +69,7 @@ class TeacherProcess:
         self._wait_until_it_listens(drain_s(config))
 
     def state(self) -> dict[str, Any]:
-        """{"spent": {step: totals}, "recalled": {step: number}, "in_flight": number}.
+        """Return {"spent": {step: totals}, "recalled": {step: number}, "in_flight": number}.
 
         Raises TeacherError if the process is gone.
         """
@@ -112,7 +112,7 @@ class TeacherProxy:
         self._writer: asyncio.StreamWriter | None = None
 
     async def ask(self, call: Call) -> Reply:
-        """The teacher's reply. Raises the TeacherError or DataError of the process, or TeacherError if it is gone."""
+        """Return the teacher's reply. Raises the process's TeacherError or DataError, or TeacherError if it is gone."""
         async with self._connecting:
             if self._writer is None:
                 await self._connect()
@@ -155,7 +155,7 @@ class TeacherProxy:
 
 
 def drain_s(config: CurationConfig) -> float:
-    """The time in seconds that replies in flight may still take."""
+    """Return the time in seconds that replies in flight may still take."""
     return max(teacher.timeout_s for teacher in config.used_teachers.values()) + _MARGIN_S
 
 

@@ -29,7 +29,7 @@ class Template:
     text: str
 
     def filled(self, **values: str) -> str:
-        """The prompt with the values in its slots. Text in a value that looks like a slot is not replaced.
+        """Return the prompt with the values in its slots. Text in a value that looks like a slot is not replaced.
 
         The fences (```) of the template are made longer than any in the values, so that a value can't close them.
         """
@@ -39,7 +39,7 @@ class Template:
 
 
 def load_template(step: str, file: str | None) -> Template:
-    """The template of a step, from `file` or, with None, the built-in one.
+    """Return the template of a step, from `file` or, with None, the built-in one.
 
     Raises ConfigError if the file can't be read or lacks a slot.
     """

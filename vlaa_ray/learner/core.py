@@ -1,4 +1,4 @@
-"""What every kind of training shares: rows in, gradients added up, one optimizer step, weights out.
+"""The common core of all kinds of training: add up gradients over rows, do an optimizer step, give out the weights.
 
 GRPO (`learner.rl`), SFT (`learner.sft`) and reward models (`learner.reward_model`) differ only in their rows, in the
 module around the model and in their loss.
@@ -28,13 +28,16 @@ from vlaa_ray.models.loading import load_model, load_processor
 from vlaa_ray.weight_sync.manifest import Manifest
 
 Loss = Callable[[Any, Batch], torch.Tensor]
-"""(what the module made of the batch, batch) to this micro-batch's share of the step's loss."""
+"""A function from (the module's outputs, batch) to this micro-batch's share of the step's loss."""
 MakeModule = Callable[[Any, Any], Any]
-"""(model, processor) to the module that is trained: a `Policy` or a `RewardModel`, whose forward takes a Batch."""
+"""A function from (model, processor) to the trained module: a `Policy` or a `RewardModel`; both take a Batch."""
 
 
 class LearnerCore:
-    """One rank of the model in training. Every method but `chat` is a collective: all ranks call it alike."""
+    """One rank of the model in training.
+
+    Every method is a collective: all ranks must call it, in the same order.
+    """
 
     def __init__(
         self, model: ModelSection, learner: LearnerSection, make_module: MakeModule, path: Path | None = None
@@ -54,47 +57,56 @@ class LearnerCore:
         self.engine = DeepSpeedEngine(self.module, learner, model.dtype)
 
     def accumulate(self, rows: Sequence[Row], loss: Loss) -> None:
-        """Add the gradient of the rows' loss to what the next `step` applies."""
+        """Add the gradient of the rows' loss to the gradient that the next `step` applies."""
         self.engine.train(True)
         for batch in self._batches(rows):
             self.engine.backward(loss(self.engine(batch), batch))
 
     @torch.no_grad()
     def evaluate(self, rows: Sequence[Row], module: Any = None) -> Iterator[tuple[Any, Batch]]:
-        """(what the module makes of the batch, batch) without gradients; another module's in place of the trained."""
+        """Yield (the module's outputs, batch) for all rows, without gradients.
+
+        `module` is used in place of the trained module if it is given.
+        """
         self.engine.train(False)
         for batch in self._batches(rows):
             yield (module or self.engine)(batch), batch
 
     def logprobs(self, rows: Sequence[Row], policy: Any = None) -> dict[int, np.ndarray]:
-        """Sequence id to [C] float32 logprobs of its tokens, under the current weights or another policy's."""
-        found: dict[int, np.ndarray] = {}
+        """Return the logprobs [C] float32 of each sequence's tokens, by sequence id.
+
+        They are those of the current weights, or of `policy` if it is given.
+        """
+        by_sequence: dict[int, np.ndarray] = {}
         for (logprobs, _), batch in self.evaluate(rows, policy):
             values = logprobs.float().cpu().numpy()
             ids = batch.sequence_ids.cpu().numpy()
             for sequence_id in np.unique(ids):
-                found[int(sequence_id)] = values[ids == sequence_id]
-        return found
+                by_sequence[int(sequence_id)] = values[ids == sequence_id]
+        return by_sequence
 
     def step(self, number: int, total: int) -> dict[str, float]:
-        """The optimizer step `number` of `total`: its learning rate, and the gradient's norm before clipping."""
+        """Do the optimizer step `number` of `total`; return its learning rate and the gradient norm before clipping."""
         optim = self._learner.optim
         rate = learning_rate(number, total, optim.learning_rate, optim.min_learning_rate, optim.warmup_share)
         return {"policy/grad_norm": self.engine.step(rate), "learning_rate": rate}
 
     def weights(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """(name, tensor) of the whole model by its Hugging Face names, tied ones under both, as in `manifest`."""
+        """Yield (Hugging Face name, whole tensor) of the model, in the order of `manifest`.
+
+        A tied tensor comes once under each of its names.
+        """
         for name, tensor in self.engine.full_parameters():
             for hugging_face_name in self._names(name):
                 yield hugging_face_name, tensor
 
     def manifest(self) -> Manifest:
-        """Names, dtypes and shapes of `weights`, without gathering them."""
+        """Return the names, dtypes and shapes of `weights`, without gathering them."""
         named = self.engine.parameter_shapes()
         return Manifest.of((name, shape) for wrapped, shape in named for name in self._names(wrapped))
 
     def export(self, folder: Path) -> None:
-        """Rank 0 writes a checkpoint that transformers and vLLM load as it is."""
+        """Write, on rank 0, a checkpoint that transformers and vLLM load as it is."""
         writes = self.engine.rank == 0
         state = {name: tensor.cpu().clone() for name, tensor in self.weights() if writes and name not in self._tied}
         if writes:
@@ -102,7 +114,12 @@ class LearnerCore:
             self.processor.save_pretrained(folder)
 
     def save(self, folder: Path, state: dict[str, Any]) -> None:
-        """Write `hf/`, the optimizer's shards and `state` below `folder`; CheckpointError if the disk refuses."""
+        """Write `hf/`, the optimizer's shards and `state` below `folder`.
+
+        Raises:
+            CheckpointError: a file can't be written; every rank raises it.
+
+        """
         error: Exception | None = None
         try:
             self.export(folder / "hf")
@@ -110,12 +127,12 @@ class LearnerCore:
                 (folder / "learner.json").write_text(json.dumps(state))
         except (OSError, SafetensorError) as failure:
             error = failure
-        failed = bool(self.engine.reduce_max(torch.tensor([float(error is not None)]))[0])  # all ranks go on alike
+        failed = bool(self.engine.reduce_max(torch.tensor([float(error is not None)]))[0])  # all ranks do the same
         if not failed:
             try:
                 self.engine.save(folder)
-            except (OSError, RuntimeError) as failure:  # torch's writer knows RuntimeError only
-                if self.engine.num_ranks > 1:  # the others are waiting inside
+            except (OSError, RuntimeError) as failure:  # torch's writer turns an OSError into a RuntimeError
+                if self.engine.num_ranks > 1:  # the other ranks are still waiting in the collective
                     raise
                 error = failure
         if failed or error:
@@ -128,12 +145,13 @@ class LearnerCore:
             ) from error
 
     def load(self, folder: Path) -> dict[str, Any]:
-        """Restore what `save` wrote; its `state`."""
+        """Restore what `save` wrote, and return its `state`."""
         self.engine.load(folder)
         state: dict[str, Any] = json.loads((folder / "learner.json").read_text())
         return state
 
     def close(self) -> None:
+        """Leave the process group."""
         self.engine.close()
 
     def _names(self, wrapped: str) -> list[str]:
@@ -141,13 +159,13 @@ class LearnerCore:
         return [name, *self._tied] if name == self._embeddings else [name]
 
     def _batches(self, rows: Sequence[Row]) -> Iterator[Batch]:
-        """The rows in micro-batches: on every rank as many, scored in as many chunks, some without content.
+        """Yield the rows in micro-batches: the same number on every rank, scored in the same number of chunks.
 
-        Under ZeRO-3 each call of a module is a collective.
+        Under ZeRO-3 each call of a module is a collective. So a rank with fewer rows gets dummy batches.
         """
         limit = self._learner.micro_batch_tokens
         lists = list(micro_batches(split_rows(rows, limit), limit))
-        # at least one: ZeRO can't step without a backward pass, be it of nothing
+        # at least one: ZeRO can't step without a backward pass, even if there is nothing to train on
         count = max(1, int(self.engine.reduce_max(torch.tensor([len(lists)]))[0]))
         lists += [[self.tools.dummy]] * (count - len(lists))
         chunks = self.engine.reduce_max(torch.tensor([num_score_chunks(part) for part in lists], dtype=torch.long))

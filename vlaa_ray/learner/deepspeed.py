@@ -1,8 +1,8 @@
-"""The only file that imports DeepSpeed: a policy's gradients, optimizer steps, shards and checkpoints.
+"""The wrapper of DeepSpeed: gradients, optimizer steps, shards and checkpoints. No other file imports DeepSpeed.
 
-Micro-batches are ours to count (`managed_gradient_accumulation: false`): `backward` adds gradients up, `step` is the
-boundary. DeepSpeed averages gradients over ranks; `backward` therefore multiplies by their number, so
-that a loss which is a sum over the step's tokens gives the same gradient on any number of ranks.
+This file counts the micro-batches (`managed_gradient_accumulation: false`): `backward` adds gradients up, and `step`
+applies them. DeepSpeed averages gradients over ranks. `backward` therefore multiplies by the number of ranks, so that a
+loss that is a sum over the step's tokens gives the same gradient on any number of ranks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,11 @@ _TAG = "optimizer"
 
 
 class DeepSpeedEngine:
-    """One rank's share of a model under ZeRO 0–3. RANK, WORLD_SIZE, LOCAL_RANK and MASTER_* must be set."""
+    """One rank's share of a model under ZeRO 0 to 3.
+
+    The environment variables RANK, WORLD_SIZE, LOCAL_RANK and MASTER_* must be set. The constructor and all methods are
+    collectives, except `parameter_shapes`.
+    """
 
     def __init__(self, module: nn.Module, learner: LearnerSection, dtype: str) -> None:
         import deepspeed
@@ -52,7 +56,7 @@ class DeepSpeedEngine:
 
     def _config(self, learner: LearnerSection, dtype: str) -> dict[str, Any]:
         return {
-            "train_micro_batch_size_per_gpu": 1,  # nominal: the loss is normalised by us
+            "train_micro_batch_size_per_gpu": 1,  # nominal: this project normalises the loss itself
             "gradient_accumulation_steps": 1,
             "managed_gradient_accumulation": False,
             "zero_optimization": {
@@ -70,13 +74,20 @@ class DeepSpeedEngine:
         return self._engine(*args)
 
     def train(self, mode: bool) -> None:
+        """Set the module to training (True) or evaluation (False)."""
         self._engine.train(mode)
 
     def backward(self, loss: torch.Tensor) -> None:
+        """Add the gradient of the loss, which is summed over ranks, to those since the last step."""
         self._engine.backward(loss * self.num_ranks)
 
     def step(self, learning_rate: float) -> float:
-        """Apply the gradients added up since the last step; their global norm before clipping."""
+        """Return apply the gradients added up since the last step, and return their global norm before clipping.
+
+        Raises:
+            LearnerError: the norm is not a finite number.
+
+        """
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
         self._engine.step()
@@ -95,11 +106,11 @@ class DeepSpeedEngine:
         self._grad_norm = float(torch.nn.utils.clip_grad_norm_(parameters, self._max_grad_norm))
 
     def reduce_sum(self, values: torch.Tensor) -> torch.Tensor:
-        """The sum over ranks."""
+        """Return the sum of the values over all ranks, element by element."""
         return self._reduce(values, torch.distributed.ReduceOp.SUM)
 
     def reduce_max(self, values: torch.Tensor) -> torch.Tensor:
-        """The maximum over ranks."""
+        """Return the maximum of the values over all ranks, element by element."""
         return self._reduce(values, torch.distributed.ReduceOp.MAX)
 
     def _reduce(self, values: torch.Tensor, operation: Any) -> torch.Tensor:
@@ -109,9 +120,9 @@ class DeepSpeedEngine:
         return values
 
     def full_parameters(self, bucket_bytes: int = 256 << 20) -> Iterator[tuple[str, torch.Tensor]]:
-        """(name, whole tensor) of every parameter in the module's order; all ranks must iterate to the end together.
+        """Yield (name, whole tensor) of every parameter in the module's order; all ranks must iterate to the end.
 
-        Under ZeRO-3 about `bucket_bytes` are gathered at once; a tensor is only valid until the next one is asked for.
+        Under ZeRO-3 about `bucket_bytes` are gathered at once, and a tensor is valid only until the next one.
         """
         import deepspeed
 
@@ -124,7 +135,7 @@ class DeepSpeedEngine:
         yield from _gathered(deepspeed, bucket, self._stage)
 
     def parameter_shapes(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """(name, tensor without storage) of every parameter, whole, in the order of `full_parameters`."""
+        """Yield (name, whole tensor without storage) of every parameter, in the order of `full_parameters`."""
         for name, parameter in self._engine.module.named_parameters():
             yield (
                 name,
@@ -132,11 +143,16 @@ class DeepSpeedEngine:
             )
 
     def save(self, folder: Path) -> None:
-        """Write this rank's optimizer state and weights below `folder`; a collective."""
+        """Write this rank's optimizer state and weights below `folder`."""
         self._engine.save_checkpoint(str(folder), tag=_TAG, save_latest=False)
 
     def load(self, folder: Path) -> None:
-        """Restore what `save` wrote; a collective. CheckpointError names what is missing."""
+        """Restore what `save` wrote.
+
+        Raises:
+            CheckpointError: the optimizer state is missing, or it was saved with other ranks or another ZeRO stage.
+
+        """
         if not (folder / _TAG).is_dir():
             raise CheckpointError("the checkpoint has no optimizer state", file=str(folder / _TAG))
         path, _ = self._engine.load_checkpoint(str(folder), tag=_TAG)
@@ -144,10 +160,11 @@ class DeepSpeedEngine:
             raise CheckpointError(
                 "DeepSpeed can't load this checkpoint",
                 file=str(folder),
-                fix="resume with the ranks and the ZeRO stage it was made with",
+                fix="resume with the number of ranks and the ZeRO stage with which it was saved",
             )
 
     def close(self) -> None:
+        """End DeepSpeed and leave the process group."""
         self._engine.destroy()
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
@@ -190,7 +207,7 @@ def join_ranks(learner: LearnerSection) -> None:
 
     if torch.distributed.is_initialized():
         return
-    _load_reduction_extension()  # ranks meet in the next calls, where no lock may be held
+    _load_reduction_extension()  # first: ranks wait for each other in the next calls, so no lock may be held there
     if os.environ["RANK"] == "0":
         _stores.append(_open_store(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])))
     os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"  # torch joins a store instead of opening its own
@@ -209,9 +226,11 @@ def _open_store(address: str, port: int) -> TCPStore:
 
 
 def _load_reduction_extension() -> None:
-    """Build or load DeepSpeed's extension for reductions on one node, which `init_distributed` then finds loaded.
+    """Build or load DeepSpeed's extension for reductions on one node; `init_distributed` then finds it loaded.
 
-    Raises: DeadlineExceeded if another process builds it for too long.
+    Raises:
+        DeadlineExceeded: another process has been building it for too long.
+
     """
     import deepspeed
     from deepspeed.accelerator import get_accelerator
@@ -226,9 +245,9 @@ def _load_reduction_extension() -> None:
 
 
 def _unname_shared_buffer() -> None:
-    """Take the name off this rank's buffer for reductions on one node (69 MB), which DeepSpeed would leave behind.
+    """Remove the name of this rank's buffer for reductions on one node (69 MB), which DeepSpeed would leave behind.
 
-    Every rank has it mapped by now; without a name it goes with the last of them, even if they are killed.
+    Every rank has mapped the buffer by now. Without a name it is freed with the last rank, even if they are killed.
     """
     torch.distributed.barrier()
     meeting = "_".join(os.environ[name] for name in ("MASTER_ADDR", "MASTER_PORT", "RANK"))

@@ -32,9 +32,11 @@ def extension_folder(torch_version: str) -> Path:
 
 @contextlib.contextmanager
 def baton_removed(folder: Path, name: str, deadline_s: float = _DEADLINE_S) -> Iterator[None]:
-    """Hold the lock of extension `name` below `folder`, without the `lock` file that a killed process left.
+    """Hold the lock of extension `name` below `folder`; first remove the `lock` file that a killed process left.
 
-    Raises: DeadlineExceeded if another process holds the lock for longer than `deadline_s` seconds.
+    Raises:
+        DeadlineExceeded: another process holds the lock for longer than `deadline_s` seconds.
+
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.flock"

@@ -1,4 +1,4 @@
-"""Reward models from compared answers, with the learner core that GRPO uses: a row holds a prompt's answers."""
+"""Training of reward models on compared answers, with the learner core that GRPO uses; a row has a prompt's answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vlaa_ray.records import Preference
 
 
 class RewardModelLearner:
-    """One rank of a reward model's training."""
+    """One rank of a reward model's training; see `SupervisedLearner` for its methods."""
 
     def __init__(self, config: RewardModelConfig) -> None:
         self._config = config
@@ -26,12 +26,17 @@ class RewardModelLearner:
         self.row_filter = RowFilter(config.limits_key, config.limits)
 
     def row(self, preference: Preference, number: int) -> Row:
-        """The prompt with its answers; DataError if the model can't take one of them."""
+        """Return the prompt with its answers; `number` is the prompt's number in the step.
+
+        Raises:
+            DataError: the model can't take the prompt or an answer.
+
+        """
         return answers_row(self.core.chat, preference.prompt, preference.answers, number)
 
     def update(self, preferences: Sequence[Preference], step: int) -> dict[str, float]:
-        """One optimizer step on this rank's share of the step: mean loss per prompt, over all ranks."""
-        preferences = [_best_first(one) for one in preferences]
+        """Do one optimizer step on this rank's share of the prompts; the loss is the mean per prompt over all ranks."""
+        preferences = [_best_first(preference) for preference in preferences]
         rows = self.row_filter.rows(preferences, self.row)
         local = [len(rows), len(self.row_filter.dropped)]
         total, num_dropped = self.core.engine.reduce_sum(torch.tensor(local, dtype=torch.float64)).tolist()
@@ -46,7 +51,7 @@ class RewardModelLearner:
             parts = _by_prompt(scores, batch, preferences)
             counts.add(parts)
             compared = sum((preference_loss(*part, section.center_coefficient) for part in parts), scores.sum() * 0)
-            said = -logprobs.sum() / max(len(logprobs), 1) * len(parts)  # of a prompt: the mean over tokens
+            said = -logprobs.sum() / max(len(logprobs), 1) * len(parts)  # for each prompt the mean over tokens
             value = (compared + section.sft_coefficient * said) / total
             loss_sum.add_(value.item())
             return value
@@ -60,9 +65,9 @@ class RewardModelLearner:
         }
 
     def evaluate(self, preferences: Sequence[Preference]) -> dict[str, float]:
-        """Accuracy and margin on held-out answers, over all ranks."""
+        """Return accuracy and margin on the held-out answers of all ranks, without training on them."""
         counts = _Counts()
-        preferences = [_best_first(one) for one in preferences]
+        preferences = [_best_first(preference) for preference in preferences]
         for (scores, _), batch in self.core.evaluate(self.row_filter.rows(preferences, self.row)):
             counts.add(_by_prompt(scores, batch, preferences))
         num_dropped = self.core.engine.reduce_sum(torch.tensor([len(self.row_filter.dropped)], dtype=torch.float64))
@@ -72,20 +77,21 @@ class RewardModelLearner:
         }
 
     def save(self, folder: Path, step: int) -> None:
-        """Write what `load` needs, and `hf/`; a collective."""
+        """Write everything that `load` needs, and the model in `hf/`."""
         self.core.save(folder, {"step": step})
 
     def load(self, folder: Path) -> int:
-        """Restore weights and optimizer; the steps done."""
+        """Restore weights and optimizer, and return the number of steps done."""
         return int(self.core.load(folder)["step"])
 
 
 def preference_loss(scores: torch.Tensor, worths: torch.Tensor, center_coefficient: float) -> torch.Tensor:
-    """Mean over pairs of -log sigmoid(better - worse) + c · (better + worse)²; `scores` and `worths` are [A].
+    """Return the mean over pairs of -log sigmoid(better - worse) + c · (better + worse)²; 0 without a pair.
 
-    Bradley and Terry's model over all pairs of a prompt's answers that differ in worth, as in InstructGPT (arXiv
-    2203.02155, equation 1); the second term keeps scores around 0 (arXiv 2312.09244, section 3; TRL's
-    `center_rewards_coefficient`).
+    `scores` and `worths` are [A], for the answers to one prompt. The pairs are all those that differ in worth.
+
+    Source: Bradley and Terry's model as in InstructGPT (arXiv 2203.02155, equation 1). The second term keeps the scores
+    around 0 (arXiv 2312.09244, section 3; TRL's `center_rewards_coefficient`).
     """
     better, worse = _pairs(worths)
     margins, sums = scores[better] - scores[worse], scores[better] + scores[worse]
@@ -93,7 +99,7 @@ def preference_loss(scores: torch.Tensor, worths: torch.Tensor, center_coefficie
 
 
 def _pairs(worths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Indices of the better and the worse answer of each pair."""
+    """Return the indices of the better and of the worse answer of each pair."""
     better, worse = (worths[:, None] > worths[None, :]).nonzero(as_tuple=True)
     return better, worse
 
@@ -101,25 +107,25 @@ def _pairs(worths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def _by_prompt(
     scores: torch.Tensor, batch: Batch, preferences: Sequence[Preference]
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """(scores [A], worths [A]) of each prompt of a batch, whose scores come in the order of its sequence ids."""
+    """Return (scores [A], worths [A]) of each prompt of a batch; its scores are in the order of its sequence ids."""
     ids = batch.sequence_ids[last_tokens(batch.sequence_ids)].tolist()
     parts = []
-    for number in dict.fromkeys(one // MAX_ANSWERS for one in ids):
-        places = [place for place, one in enumerate(ids) if one // MAX_ANSWERS == number]
+    for number in dict.fromkeys(sequence_id // MAX_ANSWERS for sequence_id in ids):
+        places = [place for place, sequence_id in enumerate(ids) if sequence_id // MAX_ANSWERS == number]
         worths = [preferences[number].worths[ids[place] % MAX_ANSWERS] for place in places]
         parts.append((scores[places], torch.tensor(worths, device=scores.device)))
     return parts
 
 
 def _best_first(preference: Preference) -> Preference:
-    """The same answers from the best to the worst: the model goes on learning to say the first."""
-    ranked = sorted(zip(preference.answers, preference.worths, strict=True), key=lambda one: -one[1])
+    """Return the preference with its answers from the best to the worst: a loss term raises the first one's logprob."""
+    ranked = sorted(zip(preference.answers, preference.worths, strict=True), key=lambda pair: -pair[1])
     answers, worths = zip(*ranked, strict=True)
     return replace(preference, answers=answers, worths=worths)
 
 
 class _Counts:
-    """Pairs, those that the scores put in the right order, and the sum of their margins."""
+    """The number of pairs, the number of pairs that the scores put in the right order, and the sum of the margins."""
 
     def __init__(self) -> None:
         self._values = torch.zeros(3, dtype=torch.float64)

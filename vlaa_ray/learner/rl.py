@@ -1,4 +1,4 @@
-"""One rank of the GRPO learner: groups with advantages in, one training step done, its statistics out."""
+"""One rank of the GRPO learner: it does a training step on groups with advantages and returns the statistics."""
 
 from __future__ import annotations
 
@@ -31,14 +31,17 @@ from vlaa_ray.records import Group, OptimizerStep
 
 @dataclass(frozen=True)
 class _Sequence:
-    """One completion of this rank, as the loss needs it."""
+    """The facts about one completion of this rank that the loss needs."""
 
     rollout_logprobs: np.ndarray  # [C]
     advantage: float
 
 
 class RLLearner:
-    """A rank of the policy in training. All ranks are built, and called, alike and together."""
+    """One rank of the policy in training. All ranks must make the same calls, the constructor included.
+
+    `path` and `reference_path` are folders to load the policy and the reference from; without them, `model.path`.
+    """
 
     def __init__(self, config: GrpoConfig, *, path: Path | None = None, reference_path: Path | None = None) -> None:
         self._config = config
@@ -51,15 +54,20 @@ class RLLearner:
             reference = make_policy(load_model(config.model, reference_path), self.core.processor)
             self._reference = reference.requires_grad_(False).eval().to(self.core.engine.device)  # whole on each rank
         self.weight_version = 0
-        """Optimizer steps done."""
+        """The number of optimizer steps done."""
 
     def update(self, steps: Sequence[OptimizerStep]) -> dict[str, float]:
-        """Do the optimizer steps of one training step; returns the metrics over all ranks, by their names."""
+        """Do the optimizer steps of one training step on this rank's groups; return the metrics over all ranks.
+
+        Raises:
+            LearnerError: the loss or the gradient is not finite.
+
+        """
         sums = _Sums()
         rows, sequences = _rows([group for step in steps for group in step.groups])
         flat = [row for part in rows for row in part]
         ref_logprobs = self.core.logprobs(flat, self._reference) if self._reference else None
-        # with one optimizer step, the policy is its own old policy: no forward pass of its own
+        # with one optimizer step the old policy is the policy itself, which needs no extra forward pass
         old_logprobs = self.core.logprobs(flat) if len(steps) > 1 else None
         total = self._config.run.num_steps * self._config.learner.updates_per_step
         applied: list[dict[str, float]] = []
@@ -85,7 +93,8 @@ class RLLearner:
             applied.append(self.core.step(self.weight_version, total))
             self.weight_version += 1
         metrics = sums.metrics(self.core.engine.reduce_sum, self.core.engine.reduce_max, len(steps))
-        metrics |= applied[-1] | {"policy/grad_norm": float(np.mean([one["policy/grad_norm"] for one in applied]))}
+        norms = [of_step["policy/grad_norm"] for of_step in applied]
+        metrics |= applied[-1] | {"policy/grad_norm": float(np.mean(norms))}
         if self._reference:
             metrics["policy/kl_coefficient"] = self._kl.coefficient
             self._kl = self._kl.updated(metrics["policy/kl"], sum(step.num_sequences for step in steps))
@@ -94,11 +103,21 @@ class RLLearner:
         return metrics
 
     def save(self, folder: Path) -> None:
-        """Write everything that `load` needs, and `hf/`; a collective."""
+        """Write everything that `load` needs, and the model in `hf/`.
+
+        Raises:
+            CheckpointError: a file can't be written.
+
+        """
         self.core.save(folder, {"weight_version": self.weight_version, "kl": asdict(self._kl)})
 
     def load(self, folder: Path) -> None:
-        """Restore weights, optimizer, weight version and KL coefficient; a collective."""
+        """Restore weights, optimizer, weight version and KL coefficient.
+
+        Raises:
+            CheckpointError: the optimizer state is missing or does not fit.
+
+        """
         state: dict[str, Any] = self.core.load(folder)
         self.weight_version = state["weight_version"]
         self._kl = AdaptiveKl(**state["kl"])
@@ -116,7 +135,10 @@ class RLLearner:
 
 
 class Objective:
-    """The loss of one optimizer step: called with a micro-batch, it gives that batch's share and adds to `sums`."""
+    """The loss of one optimizer step. A call returns the share of one micro-batch, and adds its statistics to `sums`.
+
+    `old_logprobs` and `ref_logprobs` are by sequence id. Without `old_logprobs`, the policy is its own old policy.
+    """
 
     def __init__(
         self,
@@ -137,7 +159,7 @@ class Objective:
         self._importance_cap = config.grpo.importance_cap if config.max_staleness else None
 
     def __call__(self, outputs: tuple[torch.Tensor, torch.Tensor], batch: Batch) -> torch.Tensor:
-        """The loss of the batch from (logprobs [N], entropy [N]) of its completion tokens; it has the gradient."""
+        """Return the batch's share of the loss, with its gradient, from (logprobs [N], entropy [N]) of its tokens."""
         logprobs, entropy = outputs
         ids = torch.unique_consecutive(batch.sequence_ids).tolist()
         mine = [self._sequences[number] for number in ids]
@@ -164,7 +186,7 @@ class Objective:
 
 
 class _Sums:
-    """Sums and maxima over tokens, added up over micro-batches and, at the end, over ranks."""
+    """Sums and maxima over tokens, collected over micro-batches and, at the end, over ranks."""
 
     def __init__(self) -> None:
         self.values = torch.zeros(9, dtype=torch.float64)
@@ -179,7 +201,7 @@ class _Sums:
         importance: torch.Tensor | None,
         cap: float | None,
     ) -> None:
-        """Add one micro-batch; `difference` is |old - rollout logprob| of each token."""
+        """Add one micro-batch; `difference` is |old - rollout logprob| of each token, `cap` that of `importance`."""
         nothing = torch.zeros(0) if importance is None else importance
         self._has_importance |= importance is not None
         parts = [
@@ -192,7 +214,7 @@ class _Sums:
         self._maxima = torch.maximum(self._maxima, maxima)
 
     def metrics(self, total: Any, maximum: Any, num_steps: int) -> dict[str, float]:
-        """The metrics of a training step, by their names; `total` and `maximum` reduce over the ranks."""
+        """Return the metrics of a training step; `total` and `maximum` are the reductions over ranks."""
         loss, tokens, low, high, kl, entropy, difference, importance, capped = total(self.values).tolist()
         largest_difference, ratio_max = maximum(self._maxima).tolist()
         tokens = max(tokens, 1)
@@ -216,11 +238,14 @@ class _Sums:
 
 
 def _rows(groups: Sequence[Group]) -> tuple[list[list[Row]], list[_Sequence]]:
-    """One row a group of its rollouts with an advantage and tokens, and those in the order of their sequence ids."""
+    """Return the row of each group, and the sequences of all rows in the order of their sequence ids.
+
+    A row has the group's rollouts with an advantage and at least one token; a group without any has no row.
+    """
     rows: list[list[Row]] = []
     sequences: list[_Sequence] = []
     for group in groups:
-        kept = [one for one in group.rollouts if one.advantage is not None and len(one.completion.token_ids)]
+        kept = [r for r in group.rollouts if r.advantage is not None and len(r.completion.token_ids)]
         ids = tuple(range(len(sequences), len(sequences) + len(kept)))
         sequences += [
             _Sequence(rollout.completion.rollout_logprobs, float(rollout.advantage or 0.0)) for rollout in kept

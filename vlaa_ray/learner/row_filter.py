@@ -1,4 +1,4 @@
-"""Samples into rows; a sample that can't be trained on is left out with its reason, and never ends a run by itself.
+"""The filter from samples to rows: a sample that can't be trained on is left out with its reason and ends no run.
 
 row_filter = RowFilter("sft", config.sft)
 rows = row_filter.rows(prompts, make_row)
@@ -21,17 +21,20 @@ Item = TypeVar("Item", Prompt, Preference)
 
 
 class RowFilter:
-    """The filter of one rank. `section` is the name of the limits in the config; errors name them by it."""
+    """The filter of one rank. `section` is the config section of the limits, for the messages."""
 
     def __init__(self, section: str, limits: SftSection) -> None:
         self._section, self._limits = section, limits
         self._sound: set[str] = set()
         self._empty_steps = EmptySteps()
         self.dropped: list[dict[str, str]] = []
-        """Id and reason of each sample that the last call of `rows` left out."""
+        """The id and the reason of each sample that the last call of `rows` left out."""
 
     def rows(self, items: Sequence[Item], make: Callable[[Item, int], Row]) -> list[Row]:
-        """The rows that `make` makes of (item, its number), within the limits and with images that can be decoded."""
+        """Return the rows that `make` makes from (item, its number).
+
+        Left out are the items for which `make` raises DataError, whose row is too long, or with a damaged image.
+        """
         rows: list[Row] = []
         self.dropped = []
         for number, item in enumerate(items):
@@ -45,7 +48,12 @@ class RowFilter:
         return rows
 
     def is_empty_step(self, total: float) -> bool:
-        """True if no rank has anything to train on: `total` over all ranks is 0. DataError at the tenth in a row."""
+        """Return True if no rank has anything to train on: `total`, the sum over all ranks, is 0.
+
+        Raises:
+            DataError: this is the tenth such step in a row.
+
+        """
         last = self.dropped[-1]["reason"] if self.dropped else "other ranks have the reason"
         return self._empty_steps.observe(not total, last)
 
@@ -56,7 +64,7 @@ class RowFilter:
                 raise DataError(f"{tokens} tokens, over {self._section}.{name} = {limit}")
 
     def _refuse_damaged(self, row: Row) -> None:
-        """Decode images that were not decoded before: later, in a batch, a damaged one would end the run."""
+        """Decode the images that were not decoded before; later, in a batch, a damaged image would end the run."""
         for image in row.images:
             if image.sha256 not in self._sound:
                 load(image)

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning on worked answers, with the learner core that GRPO uses: a row has one completion."""
+"""Supervised fine-tuning on worked answers, with the learner core that GRPO uses; each row has one completion."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vlaa_ray.records import Prompt
 
 
 def _starting_model(config: SftConfig, folder: Path) -> Path | None:
-    """The folder of the model that rank 0 makes for the run; None where `model.path` is a checkpoint."""
+    """Make the untrained model on rank 0 and return its folder; None where `model.path` is a checkpoint."""
     if config.model.path != UNTRAINED:
         return None
     target = folder / "untrained"
@@ -32,7 +32,7 @@ def _starting_model(config: SftConfig, folder: Path) -> Path | None:
 
 
 class SftLearner:
-    """One rank of a supervised run."""
+    """One rank of an SFT run; see `SupervisedLearner` for its methods."""
 
     def __init__(self, config: SftConfig, folder: Path) -> None:
         self._config = config
@@ -41,7 +41,12 @@ class SftLearner:
         self.row_filter = RowFilter(config.limits_key, config.limits)
 
     def row(self, prompt: Prompt, number: int) -> Row:
-        """The prompt with its solution as the one completion; DataError if the model can't take one of them."""
+        """Return the prompt with its solution as the only completion; `number` becomes the sequence id.
+
+        Raises:
+            DataError: there is no solution, or the model can't take the prompt or the solution.
+
+        """
         if prompt.solution is None:
             raise DataError(UNSOLVED)
         prompt_ids = self.core.chat.expanded_token_ids(prompt)
@@ -49,7 +54,7 @@ class SftLearner:
         return Row(prompt_token_ids=prompt_ids, images=prompt.images, completions=(completion,), sequence_ids=(number,))
 
     def update(self, prompts: Sequence[Prompt], step: int) -> dict[str, float]:
-        """One optimizer step on this rank's share of the step's prompts: mean loss per token, over all ranks."""
+        """Do one optimizer step on this rank's share of the prompts; the loss is the mean per token over all ranks."""
         rows = self.row_filter.rows(prompts, self.row)
         local = [sum(len(row.completions[0]) for row in rows), len(self.row_filter.dropped)]
         total_tokens, num_dropped = self.core.engine.reduce_sum(torch.tensor(local, dtype=torch.float64)).tolist()
@@ -75,17 +80,18 @@ class SftLearner:
         }
 
     def evaluate(self, prompts: Sequence[Prompt]) -> dict[str, float]:
-        """Mean loss per token over all ranks' prompts, without training on them."""
+        """Return the mean loss per token over the prompts of all ranks, without training on them."""
         logprobs = self.core.logprobs(self.row_filter.rows(prompts, self.row)).values()
-        local = [-sum(float(one.sum()) for one in logprobs), sum(map(len, logprobs)), len(self.row_filter.dropped)]
+        total_loss = -sum(float(of_sequence.sum()) for of_sequence in logprobs)
+        local = [total_loss, sum(map(len, logprobs)), len(self.row_filter.dropped)]
         loss, tokens, num_dropped = self.core.engine.reduce_sum(torch.tensor(local, dtype=torch.float64)).tolist()
         measured = {"eval/loss": loss / tokens} if tokens else {}
         return {**measured, "eval/samples/dropped": num_dropped}
 
     def save(self, folder: Path, step: int) -> None:
-        """Write what `load` needs, and `hf/`; a collective."""
+        """Write everything that `load` needs, and the model in `hf/`."""
         self.core.save(folder, {"step": step})
 
     def load(self, folder: Path) -> int:
-        """Restore weights and optimizer; the steps done."""
+        """Restore weights and optimizer, and return the number of steps done."""
         return int(self.core.load(folder)["step"])

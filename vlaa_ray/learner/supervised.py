@@ -13,26 +13,44 @@ from vlaa_ray.learner.sft import SftLearner
 
 
 class SupervisedLearner(Protocol):
-    """One rank of a model that is trained on written answers. All ranks are called alike."""
+    """One rank of a model that is trained on written answers. All ranks must make the same calls."""
 
     row_filter: RowFilter
-    """Tells which samples of the last call were dropped, and why."""
+    """The filter that knows which samples of the last call were dropped, and why."""
 
     def update(self, items: Any, step: int) -> dict[str, float]:
-        """Do one optimizer step on this rank's share of the samples; metrics over all ranks."""
+        """Do one optimizer step on this rank's share of the samples; return the metrics over all ranks.
+
+        If no rank has a sample to train on, there is no optimizer step.
+
+        Raises:
+            DataError: this is the tenth step in a row without a sample to train on.
+            LearnerError: the gradient is not finite.
+
+        """
 
     def evaluate(self, items: Any) -> dict[str, float]:
-        """The `eval/…` metrics of all ranks' held-out samples, without training on them."""
+        """Return the `eval/…` metrics over the held-out samples of all ranks, without training on them."""
 
     def save(self, folder: Path, step: int) -> None:
-        """Write all that `load` needs below `folder`, and the model in `hf/`."""
+        """Write everything that `load` needs below `folder`, and the model in `hf/`.
+
+        Raises:
+            CheckpointError: a file can't be written.
+
+        """
 
     def load(self, folder: Path) -> int:
-        """Restore weights and optimizer; returns the steps done."""
+        """Restore weights and optimizer, and return the number of steps done.
+
+        Raises:
+            CheckpointError: the optimizer state is missing or does not fit.
+
+        """
 
 
 def make_learner(config: SupervisedConfig, folder: Path) -> SupervisedLearner:
-    """The learner for what the config's records hold; `folder` is the run's, for a model that is made there."""
+    """Return the learner for the config's kind of records; `folder` is the run folder, where SFT may make a model."""
     return _LEARNERS[config.learns_from](config, folder)
 
 

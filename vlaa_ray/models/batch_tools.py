@@ -1,4 +1,4 @@
-"""What packing needs to know of a model: pixels, positions and a dummy row."""
+"""The facts about a model that packing needs: pixels, positions and a dummy row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vlaa_ray.models.families import DUMMY_IMAGE, family_of
 
 
 def packing_tools(model: Any, processor: Any, chat: ChatFormat) -> PackingTools:
-    """The tools for the model's family, with the pixel limits of the processor."""
+    """Return the tools for the model's family, with the pixel limits of the processor."""
     family, config = family_of(model.config), model.config
     return PackingTools(
         image_token_id=chat.image_token_id,

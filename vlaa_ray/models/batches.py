@@ -1,10 +1,10 @@
-"""Groups to batches: one row holds a prompt with its image once, then its completions side by side.
+"""Batches of groups: one row holds a prompt with its image once, then its completions side by side.
 
     row = [prompt + image][completion 1]…[completion G]
 
-A mask lets each completion see the prompt and itself, and positions start again after the prompt for each.
-The logprobs are those of G separate rows, for one pass over prompt and image instead of G. The last
-token of a completion is only a target, never an input.
+A mask lets each completion see the prompt and itself. The positions of each completion start right after the
+prompt. So the logprobs are those of G separate rows, but prompt and image are passed through the model once
+instead of G times. The last token of a completion is only a target, never an input.
 
 Legend: B rows, S row length, T prompt tokens, N completion tokens of the batch, P image patches.
 """
@@ -21,21 +21,21 @@ from vlaa_ray.errors import DataError
 from vlaa_ray.records import ImageRef
 
 SCORE_CHUNK_TOKENS = 4096
-"""Logits of at most so many tokens exist at once: 2.5 GB in fp32 at a vocabulary of 152,000."""
+"""The largest number of tokens whose logits exist at once: 2.5 GB in fp32 for a vocabulary of 152,000."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Row:
-    """A prompt and some of its completions; `sequence_ids` say which of the update's completions they are."""
+    """A prompt and some of its completions; `sequence_ids` number the completions within the update."""
 
-    prompt_token_ids: np.ndarray  # [T], images expanded
+    prompt_token_ids: np.ndarray  # [T], one id for each image feature
     images: tuple[ImageRef, ...]
     completions: tuple[np.ndarray, ...]  # each [C], C of 1 or more
     sequence_ids: tuple[int, ...]
 
     @property
     def num_tokens(self) -> int:
-        """Inputs of the model: the last token of a completion is only a target."""
+        """The number of input tokens; the last token of a completion is only a target and does not count."""
         return len(self.prompt_token_ids) + sum(len(completion) - 1 for completion in self.completions)
 
 
@@ -45,16 +45,17 @@ class Batch:
 
     input_ids: torch.Tensor  # [B, S]
     position_ids: torch.Tensor  # [3, B, S]: time, height, width
-    attention_mask: torch.Tensor  # [B, 1, S, S], True where a token may look
+    attention_mask: torch.Tensor  # [B, 1, S, S], True where the query token sees the key token
     pixel_values: torch.Tensor  # [P, patch]
     image_grid_thw: torch.Tensor  # [images, 3]
     score_index: torch.Tensor  # [N] into the flattened rows: the token whose logits predict the target
     targets: torch.Tensor  # [N]
-    sequence_ids: torch.Tensor  # [N] the completion that each target is of
+    sequence_ids: torch.Tensor  # [N] the completion that each target belongs to
     num_score_chunks: int = 1
-    """Parts that the N targets are scored in, at most SCORE_CHUNK_TOKENS each; some may be empty."""
+    """The number of parts in which the N targets are scored, at most SCORE_CHUNK_TOKENS each; some may be empty."""
 
     def to(self, device: torch.device) -> "Batch":
+        """Return the batch with all its tensors on the device."""
         moved: dict[str, Any] = {
             name: value.to(device) for name, value in vars(self).items() if isinstance(value, torch.Tensor)
         }
@@ -63,22 +64,27 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class PackingTools:
-    """What the model's family brings to packing; made by `batch_tools.packing_tools`."""
+    """The functions and facts of a model's family that packing uses; made by `batch_tools.packing_tools`."""
 
     image_token_id: int
     pixels: Callable[[Sequence[ImageRef]], tuple[torch.Tensor, torch.Tensor]]
-    """Images to (pixel_values [P, patch], image_grid_thw [images, 3])."""
+    """A function from images to (pixel_values [P, patch], image_grid_thw [images, 3])."""
     positions: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-    """(prompt ids [T], image_grid_thw) to M-RoPE positions [3, T]."""
+    """A function from (prompt ids [T], image_grid_thw) to M-RoPE positions [3, T]."""
     num_features: Callable[[torch.Tensor], int]
-    """image_grid_thw to the image tokens that its images take."""
+    """A function from image_grid_thw to the number of image tokens of its images together."""
     dummy: Row
     """A prompt with a minimal image and no completion. It joins batches without an image, so that every rank
-    runs the same modules (and collectives) on any mix of data: unseen by others, it adds nothing to the loss."""
+    runs the same modules (and collectives) on any mix of data. No other token sees it: it adds nothing to the loss."""
 
 
 def split_rows(rows: Sequence[Row], limit_tokens: int) -> list[Row]:
-    """The same completions in rows of at most `limit_tokens`; rows that are too long are split between completions."""
+    """Return rows of at most `limit_tokens` with the same completions; longer rows are split between completions.
+
+    Raises:
+        DataError: a prompt with one of its completions is longer than the limit.
+
+    """
     result: list[Row] = []
     for row in rows:
         prompt_tokens = len(row.prompt_token_ids)
@@ -101,7 +107,7 @@ def split_rows(rows: Sequence[Row], limit_tokens: int) -> list[Row]:
 
 
 def micro_batches(rows: Sequence[Row], limit_tokens: int) -> Iterator[list[Row]]:
-    """Rows in lists whose padded size is at most `limit_tokens`, alike lengths together."""
+    """Yield lists of rows of similar length; the padded size of a list is at most `limit_tokens`."""
     pending: list[Row] = []
     for row in sorted(rows, key=lambda row: row.num_tokens):
         if pending and (len(pending) + 1) * row.num_tokens > limit_tokens:
@@ -113,12 +119,20 @@ def micro_batches(rows: Sequence[Row], limit_tokens: int) -> Iterator[list[Row]]
 
 
 def num_score_chunks(rows: Sequence[Row]) -> int:
-    """How many chunks the completions' tokens fill; at least 1."""
-    return max(1, math.ceil(sum(len(one) for row in rows for one in row.completions) / SCORE_CHUNK_TOKENS))
+    """Return the number of chunks that the completions' tokens fill; at least 1."""
+    num_tokens = sum(len(completion) for row in rows for completion in row.completions)
+    return max(1, math.ceil(num_tokens / SCORE_CHUNK_TOKENS))
 
 
 def collate(rows: Sequence[Row], tools: PackingTools, num_chunks: int | None = None) -> Batch:
-    """One batch of the rows, padded on the right; DataError if a row's image tokens don't match its images."""
+    """Return the rows as one batch, padded on the right.
+
+    `num_chunks` is the number of parts in which all ranks score; without it, the number that these rows need.
+
+    Raises:
+        DataError: the image tokens of a row don't match its images.
+
+    """
     images = [image for row in rows for image in row.images]
     pixel_values, grids = tools.pixels(images or tools.dummy.images)
     tail = None if images else tools.dummy  # goes behind the first row, in a segment of its own
@@ -173,7 +187,7 @@ def collate(rows: Sequence[Row], tools: PackingTools, num_chunks: int | None = N
 
 
 def _group_mask(segments: torch.Tensor) -> torch.Tensor:
-    """[B, 1, S, S]: a token sees what came before it in the prompt (segment 0) and in its own segment."""
+    """Return the mask [B, 1, S, S]: a token sees the earlier tokens of the prompt (segment 0) and of its segment."""
     query, key = segments[:, :, None], segments[:, None, :]
     causal = torch.ones(segments.shape[1], segments.shape[1], dtype=torch.bool).tril()
     # padding (segment -1) sees padding, so that no row of the softmax is empty
@@ -181,10 +195,10 @@ def _group_mask(segments: torch.Tensor) -> torch.Tensor:
 
 
 def _check_image_tokens(input_ids: torch.Tensor, grid: torch.Tensor, tools: PackingTools) -> None:
-    found = int((input_ids == tools.image_token_id).sum())
+    num_tokens = int((input_ids == tools.image_token_id).sum())
     expected = tools.num_features(grid)
-    if found != expected:
-        raise DataError("image tokens and image features don't match", got=found, expected=expected)
+    if num_tokens != expected:
+        raise DataError("image tokens and image features don't match", got=num_tokens, expected=expected)
 
 
 def _part(row: Row, start: int, end: int) -> Row:

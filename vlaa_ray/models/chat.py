@@ -1,4 +1,4 @@
-"""Prompts to token ids, once: what the engine is asked with and what the learner trains on are the same ids."""
+"""Token ids of prompts and answers. The engine and the learner get the same ids from here."""
 
 from __future__ import annotations
 
@@ -17,24 +17,29 @@ from vlaa_ray.text.placeholders import in_parts
 
 _MARK = "the answer"
 _PROBES = ("Is it {{ 1 }} or {% 2 %}?\n\n\\frac{a}{b} <b>&amp; 'é' \"🎉\"</b>", "A")
-"""Texts that a template would have to change, if it changes any."""
+"""Texts that show whether a chat template changes the texts it is given."""
 _Parts = tuple[str | None, ...]
 
 
 def chat_format_of(model: ModelSection) -> ChatFormat:
-    """Of the checkpoint that a config names; ModelError if it can't be loaded."""
+    """Return the chat format of the checkpoint that a config names.
+
+    Raises:
+        ModelError: its config or its processor can't be loaded.
+
+    """
     from transformers import AutoConfig
 
     from vlaa_ray.models.loading import load_processor
     from vlaa_ray.models.paths import UNTRAINED, local_path
 
-    if model.path == UNTRAINED:  # is made in a run; its tokenizer and processor are those of the trained one
+    if model.path == UNTRAINED:  # a run makes it, with the tokenizer and processor of the trained model
         model = model.model_copy(update={"path": "builtin:tiny-base"})
     return ChatFormat(load_processor(model), AutoConfig.from_pretrained(local_path(model.path)), model.system_prompt)
 
 
 class ChatFormat:
-    """The checkpoint's chat template with the run's system prompt, and its arithmetic of image tokens."""
+    """The checkpoint's chat template with the run's system prompt, and the sizes of its images in tokens."""
 
     def __init__(self, processor: Any, model_config: Any, system_prompt: str | None) -> None:
         self.tokenizer = processor.tokenizer
@@ -49,7 +54,12 @@ class ChatFormat:
         self._frames: dict[tuple[bool, ...], list[str] | None] = {}
 
     def prompt_token_ids(self, prompt: Prompt) -> list[int]:
-        """Ids with one token an image, at its `<image>`, as vLLM takes them; DataError if it holds control tokens."""
+        """Return the prompt's ids as vLLM takes them: one image token in place of each `<image>`.
+
+        Raises:
+            DataError: the question holds control tokens, or its placeholders don't match its images.
+
+        """
         parts = in_parts(prompt.question, len(prompt.images), prompt_id=prompt.prompt_id)
         for part in parts:
             self.refuse_control_tokens(part or "", "the question", prompt_id=prompt.prompt_id)
@@ -59,34 +69,54 @@ class ChatFormat:
         return ids
 
     def num_image_tokens(self, image: ImageRef) -> int:
-        """Tokens that an image takes, from its size alone."""
+        """Return the number of tokens that an image takes, from its size alone."""
         return self._family.num_image_tokens(self._model_config, self._processor, image)
 
     def input_size(self, image: ImageRef) -> tuple[int, int]:
-        """(width, height) in pixels of the image as the model sees it; DataError if it takes none of this shape."""
+        """Return (width, height) in pixels of the image as the model sees it.
+
+        Raises:
+            DataError: the model takes no image of this shape.
+
+        """
         return self._family.input_size(self._model_config, self._processor, image)
 
     def expanded_token_ids(self, prompt: Prompt) -> np.ndarray:
-        """[T] int32: the prompt's ids with each image token repeated for its features, as the learner takes them."""
+        """Return the prompt's ids [T] int32 as the learner takes them: an image token for each image feature.
+
+        Raises:
+            DataError: as for `prompt_token_ids`.
+
+        """
         ids = np.asarray(self.prompt_token_ids(prompt), dtype=np.int32)
         repeats = np.ones(len(ids), dtype=np.int64)
         repeats[ids == self.image_token_id] = [self.num_image_tokens(image) for image in prompt.images]
         return np.repeat(ids, repeats)
 
     def completion_token_ids(self, text: str) -> np.ndarray:
-        """[C] int32: a written answer with the end-of-turn token, as SFT trains on it; DataError as for prompts."""
+        """Return the ids [C] int32 of a written answer with the end-of-turn token, as SFT trains on it.
+
+        Raises:
+            DataError: the text holds control tokens or can't be encoded.
+
+        """
         self.refuse_control_tokens(text, "the solution")
         ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return np.asarray([*ids, self.tokenizer.eos_token_id], dtype=np.int32)
 
     def turn_token_ids(self, text: str) -> np.ndarray:
-        """[C] int32: an answer with all that the template puts behind it; DataError as for prompts."""
+        """Return the ids [C] int32 of an answer and of everything that the template puts after it.
+
+        Raises:
+            DataError: the text holds control tokens or can't be encoded.
+
+        """
         self.refuse_control_tokens(text, "the answer")
         ids = self.tokenizer(text + self._turn_end, add_special_tokens=False)["input_ids"]
         return np.asarray(ids, dtype=np.int32)
 
     def _conversation(self, parts: _Parts) -> str:
-        """The text of the conversation up to where the answer begins."""
+        """Return the text of the conversation up to the beginning of the answer."""
         shape = tuple(part is None for part in parts)
         if shape not in self._frames:
             self._frames[shape] = self._frame(parts)
@@ -94,7 +124,7 @@ class ChatFormat:
         return self._rendered(parts) if frame is None else _framed(parts, frame)
 
     def _frame(self, parts: _Parts) -> list[str] | None:
-        """What the template puts around texts at these places; None where that depends on the texts."""
+        """Return what the template puts around the texts of such parts; None where that depends on the texts."""
         probes, others = ([part and f"{probe}{number}" for number, part in enumerate(parts)] for probe in _PROBES)
         frame: list[str] = []
         rest = self._rendered(probes)
@@ -114,12 +144,17 @@ class ChatFormat:
 
     @cached_property
     def _turn_end(self) -> str:
-        """What the template puts behind an answer."""
+        """The text that the template puts after an answer."""
         messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _MARK}]
         return str(self._processor.apply_chat_template(messages, tokenize=False).partition(_MARK)[2])
 
     def refuse_control_tokens(self, text: str, what: str, **facts: str) -> None:
-        """DataError if the text, named by `what`, holds any, or can't be encoded at all."""
+        """Refuse a text that holds control tokens; `what` names it in the message, `facts` are added to it.
+
+        Raises:
+            DataError: the text holds a control token, or it can't be encoded.
+
+        """
         try:
             text.encode()
         except UnicodeEncodeError as error:
@@ -130,6 +165,6 @@ class ChatFormat:
 
 
 def _framed(parts: Sequence[str | None], frame: Sequence[str]) -> str:
-    """The texts, with what belongs before, between and behind them."""
+    """Return the texts joined with the frame's pieces before, between and after them."""
     texts = [part for part in parts if part is not None]
     return "".join(chain.from_iterable(zip(frame, [*texts, ""], strict=True)))

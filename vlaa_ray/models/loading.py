@@ -1,4 +1,4 @@
-"""Checkpoints to models and processors, with the pixel limits of the run."""
+"""Models and processors loaded from checkpoints, with the pixel limits of the run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def family_at(path: str | Path) -> Family:
-    """The family of the checkpoint at a path or hub id; ModelError if it has no config of a known family."""
+    """Return the family of the checkpoint at a path or hub id.
+
+    Raises:
+        ModelError: its config can't be loaded, or its family is not supported.
+
+    """
     from transformers import AutoConfig
 
     try:
@@ -26,7 +31,14 @@ def family_at(path: str | Path) -> Family:
 
 
 def load_processor(model: ModelSection, path: str | Path | None = None) -> Any:
-    """The checkpoint's processor (tokenizer and image processor) with `min_pixels` and `max_pixels` of the config."""
+    """Return the checkpoint's processor (tokenizer and image processor) with the config's limits of pixels.
+
+    `path` is a folder to load from in place of `model.path`.
+
+    Raises:
+        ModelError: the processor can't be loaded.
+
+    """
     from transformers import AutoProcessor
 
     try:
@@ -38,7 +50,14 @@ def load_processor(model: ModelSection, path: str | Path | None = None) -> Any:
 
 
 def load_model(model: ModelSection, path: str | Path | None = None) -> Any:
-    """The model for training, in the config's dtype, with the vision tower frozen where the config says so."""
+    """Return the model for training, in the config's dtype; its vision tower is frozen where the config says so.
+
+    `path` is a folder to load from in place of `model.path`.
+
+    Raises:
+        ModelError: the model can't be loaded.
+
+    """
     from transformers import AutoModelForImageTextToText
     from transformers.utils.logging import disable_progress_bar
 
@@ -59,6 +78,9 @@ def load_model(model: ModelSection, path: str | Path | None = None) -> Any:
 
 
 def banned_token_ids(tokenizer: Any, model_config: Any) -> list[int]:
-    """Ids that are never sampled and that the learner's softmax leaves out: the family's vision control tokens."""
+    """Return the ids of the family's vision control tokens, in order.
+
+    The engine never samples them, and the learner's softmax leaves them out.
+    """
     tokens = [token for token in family_of(model_config).vision_tokens if token in tokenizer.get_vocab()]
     return sorted(tokenizer.convert_tokens_to_ids(tokens))

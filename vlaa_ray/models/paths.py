@@ -1,4 +1,4 @@
-"""Where models lie; without torch, for those who only plan."""
+"""The folders of models. This module does not import torch, so that plans are made quickly."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from vlaa_ray.errors import ModelError
 
 BUILTIN_MODELS = Path(__file__).parent / "builtin"
 UNTRAINED = "builtin:tiny-untrained"
-"""As `model.path` of SFT: the quickstart's small model with random weights, made in the run folder."""
+"""The `model.path` of SFT that stands for the quickstart's small model with random weights, made in the run folder."""
 
 
 def local_path(path: str) -> str:
-    """The folder of a `builtin:NAME` model, which lies in this package; any other path or hub id as it is."""
+    """Return the folder of a `builtin:NAME` model, which is in this package; any other path or hub id as it is.
+
+    Raises:
+        ModelError: there is no built-in model with this name.
+
+    """
     if not path.startswith("builtin:"):
         return path
     folder = BUILTIN_MODELS / path.removeprefix("builtin:")
     if not folder.is_dir():
-        raise ModelError(
-            f"no built-in model {path!r}", expected=[f"builtin:{one.name}" for one in BUILTIN_MODELS.iterdir()]
-        )
+        names = [f"builtin:{model.name}" for model in BUILTIN_MODELS.iterdir()]
+        raise ModelError(f"no built-in model {path!r}", expected=names)
     return str(folder)

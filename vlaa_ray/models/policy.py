@@ -1,4 +1,4 @@
-"""The policy as training sees it: a batch of group rows to the logprob and entropy of every completion token.
+"""The policy as a torch module: from a batch of group rows to the logprob and entropy of every completion token.
 
 Legend: B rows, S row length, N completion tokens, D hidden, V vocabulary.
 """
@@ -17,17 +17,17 @@ from vlaa_ray.models.loading import banned_token_ids
 
 
 def policy_at(temperature: float) -> "Callable[[Any, Any], Policy]":
-    """(model, processor) to the policy that samples at this temperature."""
+    """Return a function from (model, processor) to the policy that samples at this temperature."""
     return lambda model, processor: Policy(
         model, temperature=temperature, banned_token_ids=banned_token_ids(processor.tokenizer, model.config)
     )
 
 
 class Policy(nn.Module):
-    """A model whose forward gives (logprobs [N], entropy [N]) in fp32.
+    """A module around a model whose forward returns (logprobs [N], entropy [N]) in fp32.
 
-    The distribution is the one that the engine samples from: the same temperature, and the banned ids
-    (vision control tokens) left out of the softmax.
+    The distribution is the one that the engine samples from: it has the same temperature, and the banned ids
+    (vision control tokens) are left out of the softmax.
     """
 
     def __init__(self, model: Any, *, temperature: float, banned_token_ids: list[int]) -> None:
@@ -38,6 +38,7 @@ class Policy(nn.Module):
         self.register_buffer("banned", torch.tensor(banned_token_ids, dtype=torch.long), persistent=False)
 
     def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (logprobs [N], entropy [N]) of the completion tokens, in fp32; only the logprobs have a gradient."""
         scored = self._family.completion_hidden_states(self.model, batch)
         chunks = []
         for number in range(batch.num_score_chunks):
@@ -46,11 +47,11 @@ class Policy(nn.Module):
         return torch.cat([chunk[0] for chunk in chunks]), torch.cat([chunk[1] for chunk in chunks])
 
     def save(self, folder: Path, state: dict[str, torch.Tensor]) -> None:
-        """Write the model as transformers and vLLM load it; `state` holds its weights by their Hugging Face names."""
+        """Write the model so that transformers and vLLM load it; `state` has its weights by Hugging Face's names."""
         self.model.save_pretrained(folder, state_dict=state)
 
     def _score(self, hidden: torch.Tensor, targets: torch.Tensor, num: int) -> tuple[torch.Tensor, torch.Tensor]:
-        if torch.is_grad_enabled() and num > 1:  # don't keep the logits of all chunks
+        if torch.is_grad_enabled() and num > 1:  # recompute the logits in the backward pass, not keep all chunks'
             result: tuple[torch.Tensor, torch.Tensor] = checkpoint(self._logprobs, hidden, targets, use_reentrant=False)
             return result
         return self._logprobs(hidden, targets)

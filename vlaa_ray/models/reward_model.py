@@ -1,8 +1,8 @@
-"""Reward models: a vision-language model with one number for a head, S(image, question, answer).
+"""Reward models: a vision-language model with a head that gives one number, S(image, question, answer).
 
-The checkpoint is a Hugging Face folder with `value_head.safetensors` beside it (`v_head.summary.weight` and
-`.bias`), the layout that LLaMA-Factory and Skywork-VL-Reward use. The score is read at the last token of the
-chat with the answer as the assistant's turn.
+The checkpoint is a Hugging Face folder that also holds `value_head.safetensors` (`v_head.summary.weight` and
+`.bias`), the layout of LLaMA-Factory and Skywork-VL-Reward. The answer is the assistant's turn of a chat; the
+score is read at the last token of that chat.
 
 Legend: N completion tokens, D hidden, A answers of the batch.
 """
@@ -28,15 +28,15 @@ from vlaa_ray.records import Prompt
 
 HEAD_FILE = "value_head.safetensors"
 MAX_ANSWERS = 1000
-"""Of one prompt. Sequence ids are 1000 · the prompt's number + the answer's."""
+"""The largest number of answers to one prompt. A sequence id is 1000 · the prompt's number + the answer's number."""
 _PREFIX = "v_head."
 
 
 class RewardModel(nn.Module):
-    """A model whose forward gives the scores [A] of a batch's answers, in fp32, in the batch's order.
+    """A module whose forward returns the scores [A] of a batch's answers, in fp32, in the batch's order.
 
-    In training it also gives the logprobs [M] of the tokens of each prompt's first answer, the best one: to go on
-    learning to say it keeps the hidden states general (arXiv 2406.10216).
+    In training it also returns the logprobs [M] of the tokens of each prompt's first answer, which is the best one.
+    A loss on them keeps the hidden states general (arXiv 2406.10216).
     """
 
     def __init__(self, model: Any) -> None:
@@ -50,6 +50,7 @@ class RewardModel(nn.Module):
         self.v_head.to(next(model.parameters()).dtype)
 
     def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (scores [A], logprobs [M] of the prompts' first answers); logprobs are empty outside of training."""
         hidden = self._family.completion_hidden_states(self.model, batch)
         scores = self.v_head["summary"](hidden[last_tokens(batch.sequence_ids)])[:, 0].float()
         if not self.training:
@@ -59,7 +60,7 @@ class RewardModel(nn.Module):
         return scores, logprobs.gather(-1, batch.targets[best][:, None])[:, 0]
 
     def save(self, folder: Path, state: dict[str, torch.Tensor]) -> None:
-        """Write the model and the head; `state` holds the weights of both, the model's by Hugging Face's names."""
+        """Write the model and the head; `state` has the weights of both, those of the model by Hugging Face's names."""
         head = {name: value.contiguous() for name, value in state.items() if name.startswith(_PREFIX)}
         self.model.save_pretrained(folder, state_dict={name: state[name] for name in state.keys() - head.keys()})
         if head:
@@ -67,7 +68,7 @@ class RewardModel(nn.Module):
 
 
 def last_tokens(sequence_ids: torch.Tensor) -> torch.Tensor:
-    """[A]: where each run of equal ids in [N] ends."""
+    """Return the index [A] of the last token of each answer: the end of each run of equal ids in [N]."""
     if not len(sequence_ids):
         return sequence_ids
     ends = torch.ones_like(sequence_ids, dtype=torch.bool)
@@ -76,7 +77,12 @@ def last_tokens(sequence_ids: torch.Tensor) -> torch.Tensor:
 
 
 def load_reward_model(section: ModelSection) -> RewardModel:
-    """A trained reward model, ready to score; ModelError if `section.path`, a folder, lacks a head that fits."""
+    """Return the trained reward model in the folder `section.path`, ready to score.
+
+    Raises:
+        ModelError: the folder has no head, the head doesn't fit the model, or the model can't be loaded.
+
+    """
     folder = Path(section.path)
     try:
         head = load_file(folder / HEAD_FILE)
@@ -84,17 +90,22 @@ def load_reward_model(section: ModelSection) -> RewardModel:
         fix = f"a reward model has its head in {HEAD_FILE}; train one with vlaa-ray reward-model"
         raise ModelError(f"not a reward model: {error}", path=str(folder), fix=fix) from error
     model = RewardModel(load_model(section, folder))
-    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items() if name.startswith(_PREFIX)}
-    found = {name: tuple(value.shape) for name, value in head.items()}
-    if found != wanted:
-        raise ModelError("the head doesn't fit the model", file=str(folder / HEAD_FILE), got=found, expected=wanted)
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items() if name.startswith(_PREFIX)}
+    shapes = {name: tuple(value.shape) for name, value in head.items()}
+    if shapes != expected:
+        raise ModelError("the head doesn't fit the model", file=str(folder / HEAD_FILE), got=shapes, expected=expected)
     model.load_state_dict(head, strict=False)
     model.requires_grad_(False)
     return model.eval()
 
 
 def checkpoint_folder(path: str) -> Path:
-    """Where the files of a `builtin:` model, a folder or a hub id are; downloaded if need be."""
+    """Return the folder of a `builtin:` model, a path or a hub id; a hub id is downloaded if it is not there yet.
+
+    Raises:
+        ModelError: the model can't be found or downloaded.
+
+    """
     folder = Path(local_path(path))
     if folder.is_dir():
         return folder
@@ -107,12 +118,19 @@ def checkpoint_folder(path: str) -> Path:
 
 
 def answers_row(chat: ChatFormat, prompt: Prompt, answers: Sequence[str], number: int = 0) -> Row:
-    """The batch's prompt `number` and answers to it side by side, to be scored in one pass over the image."""
+    """Return one row with the prompt and its answers side by side, scored in one pass over the image.
+
+    `number` is the prompt's number in the batch.
+
+    Raises:
+        DataError: the model can't take the prompt or an answer.
+
+    """
     return row_of(prompt, chat.expanded_token_ids(prompt), [chat.turn_token_ids(answer) for answer in answers], number)
 
 
 def row_of(prompt: Prompt, prompt_ids: np.ndarray, answers: Sequence[np.ndarray], number: int = 0) -> Row:
-    """As `answers_row`, of token ids."""
+    """Return the row that `answers_row` returns, from the token ids of the prompt and of its answers."""
     return Row(
         prompt_token_ids=prompt_ids,
         images=prompt.images,
@@ -122,5 +140,5 @@ def row_of(prompt: Prompt, prompt_ids: np.ndarray, answers: Sequence[np.ndarray]
 
 
 def _with_target(ids: np.ndarray) -> np.ndarray:
-    """One id more: a row's last token is only a target, never seen."""
+    """Return the ids with one more id: the last token of a row is only a target, which the model does not see."""
     return np.append(ids, ids[-1])

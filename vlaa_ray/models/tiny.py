@@ -2,10 +2,10 @@
 
     make_tiny_model("runs/tiny") -> a folder that transformers and vLLM load
 
-Three things of transformers' initialisation don't suit a model of this width. A standard deviation of 0.02 makes
-its vision tower almost linear in the pixels: after 1,800 steps it still mistakes colours, with 1/sqrt(128)
-they are learned in 300. And image features start far larger than token embeddings: the patch
-embedding and the merger's last layer are rescaled so that both are alike.
+Two things in transformers' initialisation don't suit a model of this width. First, a standard deviation of 0.02
+makes its vision tower almost linear in the pixels: it still confuses colours after 1,800 steps. With 1/sqrt(128)
+it learns them in 300. Second, image features start far larger than token embeddings: the patch embedding and the
+merger's last layer are rescaled so that both have the same standard deviation.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _CHAT_TEMPLATE = (
 
 
 def make_tiny_model(folder: str | Path, *, seed: int = 0) -> Path:
-    """Write config, tokenizer, processor and random weights to `folder`; the same bytes for the same seed."""
+    """Write config, tokenizer, processor and random weights to `folder` and return it; equal seeds give equal bytes."""
     from transformers import Qwen2_5_VLForConditionalGeneration
 
     folder = Path(folder)
@@ -119,7 +119,7 @@ def _processor() -> Any:
 
 
 def _tokenizer() -> Any:
-    """A byte-level BPE trained on the built-in data's own words; single digits, as in Qwen's."""
+    """Return a byte-level BPE tokenizer trained on the texts of the built-in data; digits are single, as in Qwen's."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 

@@ -1,4 +1,4 @@
-"""Seconds of the parts of a step."""
+"""A clock for the parts of a step."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from vlaa_ray.roles import Metrics
 
 
 class StepClock:
-    """Seconds of each part of a step."""
+    """A clock that starts with the step and measures the seconds of its parts."""
 
     def __init__(self) -> None:
         self._start = self._last = time.monotonic()
         self._laps: Metrics = {}
 
     def lap(self, name: str) -> None:
-        """Book the seconds since the last lap, or since the start, under a metric's name."""
+        """Record the seconds since the last lap, or since the start, under the metric `name`."""
         now = time.monotonic()
         self._laps[name] = now - self._last
         self._last = now

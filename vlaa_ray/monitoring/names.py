@@ -39,11 +39,11 @@ class Metric(NamedTuple):
 
 
 def _reward_metrics(prefix: str, of: str) -> tuple[Metric, ...]:
-    with_parts, without_answer = "a reward of the verifier has parts", "an answer is missing for that reason"
+    with_parts, without_answer = "the verifier's reward has parts", "an answer is missing for that reason"
     metrics = [
         Metric(f"{prefix}/{{verifier_type}}/parts/{{part}}", "", f"mean of one part of the reward over {of}",
                when=with_parts, better="higher"),
-        Metric(f"{prefix}/{{verifier_type}}/no_answer/{{why}}", "share", f"{of} that hold no answer, by the reason",
+        Metric(f"{prefix}/{{verifier_type}}/no_answer/{{why}}", "share", f"{of} without an answer, by the reason",
                when=without_answer, better="lower"),
     ]  # fmt: skip
     for name, which in (
@@ -55,8 +55,8 @@ def _reward_metrics(prefix: str, of: str) -> tuple[Metric, ...]:
             Metric(f"{name}/mean", "", f"mean reward of the {which} that could be judged", better="higher"),
             Metric(f"{name}/std", "", f"standard deviation of the reward over the {which} that could be judged"),
             Metric(f"{name}/count", "samples", f"number of {which} that could be judged"),
-            Metric(f"{name}/invalid_share", "share", f"share of the {which} that could not be judged, in no mean",
-                   better="lower"),
+            Metric(f"{name}/invalid_share", "share", f"share of the {which} that could not be judged; they are in no "
+                   "mean", better="lower"),
         ]  # fmt: skip
     return tuple(metrics)
 
@@ -69,17 +69,17 @@ METRICS: tuple[Metric, ...] = (
     *_reward_metrics("reward", "training samples"),
     *_reward_metrics("eval/reward", "held-out samples"),
     Metric("eval/loss", "nats", "mean loss of a held-out answer token", ("sft",), better="lower"),
-    Metric("samples/dropped", "samples", "written answers of the step that could not be trained on; dropped.jsonl has "
-           "the reasons", SUPERVISED, better="lower"),
+    Metric("samples/dropped", "samples", "written answers of the step that could not be trained on; dropped.jsonl "
+           "lists the reasons", SUPERVISED, better="lower"),
     Metric("eval/samples/dropped", "samples", "held-out answers that could not be used; dropped.jsonl lists them once",
            SUPERVISED, better="lower"),
-    Metric("pairs/accuracy", "share", "pairs of answers whose better one the reward model scores higher",
+    Metric("pairs/accuracy", "share", "pairs of answers in which the reward model scores the better answer higher",
            ("reward-model",), better="higher"),
-    Metric("pairs/margin", "", "mean score of the better answers less that of the others", ("reward-model",),
+    Metric("pairs/margin", "", "mean score of the better answers minus that of the others", ("reward-model",),
            better="higher"),
-    Metric("eval/pairs/accuracy", "share", "held-out pairs whose better answer the reward model scores higher",
+    Metric("eval/pairs/accuracy", "share", "held-out pairs in which the reward model scores the better answer higher",
            ("reward-model",), better="higher"),
-    Metric("eval/pairs/margin", "", "mean score of the better held-out answers less that of the others",
+    Metric("eval/pairs/margin", "", "mean score of the better held-out answers minus that of the others",
            ("reward-model",), better="higher"),
     Metric("eval/completion/mean_tokens", "tokens", "mean length of the held-out completions"),
     Metric("eval/benchmark/{name}/{figure}", "", "a figure of a benchmark, by the benchmark's own rules",
@@ -87,8 +87,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("groups/count", "groups", "groups taken for the step, whether the update could use them or not"),
     Metric("groups/failed", "groups", "prompts that could not be sampled or judged, and were dropped", better="lower"),
     Metric("groups/resampled", "groups", "groups taken beyond the planned number, in place of those without variance"),
-    Metric("groups/zero_variance_share", "share", "groups whose rewards are all equal: they teach nothing",
-           better="lower"),
+    Metric("groups/zero_variance_share", "share", "groups whose judged rewards do not differ; their rewards give a "
+           "gradient only where grpo.advantage compares them with the whole batch", better="lower"),
     Metric("groups/{verifier_type}/zero_variance_share", "share", "the same share, for one verifier type",
            better="lower"),
     Metric("groups/by_source/{source}/zero_variance_share", "share", "the same share, for one data source",
@@ -117,8 +117,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("staleness/mean", "steps", "mean staleness of the rollouts that the step used"),
     Metric("weight_version", "steps", "optimizer steps that made the current weights"),
     Metric("time/step_s", "s", "the whole step, with evaluation and the checkpoint of the step before", better="lower"),
-    Metric("time/rollout_s", "s", "the step's wait for its groups: sampling and scoring, as far as they were not "
-           "finished before", better="lower"),
+    Metric("time/rollout_s", "s", "the step's wait for its groups: the sampling and scoring that was not finished "
+           "before the step", better="lower"),
     Metric("time/reward_s", "s", "busy time of a reward actor since the last step, the mean over the actors; most "
            "of it passes while other prompts are sampled", better="lower"),
     Metric("time/reward/{verifier_type}_s", "s", "the part of time/reward_s that one verifier type took",
@@ -175,11 +175,12 @@ def metric_page() -> str:
     lines = [
         "# Metrics",
         "",
-        "Every name that a run may write to `metrics.jsonl`, TensorBoard and W&B; any other name is an error.",
+        "This table lists every name that a run may write to `metrics.jsonl`, TensorBoard and W&B. Any other name is",
+        "an error.",
         "This page is generated: `python -m vlaa_ray.monitoring.names > docs/metrics.md`.",
         "",
-        "`{…}` stands for a word: a verifier type (`iou`), a data source, a role (`learner`). Without a condition, a",
-        "finished run of that kind has logged the metric in at least one step.",
+        "`{…}` stands for a word: a verifier type (`iou`), a data source, a role (`learner`). A metric without an",
+        "entry in the column *Logged when* is in at least one step of every finished run of its kinds.",
         "",
         "| Name | Unit | Meaning | Runs | Logged when | Better |",
         "|---|---|---|---|---|---|",

@@ -1,4 +1,4 @@
-"""Samples and groups of a step reduced to metrics."""
+"""The metrics of a step, computed from its samples and groups."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def reward_metrics(samples: Iterable[tuple[Prompt, RewardResult]], prefix: str =
 
 def by_source(prompts: Iterable[Prompt]) -> dict[str, set[str]]:
     """Return the prompts' sources by their names in metrics, which have letters, digits and `_ . -` only."""
-    found: dict[str, set[str]] = {}
+    sources: dict[str, set[str]] = {}
     for source in sorted({prompt.source for prompt in prompts}):
-        found.setdefault(_NOT_IN_NAMES.sub("_", source) or "none", set()).add(source)
-    return found
+        sources.setdefault(_NOT_IN_NAMES.sub("_", source) or "none", set()).add(source)
+    return sources
 
 
 def _summary(results: list[RewardResult], prefix: str) -> dict[str, float]:
@@ -59,7 +59,7 @@ def group_metrics(
 ) -> dict[str, float]:
     """Return rewards, lengths, zero-variance shares and staleness of the groups that a step took.
 
-    `planned` is the number of groups that a step takes where none is replaced for want of variance.
+    `planned` is the number of groups that a step takes where no group without variance is replaced.
     """
     sampled = [group for group in groups if group.rollouts]
     rollouts = [(group, rollout) for group in sampled for rollout in group.rollouts]
@@ -95,7 +95,7 @@ def _lengths_by_type(groups: Sequence[Group]) -> dict[str, float]:
 
 
 def _zero_variance(groups: Sequence[Group]) -> dict[str, float]:
-    """Return the share of groups that teach nothing: over all, by verifier type and by source."""
+    """Return the share of groups whose judged rewards do not differ: over all, by verifier type and by source."""
     judged = [(group.prompt, not group_has_variance(group)) for group in groups]
     parts = {"groups": [is_flat for _, is_flat in judged]}
     for verifier_type in {prompt.verifier_type for prompt, _ in judged}:

@@ -1,4 +1,4 @@
-"""Groups as the rows of `rollouts/step_NNNNNN.jsonl`, and the metrics of a step's groups."""
+"""The rows of `rollouts/step_NNNNNN.jsonl`, made from the groups of a step."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from vlaa_ray.images.decode import encoded
 from vlaa_ray.records import Group, ImageRef, Prompt, Rollout
 
 SaveImage = Callable[[str, bytes], str]
-"""(sha256, encoded bytes) to the path that the report finds the image under."""
+"""A function from (sha256, encoded bytes) to the path under which the report finds the image."""
 
 
 def rollout_rows(groups: Sequence[Group], step: int, limit: int, save_image: SaveImage) -> list[dict[str, Any]]:
-    """Up to `limit` rollouts for people to read: whole groups, the verifier types in turn."""
+    """Return up to `limit` rollouts of a step as rows in JSON's types, for people to read.
+
+    Groups are taken whole, and the verifier types take turns. `save_image` is called for each image of a row.
+    """
     by_type: dict[str, list[Group]] = {}
     for group in groups:
         by_type.setdefault(group.prompt.verifier_type, []).append(group)

@@ -1,4 +1,4 @@
-"""Copies of a run's metrics to TensorBoard and W&B, from threads of their own: a tracker can never stop a run."""
+"""Copies of a run's metrics for TensorBoard and W&B, written by background threads: a tracker can never stop a run."""
 
 from __future__ import annotations
 
@@ -18,12 +18,20 @@ LOG = logging.getLogger(__name__)
 
 
 class Sink(Protocol):
-    def write(self, row: dict[str, Any]) -> None: ...
-    def close(self) -> None: ...
+    """A place that metrics are copied to."""
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Write one step: `row` holds `step` and the metrics by name; a value that is not finite is None."""
+
+    def close(self) -> None:
+        """Finish the copy."""
 
 
 class BackgroundSink:
-    """A sink in a daemon thread of its own, behind a bounded queue; its first failure is its last."""
+    """A sink that is made and fed by its own daemon thread, through a bounded queue.
+
+    After the sink's first failure nothing more is written to it. `finish` is set to end the thread.
+    """
 
     def __init__(self, name: str, make: Callable[[], Sink], capacity: int = 1000) -> None:
         self._name, self._make = name, make
@@ -33,19 +41,21 @@ class BackgroundSink:
         self._thread.start()
 
     def put(self, row: dict[str, Any]) -> None:
+        """Hand over the row of a step without waiting; a full queue drops it, with one warning."""
         if not self._thread.is_alive():
             return
         try:
             self._rows.put_nowait(row)
         except queue.Full:
             if not self._told:
-                LOG.warning("%s is too slow and misses steps; metrics.jsonl has them all", self._name)
+                LOG.warning("%s is too slow and misses steps; metrics.jsonl has every step", self._name)
             self._told = True
 
     def join(self, deadline: float) -> None:
+        """Wait for the thread until `deadline` (by `time.monotonic`); after that it is left alone, with a warning."""
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
-            LOG.warning("%s did not finish in time and is left behind; metrics.jsonl has every step", self._name)
+            LOG.warning("%s did not finish in time and may lack steps; metrics.jsonl has every step", self._name)
             if self._name == "W&B":
                 undo = threading.Thread(target=_kill_wandb_service, daemon=True)
                 undo.start()
@@ -60,12 +70,15 @@ class BackgroundSink:
                 except queue.Empty:
                     continue
             sink.close()
-        except Exception as error:  # noqa: BLE001 - a tracker fails in ways of its own, and none may stop a run
-            LOG.warning("%s is off from here on: %s: %s", self._name, type(error).__name__, error)
+        except Exception as error:  # noqa: BLE001 - trackers raise errors of any type, and no error may stop a run
+            LOG.warning("%s is switched off for this run: %s: %s", self._name, type(error).__name__, error)
 
 
 class TensorBoardSink:
-    """Scalars as TensorBoard's event files, written in the calling thread (SummaryWriter would start another)."""
+    """A sink for TensorBoard's event files, written in the calling thread (SummaryWriter would start another one).
+
+    `next_step` is the first step of a resumed run, None for a new run.
+    """
 
     def __init__(self, run_dir: Path, next_step: int | None) -> None:
         from tensorboardX.event_file_writer import EventsWriter
@@ -80,6 +93,7 @@ class TensorBoardSink:
             self._writer.write_event(Event(wall_time=time.time(), step=next_step, session_log=start))
 
     def write(self, row: dict[str, Any]) -> None:
+        """Write the finite metrics of one step as scalars."""
         from tensorboardX.summary import scalar
 
         for name, value in row.items():
@@ -89,11 +103,19 @@ class TensorBoardSink:
         self._writer.flush()
 
     def close(self) -> None:
+        """Close the event file."""
         self._writer.close()
 
 
 class WandbSink:
-    """A W&B run that prints nothing, never asks for a key, keeps its files in the run folder and can't interrupt."""
+    """A sink for a W&B run that prints nothing, never asks for a key and can't interrupt the training.
+
+    Its files are in the run folder. A resumed run continues the same W&B run.
+
+    Raises:
+        VlaaRayError: the mode needs an API key, and W&B knows of no key.
+
+    """
 
     def __init__(self, run_dir: Path, mode: Any, project: str, name: str, config: dict[str, Any]) -> None:
         import wandb
@@ -119,15 +141,17 @@ class WandbSink:
         self._run.define_metric("*", step_metric="step")  # steps of a resumed run may come again
 
     def write(self, row: dict[str, Any]) -> None:
+        """Log the finite metrics of one step."""
         self._run.log({name: value for name, value in row.items() if value is not None})
 
     def close(self) -> None:
+        """End the W&B run and its service process."""
         self._run.finish()
-        self._wandb.teardown()  # takes away the exit hook, which waits for the service without a limit
+        self._wandb.teardown()  # removes the exit hook, which waits for the service without a limit
 
 
 def _kill_wandb_service() -> None:
-    """Ends W&B's service process and its exit hook, which would wait for that process without a limit."""
+    """End W&B's service process and remove its exit hook, which would wait for that process without a limit."""
     import psutil
     import wandb
 

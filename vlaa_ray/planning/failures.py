@@ -1,4 +1,4 @@
-"""What to do about a failure, decided in one place and returned as a value; pools and ranks carry it out.
+"""The decisions about failures: these functions return what to do, and pools and ranks do it.
 
 after_replica_failure(error, process_died=True, restarts=1, max_restarts=3, num_others=2) -> Action.REPLACE
 """
@@ -18,36 +18,36 @@ from vlaa_ray.errors import (
 )
 
 _UNUSABLE = (DeadlineExceeded, RolloutError, WeightSyncError)
-"""After these an actor may hang, or its engine may hold weights of two versions: it is not used again."""
+"""The errors after which an actor may hang, or its engine may hold weights of two versions: it is not used again."""
 _SAID_BY_A_RANK = (CheckpointError, LearnerError, ModelError)
-"""All ranks raise these at the same point, and they name their cause."""
+"""The errors that all ranks raise at the same point, and that name their cause."""
 
 
 class Action(Enum):
-    """What is done about a failure."""
+    """The action after a failure."""
 
     RAISE = auto()
     """Pass the error on: the caller or the input is at fault, and the actor can be used again."""
     REPLACE = auto()
-    """Start a new actor in the place of this one, bring it up to date, and make the call again."""
+    """Start a new actor in place of this one, send it the current weights, and make the call again."""
     DROP = auto()
-    """Go on with the other actors."""
+    """Continue with the other actors."""
     STOP = auto()
-    """End the run; its last checkpoint can be continued."""
+    """End the run; it can be continued from its last checkpoint."""
 
 
 def is_lost(error: BaseException, *, process_died: bool) -> bool:
-    """True if the actor can't be used again after this error. `process_died`: Ray found its process dead."""
+    """Return True if the actor can't be used again after this error; `process_died` if Ray found its process dead."""
     return process_died or isinstance(error, _UNUSABLE)
 
 
 def after_replica_failure(
     error: BaseException, *, process_died: bool, restarts: int, max_restarts: int, num_others: int
 ) -> Action:
-    """What a pool does when a call to one of its actors failed.
+    """Return the action of a pool after a failed call to one of its actors.
 
-    `restarts` counts the actors that the pool has replaced so far, of at most `max_restarts`; `num_others` counts the
-    actors that are left beside this one.
+    `restarts` is the number of actors that the pool has replaced so far; `max_restarts` is its limit. `num_others` is
+    the number of actors that the pool has beside this one.
     """
     if not is_lost(error, process_died=process_died):
         return Action.RAISE
@@ -57,10 +57,10 @@ def after_replica_failure(
 
 
 def after_rank_failure(error: BaseException, *, process_died: bool) -> Action:
-    """What the learner does when a call to its ranks failed.
+    """Return the action of the learner after a failed call to its ranks.
 
-    An error that a rank raised by itself is raised as it is. After any other failure the ranks no longer stand at one
-    point, and their collectives can't go on: the run ends.
+    An error that all ranks raise together is passed on. After any other failure the ranks are no longer at the same
+    point, so their collectives would wait for ever: the run ends.
     """
     if isinstance(error, _SAID_BY_A_RANK):
         return Action.RAISE

@@ -1,9 +1,9 @@
-"""Memory of every process of a run, item by item, from the model's dimensions alone.
+"""The memory of every process of a run, item by item, from the model's dimensions alone.
 
     memory_estimate(config, model_dimensions("Qwen/Qwen2.5-VL-3B-Instruct"))  # bytes of every process, item by item
 
-Weights, gradients and optimizer states are exact; activations are an upper bound for the largest micro-batch; the
-bases of the processes were measured.
+Weights, gradients and optimizer states are exact. Activations are an upper bound for the largest micro-batch. The
+memory of a process without a model was measured.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from vlaa_ray.models.families import text_dimensions
 
 GIB = 1 << 30
 _BYTES = {"fp32": 4, "bf16": 2}
-_SCORE_TOKENS = 4096  # models.policy scores so many tokens at a time
+_SCORE_TOKENS = 4096  # models.policy scores at most this number of tokens at a time
 _SCORE_COPIES = 3  # logits, their log-softmax and its gradient, in fp32
 _CPU_BASE = {"learner": 0.7 * GIB, "rollout": 1.6 * GIB, "reward": 0.4 * GIB}  # RSS after the imports; vLLM has a child
 _GPU_BASE = 1.5 * GIB  # CUDA context, NCCL buffers, fragmentation
@@ -25,7 +25,7 @@ _GPU_BASE = 1.5 * GIB  # CUDA context, NCCL buffers, fragmentation
 
 @dataclass(frozen=True)
 class MemoryRow:
-    """`num_bytes` of `item` in every process of `role`; on its GPU, or in RAM where the role has none."""
+    """The `num_bytes` that `item` takes in every process of `role`: on its GPU, or in RAM if the role has no GPU."""
 
     role: str
     item: str
@@ -34,10 +34,9 @@ class MemoryRow:
 
 
 def memory_estimate(config: TrainingConfig, model_config: dict[str, Any]) -> list[MemoryRow]:
-    """Bytes of every item in one process of each role; sum the rows of a role for its peak.
+    """Return the bytes of every item in one process of each role; the sum of a role's rows is its peak.
 
-    GPU engines take `rollout.gpu_memory_share` of their GPU whatever the model: `kv_bytes_per_token` tells what
-    that holds.
+    An engine on a GPU always takes `rollout.gpu_memory_share` of it; `kv_bytes_per_token` says how many tokens fit.
     """
     rows = _learner_rows(config, model_config)
     if config.engines is None:
@@ -56,14 +55,14 @@ def memory_estimate(config: TrainingConfig, model_config: dict[str, Any]) -> lis
 
 
 def kv_bytes_per_token(model_config: dict[str, Any], dtype: str) -> int:
-    """Bytes of the keys and values of one token in all layers."""
+    """Return the bytes of the keys and values of one token in all layers."""
     text = text_dimensions(model_config)
     head = text["hidden_size"] // text["num_attention_heads"]
     return int(2 * text["num_hidden_layers"] * text["num_key_value_heads"] * head * _BYTES[dtype])
 
 
 def _learner_rows(config: TrainingConfig, model_config: dict[str, Any]) -> list[MemoryRow]:
-    """ZeRO 1 shares out the optimizer states over the ranks, 2 the gradients too, 3 also the weights."""
+    """Return the learner's rows. ZeRO 1 splits optimizer states over the ranks, 2 also gradients, 3 also weights."""
     learner, size = config.learner, _BYTES[config.model.dtype]
     count, stage = count_parameters(model_config), learner.zero_stage
     trained = count.total - (count.vision if config.model.freeze_vision_tower else 0)
@@ -90,7 +89,7 @@ def _learner_rows(config: TrainingConfig, model_config: dict[str, Any]) -> list[
 
 
 def _activation_bytes(config: TrainingConfig, model_config: dict[str, Any]) -> int:
-    """What backward needs of the largest micro-batch: tokens, image patches, the mask and one chunk of logits."""
+    """Return the bytes of the largest micro-batch in the backward pass: activations, mask, one chunk of logits."""
     text, family = text_dimensions(model_config), dimensions_family(model_config)
     depth, width, inner = family.vision_dimensions(model_config)
     size, tokens = _BYTES[config.model.dtype], config.learner.micro_batch_tokens
@@ -112,7 +111,7 @@ def _activation_bytes(config: TrainingConfig, model_config: dict[str, Any]) -> i
 
 
 def _per_position(num_layers: int, hidden: int, layer_width: int, checkpointing: bool) -> int:
-    """Numbers kept a position: all layers' inner values, or their inputs and one layer's inner values."""
+    """Return the numbers kept for a position: all inner values, or all layers' inputs and one layer's inner values."""
     return num_layers * hidden + layer_width if checkpointing else num_layers * layer_width
 
 

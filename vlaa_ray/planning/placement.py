@@ -1,4 +1,4 @@
-"""The resources of every process of a run, planned without asking a cluster.
+"""The resources of every process of a run, planned without a cluster.
 
 plan(config).bundles["learner"] -> [{"CPU": 1, "GPU": 1}, ...]         # one bundle an actor
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from vlaa_ray.config import AnyConfig
 
 DRIVER_CPUS = 0.0
-"""The driver mostly waits: it takes no bundle, and runs in the gaps of the roles."""
+"""The driver mostly waits: it has no bundle and uses the CPUs while the roles leave them free."""
 
 
 @dataclass(frozen=True)
@@ -23,18 +23,18 @@ class Placement:
 
     @property
     def total_cpus(self) -> float:
-        """CPUs of all bundles and the driver."""
+        """The CPUs of all bundles and of the driver."""
         return self.driver_cpus + self._total("CPU")
 
     @property
     def total_gpus(self) -> int:
-        """GPUs of all bundles, rounded up."""
-        return math.ceil(round(self._total("GPU"), 6))  # shares of one add up with an error
+        """The GPUs of all bundles, rounded up."""
+        return math.ceil(round(self._total("GPU"), 6))  # the sum of shares of a GPU has a rounding error
 
     def _total(self, resource: str) -> float:
         return sum(bundle.get(resource, 0.0) for bundles in self.bundles.values() for bundle in bundles)
 
 
 def plan(config: AnyConfig) -> Placement:
-    """The bundles of every role of the run."""
+    """Return the bundles of every role of the run."""
     return Placement(config.bundles())

@@ -1,4 +1,4 @@
-"""A run, to look at: `report.html` and the final table, both made from the run folder alone."""
+"""The report of a run, `report.html`, and its final table; both are made from the run folder alone."""
 
 from vlaa_ray.report.headline import final_table
 from vlaa_ray.report.page import write_report

@@ -1,4 +1,4 @@
-"""The rewards of a run's last steps by verifier type and by data source: what the means hide."""
+"""The rewards of a run's last steps by verifier type and by data source, which the overall means hide."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ _SOURCE = re.compile(r"reward/by_source/([^/]+)/count")
 
 @dataclass(frozen=True)
 class Line:
-    """Means over the last steps; None where nothing was logged. Shares are of samples, or of groups (flat)."""
+    """One line of the table: means over the last steps, None where nothing was logged.
+
+    `invalid` and `no_answer` are shares of the samples, `flat` is the share of groups without variance. `why` names
+    the reasons for missing answers. `seconds` is the scoring time a step.
+    """
 
     name: str
     mean: float | None
@@ -30,7 +34,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """Lines by verifier type and by source; `steps` says which steps they are of, in words."""
+    """The lines by verifier type and by data source; `steps` names the steps that they cover, in words."""
 
     types: tuple[Line, ...]
     sources: tuple[Line, ...]
@@ -38,13 +42,13 @@ class Breakdown:
 
 
 def breakdown(run: RecordedRun) -> Breakdown:
-    """The last steps that trained; no lines where none did."""
+    """Return the lines of the last 10 steps that trained; there are no lines where no step did."""
     rows = [row for row in run.metrics if "reward/count" in row][-_LAST_STEPS:]
     names = {name for row in rows for name in row}
     sources = sorted(match[1] for name in names if (match := _SOURCE.fullmatch(name)))
     first, last = (int(rows[0]["step"]), int(rows[-1]["step"])) if rows else (0, 0)
     return Breakdown(
-        types=tuple(_line(rows, kind, kind) for kind in types_in(names, "reward/{}/count")),
+        types=tuple(_line(rows, name, name) for name in types_in(names, "reward/{}/count")),
         sources=tuple(_line(rows, source, f"by_source/{source}") for source in sources),
         steps=f"step {last}" if first == last else f"steps {first} to {last}",
     )
@@ -55,7 +59,7 @@ def _line(rows: list[dict[str, float]], name: str, key: str) -> Line:
     why = {
         reason: share
         for slug, reason in NO_ANSWER.items()
-        # a step without such answers logs no share: that is a share of 0
+        # a step in which no answer is missing for this reason logs no share: the share is 0
         if (share := statistics.fmean(row.get(f"reward/{key}/no_answer/{slug}", 0.0) for row in present))
     }
     return Line(

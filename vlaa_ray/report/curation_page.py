@@ -1,4 +1,4 @@
-"""`curation.html`: how many samples passed each step and what they look like: picture, caption, reasoning, verdict."""
+"""`curation.html`: the number of samples that passed each step, and examples with their texts and verdicts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _SETS = ("SFT", "RL")
 
 @dataclass(frozen=True)
 class Shown:
-    """A sample in the words of the page; reasoning is in pieces, empty where no step made it."""
+    """The texts and the picture that the page shows of one sample.
+
+    `distilled` and `rewritten` hold its reasoning in pieces; they are empty where no step made it.
+    """
 
     source: str
     where: str
@@ -35,10 +38,10 @@ class Shown:
 
 
 def write_curation_page(folder: Path, outputs: Outputs) -> Path:
-    """Writes the page into the run's folder and gives its path back."""
+    """Write the page into the run's folder and return its path."""
     counts = outputs.counts
-    kinds = [title for title in _SETS if title in outputs.examples]
-    kinds += sorted(outputs.examples.keys() - {*_SETS})
+    titles = [title for title in _SETS if title in outputs.examples]
+    titles += sorted(outputs.examples.keys() - {*_SETS})
     content = {
         "title": folder.name,
         "num_samples": counts.done,
@@ -49,9 +52,9 @@ def write_curation_page(folder: Path, outputs: Outputs) -> Path:
             (
                 title,
                 outputs.examples[title].count,
-                [_shown(one, folder) for one in _ordered(outputs.examples[title].items)],
+                [_shown(sample, folder) for sample in _ordered(outputs.examples[title].items)],
             )
-            for title in kinds
+            for title in titles
         ],
     }
     return write_page(folder / "curation.html", "curation.html.jinja", content)

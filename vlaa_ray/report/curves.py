@@ -1,7 +1,7 @@
-"""A run's curves, one chart each.
+"""The curves of a run, as charts.
 
-Ink (text, axes, the main line) is drawn in a colour that nothing else has, and becomes `currentColor` in the SVG:
-so the same chart reads well on a light and on a dark page.
+Ink (text, axes, the main line) is drawn in a colour that nothing else has, and becomes `currentColor` in the SVG.
+So the same chart can be read on a light and on a dark page.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 INK = "#010203"
 COLORS = ("#3f8fd6", "#d4722a", "#2f9e77", "#c45fa0", "#8f7fe0", "#ab8200", "#d2575a")
-"""Each at least 3:1 against white and against the page's dark background."""
+"""The colours of curves; each has a contrast of at least 3:1 with white and with the page's dark background."""
 _STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
 RC: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -62,7 +62,7 @@ class Chart:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The metrics of the chart; a verifier type stands for all of them."""
+        """The names of the chart's metrics; for a metric by verifier type, the name for one type stands for all."""
         return (*(name for _, name in self.curves), *((self.by_type.format("iou"),) if self.by_type else ()))
 
     @property
@@ -128,7 +128,7 @@ CHARTS = (
     ),
     Chart(
         "shares",
-        "Groups and samples that teach nothing",
+        "Groups without variance, samples cut or not judged",
         "share",
         (
             ("no variance", "groups/zero_variance_share"),
@@ -164,7 +164,7 @@ def kind_of(config: dict[str, Any]) -> Kind:
 def _with_types(chart: Chart, names: list[str]) -> Chart:
     if not chart.by_type:
         return chart
-    curves = [(kind, chart.by_type.format(kind)) for kind in types_in(names, chart.by_type)]
+    curves = [(name, chart.by_type.format(name)) for name in types_in(names, chart.by_type)]
     return replace(chart, curves=(*chart.curves, *curves))
 
 
@@ -214,7 +214,7 @@ def spoken(run: RecordedRun, chart: Chart) -> str:
 
 
 def draw(axes: Axes, run: RecordedRun, chart: Chart) -> None:
-    """Draw the chart's curves; a noisy one is a moving average over its faint values."""
+    """Draw the chart's curves; a noisy curve is drawn as a moving average, with its values faint behind it."""
     color, labelled = 0, False
     for label, name in chart.curves:
         points = run.series(name)

@@ -1,8 +1,9 @@
-"""`data.html`: samples of data files to look at, on one page that needs no network."""
+"""`data.html`: sample records of data files, on one page that needs no network."""
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,14 @@ _MOST_STRATA = 50
 def write_data_page(
     out: Path, sources: Sequence[str], data: DataSection, config: TrainingConfig | None, limit: int, seed: int
 ) -> Path:
-    """Writes the page and gives its path back; sources are what a config may name, `builtin:SPLIT` included.
+    """Write the page to `out` and return its path.
 
-    Of all records `limit` are drawn, the same for the same seed. DataError where a source can't be read.
+    `sources` are names as in a config, `builtin:SPLIT` included. The page shows `limit` records at most, drawn by
+    chance; the same seed draws the same ones. With a config it also shows token counts.
+
+    Raises:
+        DataError: a source can't be read.
+
     """
     draw = Draw(limit, random.Random(seed))
     for source in sources:
@@ -47,12 +53,14 @@ def _rows(
 def _content(draw: Draw, sources: Sequence[str], config: TrainingConfig | None, seed: int) -> dict[str, Any]:
     chat = chat_format_of(config.model) if config else None
     chosen = draw.chosen()
-    samples: dict[str, list[DataSample]] = {kind: [] for kind in in_order(one.verifier_type for one, _ in chosen)}
-    for stratum, found in sorted(chosen, key=lambda one: (one[0], one[1].row)):
-        samples[stratum.verifier_type].append(data_sample(stratum.file, found, chat))
-    counted = sorted(((stratum, drawn.count) for stratum, drawn in draw.drawn.items()), key=lambda one: -one[1])
+    verifier_types = in_order(stratum.verifier_type for stratum, _ in chosen)
+    samples: dict[str, list[DataSample]] = {verifier_type: [] for verifier_type in verifier_types}
+    for stratum, record in sorted(chosen, key=lambda pair: (pair[0], pair[1].row)):
+        samples[stratum.verifier_type].append(data_sample(stratum.file, record, chat))
+    counted = sorted(((stratum, drawn.count) for stratum, drawn in draw.drawn.items()), key=lambda pair: -pair[1])
+    num_shown = Counter(stratum for stratum, _ in chosen)
     strata = [
-        stratum._asdict() | {"count": count, "num_shown": sum(stratum == one for one, _ in chosen)}
+        stratum._asdict() | {"count": count, "num_shown": num_shown[stratum]}
         for stratum, count in counted[:_MOST_STRATA]
     ]
     return {
@@ -65,7 +73,7 @@ def _content(draw: Draw, sources: Sequence[str], config: TrainingConfig | None, 
         "strata": strata,
         "strata_left_out": len(counted) - len(strata),
         "samples": samples,
-        "bad": sorted(draw.bad.items, key=lambda one: (one.file, one.row)),
+        "bad": sorted(draw.bad.items, key=lambda defect: (defect.file, defect.row)),
     }
 
 

@@ -1,7 +1,8 @@
-"""Records to look at: some of every file, verifier type and source, by chance, and each in the words of the page."""
+"""Sample records for the data page: drawn by chance from every file, verifier type and source."""
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -21,15 +22,15 @@ _MOST_MARKS = 50
 
 
 class Stratum(NamedTuple):
-    """Records that are much alike."""
+    """The key of a class of similar records: same file, verifier type and source."""
 
     file: str
     verifier_type: str
     source: str
 
 
-class Found(NamedTuple):
-    """A record and its row."""
+class DrawnRecord(NamedTuple):
+    """A record and its row in the file."""
 
     row: int
     prompt: Prompt
@@ -37,33 +38,41 @@ class Found(NamedTuple):
 
 @dataclass
 class Draw:
-    """Up to `limit` records of every stratum and as many bad ones, each with the same chance."""
+    """A random draw of up to `limit` records of every stratum, and of up to `limit` bad records.
+
+    Within a stratum every record has the same chance.
+    """
 
     limit: int
     rng: random.Random
-    drawn: dict[Stratum, Reservoir[Found]] = field(default_factory=dict)
+    drawn: dict[Stratum, Reservoir[DrawnRecord]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.bad: Reservoir[Defect] = Reservoir(self.limit, self.rng)
 
     def take_in(self, file: str, rows: Iterable[tuple[int, Prompt | Defect]]) -> None:
+        """Offer all rows of a file, as (row number, record or defect), to the draw."""
         for row, read in rows:
             if isinstance(read, Defect):
                 self.bad.offer(read)
                 continue
             stratum = Stratum(file, read.verifier_type, read.source)
-            self.drawn.setdefault(stratum, Reservoir(self.limit, self.rng)).offer(Found(row, read))
+            self.drawn.setdefault(stratum, Reservoir(self.limit, self.rng)).offer(DrawnRecord(row, read))
 
-    def chosen(self) -> list[tuple[Stratum, Found]]:
-        """`limit` records at most; the strata take turns."""
-        turns = [[(stratum, found) for found in drawn.items] for stratum, drawn in self.drawn.items()]
+    def chosen(self) -> list[tuple[Stratum, DrawnRecord]]:
+        """Return the records to show, at most `limit`; the strata take turns."""
+        turns = [[(stratum, record) for record in drawn.items] for stratum, drawn in self.drawn.items()]
         rounds = (turn[number] for number in range(self.limit) for turn in turns if number < len(turn))
-        return [one for one, _ in zip(rounds, range(self.limit), strict=False)]
+        return list(itertools.islice(rounds, self.limit))
 
 
 @dataclass(frozen=True)
 class DataSample:
-    """A record in the words of the page; `solution` is in pieces, None where there is none."""
+    """The texts and pictures that the page shows of one record.
+
+    `solution` is cut into pieces as a completion is, or None for a record without one. `not_drawn` says why some
+    of the gold is not drawn on the picture, or is "".
+    """
 
     source: str
     where: str
@@ -77,19 +86,20 @@ class DataSample:
 
     @property
     def has_marks(self) -> bool:
+        """True if a box or a point is drawn on one of the pictures."""
         return any(picture.boxes or picture.points for picture in self.pictures)
 
 
-def data_sample(file: str, found: Found, chat: ChatFormat | None) -> DataSample:
-    """Everything that is known of a record; image and prompt tokens where a model is given."""
-    prompt = found.prompt
+def data_sample(file: str, record: DrawnRecord, chat: ChatFormat | None) -> DataSample:
+    """Return what the page shows of a record; with a model's chat format also its image and prompt tokens."""
+    prompt = record.prompt
     marks, not_drawn = _marks(prompt, chat)
     boxes = tuple(mark for mark in marks if isinstance(mark, BoxOnPicture))
     points = tuple(mark for mark in marks if isinstance(mark, PointOnPicture))
-    drawn = [(boxes, points), *[((), ())] * len(prompt.images)]  # a gold speaks of the first picture
+    drawn = [(boxes, points), *[((), ())] * len(prompt.images)]  # a gold's coordinates are those of the first picture
     return DataSample(
         source=prompt.source,
-        where=f"row {found.row} of {file}",
+        where=f"row {record.row} of {file}",
         question=shown_text(prompt.question),
         gold=shown_text(prompt.gold_text),
         gold_type=type(prompt.gold).__name__,
@@ -111,11 +121,11 @@ def _facts(prompt: Prompt, chat: ChatFormat | None) -> Iterator[tuple[str, str]]
         yield "image tokens", ", ".join(str(chat.num_image_tokens(image)) for image in prompt.images)
         yield "prompt tokens", str(len(chat.expanded_token_ids(prompt)))
     except DataError as error:
-        yield "can't be asked", error.one_line()
+        yield "can't be used as a prompt", error.one_line()
 
 
 def _marks(prompt: Prompt, chat: ChatFormat | None) -> tuple[list[BoxOnPicture | PointOnPicture], str]:
-    """The gold's boxes or points in the unit frame, and why some or all aren't drawn."""
+    """Return the gold's boxes or points in the unit frame, and why some or all of them can't be drawn, or ""."""
     if prompt.verifier_type not in _ON_PICTURES or not prompt.images:
         return [], ""
     size = _gold_size(prompt, chat)
@@ -136,11 +146,11 @@ def _on_picture(box: Box) -> BoxOnPicture:
 
 
 def _gold_size(prompt: Prompt, chat: ChatFormat | None) -> Size | str:
-    """Width and height of the frame that the gold is in, or why they aren't known."""
+    """Return the width and height of the coordinate frame of the gold, or a sentence that says why they are unknown."""
     params = prompt.verifier_params
     frame, gold_frame = params.get("frame"), params.get("gold_frame")
     if frame is None and gold_frame is None:
-        return "no frame is named"
+        return "the record does not say in which frame its coordinates are"
     image = prompt.images[0]
     image_size, input_size = params.get("image_size", (image.width_px, image.height_px)), params.get("input_size")
     if input_size is None and chat is not None:
@@ -150,5 +160,5 @@ def _gold_size(prompt: Prompt, chat: ChatFormat | None) -> Size | str:
             return error.one_line()
     sizes = frame_sizes(gold_frame or frame, None, image_size, input_size)
     if isinstance(sizes, str) and input_size is None:
-        return f"{sizes}; a config tells it"
+        return f"{sizes}; give a config to know it"
     return sizes if isinstance(sizes, str) else sizes[1]

@@ -1,4 +1,4 @@
-"""The table that a run is for: held-out figures of the base model against those of the trained one."""
+"""The headline table of a run: the held-out figures of the base model and of the trained one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MEASURES = {
     "eval/pairs/margin": "score margin of pairs",
     "eval/loss": "loss per token",
 }
-"""Labels of the held-out figures that are no rewards."""
+"""The labels of the held-out figures that are not rewards."""
 _BENCHMARK = "eval/benchmark/"
 
 
@@ -41,12 +41,12 @@ class Comparison:
 
     @property
     def difference(self) -> float | None:
-        """The trained value less the base value; None where one of them is missing."""
+        """The trained value minus the base value; None if one of them is missing."""
         return None if self.base is None or self.trained is None else self.trained - self.base
 
     @property
     def gain(self) -> float:
-        """The difference as an improvement: above 0 is better, below 0 worse; 0 where neither can be said."""
+        """The difference as an improvement: above 0 is better, below 0 worse, and 0 if that can't be said."""
         direction = {"higher": 1.0, "lower": -1.0, "": 0.0}[self.better]
         return direction * (self.difference or 0.0)
 
@@ -57,7 +57,7 @@ class Comparison:
 
     @property
     def is_span(self) -> bool:
-        """Whether both values can be drawn on a line from 0 to 1."""
+        """True if both values can be drawn on a line from 0 to 1."""
         both = (self.base, self.trained)
         return self.is_bounded and all(value is not None and 0 <= value <= 1 for value in both)
 
@@ -99,7 +99,7 @@ class Headline:
             text = f"Held-out {self.subject} of the base model (step 0) and of the trained one (step {self.last_step})."
             text += " The base model was not evaluated." if self.first_step is None else ""
         if any(line.margin is not None for line in self.lines):
-            text += " ± is a 95% interval that takes the samples as independent."
+            text += " ± is a 95% interval, if the samples are independent."
         return text
 
 

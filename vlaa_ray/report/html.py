@@ -1,4 +1,4 @@
-"""What the pages share: templates that escape whatever they are given, the style sheet, and a safe way to the disk."""
+"""The common part of all pages: templates that escape every value, the style sheet, and an atomic write."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FOLDER = Path(__file__).parent
 
 
 def write_page(path: Path, template: str, content: dict[str, Any], filters: dict[str, Any] | None = None) -> Path:
-    """Fill the template, write it to `path`, whole or not at all, and give that back."""
+    """Fill the template, write the page to `path` atomically, and return `path`."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -26,7 +26,7 @@ def write_page(path: Path, template: str, content: dict[str, Any], filters: dict
 
 
 def safe(made_here: str) -> Any:
-    """Marks a string as HTML; only for what this package makes itself."""
+    """Return the string marked as HTML, which templates do not escape; only for text that this package makes."""
     from markupsafe import Markup
 
     return Markup(made_here)

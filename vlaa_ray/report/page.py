@@ -1,7 +1,7 @@
 """`report.html`: everything that a run folder holds, on one page that needs no network.
 
-The template escapes whatever it is given; only the charts, made here, go in as they are. A content security policy
-in the page forbids scripts and requests, whatever a model writes.
+The template escapes every value except the charts, which are made here. A content security policy in the page
+forbids scripts and requests, so that text of a model can't start any.
 """
 
 from __future__ import annotations

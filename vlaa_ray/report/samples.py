@@ -1,7 +1,7 @@
-"""Rollouts to read: per verifier type the best and the worst of the first and of the last steps, with pictures.
+"""Sample rollouts for the report: the best and the worst of each verifier type, early and late in the run.
 
-Questions, completions and gold answers are text of others: they leave here as plain strings, which the page's
-template escapes.
+Questions, completions and gold answers are foreign text. They leave this module as plain strings, and the page's
+template escapes them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ _MAX_CHARS = 6000
 
 @dataclass(frozen=True)
 class RolloutView:
-    """A rollout in the words of the page; `completion` is in pieces of (`think` | `answer` | `plain`, text)."""
+    """The texts and pictures that the page shows of one rollout.
+
+    `completion` is a sequence of (`think` | `answer` | `plain`, text), as `pieces` makes it.
+    """
 
     label: str
     step: int
@@ -39,33 +42,36 @@ class RolloutView:
 
 @dataclass(frozen=True)
 class Period:
-    """The samples of one verifier type from one end of the run."""
+    """The samples of one verifier type from the start or from the end of the run."""
 
     title: str
     samples: tuple[RolloutView, ...]
 
 
 def samples_of(run: RecordedRun) -> dict[str, tuple[Period, ...]]:
-    """Early and late samples by verifier type; one period where the run has rollouts of one step only; {} for none."""
+    """Return the early and the late samples by verifier type.
+
+    Where both are from the same step, there is one period instead of two. A run without rollouts has {}.
+    """
     early, late = run.rollouts(late=False), run.rollouts(late=True)
-    found = {}
-    for kind in in_order(str(row.get("verifier_type")) for row in [*early, *late]):
-        periods = [_period(run, title, kind, rows) for title, rows in (("Early", early), ("Late", late))]
+    samples = {}
+    for verifier_type in in_order(str(row.get("verifier_type")) for row in [*early, *late]):
+        periods = [_period(run, title, verifier_type, rows) for title, rows in (("Early", early), ("Late", late))]
         kept = [period for period in periods if period is not None]
         if len(kept) == 2 and kept[0].samples[0].step == kept[1].samples[0].step:
             kept = [Period(f"Step {kept[0].samples[0].step}", kept[0].samples)]
         if kept:
-            found[kind] = tuple(kept)
-    return found
+            samples[verifier_type] = tuple(kept)
+    return samples
 
 
-def _period(run: RecordedRun, title: str, kind: str, rows: list[Row]) -> Period | None:
-    """The best and the worst rollout of the first step in `rows` that has any of this verifier type."""
-    of_kind = [row for row in rows if row.get("verifier_type") == kind]
-    if not of_kind:
+def _period(run: RecordedRun, title: str, verifier_type: str, rows: list[Row]) -> Period | None:
+    """Return the best and the worst rollout of the first step in `rows` that has this verifier type; None without."""
+    of_type = [row for row in rows if row.get("verifier_type") == verifier_type]
+    if not of_type:
         return None
-    step = of_kind[0].get("step")
-    same_step = [row for row in of_kind if row.get("step") == step]
+    step = of_type[0].get("step")
+    same_step = [row for row in of_type if row.get("step") == step]
     judged = sorted((row for row in same_step if _is_number(row.get("reward"))), key=lambda row: row["reward"])
     if not judged:
         return Period(f"{title}: step {step}", (_sample(run, "not judged", same_step[0]),))
@@ -110,41 +116,42 @@ def _facts(row: Row) -> tuple[tuple[str, str], ...]:
 
 
 def pieces(completion: str) -> tuple[tuple[str, str], ...]:
-    """The completion cut into `think`, `answer` and `plain` pieces, tags kept; an open tag runs to the end.
+    """Return the completion as pieces: (`think` | `answer` | `plain`, text with its tags).
 
-    Joined, the pieces are the completion.
+    A tag that is never closed runs to the end. The texts joined are the completion again.
     """
-    found = []
-    for match in re.finditer(r"<(think|answer)>.*?(?:</\1>|\Z)|(?:(?!<think>|<answer>).)+", completion, re.DOTALL):
-        found.append((match[1] or "plain", match[0]))
-    return tuple(found)
+    pattern = r"<(think|answer)>.*?(?:</\1>|\Z)|(?:(?!<think>|<answer>).)+"
+    return tuple((match[1] or "plain", match[0]) for match in re.finditer(pattern, completion, re.DOTALL))
 
 
 def picture(run_dir: Path, image: Any, row: Row) -> Picture:
-    """The image that a rollout names (a path inside the run folder), for the page; `missing` says why there is none."""
+    """Return the image that a rollout names by a path inside the run folder, with boxes for an `iou` rollout.
+
+    Where it can't be shown, the `missing` of the result says why.
+    """
     name = image.get("path") if isinstance(image, dict) else None
     if not isinstance(name, str) or not name:
         return Picture(missing="the rollout names no picture file")
     path = (run_dir / name).resolve()
     if not path.is_relative_to(run_dir.resolve()):
-        return Picture(missing=f"the picture lies outside of the run folder: {name}")
+        return Picture(missing=f"the picture lies outside the run folder: {name}")
     if not path.is_file():
-        return Picture(missing=f"the picture is not there: {name}")
+        return Picture(missing=f"the picture does not exist: {name}")
     try:
-        found = reference(path, name)
+        image_ref = reference(path, name)
     except DataError as error:
         return Picture(missing=f"the picture can't be read: {name}: {error.one_line()}")
-    return thumbnail(found, boxes_of(row) if row.get("verifier_type") == "iou" else ())
+    return thumbnail(image_ref, boxes_of(row) if row.get("verifier_type") == "iou" else ())
 
 
 def boxes_of(row: Row) -> tuple[BoxOnPicture, ...]:
-    """The gold and the predicted boxes of an iou rollout that lie in the unit frame; others are not drawn."""
-    found = []
+    """Return the gold and the predicted boxes of an `iou` rollout that lie in the unit frame (0 to 1)."""
+    boxes = []
     for owner, value in (("gold", row.get("gold")), ("predicted", row.get("extracted"))):
         for x1, y1, x2, y2 in read_boxes(value)[:8]:
             if 0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1:
-                found.append(BoxOnPicture(owner, x1, y1, x2 - x1, y2 - y1))
-    return tuple(found)
+                boxes.append(BoxOnPicture(owner, x1, y1, x2 - x1, y2 - y1))
+    return tuple(boxes)
 
 
 def _is_number(value: Any) -> TypeGuard[float]:
@@ -152,7 +159,7 @@ def _is_number(value: Any) -> TypeGuard[float]:
 
 
 def shown_text(value: Any) -> str:
-    """A text as it is, anything else as JSON; cut where it is long."""
+    """Return a text as it is, None as "", and anything else as JSON; at most 6,000 characters, with a note of a cut."""
     text = (
         value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False, default=str)
     )

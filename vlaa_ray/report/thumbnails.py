@@ -1,6 +1,6 @@
 """Small pictures for pages, with boxes and points to draw on them.
 
-A picture is decoded and encoded anew, so nothing but pixels gets into a page.
+A picture is decoded and encoded again, so that only its pixels get into a page.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LARGE_PNG_BYTES = 100_000
 
 
 class BoxOnPicture(NamedTuple):
-    """A box in the unit frame (0 to 1 of the picture's width and height), and whose it is: `gold` or `predicted`."""
+    """A box in the unit frame (0 to 1 of the picture's width and height); `owner` is `gold` or `predicted`."""
 
     owner: str
     x: float
@@ -33,7 +33,7 @@ class BoxOnPicture(NamedTuple):
 
 
 class PointOnPicture(NamedTuple):
-    """A point in the unit frame, and whose it is."""
+    """A point in the unit frame; `owner` is `gold` or `predicted`."""
 
     owner: str
     x: float
@@ -42,7 +42,10 @@ class PointOnPicture(NamedTuple):
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as a data URI with what to draw on it; without one, `missing` says why."""
+    """A picture as a data URI, with the boxes and points to draw on it.
+
+    Without a picture, `uri` is "" and `missing` says why. `pixelated` asks the page to enlarge it without smoothing.
+    """
 
     uri: str = ""
     boxes: tuple[BoxOnPicture, ...] = ()
@@ -54,7 +57,7 @@ class Picture:
 def thumbnail(
     image: ImageRef, boxes: tuple[BoxOnPicture, ...] = (), points: tuple[PointOnPicture, ...] = ()
 ) -> Picture:
-    """The picture with at most 448 px a side."""
+    """Return the picture scaled down to at most 448 px a side; a picture that can't be decoded is `missing`."""
     try:
         small = load(image, near_px=2 * _SHOWN_PX)
     except DataError as error:
@@ -64,10 +67,10 @@ def thumbnail(
 
 
 def _uri(picture: Image) -> str:
-    """As PNG, or where that is large, a photograph, as JPEG."""
-    for kind, options in (("png", {"optimize": True}), ("jpeg", {"quality": 85})):
+    """Return the picture as a data URI: PNG up to 100 kB, else JPEG, since a large PNG is most likely a photograph."""
+    for encoding, options in (("png", {"optimize": True}), ("jpeg", {"quality": 85})):
         file = io.BytesIO()
-        picture.save(file, kind, **options)
+        picture.save(file, encoding, **options)
         if file.tell() <= _LARGE_PNG_BYTES:
             break
-    return f"data:image/{kind};base64," + base64.b64encode(file.getvalue()).decode()
+    return f"data:image/{encoding};base64," + base64.b64encode(file.getvalue()).decode()

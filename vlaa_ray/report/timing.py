@@ -1,4 +1,4 @@
-"""Where a run's time went: seconds by phase, per step, over the whole run, and along the clock."""
+"""The time of a run by phase: in each step, over the whole run, and along the clock."""
 
 from __future__ import annotations
 

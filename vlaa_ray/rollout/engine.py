@@ -1,10 +1,10 @@
-"""One vLLM engine: token ids in, token ids and logprobs out.
+"""One vLLM engine: it samples token ids and their logprobs from token ids and images.
 
     engine = await RolloutEngine.start(config.model, config.rollout, path, banned_token_ids=banned)
     sampled = await engine.sample(ids, images, num_samples=8, seed=1, temperature=1.0, max_tokens=256, deadline_s=60)
 
-Logprobs belong to the distribution that was sampled from: logits / temperature, with the banned ids shut out. Text
-is never tokenised again: training uses the ids that the engine saw and made.
+Logprobs are those of the distribution that was sampled from: logits / temperature, without the banned ids. Text is
+never tokenised again: training uses the ids that the engine got and sampled.
 """
 
 from __future__ import annotations
@@ -26,15 +26,18 @@ from vlaa_ray.rollout.weight_updates import EngineWeights
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_BAN = -100.0  # added to a logit; what the engine's API allows at most, and e^-100 of it is none
+_BAN = -100.0  # added to a logit; the limit of the engine's API, and it makes the probability 0 (a factor of e^-100)
 
 
 class PromptRefused(RolloutError):
-    """It is this prompt's fault that there are no completions: any engine would refuse it."""
+    """The prompt can't be sampled: every engine would refuse it, and a new engine would not help."""
 
 
 class RolloutEngine:
-    """A running engine; `weights` updates it. Made by `start`, ended by `close`; all of it on one event loop."""
+    """A running engine; `weights` updates its weights.
+
+    `start` makes it and `close` ends it. All its methods must be called on the same event loop.
+    """
 
     def __init__(
         self, llm: Any, rollout: RolloutSection, weights: EngineWeights, banned: Sequence[int], stop: list[int]
@@ -58,9 +61,13 @@ class RolloutEngine:
         transport: Literal["shared_memory", "nccl"] = "shared_memory",
         sync_deadline_s: float = 300,
     ) -> RolloutEngine:
-        """Start the engine's processes with the weights of `model_path`, called `weight_version` (25 to 45 s on a CPU).
+        """Start an engine with the weights of `model_path`, which count as `weight_version`; return it.
 
-        Blocks the event loop while they start. RolloutError says why they could not.
+        This takes 25 to 45 s on a CPU and blocks the event loop meanwhile.
+
+        Raises:
+            RolloutError: the engine did not start; the message has the cause.
+
         """
         with engine_environment(rollout):
             from vllm.engine.arg_utils import AsyncEngineArgs
@@ -77,7 +84,7 @@ class RolloutEngine:
 
     @property
     def weight_version(self) -> int:
-        """The version that new tokens are sampled with."""
+        """The version of the weights that new tokens are sampled with."""
         return self.weights.version
 
     async def sample(
@@ -91,11 +98,16 @@ class RolloutEngine:
         max_tokens: int,
         deadline_s: float,
     ) -> SampledGroup:
-        """`num_samples` completions of a prompt with one image token per image; at temperature 0 the likeliest tokens.
+        """Return `num_samples` completions of a prompt, which has one image token per image.
 
-        Sample i is drawn with `seed` + i: equal seeds, prompts and weights give equal tokens. PromptRefused if
-        this prompt can't be sampled, RolloutError if the engine died; other requests go on. DeadlineExceeded after
-        `deadline_s`.
+        At temperature 0 the likeliest tokens are taken. Sample i is drawn with `seed` + i: equal seeds, prompts and
+        weights give equal tokens. A failure ends this request only.
+
+        Raises:
+            PromptRefused: no engine can sample this prompt.
+            RolloutError: the request is not valid, or the engine is dead or out of service.
+            DeadlineExceeded: there are no completions after `deadline_s` seconds.
+
         """
         self._check_request(prompt_token_ids, images, num_samples, temperature, max_tokens)
         parameters = self._parameters(num_samples, seed, temperature, max_tokens)
@@ -109,15 +121,19 @@ class RolloutEngine:
         tokenizer = self._llm.get_tokenizer()
         return SampledGroup(
             prompt_token_ids=np.asarray(output.prompt_token_ids, dtype=np.int32),
-            completions=tuple(_completion(one, tokenizer) for one in output.outputs),
+            completions=tuple(_completion(sample, tokenizer) for sample in output.outputs),
         )
 
     async def logprobs(
         self, prompt_token_ids: Sequence[int], images: Sequence[Image], answer_ids: Sequence[int], *, deadline_s: float
     ) -> np.ndarray:
-        """[C] float32: of each id of a given answer, after the prompt and the ids before it; errors as for `sample`.
+        """Return the logprobs [C] float32 of a given answer's ids, each after the prompt and the ids before it.
 
-        Of the model itself, at temperature 1 and without bans.
+        They are those of the model itself, at temperature 1 and without bans.
+
+        Raises:
+            PromptRefused, RolloutError, DeadlineExceeded: as for `sample`.
+
         """
         from vllm.sampling_params import RequestOutputKind, SamplingParams
 
@@ -135,7 +151,13 @@ class RolloutEngine:
         return np.array([of_place[int(token)].logprob for of_place, token in answer], dtype=np.float32)
 
     async def check_health(self, deadline_s: float = 10) -> None:
-        """RolloutError if the engine is dead or does not answer, WeightSyncError if an update broke it."""
+        """Check that the engine answers with the right weight version.
+
+        Raises:
+            RolloutError: the engine is dead, or it has not answered after `deadline_s` seconds.
+            WeightSyncError: an update broke the engine, or its weight version is not the expected one.
+
+        """
         self.weights.require_sound()
         from vllm.exceptions import VLLMError
 
@@ -148,24 +170,30 @@ class RolloutEngine:
         except VLLMError as error:
             raise RolloutError(f"the engine is dead: {error}") from error
         if version != str(self.weight_version) and not self.weights.submission.locked():
-            raise WeightSyncError("the engine lost its weight version", got=version, expected=self.weight_version)
+            message = "the engine does not have the weight version that it should have"
+            raise WeightSyncError(message, got=version, expected=self.weight_version, fix="replace the engine")
 
     async def close(self, deadline_s: float = 30) -> None:
-        """End the engine's processes; those that don't end by themselves are killed."""
+        """End the engine's processes; those that don't end by themselves are killed.
+
+        Raises:
+            DeadlineExceeded: they are still running 10 s after `deadline_s`.
+
+        """
         self.weights.broken = self.weights.broken or "it was closed"
         if self._llm.output_handler is not None:
-            self._llm.output_handler.cancel()  # or it takes the end for a death, and logs it
+            self._llm.output_handler.cancel()  # otherwise it logs the end as a crash
         try:
             async with asyncio.timeout(deadline_s + 10):
                 await asyncio.to_thread(self._llm.shutdown, timeout=deadline_s)
-                self._llm.shutdown = lambda: None  # __del__ calls it again, at exit without the modules it needs
+                self._llm.shutdown = lambda: None  # __del__ calls it again, and at exit its modules are gone
         except TimeoutError as error:
             raise DeadlineExceeded(f"the engine's processes did not end in {deadline_s + 10:g} s") from error
 
     def _check_request(
         self, ids: Sequence[int], images: Sequence[Image], num_samples: int, temperature: float, max_tokens: int
     ) -> None:
-        """Refuse what vLLM would take and answer wrongly."""
+        """Refuse requests that vLLM would accept and answer wrongly, or that this engine was not started for."""
         if self.weights.broken:
             raise RolloutError(f"the engine is out of service: {self.weights.broken}", fix="replace the engine")
         if (placeholders := list(ids).count(self._image_token_id)) != len(images):
@@ -173,17 +201,18 @@ class RolloutEngine:
                 "the prompt's image tokens and its images don't match",
                 got=placeholders,
                 expected=len(images),
-                fix="give one image token per image, not expanded",
+                fix="give one image token per image, not one per image feature",
             )
         self._check_length(len(ids))
         if max_tokens > self._rollout.max_completion_tokens:
             raise RolloutError(
-                "more tokens asked for than the engine was made for",
+                "the request asks for longer completions than the engine was started for",
                 got=max_tokens,
                 expected=f"at most {self._rollout.max_completion_tokens} (rollout.max_completion_tokens)",
             )
         if temperature == 0 and num_samples > 1:
-            raise RolloutError("at temperature 0 all samples are the same", num_samples=num_samples, fix="ask for one")
+            message, fix = "at temperature 0 all samples are the same", "ask for one sample"
+            raise RolloutError(message, num_samples=num_samples, fix=fix)
 
     def _parameters(self, num_samples: int, seed: int, temperature: float, max_tokens: int) -> Any:
         from vllm.sampling_params import RequestOutputKind, SamplingParams
@@ -195,18 +224,24 @@ class RolloutEngine:
             max_tokens=max_tokens,
             logprobs=0,
             flat_logprobs=True,
-            detokenize=False,  # once, at the end
+            detokenize=False,  # done once, at the end
             logit_bias=dict(self._bias),
             stop_token_ids=self._stop_token_ids,
             output_kind=RequestOutputKind.FINAL_ONLY,  # the default's last message lacks completions where n > 1
         )
 
     async def _generate(self, ids: list[int], images: list[Image], parameters: Any) -> Any:
-        """The output of one request as vLLM gives it; PromptRefused or RolloutError for this request alone."""
+        """Return the output of one request as vLLM gives it.
+
+        Raises:
+            PromptRefused: vLLM can't process the prompt.
+            RolloutError: the engine failed.
+
+        """
         from vllm.exceptions import VLLMClientError, VLLMError
 
         try:
-            async with self.weights.submission:  # no cache of images is cleared between rendering and submission
+            async with self.weights.submission:  # so that the cache of images is not cleared before submission
                 self.weights.require_sound()
                 prompt = await self._render(ids, images)
                 stream = await self._llm.add_request(str(uuid.uuid4()), prompt, parameters)
@@ -238,7 +273,7 @@ class RolloutEngine:
             raise PromptRefused(
                 "the prompt is too long",
                 got=prompt_tokens,
-                expected=f"at most {self._rollout.max_prompt_tokens}, images expanded (rollout.max_prompt_tokens)",
+                expected=f"at most {self._rollout.max_prompt_tokens} with image tokens (rollout.max_prompt_tokens)",
                 fix="shorten it, lower model.max_pixels, or raise rollout.max_prompt_tokens",
             )
 
@@ -257,7 +292,7 @@ def _completion(output: Any, tokenizer: Any) -> Completion:
 
 
 def _stop_token_ids(model_path: str) -> list[int]:
-    """The checkpoint's end-of-text ids; the engine itself knows the tokenizer's only."""
+    """Return the end-of-text ids of the checkpoint's generation config; the engine itself uses only the tokenizer's."""
     from transformers import GenerationConfig
 
     try:

@@ -1,4 +1,4 @@
-"""The run's config as vLLM's arguments and environment, for a CPU or for GPUs."""
+"""vLLM's arguments and environment, made from the run's config, for a CPU or for GPUs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from vlaa_ray.models.families import Family
 
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 _BACKENDS = {"shared_memory": "vlaa_shm", "nccl": "nccl"}
-_MAX_IMAGES = 8  # of one prompt
-_IMAGE_CACHE_GB = 0.5  # processed pixels, kept in each of two processes; prompts are seldom asked twice
-_MIN_BATCH_TOKENS = 2048  # prompts that are prefilled together
+_MAX_IMAGES = 8  # in one prompt
+_IMAGE_CACHE_GB = 0.5  # processed pixels, kept in each of two processes; few prompts are sampled twice
+_MIN_BATCH_TOKENS = 2048  # of prompts that are prefilled together
 
 
 def engine_arguments(
@@ -24,10 +24,10 @@ def engine_arguments(
     model_path: str,
     transport: Literal["shared_memory", "nccl"] = "shared_memory",
 ) -> dict[str, Any]:
-    """Arguments of vLLM's `AsyncEngineArgs`.
+    """Return the arguments for vLLM's `AsyncEngineArgs`.
 
     Logprobs are those of the distribution that is sampled from: after temperature and bans
-    (`processed_logprobs`). Nothing is taken from the checkpoint's generation config but what the run says.
+    (`processed_logprobs`). Sampling settings come from the run alone, not from the checkpoint's generation config.
     """
     longest = rollout.max_prompt_tokens + rollout.max_completion_tokens
     shared = {
@@ -53,9 +53,9 @@ def engine_arguments(
             "gpu_memory_utilization": rollout.gpu_memory_share,
         }
     return shared | {
-        "distributed_executor_backend": "uni",  # a second process spins beside the model, on one of two cores
-        "enforce_eager": True,  # compiled code would keep the packed weights of before an update
-        "enable_chunked_prefill": False,  # a seeded request dies on the CPU where its prefill is split
+        "distributed_executor_backend": "uni",  # a second process would keep another core busy with waiting
+        "enforce_eager": True,  # compiled code would keep the packed weights from before an update
+        "enable_chunked_prefill": False,  # on a CPU a seeded request fails if its prefill is split
         "max_num_batched_tokens": max(longest, rollout.max_num_seqs, _MIN_BATCH_TOKENS),
         "kv_cache_memory_bytes": rollout.kv_cache_bytes,
     }
@@ -63,18 +63,19 @@ def engine_arguments(
 
 @contextmanager
 def engine_environment(rollout: RolloutSection) -> Iterator[None]:
-    """The environment that vLLM's processes are started in; afterwards this process has its own back.
+    """Set the environment in which vLLM's processes are started, and restore this process's own afterwards.
 
-    vLLM puts LD_PRELOAD and more into `os.environ` for its children, where it would reach everyone else's.
+    vLLM puts LD_PRELOAD and more into `os.environ` for its children. Without the restoring, all later children of
+    this process would get them too.
     """
     before = dict(os.environ)
     os.environ["VLLM_NO_USAGE_STATS"] = "1"
     os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
     if not rollout.gpus_per_actor:
-        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # or vLLM puts "mp" in place of "uni" on a CPU
-        os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"  # the default puts every engine on the same cores
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # otherwise vLLM replaces "uni" by "mp" on a CPU
+        os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"  # the default binds every engine to the same cores
         os.environ["OMP_NUM_THREADS"] = str(max(1, int(rollout.cpus_per_actor)))
-        os.environ["TORCH_COMPILE_DISABLE"] = "1"  # one small function, 5 to 25 s at the first batch
+        os.environ["TORCH_COMPILE_DISABLE"] = "1"  # compiling one small function takes 5 to 25 s at the first batch
     try:
         yield
     finally:

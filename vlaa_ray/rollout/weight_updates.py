@@ -1,7 +1,7 @@
-"""The engine's side of a weight update: pause, receive, check, clear the caches, name the version, go on.
+"""The engine's side of a weight update: pause, receive, check, clear the caches, set the version, resume.
 
-Whatever goes wrong in between, the engine holds a mix of weights from then on: it is marked unusable, and no sample is
-ever drawn from it again.
+If a step fails, the engine may hold a mix of old and new weights. It is then out of service: no sample is drawn from
+it again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ PauseMode = Literal["wait", "keep"]
 
 
 class EngineWeights:
-    """Updates the weights of one AsyncLLM. `submission` is held while requests must not enter the engine."""
+    """The weights of one AsyncLLM and their updates.
+
+    `version` is the current weight version. `broken` says why the engine is out of service, or is "". `submission`
+    is a lock that is held while requests must not enter the engine.
+    """
 
     def __init__(self, llm: Any, *, version: int, deadline_s: float) -> None:
         self._llm = llm
@@ -33,18 +37,29 @@ class EngineWeights:
         self.submission = asyncio.Lock()
 
     async def check_manifest(self, manifest: Manifest) -> None:
-        """ModelError with a readable difference if the learner's weights are not all that the model has."""
+        """Compare the learner's weights with the parameters of the engine's model.
+
+        Raises:
+            ModelError: names, shapes or dtypes differ; the message names them.
+
+        """
         async with self._step("compare the manifest", breaks=False):
             answers = await self._llm.collective_rpc("vlaa_manifest_difference", args=(manifest.to_wire(),))
         if difference := next(filter(None, answers), ""):
             raise ModelError(
-                f"the learner's weights are not the engine's: {difference}",
-                fix="send model.state_dict(), with the tied lm_head.weight, in the engine's dtype",
+                f"the learner's weights don't match the engine's: {difference}",
+                fix="send model.state_dict(), which includes the tied lm_head.weight, in the engine's dtype",
             )
         self._names = manifest.names
 
     async def pause(self, mode: PauseMode = "wait") -> None:
-        """Stop sampling: `wait` finishes what runs first, `keep` freezes it and goes on with the new weights."""
+        """Stop sampling: `wait` first finishes the running requests, `keep` freezes them until `resume`.
+
+        Raises:
+            WeightSyncError: the engine is out of service, or the manifest was not checked.
+            DeadlineExceeded: the running requests did not finish in time.
+
+        """
         self.abandon("the last update was not finished")
         self.require_sound()
         if not self._names:
@@ -54,10 +69,10 @@ class EngineWeights:
         async with self._step(f"pause ({mode})"):
             await self.submission.acquire()
             self._paused = True
-            await self._llm.pause_generation(mode=mode, clear_cache=False)  # `resume` clears: one place, verified
+            await self._llm.pause_generation(mode=mode, clear_cache=False)  # `resume` clears them, and checks it
 
     async def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
-        """Open the transport, in the place of an open one."""
+        """Open the transport; one that is already open is closed first."""
         from vllm.distributed.weight_transfer.base import WeightTransferInitRequest
 
         async with self._step("open the weight transfer"):
@@ -65,12 +80,13 @@ class EngineWeights:
             await self._llm.init_weight_transfer_engine(WeightTransferInitRequest(init_info=init_info))
 
     async def start_weight_update(self) -> None:
+        """Prepare the engine to receive a whole set of weights."""
         self._received = set()
         async with self._step("start the update"):
             await self._llm.start_weight_update()
 
     async def update_weights(self, update_info: dict[str, Any]) -> None:
-        """Receive the tensors that `update_info` names, from wherever the transport puts them."""
+        """Receive the tensors that `update_info` names, through the open transport."""
         from vllm.distributed.weight_transfer.base import WeightTransferUpdateRequest
 
         self.require_sound()
@@ -79,7 +95,12 @@ class EngineWeights:
         self._received.update(update_info["names"])
 
     async def finish_weight_update(self) -> None:
-        """WeightSyncError names tensors that were not sent, and parameters that were not written in full."""
+        """Check that all weights have arrived and were written, and put them in place.
+
+        Raises:
+            WeightSyncError: tensors were not sent, or parameters were not written in full; the message names them.
+
+        """
         self.require_sound()
         async with self._step("finish the update"):
             if missing := [name for name in self._names if name not in self._received]:
@@ -90,7 +111,7 @@ class EngineWeights:
             await self._llm.finish_weight_update()
 
     async def resume(self, version: int) -> None:
-        """Clear what was computed with the old weights, and sample with the new ones, as `version`."""
+        """Clear everything that was computed with the old weights, and sample with the new ones as `version`."""
         self.require_sound()
         async with self._step("clear the caches and resume"):
             await self._clear_caches()
@@ -100,7 +121,7 @@ class EngineWeights:
             self._admit()
 
     async def load(self, buckets: AsyncIterable[Bucket], version: int, *, mode: PauseMode = "wait") -> None:
-        """A whole update from an iterator of buckets; the engine goes on as `version`, or is unusable."""
+        """Do a whole update from an iterator of buckets; after a failure the engine is out of service."""
         try:
             await self.pause(mode)
             await self.start_weight_update()
@@ -112,20 +133,26 @@ class EngineWeights:
             self.abandon(f"the update to version {version} was not finished")
 
     def require_sound(self) -> None:
-        """WeightSyncError if an update failed: the engine may hold weights of two versions."""
+        """Check that the engine is in service.
+
+        Raises:
+            WeightSyncError: an update failed, so that the engine may hold weights of two versions.
+
+        """
         if self.broken:
             raise WeightSyncError(f"the engine is out of service: {self.broken}", fix="replace the engine")
 
     def abandon(self, reason: str) -> None:
-        """Take the engine out of service if an update is open, so that nobody waits for its end."""
+        """Take the engine out of service if an update is open, so that no request waits for its end."""
         if self._paused:
             self.broken = reason
             self._admit()
 
     async def _clear_caches(self) -> None:
-        """Keys and values, processed images, image embeddings; requests that were kept are computed anew.
+        """Clear keys and values, processed images and image embeddings; frozen requests are computed again.
 
-        vLLM clears nothing by itself, and finds image embeddings by the image alone, whatever the vision tower.
+        vLLM clears nothing by itself. It looks up image embeddings by the image alone, so that those of the old
+        vision tower would be used again.
         """
         if not await self._llm.reset_prefix_cache(reset_running_requests=True):
             raise WeightSyncError("the prefix cache was not cleared")
@@ -136,7 +163,7 @@ class EngineWeights:
 
     @asynccontextmanager
     async def _step(self, what: str, *, breaks: bool = True) -> AsyncIterator[None]:
-        """One step with a deadline; its failure, and a cancellation, take the engine out of service."""
+        """Run one step with a deadline; if it fails or is cancelled, the engine is out of service."""
         failure = f"it was cancelled while it had to {what}"
         try:
             async with asyncio.timeout(self._deadline_s):
@@ -148,7 +175,7 @@ class EngineWeights:
         except WeightSyncError as error:
             failure = error.message
             raise
-        except Exception as error:  # vLLM raises just this for whatever failed in one of its processes
+        except Exception as error:  # vLLM raises plain Exception for every failure in one of its processes
             failure = f"the engine could not {what}: {error}"
             raise WeightSyncError(failure) from error
         finally:

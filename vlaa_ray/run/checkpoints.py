@@ -1,13 +1,13 @@
-"""Checkpoints that are either complete and proven, or not there.
+"""The store of checkpoints. A checkpoint is complete and verified, or it does not exist.
 
     store = CheckpointStore(run / "checkpoints", keep=2)
     folder = store.begin(step=10)               # .step_000010.partial; the ranks write their files into it
     store.commit(step=10, state={"cursor": 5})  # hashes, fsyncs, renames to step_000010
-    store.latest()                              # the newest one whose every file has its sha256
+    store.latest()                              # the newest checkpoint in which every file has its sha256
 
-A checkpoint is a folder with `manifest.json` (sha256 and size of every other file) and `state.json`. The
-rename comes last, after every byte is on the disk, so a process killed at any point leaves at worst a
-`.partial` folder, which the next `begin` removes. One process at a time may save; readers need no lock.
+A checkpoint is a folder with `manifest.json` (sha256 and size of every other file) and `state.json`. The rename comes
+last, after every byte is on the disk. So a process that is killed at any point leaves at worst a `.partial` folder,
+which the next `begin` removes. One process at a time may save; readers need no lock.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A verified checkpoint: the folder at `path` and what `commit` was given as its state."""
+    """A verified checkpoint: its step, its folder, and the state that was given to `commit`."""
 
     step: int
     path: Path
@@ -54,7 +54,12 @@ class CheckpointStore:
         self._config = config
 
     def begin(self, step: int) -> Path:
-        """An empty temporary folder for the files of `step`; removes what crashed saves left."""
+        """Return an empty temporary folder for the files of `step`; first remove what killed saves left.
+
+        Raises:
+            CheckpointError: the folder can't be made.
+
+        """
         with _as_checkpoint_error("start a checkpoint", self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._recover()
@@ -63,9 +68,13 @@ class CheckpointStore:
         return partial
 
     def commit(self, step: int, state: dict[str, Any]) -> Path:
-        """The finished checkpoint's folder; on CheckpointError (disk full...) the older ones are untouched.
+        """Finish the checkpoint of `step` and return its folder; then delete checkpoints that are not to be kept.
 
-        `state` must survive JSON. Files that ranks wrote into the folder of `begin` are taken as they are.
+        `state` must be JSON. Files that ranks wrote into the folder of `begin` are taken as they are.
+
+        Raises:
+            CheckpointError: it can't be written, for instance because the disk is full; older ones are untouched.
+
         """
         partial, target = self.partial(step), self.folder / f"step_{step:06d}"
         try:
@@ -73,13 +82,13 @@ class CheckpointStore:
                 _seal(partial, step, _as_json(state, partial), self._config)
                 self._rename(partial, target)
         except CheckpointError:
-            shutil.rmtree(partial, ignore_errors=True)  # gives the space back; the next `begin` would remove it too
+            shutil.rmtree(partial, ignore_errors=True)  # frees the space now, not only at the next `begin`
             raise
         self._retain(target)
         return target
 
     def latest(self) -> Checkpoint | None:
-        """The newest checkpoint that verifies; broken ones are skipped, with a warning that says why."""
+        """Return the newest checkpoint that is sound, None without any; broken ones are skipped with a warning."""
         for path in reversed(self.paths()):
             try:
                 return self.load(path)
@@ -88,24 +97,29 @@ class CheckpointStore:
         return None
 
     def load(self, path: str | Path) -> Checkpoint:
-        """The checkpoint at `path`, verified; CheckpointError names the first file that is wrong."""
+        """Verify and return the checkpoint at `path`.
+
+        Raises:
+            CheckpointError: a file is missing, altered or not listed; the message names the first one.
+
+        """
         path = Path(path)
         step = verify(path)
         return Checkpoint(step=step, path=path, state=_read_json(path / STATE))
 
     def paths(self) -> list[Path]:
-        """Folders of all checkpoints, oldest step first, verified or not."""
+        """Return the folders of all checkpoints, oldest step first, without verifying them."""
         if not self.folder.is_dir():
             return []
-        found = [(_step_of(path.name), path.name[0] != ".", path) for path in self.folder.iterdir()]
-        return [path for step, _, path in sorted(found) if step >= 0 and path.is_dir()]
+        numbered = [(_step_of(path.name), path.name[0] != ".", path) for path in self.folder.iterdir()]
+        return [path for step, _, path in sorted(numbered) if step >= 0 and path.is_dir()]
 
     def partial(self, step: int) -> Path:
-        """The temporary folder between `begin` and `commit`."""
+        """Return the temporary folder that `begin` makes and `commit` renames."""
         return self.folder / f".step_{step:06d}.partial"
 
     def _rename(self, partial: Path, target: Path) -> None:
-        """Put `partial` in `target`'s place; an older save of the same step stays loadable until it is there."""
+        """Rename `partial` to `target`; an older checkpoint of the same step can be loaded until then."""
         replaced = self.folder / f".{target.name}.replaced"
         if target.exists():
             target.rename(replaced)
@@ -115,7 +129,7 @@ class CheckpointStore:
             shutil.rmtree(replaced)
 
     def _recover(self) -> None:
-        """Undo what a killed save left: partial folders go, a replaced checkpoint without successor returns."""
+        """Clean up after a killed save: delete partial folders, and restore a checkpoint that was not replaced yet."""
         for path in self.folder.glob(".step_*.partial"):
             shutil.rmtree(path)
         for path in self.folder.glob(".step_*.replaced"):
@@ -126,7 +140,7 @@ class CheckpointStore:
                 path.rename(target)
 
     def _retain(self, newest: Path) -> None:
-        """Delete what is older than the `keep` newest; ones with missing or short files don't count as kept."""
+        """Delete the checkpoints older than the `keep` newest; incomplete ones don't count among these."""
         paths = self.paths()
         complete = [path for path in paths if path != newest and _looks_complete(path)]
         kept = [newest, *complete[::-1][: self.keep - 1]]
@@ -138,9 +152,12 @@ class CheckpointStore:
 
 
 def verify(path: Path) -> int:
-    """The step of the checkpoint at `path`, when every file is there, unaltered, and nothing else is.
+    """Return the step of the checkpoint at `path` after checking it against its manifest.
 
-    CheckpointError names the file otherwise. Links, and names in the manifest that leave the folder, are refused.
+    Raises:
+        CheckpointError: a file is missing, altered, not listed or a link, or the manifest names a path outside the
+            folder; the message names the file.
+
     """
     if path.is_symlink():
         raise _broken(path.parent, path.name, "is a link or a device")
@@ -165,7 +182,7 @@ def _compare(path: Path, listed: dict[str, tuple[str, int]]) -> None:
 
 
 def _seal(folder: Path, step: int, state: str, config: str | None) -> None:
-    """Write state, config and manifest, and bring every file and folder to the disk."""
+    """Write state, config and manifest, and force every file and folder to the disk."""
     (folder / STATE).write_text(state, encoding="utf-8")
     if config is not None:
         (folder / CONFIG).write_text(config, encoding="utf-8")
@@ -183,7 +200,7 @@ def _seal(folder: Path, step: int, state: str, config: str | None) -> None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Every file below `folder` but the manifest; CheckpointError for links, sockets and the like."""
+    """Yield every file below `folder` except the manifest; CheckpointError for links, sockets and devices."""
     for parent, folders, names in os.walk(folder, onerror=_raise):
         for name in sorted(folders + names):
             path = Path(parent, name)
@@ -199,7 +216,7 @@ def _raise(error: OSError) -> None:
 
 
 def _digests(files: dict[str, Path]) -> dict[str, str]:
-    """sha256 of every file, several at once (hashing frees the interpreter lock)."""
+    """Return the sha256 of every file by name; several are hashed at once, since hashing frees the interpreter lock."""
 
     def digest(path: Path) -> str:
         with path.open("rb") as file:
@@ -210,7 +227,7 @@ def _digests(files: dict[str, Path]) -> dict[str, str]:
 
 
 def _read_manifest(path: Path) -> tuple[int, dict[str, tuple[str, int]]]:
-    """Step and {name: (sha256, size)} of a checkpoint's manifest."""
+    """Return the step and {name: (sha256, size)} of a checkpoint's manifest."""
     manifest = _read_json(path / MANIFEST)
     try:
         step = int(manifest["step"])
@@ -220,7 +237,7 @@ def _read_manifest(path: Path) -> tuple[int, dict[str, tuple[str, int]]]:
     for name in listed:
         pure = Path(name)
         if pure.is_absolute() or ".." in pure.parts or str(pure) != name:
-            raise _broken(path, MANIFEST, f"names {name!r}, which leaves the folder")
+            raise _broken(path, MANIFEST, f"names {name!r}, which is outside the folder")
     if STATE not in listed:
         raise _broken(path, MANIFEST, f"does not list {STATE}")
     return step, listed
@@ -248,7 +265,7 @@ def _as_json(state: dict[str, Any], folder: Path) -> str:
 
 
 def _looks_complete(path: Path) -> bool:
-    """Whether every listed file is there in its size; a quick look, without hashing."""
+    """Return True if every listed file exists with its size; a quick check without hashing."""
     try:
         _, listed = _read_manifest(path)
         return all((path / name).lstat().st_size == size for name, (_, size) in listed.items())

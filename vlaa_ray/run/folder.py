@@ -1,8 +1,8 @@
-"""The folder of one run: one process at a time writes it, and what it says about the run is true after any crash.
+"""The folder of one run: one process at a time writes it, and its content is true after any crash.
 
     runs/NAME/  config.yaml  run.json  metrics.jsonl  rollouts/  checkpoints/  logs/  report.html
 
-`run.json` holds step and resumed_from_step beside what every `LockedFolder` says.
+`run.json` holds step and resumed_from_step, in addition to the facts of every `LockedFolder`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _HARMLESS_KEYS = {
     **{section: ("",) for section in ("checkpoint", "eval", "deadlines", "tracking", "ray", "weight_sync")},
 }
 _HARMLESS = tuple(f"{section}.{key}" for section, keys in _HARMLESS_KEYS.items() for key in keys)
-"""Keys that change where and how fast a run computes, not what; a resumed run may change them without a warning."""
+"""The keys that change where and how fast a run computes, but not its result; changing them gives no warning."""
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +38,9 @@ log = logging.getLogger(__name__)
 class RunFolder(LockedFolder):
     """The open, locked folder of a run; `finish` or `fail` ends it.
 
-    `resume_from` is the verified checkpoint to continue from (None: from step 0). `finished` says that an earlier
-    process ended this run and `run.num_steps` asks for no more. `config_changes` maps the keys that changed the
-    training since that checkpoint to (old, new). A run without steps never resumes from a checkpoint.
+    `resume_from` is the verified checkpoint to continue from, or None to start at step 0. `finished` is True if an
+    earlier process finished this run and `run.num_steps` asks for no more steps. `config_changes` maps the keys that
+    affect training and differ from that checkpoint's to (old, new). A run without steps never resumes.
     """
 
     def __init__(self, config: AnyConfig) -> None:
@@ -52,10 +52,15 @@ class RunFolder(LockedFolder):
 
     @classmethod
     def open(cls, config: AnyConfig, resume: Resume = "auto", *, command: str | None = None) -> RunFolder:
-        """The folder of `config.run`, made if need be; CheckpointError or ConfigError if the run can't go on there.
+        """Open, lock and return the folder of `config.run`; it is made if it does not exist.
 
-        resume: "auto" continues from the newest checkpoint that verifies, or starts; "never" refuses a folder with
-        checkpoints; a path continues from that checkpoint, or from the newest of that run folder.
+        `resume` "auto" continues from the newest sound checkpoint, or starts a new run. "never" refuses a folder with
+        checkpoints. A path continues from that checkpoint, or from the newest one of that run folder.
+
+        Raises:
+            CheckpointError: the run can't start or continue here as `resume` says.
+            ConfigError: another process uses the folder, it holds another kind of run, or it can't be written.
+
         """
         folder = cls(config)
         try:
@@ -66,7 +71,7 @@ class RunFolder(LockedFolder):
         return folder
 
     def update(self, step: int) -> None:
-        """Note that `step` steps are done."""
+        """Write to `run.json` that `step` steps are done."""
         self.note(step=step)
 
     def _start(self, config: AnyConfig, resume: Resume, command: str | None) -> None:
@@ -89,33 +94,34 @@ class RunFolder(LockedFolder):
         if resume == "never":
             if existing or before.get("state") == "finished":
                 fix = "choose another run.name, delete the folder, or continue it with --resume auto"
-                raise CheckpointError("the run folder holds a run already", folder=str(self.path), fix=fix)
+                raise CheckpointError("the run folder already holds a run", folder=str(self.path), fix=fix)
             return None
         if resume != "auto":
             return self._explicit(Path(find_input(str(resume))).resolve(), existing)
         newest = self.checkpoints.latest()
         if newest is None and existing:
-            fix = "repair one, or start anew with another run.name"
-            raise CheckpointError(f"none of {len(existing)} checkpoints verifies", folder=str(self.path), fix=fix)
+            fix = "see the warnings above, or start a new run with another run.name"
+            raise CheckpointError(f"none of the {len(existing)} checkpoints is sound", folder=str(self.path), fix=fix)
         if newest is None and before.get("state") == "finished":
             log.warning("%s finished step %s, but has no checkpoint: starting at step 0", self.path, before.get("step"))
         return newest
 
     def _explicit(self, path: Path, existing: list[Path]) -> Checkpoint:
-        """The checkpoint at `path`; refused where this run's own folder would hold a second history beside it."""
+        """Return the checkpoint at `path`, unless this run's folder already holds other, newer checkpoints."""
         if (path / "checkpoints").is_dir():
             chosen = CheckpointStore(path / "checkpoints", keep=1).latest()
             if chosen is None:
-                raise CheckpointError("no checkpoint of that run verifies", folder=str(path))
+                raise CheckpointError("no checkpoint of that run is sound", folder=str(path))
         elif (path / MANIFEST).is_file():
             chosen = self.checkpoints.load(path)
         else:
-            raise CheckpointError("neither a checkpoint nor a run folder", path=str(path), fix="name a step_… folder")
+            message = "the path to resume from is neither a checkpoint nor a run folder"
+            raise CheckpointError(message, path=str(path), fix="give a step_… folder, or a run folder")
         if existing and existing[-1].resolve() != chosen.path:
             newest = self.checkpoints.latest()
             if newest and newest.path.resolve() != chosen.path:
-                fix = f"choose another run.name, delete what is newer, or take {newest.path.name} with --resume auto"
-                message = "the run folder holds checkpoints that the next resume would take instead"
+                fix = f"choose another run.name, delete the newer ones, or use {newest.path.name} with --resume auto"
+                message = "the run folder holds newer checkpoints, which the next --resume auto would use instead"
                 raise CheckpointError(message, folder=str(self.path), asked=str(chosen.path), fix=fix)
         return chosen
 
@@ -123,15 +129,15 @@ class RunFolder(LockedFolder):
         changes = config_changes(stored, config)
         steps = changes.pop("run.num_steps", None)
         if steps:
-            log.warning("run.num_steps: %s -> %s; the learning rate follows the new schedule from here on", *steps)
+            log.warning("run.num_steps: %s -> %s; from now on the learning rate follows the new schedule", *steps)
         self.config_changes = {key: change for key, change in changes.items() if not key.startswith(_HARMLESS)}
         if self.config_changes:
             lines = "".join(f"\n  {key}: {old!r} -> {new!r}" for key, (old, new) in self.config_changes.items())
-            log.warning("the config differs from %s in what is trained:%s", stored, lines)
+            log.warning("the config differs from %s in keys that affect training:%s", stored, lines)
 
 
 def config_changes(stored: Path, config: AnyConfig) -> dict[str, tuple[Any, Any]]:
-    """{key: (old, new)} between a stored config.yaml and `config`; empty if nothing is stored."""
+    """Return {key: (old, new)} between a stored config.yaml and `config`; empty if nothing is stored."""
     old = _flatten(load_yaml(stored))
     new = _flatten(config.model_dump(mode="json"))
     if not old:

@@ -1,4 +1,4 @@
-"""The records that a run leaves out of its data: a file of them in the run folder, and a line for people."""
+"""The records that a run leaves out of its data: a file with them in the run folder, and a note with their number."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ _FILE = "quarantine.jsonl"
 
 
 def write_quarantine(folder: Path, defects: Sequence[Defect]) -> None:
-    """Write `quarantine.jsonl`: id, file, row and reason of each record; empty where none is left out."""
+    """Write `quarantine.jsonl`: id, file, row and reason of each record that is left out; it may be empty."""
     write_defects(folder / _FILE, defects)
 
 
 def write_defects(file: Path, defects: Sequence[Defect]) -> None:
-    """Write the same to a file of any name."""
+    """Write id, file, row and reason of each record to `file`, one JSON object a line."""
     lines = "".join(json.dumps(asdict(defect), ensure_ascii=False) + "\n" for defect in defects)
     file.write_text(lines, encoding="utf-8", errors="backslashreplace")
 
 
 def quarantine_note(folder: Path) -> str | None:
-    """How many records `quarantine.jsonl` lists, and the first of them; None where it lists none."""
+    """Return a sentence with the number of records in `quarantine.jsonl` and the first of them; None if it is empty."""
     with (folder / _FILE).open(encoding="utf-8") as lines:
         first = next(lines, None)
         count = 1 + sum(1 for _ in lines)
     if first is None:
         return None
-    one = Defect(**json.loads(first))
+    defect = Defect(**json.loads(first))
     return (
-        f"{count} records can't be used and are left out, the first in row {one.row} of {one.file}: {one.reason}; "
-        f"{_FILE} has them all"
+        f"{count} records can't be used and are left out, the first in row {defect.row} of {defect.file}: "
+        f"{defect.reason}; {_FILE} has them all"
     )

@@ -1,4 +1,4 @@
-"""What a run folder holds, read with care: a missing or damaged file becomes a remark, never an exception."""
+"""The reader of run folders: a missing or damaged file becomes a remark, never an exception."""
 
 from __future__ import annotations
 
@@ -31,7 +31,12 @@ class RecordedRun:
 
     @classmethod
     def read(cls, path: Path) -> RecordedRun:
-        """The folder's content; VlaaRayError only where there is no such folder."""
+        """Return the folder's content.
+
+        Raises:
+            VlaaRayError: there is no such folder.
+
+        """
         path, remarks = Path(path), []
         if not path.is_dir():
             raise VlaaRayError("no such run folder", fix="give the folder of a run, such as runs/NAME", got=str(path))
@@ -48,11 +53,11 @@ class RecordedRun:
         return cls(path, rows, state, config, tuple(remarks))
 
     def series(self, name: str) -> list[tuple[int, float]]:
-        """(step, value) of a metric, where it has a value."""
+        """Return (step, value) of a metric for each step in which it has a value."""
         return [(int(row["step"]), row[name]) for row in self.metrics if name in row]
 
     def names(self) -> list[str]:
-        """The metrics that have a value in some step, in the order in which they first appear."""
+        """Return the metrics that have a value in some step, in the order in which they first appear."""
         return list(dict.fromkeys(name for row in self.metrics for name in row))
 
     @cached_property
@@ -61,7 +66,10 @@ class RecordedRun:
         return sorted((self.path / "rollouts").glob("step_*.jsonl"))
 
     def rollouts(self, *, late: bool) -> list[Row]:
-        """Rollouts of the first steps (or the last), nearest to the end in question first, of a few files only."""
+        """Return the rollouts of the first steps in order, or, with `late`, those of the last steps from the end.
+
+        At most 8 files are read.
+        """
         files = self.rollout_files[::-1] if late else self.rollout_files
         return [row for file in files[:_MAX_ROLLOUT_FILES] for row in _json_lines(file)]
 

@@ -1,8 +1,8 @@
-"""A locked folder: one process at a time writes it, and after any crash it says how the run ended.
+"""The locked folder of a run: one process at a time writes it, and after any crash it says how the run ended.
 
-`run.json` holds state (running, finished, failed, interrupted), command, pid, host, started, ended, versions, the one
-typed error that ended the run, and whatever facts its owner adds. A state "running" without a living process
-that holds the lock means that the run was killed.
+`run.json` holds state (running, finished, failed, interrupted), command, pid, host, started, ended, versions, the typed
+error that ended the run, and the facts that its owner adds. A state "running" without a living process that holds the
+lock means that the run was killed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,12 @@ log = logging.getLogger(__name__)
 
 
 class LockedFolder:
-    """The open, locked folder of a run; `finish` or `fail` ends it. ConfigError if another process has it."""
+    """The open, locked folder of a run; `finish` or `fail` ends it.
+
+    Raises:
+        ConfigError: another process has the lock, or the folder can't be made.
+
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -42,13 +47,18 @@ class LockedFolder:
             self.log_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(
-                f"can't make the run folder: {error}", fix="set run.dir to a folder you can write"
+                f"can't make the run folder: {error}", fix="set run.dir to a folder in which you can write"
             ) from error
         self._lock = _lock(path)
         self._facts: dict[str, Any] = {}
 
     def begin(self, config: AnyConfig, command: str | None = None, **facts: Any) -> None:
-        """Say who runs here from now on, with which config, and the facts; ConfigError if the disk can't take it."""
+        """Write `config.yaml`, and `run.json` with state "running", this process and the facts.
+
+        Raises:
+            ConfigError: the files can't be written.
+
+        """
         self._facts = {
             "state": "running",
             "command": command or shlex.join(sys.argv),
@@ -67,28 +77,33 @@ class LockedFolder:
             raise ConfigError(f"can't write the run folder: {error}", fix="free space, or set run.dir") from error
 
     def note(self, **facts: Any) -> None:
-        """Put facts into `run.json`; a disk that can't take them is a warning, not the end of the run."""
+        """Put facts into `run.json`; a failed write is logged and does not end the run."""
         self._facts |= facts
         self._try_write()
 
     def finish(self) -> None:
-        """The run reached its last step."""
+        """Record that the run has reached its end, and release the lock."""
         self._end("finished", None)
 
     def fail(self, error: BaseException) -> None:
-        """The run ended with `error`; never raises, so that the cause is what the caller goes on to raise."""
+        """Record that the run ended with `error`, and release the lock; never raises, so that `error` stays visible."""
         interrupted = isinstance(error, RunInterrupted | KeyboardInterrupt)
         self._end("interrupted" if interrupted else "failed", _describe(error))
 
     def refuse_other_kind(self, config: AnyConfig) -> None:
-        """ConfigError if the folder holds a run of another kind, such as SFT where the config is a GRPO run's."""
+        """Refuse a folder that holds another kind of run, such as SFT for the config of a GRPO run.
+
+        Raises:
+            ConfigError: it does.
+
+        """
         stored = load_yaml(self.path / CONFIG)
         if stored and (kind := config_kind(stored)) is not type(config):
-            message = f"the folder holds a run of vlaa-ray {kind.command}"
+            message = f"the run folder already holds a run of vlaa-ray {kind.command}"
             raise ConfigError(message, folder=str(self.path), fix="choose another run.name")
 
     def _end(self, state: str, error: dict[str, Any] | None) -> None:
-        if self._lock < 0:  # ended before: the first cause stands
+        if self._lock < 0:  # it has ended before: the first cause counts
             return
         self._facts |= {"state": state, "ended": _now(), "error": error}
         self._try_write()
@@ -110,13 +125,18 @@ class LockedFolder:
 
 
 def run_path(config: AnyConfig) -> Path:
-    """The absolute path of the run's folder, `run.dir`/`run.name`; ConfigError as for `base_folder`."""
+    """Return the absolute path of the run's folder, `run.dir`/`run.name`.
+
+    Raises:
+        ConfigError: as for `base_folder`.
+
+    """
     folder = Path(config.run.dir) / config.run.name
     return folder if folder.is_absolute() else base_folder(config.run.dir) / folder
 
 
 def read_run(path: Path) -> dict[str, Any]:
-    """The content of `run.json` in a run folder; {} if the file is missing or damaged."""
+    """Return the content of `run.json` in a run folder; {} if the file is missing or damaged."""
     try:
         value = json.loads((path / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -125,7 +145,7 @@ def read_run(path: Path) -> dict[str, Any]:
 
 
 def _lock(path: Path) -> int:
-    """A descriptor that holds the folder's lock until it is closed or the process ends, however it ends."""
+    """Return a descriptor that holds the folder's lock until it is closed or the process ends in any way."""
     handle = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -134,7 +154,7 @@ def _lock(path: Path) -> int:
         owner = read_run(path)
         fix = "wait for it, stop it, or choose another run.name"
         facts = {"folder": str(path), "pid": owner.get("pid"), "host": owner.get("host")}
-        raise ConfigError("another process runs in this run folder", fix=fix, **facts) from None
+        raise ConfigError("another process uses this run folder", fix=fix, **facts) from None
     except OSError as error:
         os.close(handle)
         raise ConfigError(f"can't lock the run folder: {error}", fix="set run.dir to a local disk") from error

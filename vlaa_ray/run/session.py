@@ -1,4 +1,4 @@
-"""The shell around every kind of run: folder, lock, signals, terminal, log file, and one typed cause at the end.
+"""The shell around every kind of run: folder, lock, signals, terminal, log file, and one typed error if it fails.
 
     with open_run(config, resume) as run:
         if not run.finished:
@@ -36,11 +36,11 @@ Result = TypeVar("Result")
 LOG = logging.getLogger(__name__)
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _POLL_S = 1.0
-_CONTINUES = "the same command continues the run"
+_CONTINUES = "run the same command again to continue"
 
 
 class Display(Protocol):
-    """What people see of a run on the terminal."""
+    """The display of a run on the terminal."""
 
     def __enter__(self) -> Any: ...
 
@@ -54,7 +54,7 @@ Shown = TypeVar("Shown", bound=Display)
 
 
 class RunShell(Generic[Shown]):
-    """The part that every kind of run has: a locked folder, a terminal, and a way to stop."""
+    """The common part of all kinds of run: a locked folder, a terminal, and a way to stop."""
 
     def __init__(self, folder: RunFolder, display: Shown) -> None:
         self._folder = folder
@@ -63,21 +63,25 @@ class RunShell(Generic[Shown]):
         self.path = folder.path.resolve()
         self.log_dir = folder.log_dir.resolve()
         self.finished = folder.finished
-        """Whether an earlier process did all steps, so that nothing is left to do."""
+        """True if an earlier process did all steps, so that nothing is left to do."""
 
     def note(self, text: str) -> None:
         """Print one line for people."""
         self.display.note(text)
 
     def alarm(self, message: str) -> None:
-        """Tell people, on the terminal and in the log, that something went wrong which does not end the run."""
+        """Report a problem that does not end the run, on the terminal and in the log."""
         LOG.error(message)
         self.note(message)
 
     async def stoppable(self, waiting: Awaitable[Result]) -> Result:
-        """The result; RunInterrupted as soon as the run is asked to stop.
+        """Wait for a result and return it.
 
-        From the first call on, a signal no longer raises where it arrives: it ends this wait or the next one.
+        From the first call on, a signal does not raise where it arrives; it ends this wait or the next one.
+
+        Raises:
+            RunInterrupted: the run was asked to stop meanwhile.
+
         """
         if self._stop is None:
             self._stop = asyncio.get_running_loop().create_future()
@@ -91,7 +95,7 @@ class RunShell(Generic[Shown]):
         raise _interrupted(self._stop.result(), "the state is saved")
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
-        """Raise RunInterrupted, or end `stoppable`; then the same signal again ends the process at once."""
+        """Raise RunInterrupted, or end `stoppable`; after that, a second signal ends the process at once."""
         if self._stop is None or self._stop.get_loop().is_closed():
             raise _interrupted(number, "")
         if not self._stop.done():
@@ -102,11 +106,12 @@ class RunShell(Generic[Shown]):
             self._stop.set_result(number)
             signal.signal(signal.SIGINT, signal.default_int_handler)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            self.note(f"{signal.Signals(number).name}: saving and leaving after this phase; again: at once")
+            name = signal.Signals(number).name
+            self.note(f"{name}: the run is saved and ends after this phase; a second {name} ends it at once")
 
 
 class RunSession(RunShell[Progress]):
-    """A training run: implements `roles.Run`."""
+    """The session of a training run; it implements `roles.Run`."""
 
     def __init__(self, config: TrainingConfig, folder: RunFolder) -> None:
         super().__init__(folder, Progress(config.run.num_steps))
@@ -130,9 +135,9 @@ class RunSession(RunShell[Progress]):
         return RunWriter(self._config, self.path, self.resume_from)
 
     def use_data(self, prompts: Sequence[Prompt], quarantine: Sequence[Defect] = ()) -> None:
-        """Say what the run trains on, and write what is left out of it to `quarantine.jsonl`.
+        """Record the data's fingerprint, and write the left-out records to `quarantine.jsonl`.
 
-        Raises an alarm if that isn't what the resumed checkpoint was made with.
+        If the data is not that of the resumed checkpoint, there is an alarm.
         """
         for note in self._writer.use_data(fingerprint(prompts), quarantine):
             self.alarm(note)
@@ -142,7 +147,7 @@ class RunSession(RunShell[Progress]):
         self.display.phase(name)
 
     def log(self, step: int, metrics: Metrics, groups: Sequence[Group] = ()) -> None:
-        """See `roles.Run`; prompts without rollouts are listed in `dropped.jsonl` with their reasons."""
+        """See `roles.Run`. Prompts without rollouts are listed in `dropped.jsonl` with their reasons."""
         dropped = [
             {"step": step, "id": group.prompt.prompt_id, "reason": group.failure} for group in groups if group.failure
         ]
@@ -164,7 +169,7 @@ class RunSession(RunShell[Progress]):
     def following(self) -> Iterator[None]:
         """Show the steps and notes that another process writes into the run folder, until the block ends."""
         ended = threading.Event()
-        (self.path / NOTES).unlink(missing_ok=True)  # of an earlier process
+        (self.path / NOTES).unlink(missing_ok=True)  # the notes of an earlier process
 
         def follow() -> None:
             shown, num_notes, over = self.resume_from.step if self.resume_from else 0, 0, False
@@ -200,10 +205,14 @@ class RunSession(RunShell[Progress]):
 
 @contextlib.contextmanager
 def open_run(config: TrainingConfig, resume: Resume = "auto") -> Iterator[RunSession]:
-    """The session of a training run in its locked folder; `run.json` says how it ended.
+    """Yield the session of a training run in its locked folder; at the end `run.json` says how the run ended.
 
-    resume: "auto" continues from the newest checkpoint that verifies, or starts; "never" refuses a folder with
-    checkpoints; a path continues from there. ConfigError or CheckpointError if the run can't go on in that folder.
+    `resume` "auto" continues from the newest sound checkpoint, or starts a new run. "never" refuses a folder with
+    checkpoints. A path continues from that checkpoint or run folder.
+
+    Raises:
+        ConfigError, CheckpointError: the run can't start or continue in that folder; see `RunFolder.open`.
+
     """
     folder = RunFolder.open(config, resume)
     with contextlib.ExitStack() as stack:
@@ -218,7 +227,7 @@ def open_run(config: TrainingConfig, resume: Resume = "auto") -> Iterator[RunSes
 
 @contextlib.contextmanager
 def open_shell(config: AnyConfig, display: Shown) -> Iterator[RunShell[Shown]]:
-    """The shell of a run without steps, such as a curation; it always goes on with what its folder holds."""
+    """Yield the shell of a run without steps, such as a curation; it always continues with what its folder holds."""
     folder = RunFolder.open(config)
     with _ending(folder):
         shell = RunShell(folder, display)
@@ -239,7 +248,7 @@ def _ending(folder: RunFolder) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _shell(folder: RunFolder, run: RunShell[Any]) -> Iterator[None]:
-    """Signals, log file and terminal are the run's own inside; a finished run has none of them."""
+    """Let the run handle signals, log file and terminal until the block ends; a finished run leaves them alone."""
     if folder.finished:
         yield
         return

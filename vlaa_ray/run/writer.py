@@ -1,4 +1,4 @@
-"""What one process writes of a training run: metrics, rollouts, dropped prompts, quarantined records, checkpoints."""
+"""The writer of a training run: metrics, rollouts, dropped prompts, quarantined records, checkpoints."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from vlaa_ray.run.quarantine import quarantine_note, write_quarantine
 
 
 class RunWriter:
-    """Writes into the run folder `path`; `resume_from` is the checkpoint that the run continues from.
+    """The only writer into the run folder `path`: the driver of a GRPO run, or rank 0 of supervised training.
 
-    The driver of a GRPO run holds one, and in supervised training rank 0.
+    `resume_from` is the checkpoint from which the run continues.
     """
 
     def __init__(self, config: TrainingConfig, path: Path, resume_from: Checkpoint | None) -> None:
@@ -33,9 +33,9 @@ class RunWriter:
         self._tracker = Tracker(path, config.tracking, config.run.name, config.model_dump(mode="json"))
 
     def use_data(self, data: dict[str, Any], quarantine: Sequence[Defect]) -> list[str]:
-        """Note the fingerprint of what is trained on, and write the records that are left out to `quarantine.jsonl`.
+        """Remember the data's fingerprint for checkpoints, and write the left-out records to `quarantine.jsonl`.
 
-        Returns lines for people: how many records are left out, and whether the data has changed since the checkpoint.
+        Return notes for people: how many records are left out, and whether the data has changed since the checkpoint.
         """
         self._data = data
         write_quarantine(self._path, quarantine)
@@ -49,27 +49,29 @@ class RunWriter:
         self._tracker.log(step, metrics)
 
     def log_dropped(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Append to `dropped.jsonl`: step, id and reason of what could not be trained on."""
+        """Append the step, id and reason of samples that could not be trained on to `dropped.jsonl`."""
         self._tracker.log_dropped(list(rows))
 
     def begin_checkpoint(self, step: int) -> Path:
-        """An empty folder for the files of the checkpoint."""
+        """Return an empty folder for the files of the checkpoint."""
         return self._checkpoints.begin(step)
 
     def commit_checkpoint(self, step: int, state: dict[str, Any]) -> None:
-        """Seal the checkpoint with `state` and the data's fingerprint.
+        """Finish the checkpoint with `state` and the data's fingerprint.
 
-        CheckpointError if the disk refuses, or if the files that a rank on another node wrote can't be seen here.
+        Raises:
+            CheckpointError: a file can't be written, or the learner's files can't be seen on this node.
+
         """
         partial = self._checkpoints.partial(step)
         if not (partial / "hf" / "config.json").is_file():
             raise CheckpointError(
-                "the learner's files are not there",
+                "the learner's files can't be seen from this process",
                 folder=str(partial),
                 fix="put run.dir on a file system that all nodes share",
             )
         self._checkpoints.commit(step, state | {"data": self._data})
 
     def close(self) -> None:
-        """End the trackers; waits for TensorBoard and W&B for some seconds."""
+        """End the trackers; this waits some seconds for TensorBoard and W&B."""
         self._tracker.close()

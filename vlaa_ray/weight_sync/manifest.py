@@ -1,10 +1,10 @@
-"""What the learner sends to the engines: every tensor's name, dtype and shape, in the order of sending.
+"""The description of the weights that the learner sends: name, dtype and shape of every tensor, in order.
 
     manifest = Manifest.of(model.state_dict().items())
     for bucket in manifest.plan_buckets(256 << 20): ...
 
-Names are Hugging Face's. Take `state_dict()`, not `named_parameters()`: the latter leaves out `lm_head.weight`
-where it is tied to the embeddings, and an engine that packs its weights then keeps the old head.
+Names are Hugging Face's. Use `state_dict()`, not `named_parameters()`: the latter leaves out an `lm_head.weight` that
+is tied to the embeddings, and an engine that packs its weights then keeps the old head.
 """
 
 from __future__ import annotations
@@ -18,22 +18,24 @@ from typing import Any, Protocol
 from vlaa_ray.errors import WeightSyncError
 
 ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-_SHOWN = 6  # names of a difference that a message lists
+_SHOWN = 6  # the largest number of names that a message lists
 
 
 class TensorLike(Protocol):
-    """A tensor, or its description: all that a manifest needs to know of it."""
+    """A tensor or its description; a manifest needs only dtype and shape."""
 
     @property
-    def dtype(self) -> Any: ...
+    def dtype(self) -> Any:
+        """The dtype, whose text names it as torch does (`torch.float32`)."""
 
     @property
-    def shape(self) -> Any: ...
+    def shape(self) -> Any:
+        """The shape, a sequence of numbers."""
 
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """One tensor; `dtype` as torch names it (`float32`), `shape` of the whole tensor, never of a shard."""
+    """The description of one tensor; `dtype` is torch's name (`float32`), `shape` that of the unsharded tensor."""
 
     name: str
     dtype: str
@@ -41,12 +43,18 @@ class TensorEntry:
 
     @property
     def nbytes(self) -> int:
+        """The size of the tensor in bytes."""
         return prod(self.shape) * ITEM_BYTES[self.dtype]
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """All tensors of an update, in order. Equal manifests describe the same stream of tensors."""
+    """The descriptions of all tensors of an update, in order.
+
+    Raises:
+        WeightSyncError: a name is listed twice, or a dtype can't be sent.
+
+    """
 
     entries: tuple[TensorEntry, ...]
 
@@ -60,16 +68,17 @@ class Manifest:
 
     @classmethod
     def of(cls, named: Iterable[tuple[str, TensorLike]]) -> Manifest:
-        """The manifest of (name, tensor) pairs; only dtype and shape are read, so meta tensors serve as well."""
+        """Return the manifest of (name, tensor) pairs; only dtype and shape are read, so meta tensors will do."""
         entries = (TensorEntry(name, dtype_name(tensor.dtype), tuple(tensor.shape)) for name, tensor in named)
         return cls(tuple(entries))
 
     @classmethod
     def from_wire(cls, wire: Iterable[tuple[str, str, Iterable[int]]]) -> Manifest:
+        """Return the manifest that `to_wire` has turned into plain lists."""
         return cls(tuple(TensorEntry(name, dtype, tuple(shape)) for name, dtype, shape in wire))
 
     def to_wire(self) -> list[tuple[str, str, list[int]]]:
-        """The same as plain lists, for messages between processes."""
+        """Return the manifest as plain lists, for messages between processes."""
         return [(entry.name, entry.dtype, list(entry.shape)) for entry in self.entries]
 
     def __iter__(self) -> Iterator[TensorEntry]:
@@ -80,14 +89,16 @@ class Manifest:
 
     @property
     def names(self) -> list[str]:
+        """The names of all tensors, in order."""
         return [entry.name for entry in self.entries]
 
     @property
     def nbytes(self) -> int:
+        """The size of all tensors in bytes."""
         return sum(entry.nbytes for entry in self.entries)
 
     def plan_buckets(self, bucket_bytes: int) -> list[tuple[TensorEntry, ...]]:
-        """The entries cut, in order, into pieces of at most `bucket_bytes`; a larger tensor is a bucket of its own."""
+        """Return the entries, in order, in buckets of at most `bucket_bytes`; a larger tensor gets its own bucket."""
         buckets: list[list[TensorEntry]] = []
         room = 0
         for entry in self.entries:
@@ -99,7 +110,7 @@ class Manifest:
         return [tuple(bucket) for bucket in buckets]
 
     def difference(self, other: Manifest, *, mine: str = "the learner", theirs: str = "the engine") -> str:
-        """What a reader must know to repair it, or "" if both hold the same tensors (in whatever order)."""
+        """Return a sentence that names the differing tensors, or "" if both hold the same tensors (in any order)."""
         here = {entry.name: entry for entry in self.entries}
         there = {entry.name: entry for entry in other.entries}
         differing = [
@@ -110,13 +121,13 @@ class Manifest:
         parts = [
             _listed(f"{theirs} lacks", [name for name in here if name not in there]),
             _listed(f"{mine} lacks", [name for name in there if name not in here]),
-            _listed("not alike:", differing),
+            _listed("different dtype or shape in", differing),
         ]
         return "; ".join(part for part in parts if part)
 
 
 def dtype_name(dtype: Any) -> str:
-    """`float32` for torch.float32."""
+    """Return the name of a torch dtype, such as `float32` for torch.float32."""
     return str(dtype).removeprefix("torch.")
 
 

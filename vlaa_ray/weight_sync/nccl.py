@@ -1,7 +1,8 @@
-"""Weights over NCCL: vLLM's own packed broadcast from the learner's rank 0 to every engine's GPUs.
+"""The transport of weights over NCCL: vLLM's own packed broadcast from the learner's rank 0 to the GPUs of all engines.
 
-The engines join as ranks 1, 2, ... after the learner's 0. Whoever calls this also calls the engines: `open` with their
-`init_weight_transfer_engine`, `send` with their `update_weights`, both at the same time.
+The learner is rank 0 of the broadcast; the engines join as ranks 1, 2, ... The caller must call both sides at the
+same time: `NcclSender(...)` here with `init_weight_transfer_engine` of the engines, and `send` with their
+`update_weights`.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class NcclSender:
-    """The learner's end of the broadcast; returns from the constructor once all engines have joined.
+    """The learner's end of the broadcast. The constructor returns when all engines have joined.
 
-    `num_engine_ranks` is the number of GPUs of all engines together; `bucket_bytes` the size of one broadcast.
+    `num_engine_ranks` is the number of GPUs of all engines together, `bucket_bytes` the size of one broadcast.
     """
 
     def __init__(
@@ -38,19 +39,23 @@ class NcclSender:
         self._engine = WeightTransferTrainerFactory.trainer_init(info, client=_CalledElsewhere(), source=self._source)
 
     def send(self, tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
-        """Broadcast the manifest's tensors, in its order."""
+        """Broadcast the manifest's tensors; `tensors` must yield them in its order."""
         import torch
 
-        torch.cuda.synchronize()  # packing reads on streams of its own
+        torch.cuda.synchronize()  # packing reads on its own streams
         self._source.tensors = tensors
         self._engine.send_weights()
 
     def close(self) -> None:
+        """Leave the group of the broadcast."""
         self._engine.shutdown()
 
 
 def join_info(*, address: str, port: int, rank: int, num_ranks: int, bucket_bytes: int) -> dict[str, Any]:
-    """What an engine needs to join as `rank` of `num_ranks`; an engine of several GPUs takes the ranks after it too."""
+    """Return the arguments with which an engine joins as `rank` of `num_ranks`.
+
+    An engine with several GPUs takes the next ranks too.
+    """
     from vllm.distributed.weight_transfer.packed_tensor import DEFAULT_PACKED_NUM_BUFFERS
 
     return {
@@ -65,7 +70,7 @@ def join_info(*, address: str, port: int, rank: int, num_ranks: int, bucket_byte
 
 
 def update_info(manifest: Manifest) -> dict[str, Any]:
-    """What an engine needs to receive one broadcast of the manifest's tensors."""
+    """Return the arguments with which an engine receives one broadcast of the manifest's tensors."""
     return {
         "names": manifest.names,
         "dtype_names": [entry.dtype for entry in manifest],
@@ -74,7 +79,7 @@ def update_info(manifest: Manifest) -> dict[str, Any]:
 
 
 class _CalledElsewhere:
-    """vLLM's trainer would call the engines from its own process; they are actors, and called by the driver."""
+    """A client that does nothing: vLLM's trainer would call the engines itself, but here the driver calls them."""
 
     def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None: ...
 
@@ -96,7 +101,7 @@ def _source(manifest: Manifest) -> Any:
             return [ParamMeta(entry.name, getattr(torch, entry.dtype), entry.shape) for entry in manifest]
 
         def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
-            for name, tensor in self.tensors:  # packing keeps them until a buffer is full; ZeRO-3 takes them back
+            for name, tensor in self.tensors:  # copies: packing keeps tensors until a buffer is full, ZeRO-3 does not
                 yield name, tensor.detach().clone()
 
     return Source()

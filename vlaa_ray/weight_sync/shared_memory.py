@@ -1,11 +1,11 @@
-"""Weights through files in /dev/shm: written once, mapped by every engine of the node, gone after the update.
+"""The transport of weights through files in /dev/shm: written once, mapped by every engine of the node, then removed.
 
     sender = SharedMemorySender("vlaa-quickstart-", manifest, bucket_bytes=256 << 20)
-    for bucket in sender.buckets(tensors):      # a collective under ZeRO-3: to the end on every rank
+    for bucket in sender.buckets(tensors):      # a collective under ZeRO-3: every rank iterates to the end
         await engine.update_weights(asdict(bucket))
 
-Tensors are taken from the iterator one at a time and copied into the file at once, so that the learner holds one
-bucket and one tensor, however large the model. To another node the bytes travel by Ray's object store:
+Tensors are taken from the iterator one at a time and copied into the file at once. So the learner holds one bucket
+and one tensor only, for a model of any size. Another node gets the bytes through Ray's object store:
 `pack_bucket` reads them here, `unpack_bucket` makes the same file there.
 """
 
@@ -34,7 +34,7 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True)
 class Bucket:
-    """Where a bucket's tensors lie in its file, and what they must hash to. Plain values: it travels as JSON."""
+    """The description of a bucket: where its tensors are in its file, and their checksums; it can be sent as JSON."""
 
     file: str  # a name in /dev/shm
     nbytes: int
@@ -46,7 +46,7 @@ class Bucket:
 
 
 class SharedMemorySender:
-    """Writes a manifest's tensors into buckets; file names start with `prefix`, so that leftovers can be found."""
+    """The sender of a manifest's tensors; its file names start with `prefix`, so that leftovers can be found."""
 
     def __init__(self, prefix: str, manifest: Manifest, bucket_bytes: int) -> None:
         self._prefix = prefix
@@ -54,9 +54,11 @@ class SharedMemorySender:
         self._plan = manifest.plan_buckets(bucket_bytes)
 
     def buckets(self, tensors: Iterable[tuple[str, torch.Tensor]]) -> Generator[Bucket, None, None]:
-        """The buckets, one at a time; a bucket's file exists until the next one is asked for or the iterator closed.
+        """Yield the buckets one at a time; a bucket's file exists until the next bucket or the iterator's end.
 
-        WeightSyncError if the tensors are not the manifest's, in its order, or /dev/shm is full.
+        Raises:
+            WeightSyncError: the tensors are not those of the manifest in its order, or /dev/shm is full.
+
         """
         stream = iter(tensors)
         for entries in self._plan:
@@ -80,19 +82,30 @@ class SharedMemorySender:
 
 
 def take_part(tensors: Iterable[tuple[str, torch.Tensor]], manifest: Manifest, bucket_bytes: int) -> Iterator[int]:
-    """What ranks that don't send do beside `buckets`: the same stream in the same pieces, checked, nothing written."""
+    """Iterate over the same tensors as `buckets` on another rank, in the same pieces, without writing them.
+
+    Yields the number of tensors of each bucket. The ranks that don't send use it, because gathering is a collective.
+
+    Raises:
+        WeightSyncError: the tensors are not those of the manifest in its order.
+
+    """
     stream = iter(tensors)
     for entries in manifest.plan_buckets(bucket_bytes):
         for entry in entries:
             _take(entry, stream)
         yield len(entries)
-    _require_end(stream)  # to the end: a gather may be open
+    _require_end(stream)  # the iterator must reach its end, where an open gather is closed
 
 
 def read_bucket(bucket: Bucket) -> Iterator[tuple[str, torch.Tensor]]:
-    """The bucket's tensors, each a copy with its checksum verified; WeightSyncError names one that was altered.
+    """Yield (name, tensor) of the bucket; each tensor is a copy whose checksum was verified.
 
-    Copies, because vLLM's loaders keep what they are given until a layer is complete, and the file goes before that.
+    They are copies because vLLM's loaders keep tensors until a layer is complete, and the file is removed before that.
+
+    Raises:
+        WeightSyncError: the file can't be read, or a tensor has another checksum.
+
     """
     memory = _map(bucket)
     for name, dtype, shape, offset, expected in zip(
@@ -102,18 +115,18 @@ def read_bucket(bucket: Bucket) -> Iterator[tuple[str, torch.Tensor]]:
         copy = torch.empty(entry.nbytes, dtype=torch.uint8)
         np.copyto(copy.numpy(), memory[offset : offset + entry.nbytes])
         if (got := _checksum(copy.numpy())) != expected:
-            raise WeightSyncError("a weight was altered on its way", name=name, got=got, expected=expected)
+            raise WeightSyncError("a weight was altered in transit", name=name, got=got, expected=expected)
         yield name, copy.view(getattr(torch, dtype)).view(entry.shape)
 
 
 def pack_bucket(bucket: Bucket) -> np.ndarray:
-    """[nbytes] uint8: the bucket's bytes, mapped and read-only; for the way to another node."""
+    """Return the bucket's bytes [nbytes] uint8, mapped and read-only, to be sent to another node."""
     return _map(bucket)
 
 
 @contextmanager
 def unpack_bucket(bucket: Bucket, data: np.ndarray, prefix: str) -> Iterator[Bucket]:
-    """The bucket with `data` in a file of this node, which is gone at the end of the block."""
+    """Write `data` into a file of this node and yield its bucket; the file is removed at the end of the block."""
     with _file(prefix, bucket.nbytes) as (name, memory):
         np.copyto(memory, data)
         yield replace(bucket, file=name)
@@ -137,13 +150,13 @@ def _take(entry: TensorEntry, stream: Iterator[tuple[str, torch.Tensor]]) -> tor
     name, tensor = next(stream, ("nothing", torch.empty(0)))
     got = TensorEntry(name, dtype_name(tensor.dtype), tuple(tensor.shape))
     if got != entry:
-        raise WeightSyncError("the source doesn't yield what its manifest says", got=str(got), expected=str(entry))
+        raise WeightSyncError("the weights don't come as their manifest says", got=str(got), expected=str(entry))
     return tensor.detach()
 
 
 def _require_end(stream: Iterator[tuple[str, torch.Tensor]]) -> None:
     if (extra := next(stream, None)) is not None:
-        raise WeightSyncError("the source has more tensors than its manifest", got=extra[0])
+        raise WeightSyncError("there are more weights than their manifest says", got=extra[0])
 
 
 def _checksum(memory: np.ndarray) -> int:
@@ -193,5 +206,5 @@ def _map(bucket: Bucket) -> np.ndarray:
 
 def _path(name: str) -> Path:
     if not _FILE_NAME.fullmatch(name):
-        raise WeightSyncError("not a name of a shared memory file", got=name, expected=_FILE_NAME.pattern)
+        raise WeightSyncError("this is not the name of a shared memory file", got=name, expected=_FILE_NAME.pattern)
     return SHARED_MEMORY / name

@@ -1,7 +1,7 @@
-"""What runs inside vLLM's worker processes: our receiving end, and questions about what it received.
+"""The part that runs inside vLLM's worker processes: it receives weights and checks what it received.
 
-vLLM imports this module in each worker, because the engine's `worker_extension_cls` names `WorkerExtension`;
-the import registers the backend. Nothing else imports it.
+vLLM imports this module in each worker, because the engine's `worker_extension_cls` names `WorkerExtension`. The
+import registers the backend. No other module imports it.
 """
 
 from __future__ import annotations
@@ -27,55 +27,66 @@ BACKEND = "vlaa_shm"
 
 @dataclass
 class NoInitInfo(WeightTransferInitInfo):
-    """There is nothing to agree on beforehand."""
+    """The empty arguments of the start: both ends need no agreement."""
 
 
 class SharedMemoryWeightTransferEngine(WeightTransferEngine[NoInitInfo, Any]):
-    """Loads buckets from shared memory through vLLM's layerwise reload, as its NCCL engine does with broadcasts."""
+    """The backend that loads buckets from shared memory through vLLM's layerwise reload.
+
+    vLLM's own NCCL backend does the same with broadcasts.
+    """
 
     init_info_cls = NoInitInfo
     update_info_cls = Bucket
 
     def init_transfer_engine(self, init_info: NoInitInfo) -> None:
-        pass
+        """Do nothing: each bucket names its file."""
 
     def start_weight_update(self) -> None:
+        """Prepare every layer to receive new weights."""
         initialize_layerwise_reload(self.model)
 
     def receive_weights(self, update_info: Bucket) -> None:
+        """Load the tensors of one bucket.
+
+        Raises:
+            WeightSyncError: the bucket can't be read or a checksum is wrong; then no tensor of it was loaded.
+
+        """
         tensors = list(read_bucket(update_info))  # all checksums first: a bad bucket changes nothing
         with disable_mtp_completeness_check():
             self.model.load_weights(tensors)
 
     def finish_weight_update(self) -> None:
+        """Put the new weights in place in every layer."""
         finalize_layerwise_reload(self.model, self.model_config)
 
     def shutdown(self) -> None:
-        pass
+        """Do nothing: no file stays open."""
 
 
 class WorkerExtension:
-    """Methods that the worker gains; called with `collective_rpc`. Plain values in and out."""
+    """Methods that vLLM adds to its worker, for `collective_rpc`; arguments and results are plain values."""
 
     def vlaa_manifest_difference(self, wire: list[Any]) -> str:
-        """What the learner's manifest and this model's parameters don't share; "" if all is there, in one dtype.
+        """Return a sentence on how the learner's manifest and this model's parameters differ, or "" if they agree.
 
-        Names are compared one to one: vLLM's fused parameters count as the parts they are loaded from.
+        A fused parameter of vLLM is compared as the parts that it is loaded from.
         """
         model = self.model_runner.model  # type: ignore[attr-defined]
         return manifest_difference(Manifest.from_wire(wire), model)
 
     def vlaa_unwritten_weights(self) -> list[str]:
-        """Parameters that the running update has not written in full; to be asked before it is finished."""
+        """Return the parameters that the running update has not written in full; call it before the update ends."""
         return unwritten_weights(self.model_runner.model)  # type: ignore[attr-defined]
 
     def vlaa_num_cached_images(self) -> int:
-        """Image embeddings that this worker holds for reuse."""
+        """Return the number of image embeddings that this worker holds for reuse."""
         return len(self.model_runner.encoder_cache)  # type: ignore[attr-defined]
 
 
 def manifest_difference(manifest: Manifest, model: Any) -> str:
-    """See `WorkerExtension.vlaa_manifest_difference`."""
+    """Return what `WorkerExtension.vlaa_manifest_difference` returns, for a given model."""
     mapper = model.hf_to_vllm_mapper
     prefixes = mapper.orig_to_new_prefix
     sent = {mapper.map_name(entry.name): entry for entry in manifest}
@@ -90,16 +101,16 @@ def manifest_difference(manifest: Manifest, model: Any) -> str:
 
 
 def unwritten_weights(model: nn.Module) -> list[str]:
-    """See `WorkerExtension.vlaa_unwritten_weights`."""
+    """Return what `WorkerExtension.vlaa_unwritten_weights` returns, for a given model."""
     unwritten = []
     for prefix, layer in model.named_modules():
         info = get_layerwise_info(layer)
-        if not info.can_load():  # complete: vLLM has put it back in place
+        if not info.can_load():  # the layer is complete: vLLM has put it back in place
             continue
-        parameters = {name: one for name, one in layer.named_parameters(recurse=False)}
+        parameters = dict(layer.named_parameters(recurse=False))
         written = {name for name, _ in info.loaded_weights}
         unwritten += [f"{prefix}.{name}" for name in parameters if name not in written]
-        wanted = sum(get_tensor_load_numel(one) for one in parameters.values())
+        wanted = sum(get_tensor_load_numel(parameter) for parameter in parameters.values())
         padded = isinstance(layer, VocabParallelEmbedding)  # its padding rows are never sent
         if parameters.keys() <= written and info.load_numel < wanted and not padded:
             unwritten.append(f"{prefix} ({info.load_numel} of {wanted} elements)")
@@ -107,9 +118,9 @@ def unwritten_weights(model: nn.Module) -> list[str]:
 
 
 def _packed_modules(model: nn.Module) -> dict[str, list[str]]:
-    """Fused modules to their parts: the model's own, and those that only its language model names."""
+    """Return the parts of each fused module, as the model names them and, for the rest, its language model."""
     packed: dict[str, list[str]] = {}
-    for module in reversed(list(model.modules())):  # the model itself comes last, and wins
+    for module in reversed(list(model.modules())):  # the model itself comes last and overrides the others
         packed |= getattr(module, "packed_modules_mapping", {})
     return packed
 
@@ -128,7 +139,7 @@ def _unmapped(name: str, prefixes: dict[str, str]) -> str:
     return name
 
 
-# It warns of every layer that has no weights at all; `unwritten_weights` is the check.
+# vLLM warns about every layer without weights; `unwritten_weights` does the check instead.
 logging.getLogger("vllm.model_executor.model_loader.reload.layerwise").setLevel(logging.ERROR)
 
 if BACKEND not in WeightTransferEngineFactory._registry:  # the module may be imported more than once

@@ -112,13 +112,13 @@ async def test_the_last_loss_ends_the_run_with_its_cause(killed, role, error) ->
     with pytest.raises(error, match="no more may be replaced") as caught:
         await world.call()
     assert caught.value.facts["restarts"] == 1 and caught.value.facts["last"]
-    with pytest.raises(error, match="none is left"):
+    with pytest.raises(error, match="all actors were lost before"):
         await world.call()
 
 
 async def test_a_pool_that_can_not_start_says_why(killed) -> None:
     world = World({"start": [DIED]})
-    with pytest.raises(RolloutFleetExhausted, match="died as it started"):
+    with pytest.raises(RolloutFleetExhausted, match="died while it started"):
         await world.pool.start()
 
 

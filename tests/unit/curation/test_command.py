@@ -87,7 +87,7 @@ def test_a_dry_run_goes_by_what_was_recorded(config, capsys, monkeypatch, tmp_pa
         store.put(f"k{number}", "verify", Reply(text="Yes"), Usage(10, 1, 2.0, 0.1))
     file = config()
     assert curate(file, "--dry-run") == 1  # a run is at work
-    assert "another process records calls here" in capsys.readouterr().err
+    assert "another process is recording calls here" in capsys.readouterr().err
     store.close()
     assert curate(file, "--dry-run") == 0
     (row,) = [line for line in capsys.readouterr().out.splitlines() if "verify" in line]

@@ -55,7 +55,7 @@ def numbered(count):
 def test_what_nobody_can_be_asked_is_dropped(tmp_path):
     rows = [record(0, question=" "), record(1, question="a\0b"), record(2, question="<image> or <image>?")]
     found = samples_of(tmp_path, source(tmp_path, rows, numbered(3)))
-    assert {(one.dropped_at, one.reason) for one in found} == {("metadata", "no model can be asked this question")}
+    assert {(one.dropped_at, one.reason) for one in found} == {("metadata", "the question can't be used in a prompt")}
     counts = "the number of <image> in the question is 2, but the number of images is 1"
     assert [one.detail for one in found][2] == counts
 

@@ -61,11 +61,11 @@ def test_through_all_steps_it_errs_now_and_then():
 
 
 def test_what_it_does_not_know_is_an_error():
-    with pytest.raises(ValueError, match="none of the steps' prompts"):
+    with pytest.raises(ValueError, match="not a prompt of one of the steps"):
         reply_to("What is the weather like?")
-    with pytest.raises(ValueError, match="isn't built in"):
+    with pytest.raises(ValueError, match="not a built-in"):
         answer_from(read_caption("a red circle at the top left, at [0, 0, 1, 1]"), "What is the weather like?")
-    with pytest.raises(ValueError, match="isn't built in"):
+    with pytest.raises(ValueError, match="not a built-in"):
         caption_of(Image.new("RGB", (84, 84), "white"), NO_MISTAKE)
 
 

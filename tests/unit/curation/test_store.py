@@ -63,7 +63,7 @@ def test_many_threads(tmp_path):
 
 def test_one_process_at_a_time(tmp_path):
     store = CallStore(tmp_path / CALLS)
-    with pytest.raises(TeacherError, match="another process records calls here") as caught:
+    with pytest.raises(TeacherError, match="another process is recording calls here") as caught:
         CallStore(tmp_path / CALLS)
     assert caught.value.fix and caught.value.facts["file"].endswith("calls.lock")
     with pytest.raises(TeacherError, match="another process"):

@@ -247,7 +247,7 @@ def test_a_failing_sink_is_reported_once_and_changes_nothing(tmp_path, caplog, w
     tracker.close()
     assert len(read_metrics(tmp_path)) == 20 and len(good.rows) == 20
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    assert "Fake is off from here on" in caplog.text
+    assert "Fake is switched off for this run" in caplog.text
 
 
 def test_a_sink_that_hangs_neither_slows_a_step_nor_holds_up_the_end(tmp_path, caplog):
@@ -325,7 +325,7 @@ def test_wandb_offline_keeps_its_files_in_the_run_folder_and_says_nothing(tmp_pa
 def test_wandb_without_a_key_is_switched_off_and_never_asks(tmp_path):
     done = run_with_wandb(tmp_path, "online")
     assert done.returncode == 0 and done.stdout == ""
-    assert "W&B is off from here on" in done.stderr and "no W&B key" in done.stderr
+    assert "W&B is switched off for this run" in done.stderr and "no W&B key" in done.stderr
     assert read_metrics(tmp_path / "run") == [{"step": 1, "reward/mean": 0.5}]
 
 

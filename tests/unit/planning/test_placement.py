@@ -166,7 +166,7 @@ def test_dimensions_come_from_the_folder_then_from_the_table(tmp_path: Path) -> 
     (tmp_path / "config.json").write_text(json.dumps(TINY))
     assert model_dimensions(str(tmp_path)) == TINY
     assert model_dimensions("Qwen/Qwen2.5-VL-3B-Instruct") == QWEN_3B
-    with pytest.raises(ModelError, match="not known") as caught:
+    with pytest.raises(ModelError, match="dimensions are unknown") as caught:
         model_dimensions("someone/else")
     assert "download" in caught.value.fix
     (tmp_path / "config.json").write_text("{")

@@ -14,7 +14,7 @@ from vlaa_ray.cli import main
 from vlaa_ray.config import ModelSection
 from vlaa_ray.models.chat import chat_format_of
 from vlaa_ray.records import ImageRef, Prompt
-from vlaa_ray.report.data_samples import Draw, Found, Stratum, data_sample
+from vlaa_ray.report.data_samples import Draw, DrawnRecord, Stratum, data_sample
 
 CHAT_MODEL = ModelSection(path="builtin:tiny-base", min_pixels=3136, max_pixels=50_176)
 CONFIG = "model: {path: builtin:tiny-base, min_pixels: 3136, max_pixels: 50176}\nrun: {name: trial, num_steps: 1}\n"
@@ -87,7 +87,7 @@ def test_points_are_drawn_and_what_lies_outside_is_not(folder):
     page = page_of(folder, [record(1, gt=[0.1, 0.2, 1.5, 0.5], verifier_type="iou", verifier_params={"frame": "unit"})])
     assert not of(page, "rect", "class") and "Not drawn: the box reaches outside the image" in page.words
     page = page_of(folder, [record(1, gt=[0.1, 0.2, 0.5, 0.5], verifier_type="boxes")])
-    assert not of(page, "rect", "class") and "Not drawn: no frame is named" in page.words
+    assert not of(page, "rect", "class") and "Not drawn: the record does not say in which frame" in page.words
 
 
 def test_everything_that_is_known_of_a_record_is_said(folder):
@@ -119,7 +119,7 @@ def test_everything_that_is_known_of_a_record_is_said(folder):
 def test_a_shape_that_the_model_refuses_is_said(folder):
     Image.new("RGB", (900, 4)).save(folder / "images/line.png")
     page = page_of(folder, [record(1, image="line.png")], "--config", str(folder / "trial.yaml"))
-    assert "can't be asked the model takes no image of this shape" in page.words
+    assert "can't be used as a prompt the model takes no image of this shape" in page.words
 
 
 def test_the_built_in_data_is_shown(tmp_path):
@@ -196,5 +196,5 @@ def test_only_the_first_picture_is_drawn_on():
         images=(image, image),
         verifier_params={"frame": "unit"},
     )
-    sample = data_sample("f", Found(1, prompt), None)
+    sample = data_sample("f", DrawnRecord(1, prompt), None)
     assert [len(picture.boxes) for picture in sample.pictures] == [1, 0] and sample.has_marks

@@ -140,7 +140,7 @@ def test_pictures_that_are_none_get_a_sentence_instead(tmp_path):
     for name, reason in {
         "text.png": "can't be read",
         "bomb.png": "can't be read",
-        "gone.png": "is not there",
+        "gone.png": "does not exist",
         "../secret.png": "outside",
         str(outside): "outside",
         "link.png": "outside",

@@ -71,7 +71,7 @@ def test_auto_continues_from_the_newest_that_verifies(tmp_path: Path, caplog) ->
 def test_auto_does_not_start_over_beside_broken_checkpoints(tmp_path: Path) -> None:
     (only,) = killed(make(tmp_path), 10)
     (only / "weights").unlink()
-    with pytest.raises(CheckpointError, match="none of 1 checkpoints verifies"):
+    with pytest.raises(CheckpointError, match="none of the 1 checkpoints is sound"):
         RunFolder.open(make(tmp_path), "auto")
 
 
@@ -104,7 +104,7 @@ def test_never_refuses_a_folder_with_a_run(tmp_path: Path) -> None:
     killed(make(tmp_path))  # nothing saved: nothing to lose
     RunFolder.open(make(tmp_path), "never")._unlock()
     killed(make(tmp_path), 10)
-    with pytest.raises(CheckpointError, match="holds a run already") as caught:
+    with pytest.raises(CheckpointError, match="already holds a run") as caught:
         RunFolder.open(make(tmp_path), "never")
     assert "run.name" in caught.value.fix and "--resume auto" in caught.value.fix
 
@@ -120,7 +120,7 @@ def test_a_path_continues_from_another_run(tmp_path: Path) -> None:
 
 def test_a_path_below_the_newest_is_refused(tmp_path: Path) -> None:
     first, second = killed(make(tmp_path), 10, 20)
-    with pytest.raises(CheckpointError, match="next resume would take") as caught:
+    with pytest.raises(CheckpointError, match="next --resume auto would use") as caught:
         RunFolder.open(make(tmp_path), first)
     assert "step_000020" in caught.value.fix
     (second / "weights").unlink()  # a broken one is not in the way
@@ -140,7 +140,7 @@ def test_a_second_process_is_refused_and_a_killed_one_is_not_in_the_way(tmp_path
     child = subprocess.Popen([sys.executable, "-c", HOLDS_THE_FOLDER, str(file)], stdout=subprocess.PIPE, text=True)
     try:
         assert child.stdout.readline() == "ready\n"
-        with pytest.raises(ConfigError, match="another process runs in this run folder") as caught:
+        with pytest.raises(ConfigError, match="another process uses this run folder") as caught:
             RunFolder.open(load_config(file))
         assert caught.value.facts["pid"] == child.pid and caught.value.fix
         assert read_run(tmp_path / "trial")["step"] == 4  # and its run.json is as it was
@@ -225,7 +225,7 @@ def test_a_folder_of_another_kind_of_run_is_refused(tmp_path: Path) -> None:
     config = SftConfig.model_validate(
         {"run": {"name": "trial", "num_steps": 1, "dir": str(tmp_path)}, "model": {"path": "m"}}
     )
-    with pytest.raises(ConfigError, match="holds a run of vlaa-ray train"):
+    with pytest.raises(ConfigError, match="already holds a run of vlaa-ray train"):
         RunFolder.open(config)
 
 

@@ -55,7 +55,7 @@ def test_difference_says_who_lacks_what():
     engine = Manifest((TensorEntry("b", "bfloat16", (2,)), TensorEntry("lm_head.weight", "float32", (2,))))
     assert learner.difference(engine) == (
         "the engine lacks 1: a; the learner lacks 1: lm_head.weight; "
-        "not alike: 1: b: the learner float32[2], the engine bfloat16[2]"
+        "different dtype or shape in 1: b: the learner float32[2], the engine bfloat16[2]"
     )
 
 

@@ -143,7 +143,7 @@ def test_a_file_that_is_cut_short_or_gone_is_named(weights):
 def test_only_plain_names_are_opened(weights, name):
     with first(weights) as buckets:
         bucket = replace(next(buckets), file=name)
-    with pytest.raises(WeightSyncError, match="not a name"):
+    with pytest.raises(WeightSyncError, match="not the name"):
         list(read_bucket(bucket))
 
 
@@ -160,10 +160,10 @@ def test_links_are_not_followed(weights):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda items: items[:-1], "doesn't yield what its manifest says"),
-        (lambda items: [*items, ("extra", torch.zeros(1))], "more tensors than its manifest"),
-        (lambda items: items[::-1], "doesn't yield what its manifest says"),
-        (lambda items: [(items[0][0], items[0][1].double()), *items[1:]], "doesn't yield what its manifest says"),
+        (lambda items: items[:-1], "don't come as their manifest says"),
+        (lambda items: [*items, ("extra", torch.zeros(1))], "more weights than their manifest"),
+        (lambda items: items[::-1], "don't come as their manifest says"),
+        (lambda items: [(items[0][0], items[0][1].double()), *items[1:]], "don't come as their manifest says"),
     ],
 )
 def test_a_source_that_is_not_its_manifest_is_refused_on_every_rank(weights, change, message):

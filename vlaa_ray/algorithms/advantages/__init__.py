@@ -1,6 +1,6 @@
-"""The registry of advantage estimators: the name in `grpo.advantage` to the object that computes.
+"""The registry of advantage estimators by their name in `grpo.advantage`.
 
-A new estimator is a file in this folder, a line here and a name in `config.grpo.AdvantageName`.
+To add an estimator, write a file in this folder, add a line here, and add its name to `config.grpo.AdvantageName`.
 """
 
 from vlaa_ray.algorithms.advantages.base import AdvantageEstimator, has_variance

@@ -1,4 +1,4 @@
-"""What every advantage estimator has in common. Legend: N samples of one batch, G samples of one group."""
+"""The common parts of all advantage estimators. Legend: N samples of one batch, G samples of one group."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -9,9 +9,9 @@ from jaxtyping import Bool, Float, Int
 from vlaa_ray.errors import RewardError
 
 MIN_SPREAD = 1e-8
-"""Rewards closer than this are equal: their difference is rounding, and dividing by its std would train on noise."""
+"""Rewards closer than this count as equal: they differ by rounding only, and a division by their std gives noise."""
 MIN_BATCH_STD = 1e-4
-"""The least number that batch-wide estimators divide by: the root of OpenRLHF's limit of 1e-8 for the variance."""
+"""The smallest number that batch-wide estimators divide by: the root of OpenRLHF's limit of 1e-8 for the variance."""
 
 
 def has_variance(rewards: Float[np.ndarray, "G"], valid: Bool[np.ndarray, "G"]) -> bool:
@@ -36,7 +36,7 @@ class AdvantageEstimator(ABC):
     """A formula from the rewards of a whole batch to the advantage of every sample."""
 
     trains_flat_groups: ClassVar[bool] = False
-    """Whether a group whose rewards are all equal may have advantages other than 0, and is then trained on."""
+    """True if a group whose rewards are all equal may have advantages other than 0 and is trained on."""
 
     @abstractmethod
     def __call__(

@@ -1,4 +1,4 @@
-"""Rewards less the batch's mean, over the batch's standard deviation."""
+"""Rewards minus the batch's mean, divided by the batch's standard deviation."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int

@@ -1,4 +1,4 @@
-"""Rewards less their group's mean."""
+"""Rewards minus their group's mean."""
 
 import numpy as np
 from jaxtyping import Float
@@ -14,4 +14,5 @@ class GroupCentred(GroupEstimator):
     """
 
     def of_group(self, rewards: Float[np.ndarray, "G"]) -> Float[np.ndarray, "G"]:
+        """See `GroupEstimator`."""
         return rewards - rewards.mean()

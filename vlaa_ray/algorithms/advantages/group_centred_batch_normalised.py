@@ -1,4 +1,4 @@
-"""Rewards less their group's mean, over the batch's standard deviation of that difference."""
+"""Rewards minus their group's mean, divided by the batch's standard deviation of that difference."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int

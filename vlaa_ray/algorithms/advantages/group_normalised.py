@@ -1,4 +1,4 @@
-"""Rewards less their group's mean, over their group's standard deviation."""
+"""Rewards minus their group's mean, divided by their group's standard deviation."""
 
 import numpy as np
 from jaxtyping import Float
@@ -16,4 +16,5 @@ class GroupNormalised(GroupEstimator):
     """
 
     def of_group(self, rewards: Float[np.ndarray, "G"]) -> Float[np.ndarray, "G"]:
+        """See `GroupEstimator`."""
         return (rewards - rewards.mean()) / (rewards.std(ddof=1) + STD_EPSILON)

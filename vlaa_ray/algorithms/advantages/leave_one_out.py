@@ -1,4 +1,4 @@
-"""Rewards less the mean of the other samples of their group."""
+"""Rewards minus the mean of the other samples of their group."""
 
 import numpy as np
 from jaxtyping import Float
@@ -17,4 +17,5 @@ class LeaveOneOut(GroupEstimator):
     """
 
     def of_group(self, rewards: Float[np.ndarray, "G"]) -> Float[np.ndarray, "G"]:
+        """See `GroupEstimator`."""
         return rewards - (rewards.sum() - rewards) / (rewards.size - 1)

@@ -1,6 +1,6 @@
 """The registries of policy losses (`grpo.loss`) and of the ways to average over tokens (`grpo.aggregation`).
 
-A new loss is a file in this folder, a line here and a name in `config.grpo.LossName`.
+To add a loss, write a file in this folder, add a line here, and add its name to `config.grpo.LossName`.
 """
 
 from vlaa_ray.algorithms.losses.aggregation import (

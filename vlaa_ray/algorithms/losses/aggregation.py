@@ -1,8 +1,8 @@
 """The weight of every token in the loss. Legend: T completion tokens, flat, sequence after sequence; S sequences.
 
-All of the averaging is in these weights. They are made from counts over the whole optimizer step, all
-micro-batches and ranks. A step's loss is then the sum of its micro-batches' losses, whatever the split and the
-order. Counts below 1 are taken as 1.
+All averaging is in these weights. They are made from counts over the whole optimizer step, with all its
+micro-batches and ranks. So a step's loss is the sum of its micro-batches' losses, for every split and every order.
+Counts below 1 are taken as 1.
 """
 
 from collections.abc import Callable
@@ -15,10 +15,10 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class StepCounts:
-    """What the averages divide by.
+    """The counts that the averages divide by.
 
-    As in TRL with `mask_truncated_completions`, masked sequences count in `num_sequences` (the others do not
-    weigh more), and their tokens do not count in `num_tokens` (the others do).
+    As in TRL with `mask_truncated_completions`, masked sequences count in `num_sequences`, so that the other sequences
+    do not weigh more. Their tokens do not count in `num_tokens`, so that the other tokens do.
     """
 
     num_sequences: int
@@ -27,7 +27,7 @@ class StepCounts:
 
 
 Aggregation = Callable[[Float[Tensor, "S"], StepCounts], Float[Tensor, "S"]]
-"""(lengths in float64, counts) to the weight of a token of each sequence."""
+"""A function from (lengths [S] in float64, counts) to the weight [S] of one token of each sequence."""
 
 
 def sequence_mean(lengths: Float[Tensor, "S"], counts: StepCounts) -> Float[Tensor, "S"]:
@@ -47,7 +47,7 @@ def token_mean(lengths: Float[Tensor, "S"], counts: StepCounts) -> Float[Tensor,
 
 
 def constant_length_mean(lengths: Float[Tensor, "S"], counts: StepCounts) -> Float[Tensor, "S"]:
-    """Return 1 / (num_sequences * max_completion_tokens): the sum over a sequence's tokens, over a constant.
+    """Return 1 / (num_sequences * max_completion_tokens): the sum over a sequence's tokens, divided by a constant.
 
     Source: Dr. GRPO (arXiv 2503.20783, section 3.2).
     """
@@ -57,5 +57,5 @@ def constant_length_mean(lengths: Float[Tensor, "S"], counts: StepCounts) -> Flo
 def token_weights(
     lengths: Int[Tensor, "S"], aggregation: Aggregation, counts: StepCounts, dtype: torch.dtype = torch.float32
 ) -> Float[Tensor, "T"]:
-    """Return the weight of every token of sequences with `lengths` tokens."""
+    """Return the weight [T] of every token of sequences with `lengths` [S] tokens."""
     return aggregation(lengths.to(torch.float64), counts).repeat_interleave(lengths).to(dtype)

@@ -1,4 +1,4 @@
-"""What every policy loss has in common: a weighted SUM over tokens, with an optional KL term.
+"""The common part of all policy losses: a weighted SUM over tokens, with an optional KL term.
 
 Legend: T completion tokens, flat, sequence after sequence; A of them have a weight; S sequences.
 
@@ -19,10 +19,10 @@ from vlaa_ray.errors import LearnerError
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyTerm:
-    """What a loss makes of each token, before weights, importance weights and KL."""
+    """The contribution of each token to a loss, before weights, importance weights and KL."""
 
     loss: Float[Tensor, "A"]
-    """Has the gradient."""
+    """The loss of each token, with its gradient."""
     ratio: Float[Tensor, "A"]
     """The probability ratio, policy over old policy, that the loss works with: a token's or its sequence's."""
     clipped_low: Bool[Tensor, "A"]
@@ -36,19 +36,19 @@ class LossResult:
     """One micro-batch's share of the step's loss, and detached float64 sums over its tokens that have a weight."""
 
     loss: Float[Tensor, ""]
-    """Has the gradient; add up over micro-batches and ranks, never average."""
+    """The loss with its gradient; it must be summed over micro-batches and ranks, never averaged."""
     num_tokens: Float[Tensor, ""]
-    """Tokens that have a weight."""
+    """The number of tokens that have a weight."""
     num_clipped_low: Float[Tensor, ""]
     num_clipped_high: Float[Tensor, ""]
     ratio_max: Float[Tensor, ""]
     """The largest probability ratio; 0 without any token."""
     kl_sum: Float[Tensor, ""]
-    """Sum of `kl_estimate`, in nats; 0 without a reference."""
+    """The sum of `kl_estimate`, in nats; 0 without a reference."""
 
 
 class PolicyLoss(ABC):
-    """A loss of the policy. Subclasses say what one token contributes; `__call__` adds up."""
+    """A loss of the policy. Subclasses define the contribution of one token; `__call__` sums them."""
 
     @classmethod
     @abstractmethod
@@ -63,7 +63,7 @@ class PolicyLoss(ABC):
         advantages: Float[Tensor, "A"],
         sequences: Int[Tensor, "A"],
     ) -> PolicyTerm:
-        """Return what each token contributes.
+        """Return the contribution of each token.
 
         `old_logprobs` have no gradient. `advantages` holds each sequence's advantage at all of its tokens, and
         `sequences` the number of each token's sequence, from 0.

@@ -37,5 +37,6 @@ class ClippedRatio(ClippingLoss):
         advantages: Float[Tensor, "A"],
         sequences: Int[Tensor, "A"],
     ) -> PolicyTerm:
+        """See `PolicyLoss`."""
         ratio = torch.exp(policy_logprobs - old_logprobs)
         return clipped_surrogate(ratio, advantages, self.clip_low, self.clip_high)

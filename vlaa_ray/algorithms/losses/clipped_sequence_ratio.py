@@ -12,8 +12,8 @@ class ClippedSequenceRatio(ClippingLoss):
     """The loss -min(s · A, clip(s, 1 - clip_low, 1 + clip_high) · A), the same at all tokens of a sequence.
 
     s = exp(mean over the sequence's tokens of policy - old logprob), the geometric mean of its token ratios.
-    Sequences are clipped whole; all their tokens count as clipped. s moves far less than a token's ratio, hence
-    limits of 3e-4 and 4e-4 in the paper.
+    A sequence is clipped as a whole: all its tokens count as clipped. s changes far less than a token's ratio, so
+    the limits in the paper are only 3e-4 and 4e-4.
 
     Source: GSPO (arXiv 2507.18071, equations 5 and 7; limits in section 5.1). Compared with TRL 1.16,
     `GRPOTrainer._compute_loss` with `importance_sampling_level="sequence"`.
@@ -26,6 +26,7 @@ class ClippedSequenceRatio(ClippingLoss):
         advantages: Float[Tensor, "A"],
         sequences: Int[Tensor, "A"],
     ) -> PolicyTerm:
+        """See `PolicyLoss`."""
         _, index, lengths = torch.unique(sequences, return_inverse=True, return_counts=True)
         log_ratio = policy_logprobs - old_logprobs
         sums = torch.zeros(len(lengths), dtype=log_ratio.dtype, device=log_ratio.device).index_add(0, index, log_ratio)

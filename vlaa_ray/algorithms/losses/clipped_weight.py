@@ -8,9 +8,9 @@ from vlaa_ray.algorithms.losses.base import ClippingLoss, PolicyTerm
 
 
 class ClippedWeight(ClippingLoss):
-    """The loss -clip(r, 1 - clip_low, 1 + clip_high) · A · policy logprob, the clipped r without a gradient.
+    """The loss -clip(r, 1 - clip_low, 1 + clip_high) · A · policy logprob; the clipped r has no gradient.
 
-    r = exp(policy - old logprob). A token counts as clipped where its weight is cut, whatever the sign of its
+    r = exp(policy - old logprob). A token counts as clipped where its weight is cut, for either sign of its
     advantage. With `clip_low` 1 there is no lower limit.
 
     Source: CISPO in MiniMax-M1 (arXiv 2506.13585, equations 4 and 5), which has no lower limit and does not publish
@@ -25,6 +25,7 @@ class ClippedWeight(ClippingLoss):
         advantages: Float[Tensor, "A"],
         sequences: Int[Tensor, "A"],
     ) -> PolicyTerm:
+        """See `PolicyLoss`."""
         ratio = torch.exp(policy_logprobs.detach() - old_logprobs)
         lowest, highest = 1 - self.clip_low, 1 + self.clip_high
         return PolicyTerm(

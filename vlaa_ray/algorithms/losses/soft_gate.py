@@ -1,4 +1,4 @@
-"""A policy gradient that fades out smoothly as the ratio leaves 1, in place of a hard clip."""
+"""A policy gradient that becomes smoothly smaller as the ratio moves away from 1, in place of a hard clip."""
 
 from dataclasses import dataclass
 
@@ -26,6 +26,7 @@ class SoftGate(PolicyLoss):
 
     @classmethod
     def from_config(cls, grpo: GrpoSection) -> "PolicyLoss":
+        """See `PolicyLoss`."""
         gate = grpo.soft_gate
         return cls(temperature_positive=gate.temperature_positive, temperature_negative=gate.temperature_negative)
 
@@ -36,6 +37,7 @@ class SoftGate(PolicyLoss):
         advantages: Float[Tensor, "A"],
         sequences: Int[Tensor, "A"],
     ) -> PolicyTerm:
+        """See `PolicyLoss`."""
         ratio = torch.exp(policy_logprobs - old_logprobs)
         temperature = torch.where(advantages > 0, self.temperature_positive, self.temperature_negative).to(ratio)
         nowhere = torch.zeros_like(ratio, dtype=torch.bool)

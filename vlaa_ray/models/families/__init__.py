@@ -1,6 +1,6 @@
 """The families of vision-language models that can be trained, by the `model_type` of their config.json.
 
-A new family is a file in this folder with a subclass of `Family`, and its class in `FAMILIES`.
+To add a family, write a file in this folder with a subclass of `Family`, and add the class to `FAMILIES`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,24 @@ FAMILIES: dict[str, Family] = {family.model_type: family() for family in (Qwen25
 
 
 def family_named(model_type: str) -> Family:
-    """The family with this `model_type`; ModelError if there is none."""
+    """Return the family with this `model_type`.
+
+    Raises:
+        ModelError: no family has it.
+
+    """
     if model_type not in FAMILIES:
         raise ModelError(
-            f"unknown model type {model_type!r}", expected=sorted(FAMILIES), fix="use a checkpoint of one of them"
+            f"unknown model type {model_type!r}", expected=sorted(FAMILIES), fix="use a checkpoint of such a type"
         )
     return FAMILIES[model_type]
 
 
 def family_of(model_config: Any) -> Family:
-    """The family of a Hugging Face config; ModelError if there is none."""
+    """Return the family of a Hugging Face config.
+
+    Raises:
+        ModelError: the config's model type is not supported.
+
+    """
     return family_named(model_config.model_type)

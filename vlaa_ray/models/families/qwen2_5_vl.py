@@ -21,7 +21,7 @@ _VISION = {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_hea
 
 
 class Qwen25VL(Family):
-    """A vision tower with windowed attention, a merger of 2 x 2 patches, and Qwen2.5 with rotary positions in 3-D."""
+    """A family with windowed attention in the vision tower, a merger of 2 x 2 patches, and Qwen2.5 with 3-D RoPE."""
 
     model_type = "qwen2_5_vl"
     vision_tower = "model.visual."
@@ -56,7 +56,7 @@ class Qwen25VL(Family):
     }
 
     def input_size(self, model_config: Any, processor: Any, image: ImageRef) -> tuple[int, int]:
-        """See `Family`: sides are multiples of 28 pixels, within the processor's limits of pixels."""
+        """See `Family`. Both sides are multiples of 28 pixels, within the processor's limits of pixels."""
         from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
         size, factor = processor.image_processor.size, _factor(model_config)
@@ -69,7 +69,7 @@ class Qwen25VL(Family):
         return width, height
 
     def num_image_tokens(self, model_config: Any, processor: Any, image: ImageRef) -> int:
-        """See `Family`: one token for each 28 x 28 pixels."""
+        """See `Family`. There is one token for every 28 x 28 pixels."""
         width, height = self.input_size(model_config, processor, image)
         factor = _factor(model_config)
         return (height // factor) * (width // factor)
@@ -162,20 +162,20 @@ class Qwen25VL(Family):
         return vision["depth"], vision["hidden_size"], vision["intermediate_size"]
 
     def vision_mlp_parameters(self, dimensions: dict[str, Any]) -> int:
-        """Parameters of a vision layer's MLP: gate, up and down, each with a bias."""
+        """Return the number of parameters of a vision layer's MLP: gate, up and down, each with a bias."""
         _, width, inner = self.vision_dimensions(dimensions)
         return 3 * width * inner + 2 * inner + width
 
     def vision_norm_parameters(self, width: int) -> int:
-        """Parameters of one norm of the vision tower: RMSNorm has a scale alone."""
+        """Return the number of parameters of one norm of the vision tower: RMSNorm has only a scale."""
         return width
 
     def merger_width(self, dimensions: dict[str, Any]) -> int:
-        """Width of what the merger gives: the language model's."""
+        """Return the width of the merger's output, which is that of the language model."""
         return int(dimensions["vision_config"]["out_hidden_size"])
 
 
 def _factor(model_config: Any) -> int:
-    """Pixels of one side of what becomes an image token."""
+    """Return the side, in pixels, of the square that becomes one image token."""
     vision = model_config.vision_config
     return int(vision.patch_size) * int(vision.spatial_merge_size)

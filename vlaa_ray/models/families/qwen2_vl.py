@@ -1,4 +1,4 @@
-"""Qwen2-VL (arXiv 2409.12191): as Qwen2.5-VL but for its vision tower, which has full attention and other sizes."""
+"""Qwen2-VL (arXiv 2409.12191). Only its vision tower differs from Qwen2.5-VL's: full attention and other sizes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ _VISION = {"depth": 32, "embed_dim": 1280, "mlp_ratio": 4, "num_heads": 16}
 
 
 class Qwen2VL(Qwen25VL):
-    """A vision tower with full attention, LayerNorm and a plain MLP; `hidden_size` is the width of what it gives."""
+    """A family with full attention, LayerNorm and a plain MLP in the vision tower.
+
+    The `hidden_size` of its vision_config is the width of the tower's output.
+    """
 
     model_type = "qwen2_vl"
     published: ClassVar[Mapping[str, dict[str, Any]]] = {
@@ -45,12 +48,12 @@ class Qwen2VL(Qwen25VL):
         return vision["depth"], vision["embed_dim"], int(vision["embed_dim"] * vision.get("mlp_ratio", 4))
 
     def vision_mlp_parameters(self, dimensions: dict[str, Any]) -> int:
-        """Parameters of a vision layer's MLP: two layers with biases."""
+        """Return the number of parameters of a vision layer's MLP: two layers with biases."""
         _, width, inner = self.vision_dimensions(dimensions)
         return 2 * width * inner + inner + width
 
     def vision_norm_parameters(self, width: int) -> int:
-        """Parameters of one norm of the vision tower: LayerNorm has a scale and a shift."""
+        """Return the number of parameters of one norm of the vision tower: LayerNorm has a scale and a shift."""
         return 2 * width
 
     def merger_width(self, dimensions: dict[str, Any]) -> int:
