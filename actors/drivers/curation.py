@@ -27,10 +27,9 @@ from vlaa_ray.curation.steps import Steps
 from vlaa_ray.curation.teacher_process import TeacherProcess, TeacherProxy
 from vlaa_ray.data.reading_progress import report_progress
 from vlaa_ray.errors import DataError, TeacherError
-from vlaa_ray.run.session import RunShell, open_shell
+from vlaa_ray.run.session import RunShell, open_shell, repeating
 from vlaa_ray.storage.layout import DROPPED
 
-_SHOW_EVERY_S = 1.0
 _MOST_BLOCKS = 32
 _ROOM = 2  # twice as many samples as calls in flight, because some samples wait before they try again
 
@@ -95,35 +94,19 @@ def _stream(
         stack.callback(teachers.close)
         progress.num_samples = collected.num_samples
         lock = threading.Lock()
-        with _shown(progress, outputs, teachers, lock):
+
+        def show() -> None:
+            with contextlib.suppress(TeacherError):  # it is gone: those who ask it say so
+                calls = teachers.state()
+                with lock:
+                    progress.show(outputs.counts, calls)
+
+        with repeating(show):
             for sample in _curated(config, steps, collected, teachers.address):
                 with lock:
                     outputs.take(sample)
         outputs.calls = teachers.state()
         progress.show(outputs.counts, outputs.calls)
-
-
-@contextlib.contextmanager
-def _shown(
-    progress: CurationProgress, outputs: Outputs, caller: TeacherProcess, lock: threading.Lock
-) -> Iterator[None]:
-    """Update the display every second until the block ends, also while no sample is finished."""
-    over = threading.Event()
-
-    def renew() -> None:
-        with contextlib.suppress(TeacherError):  # the process is gone: the calls to it will raise the error
-            while not over.wait(_SHOW_EVERY_S):
-                calls = caller.state()
-                with lock:
-                    progress.show(outputs.counts, calls)
-
-    thread = threading.Thread(target=renew, name="progress", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def _curated(config: CurationConfig, steps: Steps, collected: Collected, address: str) -> Iterator[Sample]:

@@ -24,22 +24,18 @@ class RolloutActor:
 
     async def start(self) -> None:
         """Start the engine with the weights of `model.path`; before sampling it must get the learner's weights."""
-        from transformers import AutoConfig
-
-        from vlaa_ray.models.chat import ChatFormat
-        from vlaa_ray.models.loading import banned_token_ids, load_processor
+        from vlaa_ray.models.chat import chat_format_of
         from vlaa_ray.models.paths import local_path
         from vlaa_ray.rollout.engine import RolloutEngine
 
         config = self._config
         path = local_path(config.model.path)
-        processor, model_config = load_processor(config.model), AutoConfig.from_pretrained(path)
-        self._chat = ChatFormat(processor, model_config, config.model.system_prompt)
+        self._chat = chat_format_of(config.model)
         self._engine = await RolloutEngine.start(
             config.model,
             config.rollout,
             path,
-            banned_token_ids=banned_token_ids(processor.tokenizer, model_config),
+            banned_token_ids=self._chat.banned_token_ids,
             transport=config.weight_sync.transport,
             sync_deadline_s=config.deadlines.weight_sync_s,
         )

@@ -44,20 +44,15 @@ def main() -> None:
 
 async def bare_sampling(config: GrpoConfig, steps: range) -> tuple[list[list[tuple[Prompt, SampledGroup]]], float]:
     """(prompts with their samples of each step, median seconds a step) of an engine without anything around it."""
-    from transformers import AutoConfig
-
     from vlaa_ray.images.decode import load
-    from vlaa_ray.models.chat import ChatFormat
-    from vlaa_ray.models.loading import banned_token_ids, load_processor
+    from vlaa_ray.models.chat import chat_format_of
     from vlaa_ray.models.paths import local_path
     from vlaa_ray.rollout.engine import RolloutEngine
 
     os.environ["OMP_NUM_THREADS"] = str(int(config.rollout.cpus_per_actor))
     path = local_path(config.model.path)
-    processor, model_config = load_processor(config.model), AutoConfig.from_pretrained(path)
-    chat = ChatFormat(processor, model_config, config.model.system_prompt)
-    banned = banned_token_ids(processor.tokenizer, model_config)
-    engine = await RolloutEngine.start(config.model, config.rollout, path, banned_token_ids=banned)
+    chat = chat_format_of(config.model)
+    engine = await RolloutEngine.start(config.model, config.rollout, path, banned_token_ids=chat.banned_token_ids)
     order = SeededOrder(open_dataset(config.data.train, config.data, config.data.num_train), config.run.seed)
     size = config.rollout.prompts_per_step
 
@@ -80,7 +75,7 @@ async def bare_sampling(config: GrpoConfig, steps: range) -> tuple[list[list[tup
         if step in steps:
             seconds.append(time.monotonic() - start)
             results.append(list(zip(prompts, samples, strict=True)))
-    await engine.close()
+    await asyncio.to_thread(engine._llm.shutdown)
     return results, statistics.median(seconds)
 
 
@@ -89,16 +84,15 @@ def bare_learning(config: GrpoConfig, steps: list[list[tuple[Prompt, SampledGrou
     import torch
 
     from vlaa_ray.models.batch_tools import packing_tools
-    from vlaa_ray.models.batches import Row, collate, micro_batches, split_rows
-    from vlaa_ray.models.chat import ChatFormat
-    from vlaa_ray.models.loading import banned_token_ids, load_model, load_processor
-    from vlaa_ray.models.policy import Policy
+    from vlaa_ray.models.batches import Row, collate, micro_batches
+    from vlaa_ray.models.chat import chat_format_of
+    from vlaa_ray.models.loading import load_model
+    from vlaa_ray.models.policy import policy_at
 
     torch.set_num_threads(config.learner.num_threads or int(config.learner.cpus_per_rank))
-    model, processor = load_model(config.model), load_processor(config.model)
-    tools = packing_tools(model, processor, ChatFormat(processor, model.config, config.model.system_prompt))
-    banned = banned_token_ids(processor.tokenizer, model.config)
-    policy: Any = Policy(model, temperature=config.rollout.temperature, banned_token_ids=banned)
+    model, chat = load_model(config.model), chat_format_of(config.model)
+    tools = packing_tools(model, chat)
+    policy: Any = policy_at(config.rollout.temperature)(model, chat)
     limit, seconds = config.learner.micro_batch_tokens, []
     for step in [steps[0], *steps]:  # the first one again, to warm up
         rows = [
@@ -112,7 +106,7 @@ def bare_learning(config: GrpoConfig, steps: list[list[tuple[Prompt, SampledGrou
             if differ(prompt, sampled)
         ]
         start = time.monotonic()
-        for part in micro_batches(split_rows(rows, limit), limit):
+        for part in micro_batches(rows, limit):
             logprobs, _ = policy(collate(part, tools))
             logprobs.mean().backward()
         seconds.append(time.monotonic() - start)

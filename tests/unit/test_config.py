@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from vlaa_ray.config import PAPER_SYSTEM_PROMPT, GrpoConfig, SftConfig, dump_config, load_config
+from vlaa_ray.config import PAPER_SYSTEM_PROMPT, GrpoConfig, SftConfig, TrainingConfig, dump_config, load_config
 from vlaa_ray.errors import ConfigError
 
 BASE = {"run": {"name": "x", "num_steps": 3}, "model": {"path": "m"}}
@@ -83,6 +83,30 @@ def test_rules_across_sections(write, overrides: list[str], says: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "section, says",
+    [
+        ("sft", "can't hold a prompt and its answer (sft.max_prompt_tokens + sft.max_completion_tokens = 2048)"),
+        (
+            "reward_model",
+            "can't hold a prompt and two answers "
+            "(reward_model.max_prompt_tokens + 2 x reward_model.max_completion_tokens = 3072)",
+        ),
+    ],
+)
+def test_a_micro_batch_must_hold_the_longest_sample(write, section: str, says: str) -> None:
+    data = {"train": "train.json", "heldout": "heldout.json"}
+    needed = int(says[-5:-1])
+    for tokens in (needed, needed - 1):
+        file = write(data=data, learner={"micro_batch_tokens": tokens}, **{section: {}})
+        if tokens == needed:
+            load_config(file, kind=TrainingConfig)
+            continue
+        with pytest.raises(ConfigError) as caught:
+            load_config(file, kind=TrainingConfig)
+        assert f"learner.micro_batch_tokens ({tokens}) {says}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "text, overrides, says",
     [
         ("run: [", [], "not YAML"),
@@ -98,6 +122,12 @@ def test_files_and_overrides_that_make_no_config(tmp_path: Path, text: str, over
     file.write_text(text)
     with pytest.raises(ConfigError, match=says):
         load_config(file, overrides)
+
+
+def test_a_file_that_is_no_text_is_a_config_error(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_bytes(b"run: \xff")
+    with pytest.raises(ConfigError, match="not YAML"):
+        load_config(tmp_path / "config.yaml")
 
 
 def test_a_missing_file_is_a_config_error(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlaa_ray.records import Prompt
 from vlaa_ray.rewards.manager import RewardManager
+from vlaa_ray.rewards.verifiers.frames import frame_size, from_unit
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,9 +40,9 @@ def _tagged(text: object) -> str:
 def _box(prompt: Prompt, *edges: float) -> str:
     """Return a box as text, in the prompt's own frame. `edges` are shares of the image, in [0, 1]."""
     params = prompt.verifier_params
-    sizes = {"rel1000": (1000, 1000), "resized_px": params.get("input_size"), "original_px": params.get("image_size")}
-    size = sizes.get(str(params.get("frame"))) or (1, 1)
-    return str([edge * size[index % 2] for index, edge in enumerate(edges)])
+    frame: Any = str(params.get("frame") or "unit")
+    size = frame_size(frame, params.get("image_size"), params.get("input_size"))
+    return str(list(edges if isinstance(size, str) else from_unit(edges, size)))
 
 
 PROBES: dict[str, Callable[[Prompt], str]] = {

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import vlaa_ray
 from vlaa_ray.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vlaa_ray.config import TrainingConfig
 
 ConfigFile = Annotated[Path, typer.Option("--config", metavar="FILE", help="Config of the run, a YAML file.")]
 Overrides = Annotated[
@@ -36,6 +39,13 @@ def print_report(run_dir: Path) -> None:
     console = Console()
     console.print(final_table(run_dir))
     console.print(f"Report: {path}", soft_wrap=True, highlight=False)
+
+
+def training_config(file: Path | None) -> TrainingConfig | None:
+    """Return the config of a training run of any kind; None without a file."""
+    from vlaa_ray.config import TrainingConfig, load_config
+
+    return load_config(file, kind=TrainingConfig) if file else None
 
 
 def print_to_stderr(text: str) -> None:

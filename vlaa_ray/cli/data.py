@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlaa_ray.cli.common import ConfigFile, Overrides, print_to_stderr, require_own_actors
+from vlaa_ray.cli.common import ConfigFile, Overrides, print_to_stderr, require_own_actors, training_config
 
 if TYPE_CHECKING:
     from vlaa_ray.config import CurationConfig, DataSection, TrainingConfig
@@ -73,7 +73,7 @@ def check(
     from vlaa_ray.rewards.manager import RewardManager
     from vlaa_ray.run.quarantine import write_defects
 
-    run = _training_config(config)
+    run = training_config(config)
     data, sources = _data_section(run, image_root, image_host, verifier_type), [find_data(path) for path in paths]
     section = run.judges_with if run else RewardsSection()
     with report_progress(print_to_stderr), RewardManager(section) if section else nullcontext() as rewards:
@@ -149,17 +149,11 @@ def show(
     from vlaa_ray.data.reading_progress import report_progress
     from vlaa_ray.report.data_page import write_data_page
 
-    run = _training_config(config)
+    run = training_config(config)
     data, sources = _data_section(run, image_root, image_host, verifier_type), [find_data(path) for path in paths]
     with report_progress(print_to_stderr):
         page = write_data_page(out, sources, data, run, limit, seed)
     Console().print(f"Page: {page}", soft_wrap=True, highlight=False)
-
-
-def _training_config(file: Path | None) -> TrainingConfig | None:
-    from vlaa_ray.config import TrainingConfig, load_config
-
-    return load_config(file, kind=TrainingConfig) if file else None
 
 
 def _data_section(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlaa_ray.cli.common import Overrides, print_report
+from vlaa_ray.cli.common import Overrides, print_report, training_config
 from vlaa_ray.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -147,10 +147,9 @@ def doctor(
     """List what would make a run fail on this machine. Exits with 2 if there is anything; the list has the fixes."""
     from rich.console import Console
 
-    from vlaa_ray.config import TrainingConfig, load_config
     from vlaa_ray.planning.doctor import diagnose, is_broken, table
 
-    findings = diagnose(load_config(config, kind=TrainingConfig) if config else None)
+    findings = diagnose(training_config(config))
     Console().print(table(findings))
     if is_broken(findings):
         raise typer.Exit(2)

@@ -106,6 +106,17 @@ class TrainingConfig(AnyConfig):
     def completions_per_row(self) -> int:
         """The largest number of completions that one row of the learner holds beside its prompt."""
 
+    def micro_batch_fault(self, num_completions: int, content: str) -> str:
+        """What is wrong if a micro-batch can't hold `content`, a prompt with its completions; empty if it can."""
+        needed = self.limits.max_prompt_tokens + num_completions * self.limits.max_completion_tokens
+        if self.learner.micro_batch_tokens >= needed:
+            return ""
+        times, key = "" if num_completions == 1 else f"{num_completions} x ", self.limits_key
+        return (
+            f"learner.micro_batch_tokens ({self.learner.micro_batch_tokens}) can't hold {content} "
+            f"({key}.max_prompt_tokens + {times}{key}.max_completion_tokens = {needed})"
+        )
+
     @property
     def verifier_types(self) -> tuple[str, ...]:
         """The verifier types that the records may name."""

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from vlaa_ray.config.base import AnyConfig, Bundle, bundle
 from vlaa_ray.config.base_folder import CheckpointPath, DataPath, InputPath, find_checkpoint, in_config
 from vlaa_ray.config.rewards import ServiceSection
-from vlaa_ray.config.sections import FetchSection, Section
+from vlaa_ray.config.sections import MIN_IMAGE_PIXELS, FetchSection, Section
 from vlaa_ray.records import VERIFIER_TYPE_PATTERN
 
 PAPER_CUES = ("wait", "again", "double-check", "hmm", "mistake", "alternatively", "check", "i should confirm")
@@ -161,9 +161,9 @@ class PerplexitySection(Section):
     """Sizes of the subsets: for each N, the N answers with the highest perplexity."""
     dtype: Literal["fp32", "bf16"] = "bf16"
     """Number format of the models' weights."""
-    min_pixels: int = Field(3136, ge=784)
+    min_pixels: int = Field(3136, ge=MIN_IMAGE_PIXELS)
     """Images with fewer pixels are enlarged to this many."""
-    max_pixels: int = Field(1_003_520, ge=784)
+    max_pixels: int = Field(1_003_520, ge=MIN_IMAGE_PIXELS)
     """Images with more pixels are reduced to this many."""
     max_tokens: int = Field(8192, ge=1)
     """Tokens of question and answer together at most; longer ones are left out of the subsets."""

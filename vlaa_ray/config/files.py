@@ -37,12 +37,12 @@ def load_config(
     """
     path = Path(find_input(str(path)))
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        values = parse_yaml(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
         raise ConfigError(
             f"can't read the config: {error}", file=str(path), fix="give the path of a YAML file"
         ) from error
-    except yaml.YAMLError as error:
+    except ValueError as error:
         raise ConfigError(f"the config file is not YAML: {error}", file=str(path)) from error
     if not isinstance(values, dict):
         raise ConfigError("the config must be a mapping of sections", file=str(path), got=type(values).__name__)
@@ -76,6 +76,14 @@ def _concrete(kind: type[Config], values: dict[str, Any], path: Path) -> type[Co
     return actual
 
 
+def parse_yaml(text: str) -> Any:
+    """Return the value of a YAML text, None for an empty one; raises ValueError if it is not YAML."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+
+
 def dump_config(config: Section) -> str:
     """Return the resolved config as YAML; reloading it gives an equal config."""
     return yaml.dump(config.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
@@ -101,8 +109,8 @@ def _apply(values: dict[str, Any], override: str) -> None:
         if not isinstance(values, dict):
             raise ConfigError(f"override {key!r}: {parent!r} is a value, not a section")
     try:
-        values[leaf] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        values[leaf] = parse_yaml(text)
+    except ValueError as error:
         raise ConfigError(f"override {key!r}: not a YAML value: {text!r}") from error
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from vlaa_ray.config.base_folder import find_checkpoint, in_config
-from vlaa_ray.config.sections import Section
+from vlaa_ray.config.sections import MIN_IMAGE_PIXELS, Section
 from vlaa_ray.records import VERIFIER_TYPE_PATTERN, VERIFIER_TYPES
 
 
@@ -67,9 +67,9 @@ class OpenEndedSection(Section):
     value."""
     dtype: Literal["fp32", "bf16"] = "fp32"
     """Number format of the scorer's weights."""
-    min_pixels: int = Field(3136, ge=784)
+    min_pixels: int = Field(3136, ge=MIN_IMAGE_PIXELS)
     """Images with fewer pixels are enlarged to this many."""
-    max_pixels: int = Field(1_003_520, ge=784)
+    max_pixels: int = Field(1_003_520, ge=MIN_IMAGE_PIXELS)
     """Images with more pixels are reduced to this many."""
     max_tokens: int = Field(16_384, ge=1)
     """Tokens of prompt and answer together at most; a longer answer is worth 0."""

@@ -89,12 +89,8 @@ class GrpoConfig(TrainingConfig):
                 f"rollout.prompts_per_step ({groups}) can't be divided evenly by learner.updates_per_step "
                 f"({learner.updates_per_step}) x learner.num_ranks ({learner.num_ranks}) = {parts}"
             )
-        row = rollout.max_prompt_tokens + rollout.max_completion_tokens
-        if learner.micro_batch_tokens < row:
-            problems.append(
-                f"learner.micro_batch_tokens ({learner.micro_batch_tokens}) can't hold one prompt and one completion "
-                f"(rollout.max_prompt_tokens + rollout.max_completion_tokens = {row})"
-            )
+        if fault := self.micro_batch_fault(1, "one prompt and one completion"):
+            problems.append(fault)
         if self.weight_sync.transport == "nccl" and not (rollout.gpus_per_actor and learner.gpus_per_rank):
             problems.append(
                 "weight_sync.transport 'nccl' needs rollout.gpus_per_actor and learner.gpus_per_rank of 1 or more"
@@ -153,12 +149,8 @@ class SftConfig(SupervisedConfig):
 
     @model_validator(mode="after")
     def _whole_samples(self) -> SftConfig:
-        row = self.sft.max_prompt_tokens + self.sft.max_completion_tokens
-        if self.learner.micro_batch_tokens < row:
-            raise ValueError(
-                f"learner.micro_batch_tokens ({self.learner.micro_batch_tokens}) can't hold a prompt and its answer "
-                f"(sft.max_prompt_tokens + sft.max_completion_tokens = {row})"
-            )
+        if fault := self.micro_batch_fault(1, "a prompt and its answer"):
+            raise ValueError(fault)
         return self
 
 
@@ -194,11 +186,6 @@ class RewardModelConfig(SupervisedConfig):
     def _whole_pairs(self) -> RewardModelConfig:
         if not (isinstance(self.data.train, str) and isinstance(self.data.heldout, str)):
             raise ValueError("data.train and data.heldout of a reward model must be one file each, not lists")
-        limits = self.reward_model
-        row = limits.max_prompt_tokens + 2 * limits.max_completion_tokens
-        if self.learner.micro_batch_tokens < row:
-            raise ValueError(
-                f"learner.micro_batch_tokens ({self.learner.micro_batch_tokens}) can't hold a prompt and two answers "
-                f"(reward_model.max_prompt_tokens + 2 x reward_model.max_completion_tokens = {row})"
-            )
+        if fault := self.micro_batch_fault(2, "a prompt and two answers"):
+            raise ValueError(fault)
         return self

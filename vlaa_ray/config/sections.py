@@ -22,6 +22,8 @@ PAPER_SYSTEM_PROMPT = (
 """The paper's system prompt, to the letter (arXiv 2504.11468, figure 12)."""
 
 
+MIN_IMAGE_PIXELS = 28 * 28
+"""Pixels that one image token covers, in two by two patches of 14 x 14: an image can't be made smaller than that."""
 _HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*")
 
 
@@ -58,9 +60,9 @@ class ModelSection(Section):
     """Number format of the weights, in the learner and in the engine."""
     system_prompt: str | None = PAPER_SYSTEM_PROMPT
     """System prompt that is put before every prompt; null for no system prompt."""
-    min_pixels: int = Field(3136, ge=784)
+    min_pixels: int = Field(3136, ge=MIN_IMAGE_PIXELS)
     """Images with fewer pixels are enlarged to this number."""
-    max_pixels: int = Field(1_003_520, ge=784)
+    max_pixels: int = Field(1_003_520, ge=MIN_IMAGE_PIXELS)
     """Images with more pixels are reduced to this number. One image token covers 28 x 28 pixels."""
     freeze_vision_tower: bool = False
     """Train only the language model (and the merger)."""

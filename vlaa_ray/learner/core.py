@@ -21,16 +21,16 @@ from vlaa_ray.config import LearnerSection, ModelSection
 from vlaa_ray.errors import CheckpointError
 from vlaa_ray.learner.deepspeed import DeepSpeedEngine
 from vlaa_ray.models.batch_tools import packing_tools
-from vlaa_ray.models.batches import Batch, Row, collate, micro_batches, num_score_chunks, split_rows
-from vlaa_ray.models.chat import ChatFormat
+from vlaa_ray.models.batches import Batch, Row, collate, micro_batches, num_score_chunks
+from vlaa_ray.models.chat import ChatFormat, chat_format_of
 from vlaa_ray.models.families import family_of
-from vlaa_ray.models.loading import load_model, load_processor
+from vlaa_ray.models.loading import load_model
 from vlaa_ray.weight_sync.manifest import Manifest
 
 Loss = Callable[[Any, Batch], torch.Tensor]
 """A function from (the module's outputs, batch) to this micro-batch's share of the step's loss."""
-MakeModule = Callable[[Any, Any], Any]
-"""A function from (model, processor) to the trained module: a `Policy` or a `RewardModel`; both take a Batch."""
+MakeModule = Callable[[Any, ChatFormat], Any]
+"""A function from (model, chat format) to the trained module: a `Policy` or a `RewardModel`; both take a Batch."""
 
 
 class LearnerCore:
@@ -45,15 +45,14 @@ class LearnerCore:
         if learner.num_threads:
             torch.set_num_threads(learner.num_threads)
         self._learner = learner
-        self.processor = load_processor(model, path)
+        self.chat = chat_format_of(model, path)
         loaded = load_model(model, path)
         if learner.gradient_checkpointing:
             loaded.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         family = family_of(loaded.config)
         self._embeddings, self._tied = family.embeddings, family.tied_names(loaded.config)
-        self.chat = ChatFormat(self.processor, loaded.config, model.system_prompt)
-        self.tools = packing_tools(loaded, self.processor, self.chat)
-        self.module = make_module(loaded, self.processor)
+        self.tools = packing_tools(loaded, self.chat)
+        self.module = make_module(loaded, self.chat)
         self.engine = DeepSpeedEngine(self.module, learner, model.dtype)
 
     def accumulate(self, rows: Sequence[Row], loss: Loss) -> None:
@@ -111,7 +110,7 @@ class LearnerCore:
         state = {name: tensor.cpu().clone() for name, tensor in self.weights() if writes and name not in self._tied}
         if writes:
             self.module.save(folder, state)
-            self.processor.save_pretrained(folder)
+            self.chat.processor.save_pretrained(folder)
 
     def save(self, folder: Path, state: dict[str, Any]) -> None:
         """Write `hf/`, the optimizer's shards and `state` below `folder`.
@@ -150,10 +149,6 @@ class LearnerCore:
         state: dict[str, Any] = json.loads((folder / "learner.json").read_text())
         return state
 
-    def close(self) -> None:
-        """Leave the process group."""
-        self.engine.close()
-
     def _names(self, wrapped: str) -> list[str]:
         name = wrapped.removeprefix("model.")  # the module holds the model under this name
         return [name, *self._tied] if name == self._embeddings else [name]
@@ -163,8 +158,7 @@ class LearnerCore:
 
         Under ZeRO-3 each call of a module is a collective. So a rank with fewer rows gets dummy batches.
         """
-        limit = self._learner.micro_batch_tokens
-        lists = list(micro_batches(split_rows(rows, limit), limit))
+        lists = list(micro_batches(rows, self._learner.micro_batch_tokens))
         # at least one: ZeRO can't step without a backward pass, even if there is nothing to train on
         count = max(1, int(self.engine.reduce_max(torch.tensor([len(lists)]))[0]))
         lists += [[self.tools.dummy]] * (count - len(lists))

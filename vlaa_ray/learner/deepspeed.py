@@ -22,6 +22,7 @@ from vlaa_ray.errors import CheckpointError, LearnerError
 from vlaa_ray.learner.extensions import FOLDER_KEY, baton_removed, extension_folder
 
 _TAG = "optimizer"
+_GATHERED_BYTES = 256 << 20  # of whole tensors at once, under ZeRO-3
 
 
 class DeepSpeedEngine:
@@ -39,7 +40,6 @@ class DeepSpeedEngine:
         self._clips_itself = learner.zero_stage == 0 and dtype == "fp32"
         self._grad_norm = 0.0
         trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        self.num_parameters = sum(parameter.numel() for parameter in module.parameters())
         optim = learner.optim
         optimizer = torch.optim.AdamW(
             trained, lr=optim.learning_rate, betas=optim.betas, weight_decay=optim.weight_decay
@@ -119,17 +119,17 @@ class DeepSpeedEngine:
             torch.distributed.all_reduce(values, operation)
         return values
 
-    def full_parameters(self, bucket_bytes: int = 256 << 20) -> Iterator[tuple[str, torch.Tensor]]:
+    def full_parameters(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Yield (name, whole tensor) of every parameter in the module's order; all ranks must iterate to the end.
 
-        Under ZeRO-3 about `bucket_bytes` are gathered at once, and a tensor is valid only until the next one.
+        Under ZeRO-3 about 256 MiB are gathered at once, and a tensor is valid only until the next one.
         """
         import deepspeed
 
         bucket: list[tuple[str, nn.Parameter]] = []
         for name, parameter in self._engine.module.named_parameters():
             bucket.append((name, parameter))
-            if sum(_full_bytes(one) for _, one in bucket) >= bucket_bytes:
+            if sum(_full_bytes(one) for _, one in bucket) >= _GATHERED_BYTES:
                 yield from _gathered(deepspeed, bucket, self._stage)
                 bucket = []
         yield from _gathered(deepspeed, bucket, self._stage)
@@ -162,12 +162,6 @@ class DeepSpeedEngine:
                 file=str(folder),
                 fix="resume with the number of ranks and the ZeRO stage with which it was saved",
             )
-
-    def close(self) -> None:
-        """End DeepSpeed and leave the process group."""
-        self._engine.destroy()
-        if torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
 
 
 def set_rank_environment(

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch.nn.functional import logsigmoid
 
 from vlaa_ray.config import RewardModelConfig
-from vlaa_ray.learner.core import LearnerCore
-from vlaa_ray.learner.row_filter import RowFilter
+from vlaa_ray.learner.base import SupervisedLearner
 from vlaa_ray.models.batches import Batch, Row
 from vlaa_ray.models.reward_model import MAX_ANSWERS, RewardModel, answers_row, last_tokens
 from vlaa_ray.records import Preference
 
 
-class RewardModelLearner:
+class RewardModelLearner(SupervisedLearner):
     """One rank of a reward model's training; see `SupervisedLearner` for its methods."""
 
     def __init__(self, config: RewardModelConfig) -> None:
+        super().__init__(config, lambda model, _: RewardModel(model))
         self._config = config
-        self.core = LearnerCore(config.model, config.learner, lambda model, _: RewardModel(model))
-        self.row_filter = RowFilter(config.limits_key, config.limits)
 
     def row(self, preference: Preference, number: int) -> Row:
         """Return the prompt with its answers; `number` is the prompt's number in the step.
@@ -75,14 +72,6 @@ class RewardModelLearner:
             "eval/samples/dropped": num_dropped.item(),
             **counts.metrics(self.core.engine.reduce_sum, "eval/pairs"),
         }
-
-    def save(self, folder: Path, step: int) -> None:
-        """Write everything that `load` needs, and the model in `hf/`."""
-        self.core.save(folder, {"step": step})
-
-    def load(self, folder: Path) -> int:
-        """Restore weights and optimizer, and return the number of steps done."""
-        return int(self.core.load(folder)["step"])
 
 
 def preference_loss(scores: torch.Tensor, worths: torch.Tensor, center_coefficient: float) -> torch.Tensor:

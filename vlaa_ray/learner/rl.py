@@ -43,15 +43,15 @@ class RLLearner:
     `path` and `reference_path` are folders to load the policy and the reference from; without them, `model.path`.
     """
 
-    def __init__(self, config: GrpoConfig, *, path: Path | None = None, reference_path: Path | None = None) -> None:
+    def __init__(self, config: GrpoConfig) -> None:
         self._config = config
         make_policy = policy_at(config.rollout.temperature)
-        self.core = LearnerCore(config.model, config.learner, make_policy, path)
+        self.core = LearnerCore(config.model, config.learner, make_policy)
         kl = config.grpo.kl
         self._kl = AdaptiveKl(coefficient=kl.coefficient, target=kl.target, horizon=kl.horizon)
         self._reference = None
         if kl.coefficient > 0:
-            reference = make_policy(load_model(config.model, reference_path), self.core.processor)
+            reference = make_policy(load_model(config.model), self.core.chat)
             self._reference = reference.requires_grad_(False).eval().to(self.core.engine.device)  # whole on each rank
         self.weight_version = 0
         """The number of optimizer steps done."""

@@ -11,8 +11,7 @@ from vlaa_ray.algorithms.losses import sft_loss
 from vlaa_ray.config import SftConfig
 from vlaa_ray.data.dataset import UNSOLVED
 from vlaa_ray.errors import DataError
-from vlaa_ray.learner.core import LearnerCore
-from vlaa_ray.learner.row_filter import RowFilter
+from vlaa_ray.learner.base import SupervisedLearner
 from vlaa_ray.models.batches import Batch, Row
 from vlaa_ray.models.paths import UNTRAINED
 from vlaa_ray.models.policy import policy_at
@@ -31,14 +30,12 @@ def _starting_model(config: SftConfig, folder: Path) -> Path | None:
     return target
 
 
-class SftLearner:
+class SftLearner(SupervisedLearner):
     """One rank of an SFT run; see `SupervisedLearner` for its methods."""
 
     def __init__(self, config: SftConfig, folder: Path) -> None:
+        super().__init__(config, policy_at(1.0), _starting_model(config, folder))
         self._config = config
-        path = _starting_model(config, folder)
-        self.core = LearnerCore(config.model, config.learner, policy_at(1.0), path)
-        self.row_filter = RowFilter(config.limits_key, config.limits)
 
     def row(self, prompt: Prompt, number: int) -> Row:
         """Return the prompt with its solution as the only completion; `number` becomes the sequence id.
@@ -87,11 +84,3 @@ class SftLearner:
         loss, tokens, num_dropped = self.core.engine.reduce_sum(torch.tensor(local, dtype=torch.float64)).tolist()
         measured = {"eval/loss": loss / tokens} if tokens else {}
         return {**measured, "eval/samples/dropped": num_dropped}
-
-    def save(self, folder: Path, step: int) -> None:
-        """Write everything that `load` needs, and the model in `hf/`."""
-        self.core.save(folder, {"step": step})
-
-    def load(self, folder: Path) -> int:
-        """Restore weights and optimizer, and return the number of steps done."""
-        return int(self.core.load(folder)["step"])

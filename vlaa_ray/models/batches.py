@@ -107,9 +107,9 @@ def split_rows(rows: Sequence[Row], limit_tokens: int) -> list[Row]:
 
 
 def micro_batches(rows: Sequence[Row], limit_tokens: int) -> Iterator[list[Row]]:
-    """Yield lists of rows of similar length; the padded size of a list is at most `limit_tokens`."""
+    """Yield lists of rows of similar length, of at most `limit_tokens` with padding; longer rows are split first."""
     pending: list[Row] = []
-    for row in sorted(rows, key=lambda row: row.num_tokens):
+    for row in sorted(split_rows(rows, limit_tokens), key=lambda row: row.num_tokens):
         if pending and (len(pending) + 1) * row.num_tokens > limit_tokens:
             yield pending
             pending = []

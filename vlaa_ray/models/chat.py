@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import numpy as np
 from vlaa_ray.config import ModelSection
 from vlaa_ray.errors import DataError
 from vlaa_ray.models.families import family_of
+from vlaa_ray.models.loading import load_model_config, load_processor
+from vlaa_ray.models.paths import UNTRAINED, local_path
 from vlaa_ray.records import ImageRef, Prompt
 from vlaa_ray.text.placeholders import in_parts
 
@@ -21,21 +24,18 @@ _PROBES = ("Is it {{ 1 }} or {% 2 %}?\n\n\\frac{a}{b} <b>&amp; 'é' \"🎉\"</b>
 _Parts = tuple[str | None, ...]
 
 
-def chat_format_of(model: ModelSection) -> ChatFormat:
-    """Return the chat format of the checkpoint that a config names.
+def chat_format_of(model: ModelSection, path: str | Path | None = None) -> ChatFormat:
+    """Return the chat format of the checkpoint that a config names, or of another one at `path`.
+
+    Engine, learner and scorers take theirs from here, so that all of them ask and train with the same token ids.
 
     Raises:
         ModelError: its config or its processor can't be loaded.
 
     """
-    from transformers import AutoConfig
-
-    from vlaa_ray.models.loading import load_processor
-    from vlaa_ray.models.paths import UNTRAINED, local_path
-
-    if model.path == UNTRAINED:  # a run makes it, with the tokenizer and processor of the trained model
-        model = model.model_copy(update={"path": "builtin:tiny-base"})
-    return ChatFormat(load_processor(model), AutoConfig.from_pretrained(local_path(model.path)), model.system_prompt)
+    if path is None:  # UNTRAINED is made in a run; its tokenizer and processor are those of the trained one
+        path = local_path("builtin:tiny-base" if model.path == UNTRAINED else model.path)
+    return ChatFormat(load_processor(model, path), load_model_config(path), model.system_prompt)
 
 
 class ChatFormat:
@@ -43,7 +43,7 @@ class ChatFormat:
 
     def __init__(self, processor: Any, model_config: Any, system_prompt: str | None) -> None:
         self.tokenizer = processor.tokenizer
-        self._processor = processor
+        self.processor = processor
         self._system_prompt = system_prompt
         self._model_config = model_config
         self._family = family = family_of(model_config)
@@ -68,9 +68,15 @@ class ChatFormat:
             raise DataError("image placeholders and images don't match", prompt_id=prompt.prompt_id)
         return ids
 
+    @cached_property
+    def banned_token_ids(self) -> list[int]:
+        """The ids of the family's vision control tokens, sorted; they are never sampled, nor part of the softmax."""
+        vocabulary = self.tokenizer.get_vocab()
+        return sorted(vocabulary[token] for token in self._family.vision_tokens if token in vocabulary)
+
     def num_image_tokens(self, image: ImageRef) -> int:
         """Return the number of tokens that an image takes, from its size alone."""
-        return self._family.num_image_tokens(self._model_config, self._processor, image)
+        return self._family.num_image_tokens(self._model_config, self.processor, image)
 
     def input_size(self, image: ImageRef) -> tuple[int, int]:
         """Return (width, height) in pixels of the image as the model sees it.
@@ -79,7 +85,7 @@ class ChatFormat:
             DataError: the model takes no image of this shape.
 
         """
-        return self._family.input_size(self._model_config, self._processor, image)
+        return self._family.input_size(self._model_config, self.processor, image)
 
     def expanded_token_ids(self, prompt: Prompt) -> np.ndarray:
         """Return the prompt's ids [T] int32 as the learner takes them: an image token for each image feature.
@@ -140,13 +146,13 @@ class ChatFormat:
         messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
         if self._system_prompt:
             messages.insert(0, {"role": "system", "content": [{"type": "text", "text": self._system_prompt}]})
-        return str(self._processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
+        return str(self.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
 
     @cached_property
     def _turn_end(self) -> str:
         """The text that the template puts after an answer."""
         messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _MARK}]
-        return str(self._processor.apply_chat_template(messages, tokenize=False).partition(_MARK)[2])
+        return str(self.processor.apply_chat_template(messages, tokenize=False).partition(_MARK)[2])
 
     def refuse_control_tokens(self, text: str, what: str, **facts: str) -> None:
         """Refuse a text that holds control tokens; `what` names it in the message, `facts` are added to it.

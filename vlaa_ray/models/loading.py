@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from vlaa_ray.config import ModelSection
 from vlaa_ray.errors import ModelError
+from vlaa_ray.models.dtypes import TORCH_NAMES, torch_dtype
 from vlaa_ray.models.families import Family, family_of
 from vlaa_ray.models.paths import local_path
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def family_at(path: str | Path) -> Family:
@@ -22,10 +19,15 @@ def family_at(path: str | Path) -> Family:
         ModelError: its config can't be loaded, or its family is not supported.
 
     """
+    return family_of(load_model_config(path))
+
+
+def load_model_config(path: str | Path) -> Any:
+    """Return the Hugging Face config of the checkpoint at a path or hub id; raises ModelError if it can't be read."""
     from transformers import AutoConfig
 
     try:
-        return family_of(AutoConfig.from_pretrained(str(path)))
+        return AutoConfig.from_pretrained(str(path))
     except (OSError, ValueError) as error:
         raise ModelError(f"can't load the model's config: {error}", path=str(path)) from error
 
@@ -64,7 +66,9 @@ def load_model(model: ModelSection, path: str | Path | None = None) -> Any:
     disable_progress_bar()
     try:
         loaded = AutoModelForImageTextToText.from_pretrained(
-            str(path or local_path(model.path)), dtype=DTYPES[model.dtype], attn_implementation=model.attention
+            str(path or local_path(model.path)),
+            dtype=torch_dtype(TORCH_NAMES[model.dtype]),
+            attn_implementation=model.attention,
         )
     except (OSError, ValueError) as error:
         raise ModelError(f"can't load the model: {error}", path=str(path or local_path(model.path))) from error
@@ -75,12 +79,3 @@ def load_model(model: ModelSection, path: str | Path | None = None) -> Any:
             if name.startswith(family.vision_tower) and not name.startswith(family.merger):
                 parameter.requires_grad_(False)
     return loaded
-
-
-def banned_token_ids(tokenizer: Any, model_config: Any) -> list[int]:
-    """Return the ids of the family's vision control tokens, in order.
-
-    The engine never samples them, and the learner's softmax leaves them out.
-    """
-    tokens = [token for token in family_of(model_config).vision_tokens if token in tokenizer.get_vocab()]
-    return sorted(tokenizer.convert_tokens_to_ids(tokens))

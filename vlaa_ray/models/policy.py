@@ -12,15 +12,13 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from vlaa_ray.models.batches import SCORE_CHUNK_TOKENS, Batch
+from vlaa_ray.models.chat import ChatFormat
 from vlaa_ray.models.families import family_of
-from vlaa_ray.models.loading import banned_token_ids
 
 
-def policy_at(temperature: float) -> "Callable[[Any, Any], Policy]":
-    """Return a function from (model, processor) to the policy that samples at this temperature."""
-    return lambda model, processor: Policy(
-        model, temperature=temperature, banned_token_ids=banned_token_ids(processor.tokenizer, model.config)
-    )
+def policy_at(temperature: float) -> "Callable[[Any, ChatFormat], Policy]":
+    """Return a function from (model, chat format) to the policy that samples at this temperature."""
+    return lambda model, chat: Policy(model, temperature=temperature, banned_token_ids=chat.banned_token_ids)
 
 
 class Policy(nn.Module):

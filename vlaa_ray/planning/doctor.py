@@ -339,14 +339,15 @@ def _checkpoint_bytes(config: TrainingConfig | None) -> int:
     if config is None:
         return 5 * GIB
     from vlaa_ray.models.dimensions import count_parameters, model_dimensions
+    from vlaa_ray.models.dtypes import config_item_bytes
+    from vlaa_ray.planning.memory import optimizer_item_bytes
 
     try:
         parameters = count_parameters(model_dimensions(config.model.path)).total
     except ModelError:
         return 5 * GIB
-    size = 2 if config.model.dtype == "bf16" else 4
-    states = 8 + (4 if size == 2 else 0)
-    return (config.checkpoint.keep + 1) * parameters * (2 * size + states) + GIB
+    each = 2 * config_item_bytes(config.model.dtype) + optimizer_item_bytes(config.model.dtype)
+    return (config.checkpoint.keep + 1) * parameters * each + GIB
 
 
 def _cgroup_number(unified: str, legacy: str) -> int | None:

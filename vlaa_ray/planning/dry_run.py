@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-GPU_BYTES = 80 * 10**9
+_GPU_BYTES = 80 * 10**9
 """The memory of the GPU for which a plan is checked: an 80 GB card."""
 
 
@@ -50,7 +50,7 @@ class DryRun:
     checks: list[Check]
 
 
-def examine(config: GrpoConfig, *, gpu_bytes: int = GPU_BYTES) -> DryRun:
+def examine(config: GrpoConfig) -> DryRun:
     """Return the plan, the estimates and the checks of `config`."""
     placement = plan(config)
     try:
@@ -66,10 +66,10 @@ def examine(config: GrpoConfig, *, gpu_bytes: int = GPU_BYTES) -> DryRun:
         *_data_checks("data.train", config.data.train),
         *_data_checks("data.heldout", config.data.heldout),
         *_reward_checks(config),
-        *_memory_checks(config, memory, gpu_bytes),
+        *_memory_checks(config, memory),
         _run_folder_check(config),
     ]
-    return DryRun(config, placement, memory, _facts(config, dimensions, gpu_bytes), checks)
+    return DryRun(config, placement, memory, _facts(config, dimensions), checks)
 
 
 def show(report: DryRun, console: Console) -> None:
@@ -95,7 +95,7 @@ def by_role(memory: list[MemoryRow]) -> dict[str, int]:
     return totals
 
 
-def _facts(config: GrpoConfig, dimensions: dict[str, Any], gpu_bytes: int) -> dict[str, str]:
+def _facts(config: GrpoConfig, dimensions: dict[str, Any]) -> dict[str, str]:
     """Return the numbers of the run's work, in words, by title."""
     rollout, optim, num_steps = config.rollout, config.learner.optim, config.run.num_steps
     updates = num_steps * config.learner.updates_per_step
@@ -117,7 +117,7 @@ def _facts(config: GrpoConfig, dimensions: dict[str, Any], gpu_bytes: int) -> di
         "checkpoints": f"every {config.checkpoint.every_steps} steps, {config.checkpoint.keep} kept",
     }
     if dimensions and rollout.gpus_per_actor:
-        facts["KV cache"] = _kv_fact(config, dimensions, gpu_bytes)
+        facts["KV cache"] = _kv_fact(config, dimensions)
     return facts
 
 
@@ -129,10 +129,10 @@ def _kl(config: GrpoConfig) -> str:
     return f"{kl.estimator} in the loss, coefficient {kl.coefficient:g}{target}"
 
 
-def _kv_fact(config: GrpoConfig, dimensions: dict[str, Any], gpu_bytes: int) -> str:
+def _kv_fact(config: GrpoConfig, dimensions: dict[str, Any]) -> str:
     rollout = config.rollout
     rows = [row for row in memory_estimate(config, dimensions) if row.role == "rollout"]
-    free = rollout.gpu_memory_share * gpu_bytes - sum(row.num_bytes for row in rows)
+    free = rollout.gpu_memory_share * _GPU_BYTES - sum(row.num_bytes for row in rows)
     tokens = int(free * rollout.tensor_parallel_size / kv_bytes_per_token(dimensions, config.model.dtype))
     length = rollout.max_prompt_tokens + rollout.max_completion_tokens
     return f"{max(0, tokens):,} tokens an engine, {max(0, tokens) // length:,} sequences of full length at once"
@@ -179,15 +179,15 @@ def _can_import(module: str) -> bool:
         return False
 
 
-def _memory_checks(config: GrpoConfig, memory: list[MemoryRow], gpu_bytes: int) -> list[Check]:
+def _memory_checks(config: GrpoConfig, memory: list[MemoryRow]) -> list[Check]:
     """Return a check for each role on GPUs: whether its process fits the memory of a GPU."""
     on_gpu = {"learner": config.learner.gpus_per_rank, "rollout": config.rollout.gpus_per_actor}
     checks = []
     for role, need in by_role(memory).items():
         if on_gpu.get(role):
             share = config.rollout.gpu_memory_share if role == "rollout" else 1.0
-            found = f"{need / GIB:.1f} GiB of {share * gpu_bytes / GIB:.1f} GiB on an 80 GB GPU"
-            checks.append(Check(f"GPU memory, {role}", need <= share * gpu_bytes, found))
+            found = f"{need / GIB:.1f} GiB of {share * _GPU_BYTES / GIB:.1f} GiB on an 80 GB GPU"
+            checks.append(Check(f"GPU memory, {role}", need <= share * _GPU_BYTES, found))
     return checks
 
 

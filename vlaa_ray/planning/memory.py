@@ -13,10 +13,10 @@ from typing import Any
 
 from vlaa_ray.config import TrainingConfig
 from vlaa_ray.models.dimensions import count_parameters, dimensions_family
+from vlaa_ray.models.dtypes import config_item_bytes
 from vlaa_ray.models.families import text_dimensions
 
 GIB = 1 << 30
-_BYTES = {"fp32": 4, "bf16": 2}
 _SCORE_TOKENS = 4096  # models.policy scores at most this number of tokens at a time
 _SCORE_COPIES = 3  # logits, their log-softmax and its gradient, in fp32
 _CPU_BASE = {"learner": 0.7 * GIB, "rollout": 1.6 * GIB, "reward": 0.4 * GIB}  # RSS after the imports; vLLM has a child
@@ -41,7 +41,7 @@ def memory_estimate(config: TrainingConfig, model_config: dict[str, Any]) -> lis
     rows = _learner_rows(config, model_config)
     if config.engines is None:
         return rows
-    weights = count_parameters(model_config).total * _BYTES[config.model.dtype]
+    weights = count_parameters(model_config).total * config_item_bytes(config.model.dtype)
     rollout, gpus = config.engines, config.engines.gpus_per_actor
     split = rollout.tensor_parallel_size
     rows += [
@@ -58,15 +58,19 @@ def kv_bytes_per_token(model_config: dict[str, Any], dtype: str) -> int:
     """Return the bytes of the keys and values of one token in all layers."""
     text = text_dimensions(model_config)
     head = text["hidden_size"] // text["num_attention_heads"]
-    return int(2 * text["num_hidden_layers"] * text["num_key_value_heads"] * head * _BYTES[dtype])
+    return int(2 * text["num_hidden_layers"] * text["num_key_value_heads"] * head * config_item_bytes(dtype))
+
+
+def optimizer_item_bytes(dtype: str) -> int:
+    """Return the bytes of optimizer state for one parameter: Adam's two moments, and an fp32 master under bf16."""
+    return 8 if dtype == "fp32" else 12
 
 
 def _learner_rows(config: TrainingConfig, model_config: dict[str, Any]) -> list[MemoryRow]:
     """Return the learner's rows. ZeRO 1 splits optimizer states over the ranks, 2 also gradients, 3 also weights."""
-    learner, size = config.learner, _BYTES[config.model.dtype]
+    learner, size = config.learner, config_item_bytes(config.model.dtype)
     count, stage = count_parameters(model_config), learner.zero_stage
     trained = count.total - (count.vision if config.model.freeze_vision_tower else 0)
-    states = 8 + (0 if size == 4 else 4)  # Adam's two moments, and fp32 masters under bf16
     shards = learner.num_ranks
 
     def shared(num_bytes: int, from_stage: int) -> tuple[int, str]:
@@ -77,7 +81,7 @@ def _learner_rows(config: TrainingConfig, model_config: dict[str, Any]) -> list[
     rows = [
         MemoryRow("learner", "weights", *shared(count.total * size, 3)),
         MemoryRow("learner", "gradients", *shared(trained * size, 2)),
-        MemoryRow("learner", "optimizer states", *shared(trained * states, 1)),
+        MemoryRow("learner", "optimizer states", *shared(trained * optimizer_item_bytes(config.model.dtype), 1)),
         MemoryRow("learner", "activations", _activation_bytes(config, model_config), "upper bound, one micro-batch"),
         MemoryRow("learner", "process", int(_GPU_BASE if learner.gpus_per_rank else _CPU_BASE["learner"])),
     ]
@@ -92,7 +96,7 @@ def _activation_bytes(config: TrainingConfig, model_config: dict[str, Any]) -> i
     """Return the bytes of the largest micro-batch in the backward pass: activations, mask, one chunk of logits."""
     text, family = text_dimensions(model_config), dimensions_family(model_config)
     depth, width, inner = family.vision_dimensions(model_config)
-    size, tokens = _BYTES[config.model.dtype], config.learner.micro_batch_tokens
+    size, tokens = config_item_bytes(config.model.dtype), config.learner.micro_batch_tokens
     limits = config.limits
     row = min(tokens, limits.max_prompt_tokens + config.completions_per_row * limits.max_completion_tokens)
     image = min(config.model.max_pixels // family.pixels_per_token, limits.max_prompt_tokens)
@@ -116,5 +120,5 @@ def _per_position(num_layers: int, hidden: int, layer_width: int, checkpointing:
 
 
 def _bucket_bytes(config: TrainingConfig, model_config: dict[str, Any]) -> int:
-    count, size = count_parameters(model_config), _BYTES[config.model.dtype]
+    count, size = count_parameters(model_config), config_item_bytes(config.model.dtype)
     return min(count.total * size, max(config.bucket_bytes, count.largest * size))

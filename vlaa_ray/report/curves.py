@@ -35,7 +35,6 @@ RC: dict[Any, Any] = {
     "xtick.color": INK,
     "ytick.color": INK,
 }
-_NUMBERED = r"figure|axes|patch|line2d|text|legend|xtick|ytick|matplotlib\.axis|\w+Collection"
 _MAX_POINTS = 500
 _SMOOTHED_FROM_STEPS = 20
 

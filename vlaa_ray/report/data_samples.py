@@ -14,7 +14,8 @@ from vlaa_ray.models.chat import ChatFormat
 from vlaa_ray.records import Defect, Prompt
 from vlaa_ray.report.samples import pieces, shown_text
 from vlaa_ray.report.thumbnails import BoxOnPicture, Picture, PointOnPicture, thumbnail
-from vlaa_ray.rewards.verifiers.grounding import Box, Size, box_fault, frame_sizes, read_boxes, to_unit
+from vlaa_ray.rewards.verifiers.frames import Size, frame_size, in_unit
+from vlaa_ray.rewards.verifiers.grounding import Box, box_fault, read_boxes, to_unit
 from vlaa_ray.rewards.verifiers.points import read_points
 
 _ON_PICTURES = ("iou", "boxes", "points")
@@ -133,7 +134,7 @@ def _marks(prompt: Prompt, chat: ChatFormat | None) -> tuple[list[BoxOnPicture |
         return [], size
     boxes = read_boxes(prompt.gold)
     if not boxes and prompt.verifier_type == "points":
-        points = [(x / size[0], y / size[1]) for x, y in read_points(prompt.gold)][:_MOST_MARKS]
+        points = [in_unit(point, size) for point in read_points(prompt.gold)[:_MOST_MARKS]]
         inside = [PointOnPicture("gold", x, y) for x, y in points if 0 <= x <= 1 and 0 <= y <= 1]
         return list(inside), "" if len(inside) == len(points) else "a point lies outside the image"
     faults = [box_fault(box, size) for box in boxes[:_MOST_MARKS]]
@@ -158,7 +159,5 @@ def _gold_size(prompt: Prompt, chat: ChatFormat | None) -> Size | str:
             input_size = chat.input_size(image)
         except DataError as error:
             return error.one_line()
-    sizes = frame_sizes(gold_frame or frame, None, image_size, input_size)
-    if isinstance(sizes, str) and input_size is None:
-        return f"{sizes}; give a config to know it"
-    return sizes if isinstance(sizes, str) else sizes[1]
+    size = frame_size(gold_frame or frame, image_size, input_size)
+    return f"{size}; give a config to know it" if isinstance(size, str) and input_size is None else size

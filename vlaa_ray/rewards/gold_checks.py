@@ -12,7 +12,8 @@ from dataclasses import replace
 from vlaa_ray.errors import DataError
 from vlaa_ray.records import Prompt, RewardResult
 from vlaa_ray.rewards.manager import RewardManager, is_blank
-from vlaa_ray.rewards.verifiers.grounding import Box, Size, frame_sizes, read_boxes
+from vlaa_ray.rewards.verifiers.frames import Size, frame_size
+from vlaa_ray.rewards.verifiers.grounding import Box, read_boxes
 from vlaa_ray.rewards.verifiers.open_ended import NO_REFERENCE
 from vlaa_ray.rewards.verifiers.text import texts_of
 
@@ -85,8 +86,8 @@ def _right(rewards: RewardManager, prompt: Prompt) -> tuple[Prompt, str]:
         prompt = replace(prompt, verifier_params=prompt.verifier_params | {"frame": frame})
     boxes = read_boxes(gold) if prompt.verifier_type in _SILENT else []
     if prompt.verifier_type == "iou" and len(boxes) == 1:
-        sizes = frame_sizes(frame or params.get("frame"), None, params.get("image_size"), params.get("input_size"))
-        answer = answer if isinstance(sizes, str) else str(list(_within(boxes[0], sizes[0])))
+        size = frame_size(frame or params.get("frame"), params.get("image_size"), params.get("input_size"))
+        answer = answer if isinstance(size, str) else str(list(_within(boxes[0], size)))
     elif prompt.verifier_type == "points" and boxes:
         answer = str([[(box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2] for box in boxes])
     elif prompt.verifier_type in _ANY_OF and (texts := texts_of(gold)):

@@ -23,12 +23,9 @@ _ALONE = VerifierSection()
 
 
 class RewardManager:
-    """Scores batches of responses. `num_workers` is the number of the sandbox's processes.
+    """Scores batches of responses. Raises RewardError if the config's verifiers or scorer can't be loaded."""
 
-    Raises RewardError if the config's verifiers or scorer can't be loaded.
-    """
-
-    def __init__(self, rewards: RewardsSection, num_workers: int = 1) -> None:
+    def __init__(self, rewards: RewardsSection) -> None:
         self.verifier_types = rewards.verifier_types()
         self._rewards, self._verifiers = rewards, rewards.verifiers
         self._extraction = rewards.extraction
@@ -36,7 +33,6 @@ class RewardManager:
         self._sandbox = Sandbox(
             rewards.timeout_s,
             rewards.memory_limit_bytes,
-            num_workers,
             functions={name: section.function for name, section in rewards.verifiers.items() if section.function},
         )
 

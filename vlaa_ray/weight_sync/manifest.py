@@ -16,8 +16,8 @@ from math import prod
 from typing import Any, Protocol
 
 from vlaa_ray.errors import WeightSyncError
+from vlaa_ray.models.dtypes import ITEM_BYTES, dtype_name
 
-ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _SHOWN = 6  # the largest number of names that a message lists
 
 
@@ -109,26 +109,21 @@ class Manifest:
             room -= entry.nbytes
         return [tuple(bucket) for bucket in buckets]
 
-    def difference(self, other: Manifest, *, mine: str = "the learner", theirs: str = "the engine") -> str:
+    def difference(self, engine: Manifest) -> str:
         """Return a sentence that names the differing tensors, or "" if both hold the same tensors (in any order)."""
         here = {entry.name: entry for entry in self.entries}
-        there = {entry.name: entry for entry in other.entries}
+        there = {entry.name: entry for entry in engine.entries}
         differing = [
-            f"{name}: {mine} {_kind(here[name])}, {theirs} {_kind(there[name])}"
+            f"{name}: the learner {_kind(here[name])}, the engine {_kind(there[name])}"
             for name in here
             if name in there and here[name] != there[name]
         ]
         parts = [
-            _listed(f"{theirs} lacks", [name for name in here if name not in there]),
-            _listed(f"{mine} lacks", [name for name in there if name not in here]),
+            _listed("the engine lacks", [name for name in here if name not in there]),
+            _listed("the learner lacks", [name for name in there if name not in here]),
             _listed("different dtype or shape in", differing),
         ]
         return "; ".join(part for part in parts if part)
-
-
-def dtype_name(dtype: Any) -> str:
-    """Return the name of a torch dtype, such as `float32` for torch.float32."""
-    return str(dtype).removeprefix("torch.")
 
 
 def _kind(entry: TensorEntry) -> str:

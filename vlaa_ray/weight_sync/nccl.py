@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from vlaa_ray.models.dtypes import torch_dtype
 from vlaa_ray.weight_sync.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -91,14 +92,13 @@ class _CalledElsewhere:
 
 
 def _source(manifest: Manifest) -> Any:
-    import torch
     from vllm.distributed.weight_transfer.base import ParamMeta, WeightSource
 
     class Source(WeightSource):
         tensors: Iterable[tuple[str, torch.Tensor]] = ()
 
         def metadata(self) -> list[ParamMeta]:
-            return [ParamMeta(entry.name, getattr(torch, entry.dtype), entry.shape) for entry in manifest]
+            return [ParamMeta(entry.name, torch_dtype(entry.dtype), entry.shape) for entry in manifest]
 
         def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
             for name, tensor in self.tensors:  # copies: packing keeps tensors until a buffer is full, ZeRO-3 does not

@@ -25,7 +25,8 @@ import numpy as np
 import torch
 
 from vlaa_ray.errors import WeightSyncError
-from vlaa_ray.weight_sync.manifest import Manifest, TensorEntry, dtype_name
+from vlaa_ray.models.dtypes import dtype_name, torch_dtype
+from vlaa_ray.weight_sync.manifest import Manifest, TensorEntry
 
 SHARED_MEMORY = Path("/dev/shm")  # a tmpfs of the node, not a folder for temporary files
 _ALIGNMENT = 64  # bytes; a mapped tensor of any dtype may start there
@@ -116,7 +117,7 @@ def read_bucket(bucket: Bucket) -> Iterator[tuple[str, torch.Tensor]]:
         np.copyto(copy.numpy(), memory[offset : offset + entry.nbytes])
         if (got := _checksum(copy.numpy())) != expected:
             raise WeightSyncError("a weight was altered in transit", name=name, got=got, expected=expected)
-        yield name, copy.view(getattr(torch, dtype)).view(entry.shape)
+        yield name, copy.view(torch_dtype(dtype)).view(entry.shape)
 
 
 def pack_bucket(bucket: Bucket) -> np.ndarray:

@@ -19,7 +19,8 @@ from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, i
 from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
 from vllm.model_executor.model_loader.reload.utils import get_tensor_load_numel
 
-from vlaa_ray.weight_sync.manifest import Manifest, TensorEntry, dtype_name
+from vlaa_ray.models.dtypes import dtype_name
+from vlaa_ray.weight_sync.manifest import Manifest, TensorEntry
 from vlaa_ray.weight_sync.shared_memory import Bucket, read_bucket
 
 BACKEND = "vlaa_shm"

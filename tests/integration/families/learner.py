@@ -52,7 +52,6 @@ def main() -> None:
     losses = [learner.update(prompts, step)["policy/loss"] for step in range(NUM_STEPS)]
     learner.core.export(folder / "hf")
     (folder / "learned.json").write_text(json.dumps({"before": before, "after": logprobs(), "losses": losses}))
-    learner.core.close()
 
 
 if __name__ == "__main__":

@@ -5,10 +5,10 @@ import os
 import socket
 import subprocess
 import sys
-from contextlib import closing
-from dataclasses import asdict
+from contextlib import aclosing
 from pathlib import Path
 
+import engines
 import numpy as np
 import pytest
 import torch
@@ -17,10 +17,9 @@ from vlaa_ray.config import ModelSection, RolloutSection
 from vlaa_ray.data.builtin import BuiltinData
 from vlaa_ray.images.decode import load
 from vlaa_ray.models.chat import chat_format_of
-from vlaa_ray.models.loading import banned_token_ids, load_model, load_processor
+from vlaa_ray.models.loading import load_model
 from vlaa_ray.models.tiny import make_tiny_model
 from vlaa_ray.weight_sync.manifest import Manifest
-from vlaa_ray.weight_sync.shared_memory import SharedMemorySender
 
 pytest.importorskip("vllm")
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -66,14 +65,8 @@ async def load_into(engine, weights: dict[str, torch.Tensor]) -> None:
     manifest = Manifest.of(weights.items())
     await engine.weights.check_manifest(manifest)
     await engine.weights.init_weight_transfer_engine({})
-    await engine.weights.pause()
-    await engine.weights.start_weight_update()
-    sender = SharedMemorySender(f"vlaa-family-{os.getpid()}-", manifest, 1 << 20)
-    with closing(sender.buckets(weights.items())) as buckets:
-        for bucket in buckets:
-            await engine.weights.update_weights(asdict(bucket))
-    await engine.weights.finish_weight_update()
-    await engine.weights.resume(1)
+    async with aclosing(engines.buckets_of(weights, f"vlaa-family-{os.getpid()}-")) as buckets:
+        await engines.update_weights(engine, buckets, 1)
 
 
 async def test_it_samples_learns_and_agrees_on_logprobs(tmp_path) -> None:
@@ -82,8 +75,8 @@ async def test_it_samples_learns_and_agrees_on_logprobs(tmp_path) -> None:
     path = make_model(tmp_path / "model")
     section = ModelSection(path=path, max_pixels=12544, system_prompt=None)
     rollout = RolloutSection(max_prompt_tokens=200, max_completion_tokens=24, max_num_seqs=32, kv_cache_bytes=256 << 20)
-    chat, data, processor = chat_format_of(section), BuiltinData("train"), load_processor(section)
-    banned = banned_token_ids(processor.tokenizer, load_model(section).config)
+    chat, data = chat_format_of(section), BuiltinData("train")
+    banned = chat.banned_token_ids
     engine = await RolloutEngine.start(section, rollout, path, banned_token_ids=banned, sync_deadline_s=60)
     try:
         asked, sampled_logprobs = [], []
@@ -119,14 +112,14 @@ async def test_it_samples_learns_and_agrees_on_logprobs(tmp_path) -> None:
             moves.append(np.abs(np.subtract(before, after)).max())
         assert max(gaps) <= TOLERANCE and max(moves) > 0.1
     finally:
-        await engine.close()
+        await engines.end(engine)
 
 
 @torch.no_grad()
 def _without_bans(model, chat, prompt, completion: list[int]) -> np.ndarray:
     """[C] logprobs of the trained model by transformers' own forward pass; engine.logprobs has no bans either."""
     ids = torch.from_numpy(np.concatenate([chat.expanded_token_ids(prompt), completion])).long()[None]
-    processor = chat._processor.image_processor
+    processor = chat.processor.image_processor
     pixels = processor([load(image) for image in prompt.images], return_tensors="pt")
     types = (ids == model.config.image_token_id).int()
     logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), mm_token_type_ids=types, **pixels).logits

@@ -69,7 +69,7 @@ class World:
     ) -> list[Group]:
         """Groups of samples drawn at random, with advantages; the same on every rank."""
         data, rng = BuiltinData("train"), np.random.default_rng(step)
-        allowed = np.setdiff1d(np.arange(len(learner.core.processor.tokenizer)), learner.core.module.banned.tolist())
+        allowed = np.setdiff1d(np.arange(len(learner.core.chat.tokenizer)), learner.core.chat.banned_token_ids)
         made = []
         for i in range(num):
             prompt = data[step * num + i]
@@ -109,7 +109,7 @@ def stock_logprobs(
     pixels = {}
     if group.prompt.images:
         images = [load(image) for image in group.prompt.images]
-        pixels = learner.core.processor.image_processor(images, return_tensors="pt")
+        pixels = learner.core.chat.processor.image_processor(images, return_tensors="pt")
     logits = model(
         input_ids=ids,
         attention_mask=torch.ones_like(ids),

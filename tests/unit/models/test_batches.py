@@ -168,7 +168,7 @@ def test_splitting_and_batching_keep_every_completion_and_the_limit(shapes, limi
     parts = split_rows(rows, limit)
     assert [i for part in parts for i in part.sequence_ids] == [i for one in rows for i in one.sequence_ids]
     assert all(part.num_tokens <= limit and part.completions for part in parts)
-    batches = list(micro_batches(parts, limit))
+    batches = list(micro_batches(rows, limit))
     assert sorted(i for batch in batches for part in batch for i in part.sequence_ids) == list(
         range(sum(len(lengths) for _, lengths in shapes))
     )

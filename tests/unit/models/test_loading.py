@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from vlaa_ray.config import ModelSection
+from vlaa_ray.config.sections import MIN_IMAGE_PIXELS
 from vlaa_ray.errors import ModelError
-from vlaa_ray.models.families import family_of
+from vlaa_ray.models.families import FAMILIES, family_of
 from vlaa_ray.models.loading import load_model, load_processor
 from vlaa_ray.models.paths import local_path
 
@@ -50,3 +51,7 @@ def test_dtype_and_frozen_vision_tower(freeze, dtype):
     tower = {name for name, _ in model.named_parameters() if name.startswith("model.visual.") and "merger" not in name}
     assert frozen == (tower if freeze else set())
     assert len(tower) > 10
+
+
+def test_the_least_image_of_the_config_is_one_image_token_of_every_family():
+    assert {family.pixels_per_token for family in FAMILIES.values()} == {MIN_IMAGE_PIXELS}

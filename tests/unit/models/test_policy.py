@@ -13,11 +13,11 @@ from vlaa_ray.models import batches
 from vlaa_ray.models import policy as policy_module
 from vlaa_ray.models.batch_tools import packing_tools
 from vlaa_ray.models.batches import Row, collate, split_rows
-from vlaa_ray.models.chat import ChatFormat
-from vlaa_ray.models.loading import banned_token_ids, load_model, load_processor
+from vlaa_ray.models.chat import chat_format_of
+from vlaa_ray.models.loading import load_model
 from vlaa_ray.models.policy import Policy
 
-MODEL = ModelSection(path="builtin:tiny-base", min_pixels=3136, max_pixels=12544)
+MODEL = ModelSection(path="builtin:tiny-base", min_pixels=3136, max_pixels=12544, system_prompt=None)
 LOGPROB_TOLERANCE, GRADIENT_TOLERANCE = 2e-5, 1e-5  # absolute, relative to the largest of the parameter
 
 
@@ -25,11 +25,11 @@ class World:
     """The model twice over: as the learner uses it and as transformers does; both hold the same parameters."""
 
     def __init__(self):
-        self.processor = load_processor(MODEL)
+        self.chat = chat_format_of(MODEL)
+        self.processor = self.chat.processor
         self.model = load_model(MODEL)
-        self.banned = banned_token_ids(self.processor.tokenizer, self.model.config)
-        self.chat = ChatFormat(self.processor, self.model.config, None)
-        self.tools = packing_tools(self.model, self.processor, self.chat)
+        self.banned = self.chat.banned_token_ids
+        self.tools = packing_tools(self.model, self.chat)
         self.allowed = np.setdiff1d(np.arange(len(self.processor.tokenizer)), self.banned)
 
     def policy(self, temperature=1.0):

@@ -36,7 +36,7 @@ def test_answers_in_one_row_score_as_each_alone_in_the_stock_model(world) -> Non
     model, processor, chat = world
     prompts = [BuiltinData("heldout", ["open_ended"])[index] for index in (0, 1)]
     rows = [answers_row(chat, prompt, ANSWERS, number) for number, prompt in enumerate(prompts)]
-    batch = collate(rows, packing_tools(model.model, processor, chat))
+    batch = collate(rows, packing_tools(model.model, chat))
     scores = model(batch)[0].reshape(2, 3)
     for row, prompt in zip(scores, prompts, strict=True):
         for score, answer in zip(row, ANSWERS, strict=True):

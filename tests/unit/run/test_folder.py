@@ -47,15 +47,16 @@ def killed(config: GrpoConfig, *steps: int) -> list[Path]:
     return paths
 
 
-def test_a_new_run_writes_what_it_is(tmp_path: Path) -> None:
+def test_a_new_run_writes_what_it_is(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["vlaa-ray", "train", "--config", "x y.yaml"])
     config = make(tmp_path)
-    folder = RunFolder.open(config, command="vlaa-ray train --config x.yaml")
+    folder = RunFolder.open(config)
     assert folder.path == tmp_path / "trial" and folder.log_dir.is_dir()
     assert folder.resume_from is None and not folder.finished
     assert load_config(folder.path / "config.yaml") == config
     run = read_run(folder.path)
     assert run["state"] == "running" and run["step"] == 0 and run["error"] is None and run["ended"] is None
-    assert run["command"] == "vlaa-ray train --config x.yaml" and run["pid"] == os.getpid()
+    assert run["command"] == "vlaa-ray train --config 'x y.yaml'" and run["pid"] == os.getpid()
     assert run["versions"]["torch"].startswith("2.") and run["versions"]["vlaa-ray"] == "0.1.0"
 
 

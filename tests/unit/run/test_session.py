@@ -16,9 +16,10 @@ from vlaa_ray.data.builtin import BuiltinData
 from vlaa_ray.data.fingerprint import fingerprint
 from vlaa_ray.errors import DataError, LearnerError, RunInterrupted
 from vlaa_ray.records import Defect
+from vlaa_ray.run import session
 from vlaa_ray.run.checkpoints import Checkpoint
 from vlaa_ray.run.run_json import read_run
-from vlaa_ray.run.session import open_run, open_shell
+from vlaa_ray.run.session import open_run, open_shell, repeating
 from vlaa_ray.storage.layout import NOTES
 
 
@@ -133,3 +134,16 @@ def test_a_run_without_steps_has_the_same_shell(tmp_path) -> None:
     with open_shell(config, CurationProgress()) as again:  # it goes on where it was
         assert not again.finished
     assert read_run(run.path)["state"] == "finished"
+
+
+def test_what_is_shown_repeatedly_is_shown_a_last_time_at_the_end(monkeypatch) -> None:
+    monkeypatch.setattr(session, "_REPEAT_S", 0.05)
+    seen, done = [], []
+    with repeating(lambda: seen.append(len(done))):
+        while not seen:
+            time.sleep(0.01)
+        done.append(1)
+    count = len(seen)
+    assert (seen[0], seen[-1]) == (0, 1)
+    time.sleep(0.2)
+    assert len(seen) == count

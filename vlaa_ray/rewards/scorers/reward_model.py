@@ -10,9 +10,8 @@ import torch
 from vlaa_ray.config import ModelSection, OpenEndedSection
 from vlaa_ray.errors import DataError
 from vlaa_ray.models.batch_tools import packing_tools
-from vlaa_ray.models.batches import Row, collate, micro_batches, split_rows
-from vlaa_ray.models.chat import ChatFormat
-from vlaa_ray.models.loading import load_processor
+from vlaa_ray.models.batches import Row, collate, micro_batches
+from vlaa_ray.models.chat import chat_format_of
 from vlaa_ray.models.reward_model import checkpoint_folder, last_tokens, load_reward_model, row_of
 from vlaa_ray.records import Prompt
 from vlaa_ray.rewards.scorers.offloading import Offloading
@@ -31,9 +30,8 @@ class LocalRewardModel:
             max_pixels=section.max_pixels,
         )
         loaded = load_reward_model(model)
-        processor = load_processor(model)
-        self._chat = ChatFormat(processor, loaded.model.config, None)
-        self._tools = packing_tools(loaded.model, processor, self._chat)
+        self._chat = chat_format_of(model)
+        self._tools = packing_tools(loaded.model, self._chat)
         self._max_tokens = section.max_tokens
         self._model_on_demand = Offloading(loaded, section.park)
 
@@ -66,7 +64,7 @@ class LocalRewardModel:
         """Return S of each answer of the row, by its place. A row that is too long is scored in several parts."""
         scores: dict[int, float] = {}
         with self._model_on_demand.onload() as model:
-            for rows in micro_batches(split_rows([row], self._max_tokens), self._max_tokens):
+            for rows in micro_batches([row], self._max_tokens):
                 batch = collate(rows, self._tools)
                 places = batch.sequence_ids[last_tokens(batch.sequence_ids)].tolist()
                 values = model(batch.to(self._model_on_demand.device))[0].tolist()

@@ -16,17 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vlaa_ray.records import RewardResult
-from vlaa_ray.rewards.verifiers.grounding import (
-    Box,
-    Frame,
-    Size,
-    box_fault,
-    frame_sizes,
-    iou,
-    names_everything,
-    read_boxes,
-    to_unit,
-)
+from vlaa_ray.rewards.verifiers.frames import Frame, Size, differ, frame_sizes
+from vlaa_ray.rewards.verifiers.grounding import Box, box_fault, iou, names_everything, read_boxes, to_unit
 from vlaa_ray.rewards.verifiers.matching import best_total
 from vlaa_ray.rewards.verifiers.text import normalised
 from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
@@ -88,7 +79,7 @@ def verify_boxes(
         if not box_fault(given.box, size)
         and not all(names_everything(given.box, size, wanted.box, gold_size) for wanted in reference)
     ]
-    if frame and gold_frame and frame != gold_frame:
+    if differ(frame, gold_frame):
         reference = [Labelled(to_unit(wanted.box, gold_size), wanted.label) for wanted in reference]
         sound = [Labelled(to_unit(given.box, size), given.label) for given in sound]
     total = best_total(_worth(reference, sound, threshold_at(threshold, progress)))

@@ -12,22 +12,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from vlaa_ray.records import RewardResult
+from vlaa_ray.rewards.verifiers.frames import ANY_SIZE, MAX_COORDINATE, Frame, Size, differ, frame_sizes, in_unit
 from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
 from vlaa_ray.text.answers import MAX_CHARS, unboxed
 
-Frame = Literal["unit", "rel1000", "resized_px", "original_px"]
-_MAX_COORDINATE = 1e9
 _EDGE_TOLERANCE = 1e-6
 _WHOLE, _HALF = 0.98, 0.5  # of the image's area
 _BELOW_ONE = math.nextafter(1.0, 0.0)
-Size = Sequence[float]
-_ANY_SIZE: Size = (math.inf, math.inf)
-_FIXED_SIZES: dict[str, Size] = {"unit": (1.0, 1.0), "rel1000": (1000.0, 1000.0)}
 NUMBER = r" ?([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?|[-+]?(?:nan|NaN|inf(?:inity)?|Infinity)) ?"
 _FOUR = re.compile(rf"[\[(]{NUMBER},{NUMBER},{NUMBER},{NUMBER}[\])]")
 _CORNERS = re.compile(rf"[\[(]{NUMBER},{NUMBER}[\])] ?,? ?[\[(]{NUMBER},{NUMBER}[\])]")
@@ -75,11 +71,11 @@ def verify_box(
     fault = box_fault(box, size)
     if fault:
         return wrong(answer, f"{fault}: {list(box)}")
-    if box_fault(reference, _ANY_SIZE):
+    if box_fault(reference, ANY_SIZE):
         return wrong(answer, f"the gold box has no area: {list(reference)}")
     if names_everything(box, size, reference, gold_size):
         return wrong(answer, "the box is the whole image")
-    if frame and gold_frame and frame != gold_frame:
+    if differ(frame, gold_frame):
         box, reference = to_unit(box, size), to_unit(reference, gold_size)
     value = iou(box, reference)
     return scored(value, answer, "" if value else "the boxes don't overlap")
@@ -116,7 +112,7 @@ def read_boxes(value: Any, max_depth: int = 3) -> list[Box]:
         value = value.get("bbox_2d", value.get("bbox"))
     if not isinstance(value, list | tuple) or not max_depth:
         return []
-    numbers = [float(item) for item in value if isinstance(item, int | float) and abs(item) <= _MAX_COORDINATE]
+    numbers = [float(item) for item in value if isinstance(item, int | float) and abs(item) <= MAX_COORDINATE]
     if len(value) == 4 and len(numbers) == 4:
         return [Box(*numbers)]
     return _distinct(box for item in value for box in read_boxes(item, max_depth - 1))
@@ -146,40 +142,15 @@ def _distinct(boxes: Iterable[Box]) -> list[Box]:
     return list(dict.fromkeys(boxes))
 
 
-def frame_sizes(
-    frame: Frame | None, gold_frame: Frame | None, image_size: Size | None, input_size: Size | None
-) -> tuple[Size, Size] | str:
-    """Return (width, height) of the answer's frame and of the gold's, or a text that says what is missing.
-
-    `gold_frame` defaults to `frame`.
-    """
-    gold_frame = gold_frame or frame
-    size, gold_size = _size(frame, image_size, input_size), _size(gold_frame, image_size, input_size)
-    if size is None or gold_size is None:
-        return f"no size (width, height) for the frame {frame if size is None else gold_frame!r}"
-    return size, gold_size
-
-
-def _size(frame: Frame | None, image_size: Size | None, input_size: Size | None) -> Size | None:
-    """Return (width, height) of the frame, or None if it is in pixels and has no usable size."""
-    if frame is None:
-        return _ANY_SIZE
-    if frame in _FIXED_SIZES:
-        return _FIXED_SIZES[frame]
-    size = {"resized_px": input_size, "original_px": image_size}.get(frame)
-    usable = isinstance(size, list | tuple) and len(size) == 2 and all(0 < side < _MAX_COORDINATE for side in size)
-    return size if usable else None
-
-
 def box_fault(box: Box, size: Size) -> str:
     """Return what is wrong with a box in a frame of this size; an empty text if the box is sound."""
     x1, y1, x2, y2 = box
-    largest = _MAX_COORDINATE
+    largest = MAX_COORDINATE
     if not (abs(x1) <= largest and abs(y1) <= largest and abs(x2) <= largest and abs(y2) <= largest):
         return "a coordinate is not finite"
     if x2 <= x1 or y2 <= y1:
         return "the box is reversed or empty"
-    if size is _ANY_SIZE:
+    if size is ANY_SIZE:
         return ""
     width, height = size
     margin = _EDGE_TOLERANCE * (width if width > height else height)
@@ -199,4 +170,4 @@ def _share(box: Box, size: Size) -> float:
 
 def to_unit(box: Box, size: Size) -> Box:
     """Return the box with its edges as shares of the frame's width and height."""
-    return Box(box.x1 / size[0], box.y1 / size[1], box.x2 / size[0], box.y2 / size[1])
+    return Box(*in_unit(box, size))

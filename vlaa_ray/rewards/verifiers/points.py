@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from vlaa_ray.records import RewardResult
-from vlaa_ray.rewards.verifiers.grounding import NUMBER, Box, Frame, Size, frame_sizes, read_boxes
+from vlaa_ray.rewards.verifiers.frames import Frame, Size, frame_sizes, in_unit
+from vlaa_ray.rewards.verifiers.grounding import NUMBER, Box, read_boxes
 from vlaa_ray.rewards.verifiers.matching import best_total
 from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
 from vlaa_ray.text.answers import MAX_CHARS, unboxed
@@ -54,7 +55,7 @@ def verify_points(
     points = read_points(unboxed(answer[:MAX_CHARS]))
     if not 0 < len(points) <= _MAX_POINTS:
         return wrong(answer, f"{len(points)} points in the answer, expected {len(targets)}")
-    wanted, given = [_scaled(target, gold_size) for target in targets], [_scaled(point, size) for point in points]
+    wanted, given = [in_unit(target, gold_size) for target in targets], [in_unit(point, size) for point in points]
     total = best_total(np.array([[_worth(target, point, radius) for point in given] for target in wanted]))
     value = min(1.0, total / max(len(targets), len(points)))
     reason = f"{len(points)} points in the answer, {len(targets)} in the gold, sum of what they earn {total:.3f}"
@@ -68,10 +69,6 @@ def _worth(target: tuple[float, ...], point: tuple[float, ...], radius: float) -
     if len(target) == 4:
         return float(target[0] <= x <= target[2] and target[1] <= y <= target[3])
     return max(0.0, 1.0 - math.hypot(x - target[0], y - target[1]) / radius)
-
-
-def _scaled(values: Sequence[float], size: Size) -> tuple[float, ...]:
-    return tuple(value / size[index % 2] for index, value in enumerate(values))
 
 
 def read_points(value: Any) -> list[Point]:

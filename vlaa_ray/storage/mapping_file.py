@@ -1,0 +1,21 @@
+"""Files with one mapping, such as run.json and config.yaml, that may be missing or damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def read_mapping(path: Path, parse: Callable[[str], Any]) -> tuple[dict[str, Any], str]:
+    """(the mapping in a file, "") or ({}, what is wrong with the file as a sentence).
+
+    `parse` makes a value of the file's text, and raises ValueError where it can't.
+    """
+    try:
+        value = parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}, f"There is no {path.name} in this run folder."
+    except (OSError, ValueError) as error:
+        return {}, f"{path.name} can't be read: {error}"
+    return (value, "") if isinstance(value, dict) else ({}, f"{path.name} doesn't hold a mapping.")
