@@ -29,8 +29,8 @@ from vlaa_ray.storage.layout import NOTES
 def train(config: SupervisedConfig, folder: Path, resume_from: Checkpoint | None) -> None:
     """Train from `resume_from` to `run.num_steps`, and write into the run's `folder`; every rank calls this function.
 
-    The environment must name the rank (`set_rank_environment`). Errors of the learner and of the data are raised on the
-    ranks where they occur.
+    The environment must name the rank (`set_rank_environment`). Errors of the learner and of the data are raised on
+    the ranks that meet them.
     """
     join_ranks(config.learner)
     learner = make_learner(config, folder)

@@ -31,12 +31,11 @@ def submit(address: str | None, args: list[str], working_dir: Path, wait: bool) 
     """Submit the command and return the job's exit code; with `wait` False return 0 when the job is accepted.
 
     The project need not be installed on the cluster. A relative `run.dir` is made in `working_dir` itself, so that a
-    job that is submitted again continues its run.
+    job that is submitted again continues its run. Relative paths of data and models that were not uploaded are found
+    there, too.
 
     Raises:
         PlacementError: the cluster can't be reached or does not accept the job.
-
-        Relative paths of data and models that were not uploaded are found there, too.
 
     """
     from ray.exceptions import AuthenticationError

@@ -100,7 +100,7 @@ def _fit(trainer: Any) -> None:
 
 
 def _failed(error: Any) -> LearnerError:
-    """Return the error to show where neither a rank nor Ray Train's controller has raised a VlaaRayError."""
+    """The error to show where neither a rank nor Ray Train's controller has raised a typed one."""
     failures = getattr(error, "worker_failures", {})
     controller = first_line(getattr(error, "controller_failure", error))
     first = next((repr(failure).splitlines()[0] for _, failure in sorted(failures.items())), controller)

@@ -77,12 +77,7 @@ def _concrete(kind: type[Config], values: dict[str, Any], path: Path) -> type[Co
 
 
 def parse_yaml(text: str) -> Any:
-    """Return the value of a YAML text; None for an empty one.
-
-    Raises:
-        ValueError: the text is not YAML.
-
-    """
+    """Return the value of a YAML text, None for an empty one; raises ValueError if it is not YAML."""
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -201,7 +201,7 @@ def join_ranks(learner: LearnerSection) -> None:
 
     if torch.distributed.is_initialized():
         return
-    _load_reduction_extension()  # ranks meet in the next calls, where no lock may be held
+    _load_reduction_extension()  # first: ranks wait for each other in the next calls, so no lock may be held there
     if os.environ["RANK"] == "0":
         _stores.append(_open_store(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])))
     os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"  # torch joins a store instead of opening its own

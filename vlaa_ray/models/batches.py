@@ -107,7 +107,7 @@ def split_rows(rows: Sequence[Row], limit_tokens: int) -> list[Row]:
 
 
 def micro_batches(rows: Sequence[Row], limit_tokens: int) -> Iterator[list[Row]]:
-    """Yield lists of rows of similar length whose padded size is at most `limit_tokens`; long rows are split first."""
+    """Yield lists of rows of similar length, of at most `limit_tokens` with padding; longer rows are split first."""
     pending: list[Row] = []
     for row in sorted(split_rows(rows, limit_tokens), key=lambda row: row.num_tokens):
         if pending and (len(pending) + 1) * row.num_tokens > limit_tokens:

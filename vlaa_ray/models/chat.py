@@ -27,13 +27,13 @@ _Parts = tuple[str | None, ...]
 def chat_format_of(model: ModelSection, path: str | Path | None = None) -> ChatFormat:
     """Return the chat format of the checkpoint that a config names, or of another one at `path`.
 
-    Engine, learner and scorers take theirs from here, so that they all use the same token ids.
+    Engine, learner and scorers take theirs from here, so that all of them ask and train with the same token ids.
 
     Raises:
         ModelError: its config or its processor can't be loaded.
 
     """
-    if path is None:  # a run makes UNTRAINED, with the tokenizer and processor of the trained model
+    if path is None:  # UNTRAINED is made in a run; its tokenizer and processor are those of the trained one
         path = local_path("builtin:tiny-base" if model.path == UNTRAINED else model.path)
     return ChatFormat(load_processor(model, path), load_model_config(path), model.system_prompt)
 
@@ -70,7 +70,7 @@ class ChatFormat:
 
     @cached_property
     def banned_token_ids(self) -> list[int]:
-        """The ids of the vision control tokens, which the engine never samples and the learner's softmax leaves out."""
+        """The ids of the family's vision control tokens, sorted; they are never sampled, nor part of the softmax."""
         vocabulary = self.tokenizer.get_vocab()
         return sorted(vocabulary[token] for token in self._family.vision_tokens if token in vocabulary)
 

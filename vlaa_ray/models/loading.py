@@ -23,12 +23,7 @@ def family_at(path: str | Path) -> Family:
 
 
 def load_model_config(path: str | Path) -> Any:
-    """Return the Hugging Face config of the checkpoint at a path or hub id.
-
-    Raises:
-        ModelError: it can't be loaded.
-
-    """
+    """Return the Hugging Face config of the checkpoint at a path or hub id; raises ModelError if it can't be read."""
     from transformers import AutoConfig
 
     try:

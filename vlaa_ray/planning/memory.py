@@ -62,7 +62,7 @@ def kv_bytes_per_token(model_config: dict[str, Any], dtype: str) -> int:
 
 
 def optimizer_item_bytes(dtype: str) -> int:
-    """Return the bytes of optimizer state for one trained number: Adam's two moments, and under bf16 an fp32 copy."""
+    """Return the bytes of optimizer state for one parameter: Adam's two moments, and an fp32 master under bf16."""
     return 8 if dtype == "fp32" else 12
 
 

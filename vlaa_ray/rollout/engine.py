@@ -34,10 +34,7 @@ class PromptRefused(RolloutError):
 
 
 class RolloutEngine:
-    """A running engine; `weights` updates its weights.
-
-    `start` makes it. It ends with its process. All its methods must be called on the same event loop.
-    """
+    """A running engine that `start` makes; `weights` updates its weights. Call its methods on one event loop."""
 
     def __init__(
         self, llm: Any, rollout: RolloutSection, weights: EngineWeights, banned: Sequence[int], stop: list[int]

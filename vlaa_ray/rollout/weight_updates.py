@@ -49,7 +49,9 @@ class EngineWeights:
         self._names = manifest.names
 
     async def pause(self) -> None:
-        """Let the running requests finish, then stop sampling until `resume`.
+        """Stop sampling once the running requests have ended.
+
+        An engine whose last update was not finished goes out of service.
 
         Raises:
             WeightSyncError: the engine is out of service, its last update is still open, or the manifest was not
@@ -130,7 +132,7 @@ class EngineWeights:
             raise WeightSyncError(f"the engine is out of service: {self.broken}", fix="replace the engine")
 
     async def _clear_caches(self) -> None:
-        """Clear keys and values, processed images and image embeddings; a request that still runs is computed again.
+        """Keys and values, processed images, image embeddings; a request that still runs is computed anew.
 
         vLLM clears nothing by itself. It looks up image embeddings by the image alone, so that those of the old
         vision tower would be used again.

@@ -52,16 +52,7 @@ class RunFolder(LockedFolder):
 
     @classmethod
     def open(cls, config: AnyConfig, resume: Resume = "auto") -> RunFolder:
-        """Open, lock and return the folder of `config.run`; it is made if it does not exist.
-
-        `resume` "auto" continues from the newest sound checkpoint, or starts a new run. "never" refuses a folder with
-        checkpoints. A path continues from that checkpoint, or from the newest one of that run folder.
-
-        Raises:
-            CheckpointError: the run can't start or continue here as `resume` says.
-            ConfigError: another process uses the folder, it holds another kind of run, or it can't be written.
-
-        """
+        """The folder of `config.run`, made if need be; CheckpointError or ConfigError if the run can't go on there."""
         folder = cls(config)
         try:
             folder._start(config, resume)
