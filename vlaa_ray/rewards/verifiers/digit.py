@@ -1,69 +1,66 @@
-"""digit: 1 if the answer's number is the gold one, else 0 (the paper's counting reward, arXiv 2504.11468, 4.1).
+"""digit: 1 if the number that the answer states is the gold one, else 0 (the paper's counting reward, arXiv 2504.11468,
+4.1).
 
-verify_digit("There are 3 cubes.", 3).value == 1.0
+    verify_digit("There are three cubes.", 3).value == 1.0
 """
 
 from __future__ import annotations
 
-import re
-from decimal import Decimal
+import math
+from fractions import Fraction
 from typing import Any
 
 from vlaa_ray.records import RewardResult
+from vlaa_ray.rewards.verifiers.number_digits import MAX_DIGITS
+from vlaa_ray.rewards.verifiers.quantities import Quantity
+from vlaa_ray.rewards.verifiers.stated_quantity import only_quantity, stated_quantity
 from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
-from vlaa_ray.text.answers import unboxed
 
-# A minus sign counts only where it can't be a hyphen or a range ("A-3", "2-3").
-_NUMBER = re.compile(r"(?<![\w.])(?:(?<![\w.)])[-\u2212])?\d{1,20}(?:,\d{3})*(?:\.\d{1,20})?(?!\d)")
-_WORDS = "zero one two three four five six seven eight nine ten eleven twelve".split()
-_WORD = re.compile(r"\b(?:" + "|".join(_WORDS) + r")\b", re.IGNORECASE)
-_MAX_NUMBERS = 8
+_LIMIT = 10**MAX_DIGITS
 
 
 def verify_digit(answer: str, gold: Any, *, partial_credit: bool = False) -> RewardResult:
-    """Return 1.0 if the last number of the answer equals the gold, else 0.0.
+    """Return 1.0 if the number that the answer states equals the gold, else 0.0.
 
-    An answer without a number, or with more than 8 different ones, earns 0.0. With `partial_credit`, a number that is
-    off by d earns max(0, 1 - d / max(1, |gold|)). Invalid if the gold is not exactly one number.
+    Numbers are read whole, in digits or in words, and "no cats" states 0. An answer that states no number, such as one
+    that names two, or more than 8 different ones, earns 0.0. With `partial_credit`, a number that is off by d earns
+    max(0, 1 - d / max(1, |gold|)). Invalid if the gold is not exactly one number.
     """
-    read = last_number(answer, gold)
-    if isinstance(read, RewardResult):
-        return read
-    number, target = read
-    if number == target:
+    target = gold_quantity(gold)
+    if isinstance(target, str):
+        return invalid(answer, target)
+    stated = stated_quantity(answer, counts=True)
+    if isinstance(stated, str):
+        return wrong(answer, stated)
+    number, right = stated.value, target.value
+    if number is None or right is None:
+        return wrong(answer, "the answer states no number")
+    if number == right:
         return scored(1.0, answer)
-    reason = f"{number} is not {target}"
+    reason = f"{shown(number)} is not {shown(right)}"
     if not partial_credit:
         return wrong(answer, reason)
-    return scored(max(0.0, float(1 - abs(number - target) / max(abs(target), Decimal(1)))), answer, reason)
+    return scored(float(max(Fraction(0), 1 - abs(number - right) / max(abs(right), Fraction(1)))), answer, reason)
 
 
-def last_number(answer: str, gold: Any) -> tuple[Decimal, Decimal] | RewardResult:
-    """Return (last number of the answer, the gold's number), or the verdict if there are no such numbers.
-
-    The verdict is invalid if the gold is not one number, and 0.0 if the answer has no number or more than 8 different
-    ones.
-    """
-    target = _gold_number(gold)
-    if target is None:
-        return invalid(answer, f"gold is not one number: {str(gold)[:80]!r}")
-    numbers = _numbers(unboxed(answer))
-    if not numbers:
-        return wrong(answer, "no number in the answer")
-    if len(set(numbers)) > _MAX_NUMBERS:
-        return wrong(answer, f"{len(set(numbers))} different numbers in the answer, more than {_MAX_NUMBERS}")
-    return numbers[-1], target
+def gold_quantity(gold: Any) -> Quantity | str:
+    """Return the only quantity of a gold, or the reason in words why the gold is not one number."""
+    if isinstance(gold, str):
+        read = only_quantity(gold)
+        return f"gold is not one number: {gold[:80]!r}: {read}" if isinstance(read, str) else read
+    if isinstance(gold, bool) or not isinstance(gold, int | float):
+        return f"gold is not one number: it is of type {type(gold).__name__}"
+    if isinstance(gold, float) and not math.isfinite(gold):
+        return f"gold is not one number: {gold}"
+    if abs(gold) >= _LIMIT:
+        return f"gold is not one number that can be read: it has more than {MAX_DIGITS} digits"
+    return Quantity(Fraction(gold if isinstance(gold, int) else str(gold)), 0, 1)
 
 
-def _numbers(text: str) -> list[Decimal]:
-    """Return the numbers of a text in their order. Words such as "three" count only if the text has no digits."""
-    digits = [Decimal(match.replace(",", "").replace("\u2212", "-")) for match in _NUMBER.findall(text)]
-    return digits or [Decimal(_WORDS.index(match.lower())) for match in _WORD.findall(text)]
-
-
-def _gold_number(gold: Any) -> Decimal | None:
-    """Return the only number in a gold, or None."""
-    if isinstance(gold, bool) or not isinstance(gold, str | int | float):
-        return None
-    numbers = _numbers(str(gold))
-    return numbers[0] if len(numbers) == 1 else None
+def shown(number: Fraction) -> str:
+    """Return a number in digits for a message: "2.5", "1/3"; rounded if it is long."""
+    if number.denominator == 1 and abs(number) < _LIMIT:
+        return str(number.numerator)
+    if number.denominator <= 1000:
+        return f"{number.numerator / number.denominator:.10g}" if 1000 % number.denominator == 0 else str(number)
+    return f"about 10^{round(math.log10(abs(number.numerator)) - math.log10(number.denominator))}" if number else "0"
