@@ -1,8 +1,20 @@
 """Quantities as people write them: each verdict is an annotator's."""
 
-import pytest
+import random
+import time
+from fractions import Fraction
 
-from vlaa_ray.rewards.verifiers.stated_quantity import stated_quantity
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vlaa_ray.rewards.verifiers.digit import verify_digit
+from vlaa_ray.rewards.verifiers.number import verify_number
+from vlaa_ray.rewards.verifiers.number_digits import digits_value
+from vlaa_ray.rewards.verifiers.number_words import chinese_number
+from vlaa_ray.rewards.verifiers.quantities import read_quantities
+from vlaa_ray.rewards.verifiers.quantity_tokens import tokens_of
+from vlaa_ray.rewards.verifiers.stated_quantity import only_quantity, stated_quantity
 
 
 def stated(text, counts=True):
@@ -449,13 +461,391 @@ There is no doubt: 3|3
 """
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        row
-        for table in (SIGNS, GROUPS, DECIMALS, FRACTIONS, UNITS, WORDS, SCALES, NEIGHBOURS, SEVERAL, ZERO)
-        for row in cases(table)
-    ],
-)
+MORE = r"""
+The answer is 3|3
+Answer: 3|3
+answer: **3**|3
+I count 3.|3
+There are a total of 3 objects in the image.|3
+3 objects|3
+Three objects are visible: a cube, a sphere, and a cylinder.|3
+There are 3 objects: a cube, two spheres.|3
+3.5%|7/2
+There are exactly four (4) apples.|4
+four (4)|4
+4 (four)|4
+approx. 3|3
+~3|3
+≈3|3
+roughly three|3
+around 3|3
+3 apples and no pears|3
+There are no more than 3 cats|no
+I see one cat and one dog.|1
+There is one red cube and one blue cube|1
+5 (five) apples|5
+It's 3|3
+It’s 3|3
+there's one|1
+There is only 1 cat.|1
+x=3|3
+n = 3|3
+$x = 3$|3
+x ≈ 3|3
+\boxed{3}|3
+\boxed{3 \text{ apples}}|3
+\boxed{\text{three}}|3
+\boxed{3 or 4}|no
+The total number of objects is $3$.|3
+The final count is 3!|3
+3!|3
+3?|3
+3 / 1|3
+Total = 4 + 5 = 9|9
+4+5=9|9
+4 + 5|no
+9 (nine)|9
+Count: 9|9
+9 altogether, 4 red and 5 blue|9
+nine: four red and five blue|9
+4 red, 5 blue: 9|9
+There are 4 red and 5 blue cubes. Total 9.|9
+There are 4 red cubes and 5 blue cubes, making 9 in total.|9
+4 red and 5 blue make 9|9
+4 and 5 make 9|9
+The red ones are 4 and the blue ones are 5|no
+four or so|4
+10 (ten), i.e. 4 cubes plus 6 spheres|10
+10 = 4 + 6|10
+10, made up of 4 cubes and 6 spheres|10
+10 objects (4 cubes, 6 spheres)|10
+10 [4 cubes and 6 spheres]|10
+10; 4 cubes and 6 spheres|10
+10. 4 cubes and 6 spheres|10
+10 - 4 cubes and 6 spheres|10
+10 — 4 cubes and 6 spheres|10
+10⏎4 cubes⏎6 spheres|10
+Cubes: 4⏎Spheres: 6⏎Total: 10|10
+4 cubes, 6 spheres|no
+either three or four|no
+3/4 or 0.75|3/4
+3 or 4 or 5|no
+3, 4 or 5|no
+maybe 3, maybe 4|no
+3, possibly 4|no
+3, or 4|no
+3 (or 4)|no
+3 (maybe 4)|no
+somewhere between 3 and 5|no
+anywhere from 3 to 5|no
+in the range 3-5|no
+3 – 5|no
+3 — 5|no
+3..5|no
+3...5|no
+[3, 5]|no
+3 to 5 cubes|no
+3 cubes to 5 cubes|no
+5±1|no
+10:30|no
+10:30:15|no
+10h30|no
+3.40 pm|17/5
+half past three|no
+a quarter to four|no
+01/05/2024|no
+1.5.2024|no
+05.01.2024|no
+2024/01/05|no
+2024.01.05|no
+Jan 5|no
+the 5th of January|no
+May 5, 2024|no
+March 5th|no
+2 of 3|2
+2 out of 3|2
+1 in 4|no
+twenty-five percent|25
+fifty per cent|50
+25 pct|25
+百分之二十五|25
+百分之25|25
+25％|25
+25 percentage points|25
+%25|25
+1/4 (25%)|1/4
+25% = 0.25|1/4
+one million|1000000
+a million|1000000
+one and a half million|1500000
+1.5 million people|1500000
+1,5 million|1500000
+3 million|3000000
+10 million and 500 thousand|10500000
+half a million|500000
+2.5 mio|2500000
+€2.5bn|2500000000
+3T|3
+£3m|3000000
+5 m long|5
+12K|12000
+12 k|12000
+150亿元|15000000000
+一百万|1000000
+三千万|30000000
+一亿|100000000
+两亿三千万|230000000
+1千|1000
+1 thousand|1000
+10^9|1000000000
+1.5e6|1500000
+9.11×10⁻³¹|911/1000000000000000000000000000000000
+1.6 \times 10^{-19}|1/6250000000000000000
+6.02e23|602000000000000000000000
+5 × 10 ^ 3|5000
+5 * 10^3|5000
+5.0E+03|5000
+1e-3|1/1000
+10 to the power of 3|1000
+10 squared|100
+-0.5|-1/2
+-.25|-1/4
+-2,5|-5/2
+(-3)|-3
+( - 3 )|-3
+-(3)|-3
+−$1,234.50|-2469/2
+- 1/2|-1/2
+minus one half|-1/2
+minus twenty|-20
+negative 3.5|-7/2
+negative one|-1
+minus 1.2 million|-1200000
+–½|-1/2
+-½|-1/2
+負三|-3
+负二十|-20
+-3 to -1|no
+-3 or 3|no
+±3|no
+loss of 3|3
+1 234,56|30864/25
+1 234 567,89|123456789/100
+1.234.567,89|123456789/100
+CHF 1'234.50|2469/2
+Rs. 12,34,567|1234567
+₹12,34,567|1234567
+1,234,567.89|123456789/100
+1,234 and 567|no
+1, 234|no
+1 2 3|no
+10 000|10000
+100 000 people|100000
+10 000 000|10000000
+2 500 m|2500
+1,000.00|1000
+1.000,00|1000
+1 000 000|1000000
+1{,}234{,}567|1234567
+1\;234|1234
+1{\,}234|1234
+9\,500|9500
+12 000 €|12000
+9.500|19/2
+5 km²|5
+5 ft^2|5
+5 sq ft|5
+5 in.²|5
+5 kg m^2 s^{-2}|5
+5 kg·m²/s²|5
+5 mol^-1|5
+5 W/m^2K|5
+5 m^{2}|5
+5\,m^2|5
+5 \mathrm{cm^2}|5
+5 \mathrm{~cm}^2|5
+5 $cm^2$|5
+5 $\text{cm}^2$|5
+$5\ \text{cm}^{2}$|5
+5 cm^{−1}|5
+5 cm^(2)|5
+5 cm**2|5
+5 L/100 km|5
+5 units^2|5
+The area is 5 cm^2.|5
+Area = 5cm²|5
+5 CO2 molecules|5
+5 m/s²|5
+5 square metres|5
+20 m^3/h|20
+5 平方厘米|5
+5cm^2 (area)|5
+"""
+
+TABLES = (SIGNS, GROUPS, DECIMALS, FRACTIONS, UNITS, WORDS, SCALES, NEIGHBOURS, SEVERAL, ZERO, MORE)
+
+
+@pytest.mark.parametrize(("text", "value"), [row for table in TABLES for row in cases(table)])
 def test_the_number_that_a_text_states(text, value) -> None:
     assert stated(text) == value
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold", "params", "value"),
+    [
+        ("25 percent", 0.25, {}, 1),
+        ("25 per cent", 25, {}, 1),
+        (r"25\%", "25%", {}, 1),
+        ("0.25", "25 per cent", {}, 1),
+        ("百分之二十五", 0.25, {}, 1),
+        ("a quarter of the people", "25%", {}, 1),
+        ("25%", "0.25%", {}, 0),
+        ("1.2 million", 1_200_000, {}, 1),
+        ("1,200,000", "1.2 million", {}, 1),
+        ("1.2k", 1.2, {}, 0),
+        ("5 thousand", 5, {}, 0),
+        ("3.5万", 35_000, {}, 1),
+        ("12.4 cm²", "12.5 cm²", {"rel_tol": 0.01}, 1),
+        ("12.3 cm²", "12.5 cm²", {"rel_tol": 0.01}, 0),
+        ("0.3", 0.1 + 0.2, {"abs_tol": 1e-15}, 1),
+        ("2/3", "0.667", {"abs_tol": 0.001}, 1),
+        ("2/3", "0.667", {}, 0),
+        ("1e-7", 1e-07, {}, 1),
+        ("12,5", 12.5, {}, 1),
+        ("3-4 cm", 4, {}, 0),
+        ("more than 12.5", 12.5, {}, 0),
+        ("none", 0, {}, 0),
+        ("In 2015 it was 12.5%", 12.5, {}, 1),
+        ("9.11×10⁻³¹", "6.63×10⁻³⁴", {"rel_tol": 0.01}, 0),
+    ],
+)
+def test_measured_quantities(answer, gold, params, value) -> None:
+    assert verify_number(answer, gold, **params).value == value
+
+
+@pytest.mark.parametrize(
+    "gold",
+    ["twenty-one", "two dozen", "1,234", "1.2 million", "3½", r"\frac{3}{4}", "1.5e3", "12.5 cm^2", "25 percent", "-3",
+     "负3", "三十", "3个", r"\boxed{3}", "3 (three)", ".5", "9{,}500", 3, -2.5, 1e-07, 1e16, "zero", "about 7"],
+)  # fmt: skip
+def test_a_gold_is_its_own_answer(gold) -> None:
+    assert verify_digit(str(gold), gold).value == verify_number(str(gold), gold).value == 1.0
+
+
+@pytest.mark.parametrize(
+    "gold",
+    ["none", "3-4", "2 or 3", "3:40", "2024-01-05", "at least 3", "not 3", "", " ", "many", "9" * 5_000, {},
+     "{" * 2_000, 10**4_000, -(10**41), float("inf"), float("nan"), True, None, [3], b"3", "\ud800", "3" + "x" * 30_000,
+     "1/0", "2^99999"],
+)  # fmt: skip
+def test_a_gold_that_is_not_one_number_makes_the_sample_invalid(gold) -> None:
+    for verdict in (verify_digit("3", gold), verify_number("", gold)):
+        assert not verdict.valid and "gold is not one number" in verdict.reason
+
+
+def test_a_gold_of_more_digits_than_python_writes_is_invalid() -> None:
+    assert "digits" in verify_digit("3", 10**5_000).reason
+
+
+@given(st.text(max_size=60) | st.text("0123456789.,/^-–×e {}()\\fracboxed%三十万负一个 orand\n$*", max_size=60))
+def test_no_text_makes_a_verifier_raise(text) -> None:
+    for verdict in (verify_digit(text, 3), verify_digit("3", text), verify_number(text, text)):
+        assert verdict.valid == (verdict.value is not None) and (verdict.value == 1.0 or verdict.reason)
+
+
+def english(number: int) -> str:
+    """Return a number below a million in words, in the way of schoolbooks."""
+    if number >= 1000:
+        rest = number % 1000
+        joint = " and " if 0 < rest < 100 else " "
+        return english(number // 1000) + " thousand" + (joint + english(rest) if rest else "")
+    if number >= 100:
+        return english(number // 100) + " hundred" + (" and " + english(number % 100) if number % 100 else "")
+    small = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
+    words = (small + " seventeen eighteen nineteen").split()
+    tens = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+    if number < 20:
+        return words[number]
+    return tens[number // 10 - 2] + ("-" + words[number % 10] if number % 10 else "")
+
+
+def chinese(number: int) -> str:
+    """Return a number below a hundred million in Chinese, with 零 for each gap."""
+    if number >= 10_000:
+        rest = number % 10_000
+        gap = "零" if 0 < rest < 1000 else ""
+        return chinese(number // 10_000) + "万" + (gap + chinese(rest) if rest else "")
+    text, pending = "", False
+    for unit, sign in ((1000, "千"), (100, "百"), (10, "十"), (1, "")):
+        digit = number // unit % 10
+        if digit:
+            text += ("零" if pending and text else "") + "零一二三四五六七八九"[digit] + sign
+        pending = not digit
+    return text or "零"
+
+
+@given(st.integers(0, 999_999))
+def test_english_words_are_read_whole(number) -> None:
+    assert stated(english(number)) == stated(f"There are {english(number)} cubes.") == str(number)
+
+
+@given(st.integers(0, 99_999_999))
+def test_chinese_numerals_are_read_whole(number) -> None:
+    assert chinese_number(chinese(number)) == number
+
+
+@given(st.integers(-(10**12), 10**12), st.sampled_from([",", " ", "'", "_", "{,}", "\u202f"]))
+def test_groups_of_three_are_one_number(number, separator) -> None:
+    assert stated(f"{number:,}".replace(",", separator)) == str(number)
+
+
+@given(st.decimals(-(10**9), 10**9, places=3))
+def test_decimals_are_exact(number) -> None:
+    assert stated(str(number)) == stated(f"It is {number} cm.") == str(Fraction(number))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1,234", 1234), ("0,125", Fraction(1, 8)), ("1.2.3", None), ("1,2,3", None), ("12,345,67", None),
+     ("9" * 41, None), ("1e401", None), ("1.234,5", Fraction(2469, 2)), ("1,234.567,8", None)],
+)  # fmt: skip
+def test_separators(text, value) -> None:
+    assert digits_value(text) == value
+
+
+def test_partial_credit_of_words_and_of_a_zero_in_words() -> None:
+    assert verify_digit("eight", 10, partial_credit=True).value == pytest.approx(0.8)
+    assert verify_digit("none", 1, partial_credit=True).value == 0.0
+    assert verify_digit("1/3", "2/3", partial_credit=True).value == pytest.approx(2 / 3)
+
+
+PUMPED = [
+    *"0123456789.,'_ -+*/^%()[]{}\\:;~$xeak\n<>=三负个无—½²",
+    *("1,", "1 ", "1 000 ", "1/", "-1 ", "1-", "1e9", "1×10^", r"\frac{", r"\frac{1}{", "{1", "twenty-", "hundred "),
+    *("a half ", "three point ", "1万", "百分之", "1 or ", "2 and 3 or ", "not 1 ", "(1", "<sup>", r"\text{", "1**"),
+    *("1 of the ", "so 1 ", "total 1 2 ", "answer 1 2 ", "= 1", "\n1. ", "3 feet ", "3点", "January 1, ", "1 below "),
+    *("x^{-", "√{", "\ud800", "三四"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", PUMPED)
+def test_no_text_takes_long(piece) -> None:
+    for length in (19_999, 1_000_000):
+        text = (piece * (length // len(piece) + 1))[:length]
+        start = time.perf_counter()
+        verify_digit(text, 3)
+        verify_number("3", text)
+        assert time.perf_counter() - start < 3  # two readings on a machine that may be busy; alone each takes 0.05 s
+
+
+def test_many_random_pieces_are_quick() -> None:
+    rng = random.Random(0)
+    text = "".join(rng.choice(PUMPED) for _ in range(8_000))[:19_999]
+    start = time.perf_counter()
+    assert verify_digit(text, 3).value == 0.0 and time.perf_counter() - start < 3
+
+
+def test_a_quantity_has_its_place() -> None:
+    (quantity,) = read_quantities(tokens_of("= - 3½ %"))
+    assert (quantity.value, quantity.percent, quantity.first, quantity.end) == (Fraction(-7, 2), True, 1, 7)
+    assert isinstance(only_quantity("2 cats, 3 dogs"), str)

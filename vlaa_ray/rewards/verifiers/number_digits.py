@@ -34,7 +34,7 @@ def digits_value(text: str) -> Fraction | None:
         if plain is None:
             return None
         body = plain
-    if len(body) > MAX_DIGITS + 1:
+    if len(body) > MAX_DIGITS + ("." in body):
         return None
     value = Fraction(int(body)) if body.isdigit() else Fraction(body if body[0] != "." else "0" + body)
     return value * Fraction(10) ** exponent if exponent else value

@@ -95,6 +95,8 @@ def read_words(tokens: Sequence[Token], start: int) -> WordNumber | None:
     value, end = _point(tokens, end, value)
     if end > start + 1 or word not in SCALES:
         value, end = add_half(tokens, end, value)
+        if value.denominator > 1 and text_at(tokens, end) in SCALES:
+            value, end = value * SCALES[text_at(tokens, end)], end + 1
     if _goes_on(tokens, end):
         return WordNumber(None, end + 1, weak=True)
     return WordNumber(value, end, weak=word == "one" and end == start + 1 and text_at(tokens, end) in _LABELLED)
@@ -116,7 +118,7 @@ def _with_article(tokens: Sequence[Token], start: int) -> WordNumber | None:
         return WordNumber(Fraction(1, 2) if first == "half" else Fraction(1), start + 1, weak=True)
     if second in _GROUPS:
         return WordNumber(_GROUPS[second], start + 2, weak=True)
-    if second == "half" or (second in PARTS and third == "of"):
+    if second == "half" or (second in PARTS and third in ("of", "to", "past")):
         return WordNumber(Fraction(1, PARTS[second]), start + 2, weak=True)
     if second not in SCALES:
         return None

@@ -28,6 +28,7 @@ MAX_QUANTITIES = 200
 """The number of quantities that are read of a text at most."""
 _MAX_GROUP = 40
 _MAX_BITS = 2_000
+_POWERS = {"squared": 2, "cubed": 3}
 _MINUS_WORDS = frozenset("minus negative 负 負 零下".split())
 _BEFORE_SPACED_MINUS = frozenset(
     ["", "=", "(", "[", "{", ",", ":", "is", "are", "was", "be", "≈", "是", "为", "等于", "\n"]
@@ -37,6 +38,8 @@ _ALGEBRA = frozenset("x y z n π".split())
 _FUNCTIONS = frozenset("sqrt log ln lg sin cos tan".split())
 _CURRENCY_CODES = frozenset("usd us eur gbp cny rmb rs inr rm hk chf aud cad jpy nt r kr".split())
 _SHORT_SCALES = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9, "bn": 10**9, "mn": 10**6, "tn": 10**12, "mio": 10**6}
+_MONEY_SCALES = {"m": 10**6, "b": 10**9, "t": 10**12}
+_CURRENCIES = frozenset("$€£¥₹₩")
 _PERCENT_WORDS = frozenset("% percent percentage pct 百分点".split())
 
 
@@ -72,11 +75,12 @@ def _step(tokens: Sequence[Token], index: int, after_number: bool) -> tuple[Quan
     """Return the quantity that begins at a token, if one does, and the index from which to read on."""
     token = tokens[index]
     if _is_sign(tokens, index, after_number):
-        quantity, end = _unsigned(tokens, index + 1)
+        in_brackets = text_at(tokens, index + 1) == "(" and text_at(tokens, index + 3) == ")"
+        quantity, end = _unsigned(tokens, index + 1 + in_brackets)
         if quantity is not None and quantity.value is not None:
             return quantity._replace(value=-quantity.value, first=index), end
         return (None if quantity is None else quantity._replace(first=index)), max(end, index + 1)
-    if token.text == "√" or token.text in _FUNCTIONS:
+    if token.text in ("√", "±") or token.text in _FUNCTIONS:
         inner = index + 1
         while text_at(tokens, inner) in ("{", "(", "_", "^") and inner < index + 4:
             inner += 1
@@ -174,10 +178,18 @@ def _extended(tokens: Sequence[Token], first: int, value: Fraction | None, end: 
     if value is not None:
         value, end = _with_fraction(tokens, value, end)
     value, end = _with_power(tokens, value, end)
-    value, end = _with_scale(tokens, value, end, tokens[first - 1].raw if first else "")
+    value, end = _with_scale(tokens, value, end, tokens[first].raw)
     if value is not None:
         value, end = add_half(tokens, end, value)
     after = tokens[end] if end < len(tokens) else None
+    if (
+        after is not None
+        and after.text == "h"
+        and after.glued
+        and _is_number(tokens, end + 1)
+        and tokens[end + 1].glued
+    ):
+        return Quantity(None, first, end + 2, aside=True), end + 2
     is_factor = after is not None and (after.text in ("π", "√") or (after.glued and after.text in _ALGEBRA))
     if is_factor and not (after and after.text == "x" and _is_number(tokens, end + 1)):
         return Quantity(None, first, end + 1), end + 1
@@ -217,6 +229,11 @@ def _with_power(tokens: Sequence[Token], value: Fraction | None, end: int) -> tu
         if exponent is None:
             return (value, after) if after else (None, end + 1)
         return _power(value, exponent), after
+    if text_at(tokens, end) in _POWERS:
+        return _power(value, _POWERS[text_at(tokens, end)]), end + 1
+    if [text_at(tokens, end + step) for step in range(3)] == ["to", "the", "power"]:
+        exponent, after = _exponent(tokens, end + 3 + (text_at(tokens, end + 3) == "of"))
+        return (None if exponent is None else _power(value, exponent)), after or end + 3
     if text_at(tokens, end) in _TIMES and text_at(tokens, end + 1) == "10" and text_at(tokens, end + 2) in ("^", "**"):
         exponent, after = _exponent(tokens, end + 3)
         scale = None if exponent is None else _power(Fraction(10), exponent)
@@ -285,6 +302,8 @@ def _scale(tokens: Sequence[Token], end: int, before: str) -> tuple[int | None, 
     token = tokens[at]
     if token.text in PLURAL_SCALES:
         return PLURAL_SCALES[token.text], at + 1
+    if token.glued and token.raw in _MONEY_SCALES and before[:1] in _CURRENCIES:
+        return _MONEY_SCALES[token.raw], at + 1
     is_short = token.raw in _SHORT_SCALES and (token.glued or len(token.raw) > 1 or token.raw == "k")
     if is_short and token.kind is TokenKind.WORD:
         return _SHORT_SCALES[token.raw], at + 1

@@ -29,7 +29,7 @@ class TokenKind(Enum):
 
 
 class Token(NamedTuple):
-    """A token. `text` is in lower case, `raw` as it was written."""
+    """A token. `text` is in lower case; `raw` is as it was written, with the sign of the currency before it."""
 
     kind: TokenKind
     text: str
@@ -90,15 +90,17 @@ _NUMBER_ENDS = frozenset({TokenKind.NUMBER, TokenKind.NUMERAL})
 def tokens_of(text: str) -> list[Token]:
     """Return the tokens of a text in their order, without marks that are only layout."""
     plain = plain_text(text)
-    tokens, end = [], 0
+    tokens, end, currency = [], 0, ""
+    is_money = plain.count("$") == 1
     for match in _TOKEN.finditer(plain):
         raw, start = match.group(), match.start()
         if raw in _LAYOUT:
             end = match.end() if start == end else end
+            currency = raw if raw in "€£¥₹₩" or (raw == "$" and is_money) else ""
             continue
         kind = _KINDS[match.lastgroup or "MARK"]
-        tokens.append(Token(kind, raw.lower() if kind is TokenKind.WORD else raw, raw, start == end))
-        end = match.end()
+        tokens.append(Token(kind, raw.lower() if kind is TokenKind.WORD else raw, currency + raw, start == end))
+        end, currency = match.end(), ""
     return _without_emphasis(tokens)
 
 
@@ -110,7 +112,7 @@ def plain_text(text: str) -> str:
         text = _TAG.sub(_tag, text)
     if "{" in text:
         text = text.replace("{,}", ",").replace("{.}", ".").replace("{}", "")
-    return _MACRO.sub(_macro, text) if "\\" in text else text
+    return _MACRO.sub(_macro, text).replace("{ }", " ") if "\\" in text else text
 
 
 def _raised(match: re.Match[str]) -> str:

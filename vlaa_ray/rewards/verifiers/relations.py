@@ -14,13 +14,16 @@ from vlaa_ray.rewards.verifiers.quantities import Quantity
 from vlaa_ray.rewards.verifiers.quantity_tokens import Token, TokenKind
 
 _OPERATORS = frozenset("+ × * ** · ÷ / ± ^ x plus times minus".split())
-_ALTERNATIVES = frozenset("or to till until through versus vs ~ 或 或者 还 还是 到 至 － — -".split())
-_DOUBTS = frozenset("maybe perhaps possibly even about either probably , ( just also 者 是 可 能".split())
+_ALTERNATIVES = frozenset(
+    "or to till until through versus vs past maybe perhaps possibly probably ~ 或 或者 还 还是 到 至 － — -".split()
+)
+_SOFT = frozenset("even about either just also 者 是 可 能".split())
 _PAIRS = frozenset("and to 和 与 到 至 or".split())
 _MONTHS = frozenset(
     "january february april june july august september october november december jan feb mar apr jun jul aug sep "
     "sept oct nov dec".split()
 )
+_WORDS_OR_MONTHS = frozenset(("march", "may"))
 _SUBUNITS = frozenset(
     "hour hours hr hrs h minute minutes min mins second seconds sec secs s feet foot ft inch inches in pound pounds lb "
     "lbs ounce ounces oz dollars dollar cents cent euros euro m cm km mm kg g year years month months week weeks "
@@ -98,7 +101,13 @@ def worth(quantity: Quantity) -> Fraction | None:
 def _is_broken_down(tokens: Sequence[Token], whole: Quantity, rest: Sequence[Quantity]) -> bool:
     """Return whether a dash between blanks stands before the parts of a whole: "9 - 4 red and 5 blue"."""
     gap = tokens[whole.end : rest[0].first]
-    if len(gap) != 1 or gap[0].text != "-" or gap[0].glued or not 2 <= len(rest) <= _MAX_GAP or whole.value is None:
+    if (
+        len(gap) != 1
+        or gap[0].text not in ("-", "—")
+        or gap[0].glued
+        or not 2 <= len(rest) <= _MAX_GAP
+        or whole.value is None
+    ):
         return False
     return sum(part.value or 0 for part in rest) == whole.value
 
@@ -111,7 +120,7 @@ def _joined(tokens: Sequence[Token], left: Quantity, right: Quantity, parts: int
     if worth(left) == worth(right) and left.value is not None and gap[-1].text in ("or", "或"):
         return None
     whole = Quantity(None, left.first, right.end)
-    last, dashed = gap[-1], gap[-1].text in ("-", "/") and len(gap) == 1
+    last, dashed = gap[-1], gap[-1].text in ("-", "—", "/") and len(gap) == 1
     if last.text == ":":
         glued = last.glued == tokens[right.first].glued
         return whole._replace(aside=True) if len(gap) == 1 and glued else None
@@ -119,14 +128,17 @@ def _joined(tokens: Sequence[Token], left: Quantity, right: Quantity, parts: int
         return whole._replace(aside=dashed and (parts == 2 or (_is_year(left) and _is_year(right))))
     if _is_compound(tokens, gap, right):
         return whole._replace(aside=gap[0].text in _CLOCK)
+    if len(gap) > 1 and all(token.text == "." for token in gap):
+        return whole
     if last.text in ("-", "—") and not (last.glued or tokens[right.first].glued):
         return None
     before, after = text_at(tokens, left.first - 1), [token.text for token in tokens[right.end : right.end + 4]]
     if last.text in _PAIRS and _is_plain(gap[:-1]) and (before in ("between", "介于") or "之间" in after):
         return whole
-    while len(gap) > 1 and gap[-1].text in _DOUBTS:
-        gap = gap[:-1]
-    is_choice = gap[-1].text in _ALTERNATIVES and _is_plain(gap[:-1])
+    words = [token for token in gap if token.text not in (",", "(")]
+    while len(words) > 1 and words[-1].text in _SOFT:
+        words.pop()
+    is_choice = bool(words) and words[-1].text in _ALTERNATIVES and _is_plain(words[:-1])
     return whole._replace(aside=_is_year(left) and _is_year(right)) if is_choice else None
 
 
@@ -149,16 +161,16 @@ def _is_year(quantity: Quantity) -> bool:
 
 
 def _dated(tokens: Sequence[Token], quantity: Quantity) -> Quantity:
-    """Return the quantity, without a value if it is the day beside the name of a month."""
+    """Return the quantity, without a value if it is the day beside a month, or the year after such a day."""
     before, after = text_at(tokens, quantity.first - 1), text_at(tokens, quantity.end)
-    at = quantity.end + (after in ("th", "st", "nd", "rd"))
-    is_day = (
-        before in _MONTHS
-        or text_at(tokens, at) in _MONTHS
-        or (before == "," and _is_year(quantity) and quantity.first > 1)
-    )
-    if before == ",":
-        is_day = is_day and text_at(tokens, quantity.first - 3) in _MONTHS
+    is_ordinal = after in ("th", "st", "nd", "rd")
+    at = quantity.end + is_ordinal
+    at += text_at(tokens, at) == "of"
+    is_day = before in _MONTHS or text_at(tokens, at) in _MONTHS
+    if before in _WORDS_OR_MONTHS:
+        is_day = is_ordinal or (after == "," and text_at(tokens, quantity.end + 1).isdigit())
+    if before == "," and _is_year(quantity):
+        is_day = text_at(tokens, quantity.first - 3) in _MONTHS | _WORDS_OR_MONTHS
     return quantity._replace(value=None, aside=True) if is_day else quantity
 
 
@@ -211,7 +223,7 @@ def is_label(tokens: Sequence[Token], quantities: Sequence[Quantity], place: int
         return True
     if _is_year(quantity) and (last in _SINCE or (after and after.text == "年")):
         return True
-    if _is_list_number(tokens, quantity):
+    if is_list_number(tokens, quantity):
         return True
     is_part = place > 0 and quantity.first - quantities[place - 1].end <= 4
     return (
@@ -222,7 +234,7 @@ def is_label(tokens: Sequence[Token], quantities: Sequence[Quantity], place: int
     )
 
 
-def _is_list_number(tokens: Sequence[Token], quantity: Quantity) -> bool:
+def is_list_number(tokens: Sequence[Token], quantity: Quantity) -> bool:
     """Return whether the quantity opens a line and is followed by "." or ")", and then by words."""
     opens = text_at(tokens, quantity.first - 1) in ("", "\n") and text_at(tokens, quantity.end) in (".", ")")
     return opens and text_at(tokens, quantity.end + 1) not in ("", "\n")

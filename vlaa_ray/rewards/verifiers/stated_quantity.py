@@ -20,7 +20,15 @@ from functools import lru_cache
 from vlaa_ray.rewards.verifiers.number_words import text_at
 from vlaa_ray.rewards.verifiers.quantities import MAX_QUANTITIES, Quantity, read_quantities
 from vlaa_ray.rewards.verifiers.quantity_tokens import Token, TokenKind, tokens_of
-from vlaa_ray.rewards.verifiers.relations import is_bounded, is_denied, is_label, merged, worth, zero_in_words
+from vlaa_ray.rewards.verifiers.relations import (
+    is_bounded,
+    is_denied,
+    is_label,
+    is_list_number,
+    merged,
+    worth,
+    zero_in_words,
+)
 from vlaa_ray.text.answers import MAX_CHARS, unboxed
 
 MAX_NUMBERS = 8
@@ -32,13 +40,16 @@ _TOTALS = frozenset("total totals altogether overall combined 总共 一共 合�
 _EQUALS = frozenset("= ≈ equals equal equalling 等于".split())
 _CONCLUSIONS = frozenset("so therefore thus hence finally 所以 因此 故 ∴".split())
 _BREAKS = frozenset(
-    ": ( [ （ — because since including includes include consisting comprising namely where which with "
-    "其中 包括 包含 因为".split()
+    ": ( [ — because since including includes include consisting comprising comprised composed made namely where which "
+    "with 其中 包括 包含 因为".split()
 )
 _COPULAS = frozenset("is are was were be has have contains contain shows 's 是 为 有 was: 得".split())
+_NO_WORDS = (TokenKind.MARK, TokenKind.NUMBER, TokenKind.NUMERAL)
+_TAKEN_AWAY = frozenset("left leaves leaving remain remains remaining away minus fewer less difference 剩 减".split())
 _FILLERS = frozenset("only just exactly about approximately roughly around a of total : ( an 约 大 仅 只".split())
 _SENTENCE_ENDS = frozenset(". ! ? ; \n".split(" "))
 _CACHED = 200
+_MAX_CUES = 20
 Rule = Callable[[Sequence[Token], Sequence[Quantity]], Sequence[Quantity]]
 
 
@@ -104,6 +115,9 @@ def _usable(tokens: Sequence[Token], quantities: Sequence[Quantity]) -> list[Qua
     stated = [n for n in places if not is_denied(tokens, quantities, n) and not is_bounded(tokens, quantities, n)]
     if len(stated) < 2:
         return [quantities[place] for place in stated]
+    named = [quantities[place] for place in stated]
+    if is_list_number(tokens, named[0]) and (total := _summed(tokens, named)):
+        return [*total]
     depths = _depths(tokens)
     outer = min(depths[quantities[place].first] for place in stated)
     first_outer = next(place for place in stated if depths[quantities[place].first] == outer)
@@ -151,9 +165,17 @@ def _totalled(tokens: Sequence[Token], quantities: Sequence[Quantity]) -> Sequen
         for index, token in enumerate(tokens)
         if token.text in _TOTALS or (token.text == "all" and text_at(tokens, index - 1) == "in")
     ]
-    for cue in reversed(cues):
-        before = [q for q in quantities if 0 <= cue - q.end <= 4 and not _has_mark(tokens[q.end : cue])][-1:]
-        after = [q for q in quantities if 0 < q.first - cue <= 6 and not _ends_sentence(tokens[cue : q.first])][:1]
+    for cue in cues[: -_MAX_CUES - 1 : -1]:
+        before = [
+            q
+            for q in quantities
+            if q.value is not None and 0 <= cue - q.end <= 4 and not _has_mark(tokens[q.end : cue])
+        ][-1:]
+        after = [
+            q
+            for q in quantities
+            if q.value is not None and 0 < q.first - cue <= 6 and not _ends_sentence(tokens[cue : q.first])
+        ][:1]
         is_behind = text_at(tokens, cue - 1) == "in" or tokens[cue].text in ("altogether", "overall", "combined")
         found = (before or after) if is_behind else (after or before)
         if found:
@@ -186,11 +208,15 @@ def _concluded(tokens: Sequence[Token], quantities: Sequence[Quantity]) -> Seque
 
 
 def _summed(tokens: Sequence[Token], quantities: Sequence[Quantity]) -> Sequence[Quantity]:
-    """Return the first or the last quantity, if it is the sum of two or more others."""
+    """Return the first or the last quantity, if it is the sum of two or more others and words stand between them.
+
+    Where something is taken away, the first number is no total.
+    """
     values = [quantity.value for quantity in quantities if quantity.value is not None]
-    if len(values) < max(3, len(quantities)):
+    between = tokens[quantities[0].end : quantities[-1].first]
+    if len(values) < max(3, len(quantities)) or all(token.kind in _NO_WORDS for token in between):
         return ()
-    if sum(values[1:]) == values[0]:
+    if sum(values[1:]) == values[0] and _TAKEN_AWAY.isdisjoint(token.text for token in tokens):
         return quantities[:1]
     return quantities[-1:] if sum(values[:-1]) == values[-1] else ()
 
