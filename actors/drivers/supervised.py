@@ -19,9 +19,9 @@ _POLL_S = 0.1
 
 
 def run_supervised(config: SupervisedConfig, resume: str = "auto") -> None:
-    """Train until `run.num_steps`, or continue a run of this name that stopped; a failure raises a VlaaRayError.
+    """Train until `run.num_steps` steps are done, from step 0 or from the checkpoint that `resume` chooses.
 
-    The resulting model is in `hf/` of the newest checkpoint.
+    The resulting model is in `hf/` of the newest checkpoint. A failure raises a VlaaRayError.
     """
     with open_run(config, resume) as run:
         if run.finished:

@@ -1,7 +1,7 @@
 """Faults of golds: a gold with a fault can't judge any answer. Examples are text where a number is expected, a box
 without an area, and an empty gold.
 
-gold_faults(rewards, [prompt]) == ["the gold can't be judged: gold names no single option letter: 'maybe'"]
+    gold_faults(rewards, [prompt]) == ["the gold can't be judged: gold names no single option letter: 'maybe'"]
 """
 
 from __future__ import annotations

@@ -151,7 +151,8 @@ def _take(entry: TensorEntry, stream: Iterator[tuple[str, torch.Tensor]]) -> tor
     name, tensor = next(stream, ("nothing", torch.empty(0)))
     got = TensorEntry(name, dtype_name(tensor.dtype), tuple(tensor.shape))
     if got != entry:
-        raise WeightSyncError("the weights don't come as their manifest says", got=str(got), expected=str(entry))
+        message = "a weight differs from its entry in the manifest (name, dtype, shape or order)"
+        raise WeightSyncError(message, got=str(got), expected=str(entry))
     return tensor.detach()
 
 

@@ -80,7 +80,7 @@ class Sandbox:
         if tasks:
             with self._lock:
                 if self._closed:
-                    raise RewardError("the sandbox is closed", fix="make a new one")
+                    raise RewardError("the sandbox is closed", fix="make a new Sandbox")
                 verdicts = {task: self._cache[task] for task in tasks if task in self._cache}
                 verdicts |= _Round(self, self._template, self._idle, [t for t in tasks if t not in verdicts]).run()
                 self._remember(verdicts)
