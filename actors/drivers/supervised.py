@@ -45,7 +45,7 @@ def _trainer(config: SupervisedConfig, run: RunSession) -> Any:
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    from actors.fleet.train_ranks import RanksConfig
+    from actors.fleet.ray_train_ranks import RanksConfig
     from actors.process.environment import role_environment
     from actors.roles.supervised_rank import RankTask, train_on_rank
 

@@ -1,10 +1,10 @@
-"""The prompts that a run reads, and the order in which it takes them."""
+"""The prompts that a run reads: its sources are opened, filtered and mixed."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -156,26 +156,6 @@ def first(items: Sequence[Item], limit: int | None) -> Sequence[Item]:
     if not limit or limit >= len(items):
         return items
     return items[:limit] if isinstance(items, list) else _First(items, limit)
-
-
-class SeededOrder(Generic[Item]):
-    """The items in a random order: `order[position]`, with a new permutation for every epoch.
-
-    The item is a pure function of the seed and the position, so a resumed run continues where it stopped.
-    """
-
-    def __init__(self, items: Sequence[Item], seed: int) -> None:
-        self._items = items
-        self._seed = seed
-        self._epoch = -1
-        self._permutation = np.empty(0, dtype=np.int64)
-
-    def __getitem__(self, position: int) -> Item:
-        epoch, offset = divmod(position, len(self._items))
-        if epoch != self._epoch:
-            self._permutation = np.random.default_rng([self._seed, epoch]).permutation(len(self._items))
-            self._epoch = epoch
-        return self._items[int(self._permutation[offset])]
 
 
 class _First(Sequence[Item]):

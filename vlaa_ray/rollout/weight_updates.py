@@ -86,7 +86,7 @@ class EngineWeights:
         async with self._step("start the update"):
             await self._llm.start_weight_update()
 
-    async def update_weights(self, update_info: dict[str, Any]) -> None:
+    async def load_bucket(self, update_info: dict[str, Any]) -> None:
         """Receive the tensors that `update_info` names, through the open transport."""
         from vllm.distributed.weight_transfer.base import WeightTransferUpdateRequest
 

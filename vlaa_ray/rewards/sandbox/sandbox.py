@@ -19,7 +19,7 @@ from typing import Any
 
 from vlaa_ray.errors import RewardError
 from vlaa_ray.records import RewardResult
-from vlaa_ray.rewards.dispatch import SandboxTask, verify_or_dispatch, without_answer
+from vlaa_ray.rewards.dispatch import SandboxTask, verdict_or_task, without_answer
 from vlaa_ray.rewards.sandbox.fork_server import ForkServer, Worker
 from vlaa_ray.rewards.verifiers.verdicts import invalid
 
@@ -74,7 +74,7 @@ class Sandbox:
 
         Raises RewardError for an unknown verifier type or parameter, if no process can be started, or after `close`.
         """
-        plans = [verify_or_dispatch(*item, self.functions) for item in items]
+        plans = [verdict_or_task(*item, self.functions) for item in items]
         tasks = dict.fromkeys(task for task in plans if isinstance(task, SandboxTask))
         verdicts: dict[SandboxTask, RewardResult] = {}
         if tasks:
