@@ -130,8 +130,7 @@ def num_logprob_chunks(rows: Sequence[Row]) -> int:
 def collate(rows: Sequence[Row], tools: PackingTools, num_chunks: int | None = None) -> Batch:
     """Return the rows as one batch, padded on the right.
 
-    `num_chunks` is the number of parts in which all ranks compute logprobs; the default is the number that these rows
-    need.
+    `num_chunks` is the number of parts in which all ranks compute logprobs; the default is what these rows need.
 
     Raises:
         DataError: the image tokens of a row don't match its images.
