@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vlaa_ray.config import DataSection, ModelSection, TrainingConfig
-from vlaa_ray.data.dataset import UNSOLVED
 from vlaa_ray.data.files.sources import record_files
 from vlaa_ray.data.prompt_checks import faults_of
-from vlaa_ray.data.readers import defect_of, iterate_for, row_id
+from vlaa_ray.data.readers import UNSOLVED, defect_of, iterate_for, row_id
 from vlaa_ray.errors import DataError
 from vlaa_ray.images.decode import load
 from vlaa_ray.images.near_duplicates import NEAR_PX, LookAlikes, Pair, Place
