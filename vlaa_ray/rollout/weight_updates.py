@@ -87,7 +87,7 @@ class EngineWeights:
             await self._llm.start_weight_update()
 
     async def load_bucket(self, update_info: dict[str, Any]) -> None:
-        """Receive the tensors that `update_info` names, through the open transport."""
+        """Receive the tensors that `update_info` names, through the open transport; over NCCL, all weights."""
         from vllm.distributed.weight_transfer.base import WeightTransferUpdateRequest
 
         self.require_sound()
