@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -60,7 +61,7 @@ async def train(
             )
             is_empty = empty_steps.observe(not any(group.rollouts for group in groups), groups[-1].failure or "")
             if not is_empty:
-                _check_invalid(metrics, config, step)
+                _check_invalid(groups, metrics, config, step + 1)
                 run.phase("learn")
                 await roles.rewards.offload()
                 metrics |= await roles.learner.update(optimizer_steps(groups, config.grpo, config.learner))
@@ -173,16 +174,19 @@ async def _evaluate_if_due(step: int, config: GrpoConfig, prompts: Sequence[Prom
     return await evaluate(config, prompts, roles, run)
 
 
-def _check_invalid(metrics: Metrics, config: GrpoConfig, step: int) -> None:
+def _check_invalid(groups: Sequence[Group], metrics: Metrics, config: GrpoConfig, step: int) -> None:
     """Raise RewardError if too many samples of the step can't be judged."""
     share = metrics["reward/invalid_share"]
     if share > config.rewards.max_invalid_share:
+        rewards = [rollout.reward for group in groups for rollout in group.rollouts]
+        reasons = Counter(reward.reason for reward in rewards if not reward.valid)
         raise RewardError(
             "too many samples can't be judged",
             step=step,
             got=round(share, 4),
             expected=f"at most rewards.max_invalid_share = {config.rewards.max_invalid_share}",
-            fix="look at `reason` in the run's rollouts; correct the golds, or raise the limit",
+            reasons=[f"{reason} ({count} times)" for reason, count in reasons.most_common(3)],
+            fix="correct what the reasons name, or raise rewards.max_invalid_share",
         )
 
 

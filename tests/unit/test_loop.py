@@ -383,7 +383,7 @@ async def test_a_run_that_can_sample_nothing_ends_with_the_reason(tmp_path):
 async def test_too_many_samples_that_cant_be_judged_end_the_run(tmp_path):
     world = World(tmp_path, config_of(rewards__max_invalid_share=0.2))
     world.rewards.invalid = {world_order(world, 5).prompt_id}
-    with pytest.raises(RewardError, match=r"can't be judged.*step=1.*got=0\.25.*max_invalid_share = 0\.2"):
+    with pytest.raises(RewardError, match=r"can't be judged.*step=2.*got=0\.25.*max_invalid_share = 0\.2"):
         await world.train()
     assert list(world.run.rows) == [0, 1] and list(world.run.checkpoints) == [1]
 

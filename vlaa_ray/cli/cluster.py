@@ -107,7 +107,8 @@ def reward_server(
         raise ConfigError(
             "a reward server that others can reach needs a token",
             host=host,
-            fix=f"set the environment variable {token_env} to a secret, here and where the runs start",
+            fix=f"set the environment variable {token_env} to a secret, here and where the runs start, and name it in "
+            "the runs' configs: rewards.open_ended.service.api_key_env",
         )
     require_own_actors()
     from actors.serving.reward_server import serve_reward_model

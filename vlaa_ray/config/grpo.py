@@ -77,7 +77,8 @@ class GrpoSection(Section):
     the group, divided by the std over the batch (reinforce_pp_baseline)."""
     loss: LossName = "clipped"
     """Loss of a token: PPO's clipped surrogate (clipped), the same with one ratio for a whole sequence (gspo), a policy
-    gradient with a clipped weight (cispo), or with a soft gate in place of the clip (sapo)."""
+    gradient with a clipped weight (cispo), or with a soft gate in place of the clip (sapo). The preset of the same name
+    also sets the clip limits of the paper; without it, gspo and cispo clip at the limits below."""
     aggregation: AggregationName = "grpo"
     """Mean over each sequence, then over sequences (grpo); over all tokens (dapo); over a constant length (dr_grpo)."""
     clip_low: float = Field(0.2, gt=0, le=1)

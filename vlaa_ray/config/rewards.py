@@ -38,8 +38,8 @@ class ServiceSection(Section):
 
     url: str | None = Field(None, pattern=r"^https?://")
     """Address of an OpenAI-compatible endpoint, for example http://localhost:8000/v1, or of a shared reward model."""
-    api_key_env: str | None = "OPENAI_API_KEY"
-    """Environment variable that holds the key; no key is sent where it is unset."""
+    api_key_env: str | None = None
+    """Environment variable that holds the key, such as OPENAI_API_KEY; null sends no key, and so does an unset one."""
     concurrency: int = Field(32, ge=1)
     """Requests in flight at once, in each actor; fewer while the service says that it is overloaded."""
     requests_per_minute: int | None = Field(None, ge=1)

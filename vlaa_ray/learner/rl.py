@@ -40,7 +40,7 @@ class _Sequence:
 class RLLearner:
     """One rank of the policy in training. All ranks must make the same calls, the constructor included.
 
-    `path` and `reference_path` are folders to load the policy and the reference from; without them, `model.path`.
+    The policy and the reference of the KL term are both loaded from `model.path`.
     """
 
     def __init__(self, config: GrpoConfig) -> None:
@@ -127,10 +127,10 @@ class RLLearner:
         if not bool(torch.isfinite(total).all()):
             raise LearnerError(
                 "the loss is not finite",
-                step=self.weight_version,
+                weight_version=self.weight_version,
                 rank=self.core.engine.rank,
                 got=total.tolist(),
-                fix="look at the step's rollouts; resume from the last checkpoint with a lower learning rate",
+                fix="resume from the last checkpoint with a lower learning rate",
             )
 
 

@@ -73,7 +73,7 @@ class SftLearner(SupervisedLearner):
             "policy/entropy": entropy,
             **applied,
             "samples/dropped": num_dropped,
-            "completion/mean_tokens": total_tokens / self._config.sft.samples_per_step,
+            "completion/mean_tokens": total_tokens / (self._config.sft.samples_per_step - num_dropped),
         }
 
     def evaluate(self, prompts: Sequence[Prompt]) -> dict[str, float]:

@@ -92,7 +92,7 @@ class RunShell(Generic[Shown]):
             return task.result()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        raise _interrupted(self._stop.result(), "the state is saved")
+        raise _interrupted(self._stop.result(), "the finished steps are saved if they can be")
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """Raise RunInterrupted, or end `stoppable`; after that, a second signal ends the process at once."""

@@ -75,7 +75,10 @@ def test_a_stoppable_wait_ends_with_the_signal(tmp_path) -> None:
         await run.stoppable(asyncio.sleep(30))
 
     start = time.monotonic()
-    with pytest.raises(RunInterrupted, match="SIGINT; the state is saved"), open_run(config_of(tmp_path)) as run:
+    with (
+        pytest.raises(RunInterrupted, match="SIGINT; the finished steps are saved"),
+        open_run(config_of(tmp_path)) as run,
+    ):
         asyncio.run(wait(run))
     assert time.monotonic() - start < 10
 
