@@ -23,7 +23,7 @@ import sys, time
 from vlaa_ray.config import load_config
 from vlaa_ray.run.folder import RunFolder
 
-RunFolder.open(load_config(sys.argv[1])).note(step=4)
+RunFolder.open(load_config(sys.argv[1])).record(step=4)
 print("ready", flush=True)
 time.sleep(60)
 """
