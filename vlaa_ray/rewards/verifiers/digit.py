@@ -1,5 +1,6 @@
-"""digit: 1 if the number that the answer states is the gold one, else 0 (the paper's counting reward, arXiv 2504.11468,
-4.1).
+"""digit: 1 if the answer states the gold's number, else 0 (the paper's counting reward, arXiv 2504.11468, 4.1).
+
+For example:
 
     verify_digit("There are three cubes.", 3).value == 1.0
 """

@@ -1,7 +1,9 @@
 """Numbers in digits, with separators as people group them.
 
-digits_value("1,234.5") == digits_value("1.234,5") == digits_value("1'234.5") == Fraction("1234.5")
-digits_value("1.2.3") is None
+For example:
+
+    digits_value("1,234.5") == digits_value("1.234,5") == digits_value("1'234.5") == Fraction("1234.5")
+    digits_value("1.2.3") is None
 """
 
 from __future__ import annotations

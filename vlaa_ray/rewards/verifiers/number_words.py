@@ -1,5 +1,7 @@
 """Numbers in English and Chinese words, read whole or not at all.
 
+For example:
+
     read_words(tokens_of("a hundred and five cubes"), 0) -> WordNumber(Fraction(105), end=5, …)
     chinese_number("一百零五") -> 105
 

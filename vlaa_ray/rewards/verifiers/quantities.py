@@ -1,5 +1,7 @@
 r"""Quantities of a text: each whole, with its sign, groups, fraction, power, scale and percent sign.
 
+For example:
+
     [quantity.value for quantity in read_quantities(tokens_of("- 3½ and 1.2k"))] -> [Fraction(-7, 2), Fraction(1200)]
 
 A part of a quantity is never a quantity: the 4 of 3/4, the 40 of 3:40, the 5 of 2024-01-05 and the 2 of cm². What names

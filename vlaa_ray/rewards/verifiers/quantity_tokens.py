@@ -1,5 +1,7 @@
 r"""Tokens of a text that may state a quantity: numbers, words, CJK signs and marks, without their layout.
 
+For example:
+
     [token.text for token in tokens_of(r"**5** \text{ cm}^{2}")] -> ["5", "cm", "^", "2"]
 
 LaTeX, Markdown and HTML are read as plain text, full-width signs as ASCII, "½" as " 1/2" and "²" as "^2". Every pattern

@@ -1,6 +1,8 @@
 """What the words and marks beside a quantity make of it: a part of a range or date, a label, a bound, a denied number.
 
-merged(tokens, read_quantities(tokens))  # of "3 or 4": one quantity without a value
+For example:
+
+    merged(tokens, read_quantities(tokens))  # of "3 or 4": one quantity without a value
 """
 
 from __future__ import annotations

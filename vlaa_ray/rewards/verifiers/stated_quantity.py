@@ -1,7 +1,9 @@
 """The quantity that an answer states, out of all that it mentions.
 
+For example:
+
     stated_quantity("9 in total: 4 red and 5 blue").value -> Fraction(9)
-    stated_quantity("3 or 4") -> "the answer names several numbers"
+    stated_quantity("3 or 4") -> "the answer names several numbers, …"
 
 An answer that mentions one number states it. Otherwise what doesn't count is left out first: denied and bounded
 numbers, labels ("row 2"), dates and times, and what stands in brackets. Then these rules are asked in turn: what
