@@ -1,6 +1,6 @@
 r"""The boxes of an answer, and what stands beside them.
 
-    boxed_parts(r"B, since \boxed{12}") -> ("B, since  ", ["12"])
+boxed_parts(r"B, since \boxed{12}") -> ("B, since  ", ["12"])
 """
 
 from __future__ import annotations

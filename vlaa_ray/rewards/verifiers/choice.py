@@ -14,7 +14,7 @@ from typing import Any
 from vlaa_ray.records import RewardResult
 from vlaa_ray.rewards.verifiers.boxed_parts import boxed_parts
 from vlaa_ray.rewards.verifiers.option_letters import Form, Mention, answer_chain, lead_of, opener, read_options
-from vlaa_ray.rewards.verifiers.option_tokens import tokens_of
+from vlaa_ray.rewards.verifiers.option_tokens import COPULAS, tokens_of
 from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
 from vlaa_ray.text.answers import MAX_CHARS
 
@@ -57,7 +57,7 @@ def _letter(text: str, boxed: bool = False) -> str | None:
     options = read_options(tokens_of(text))
     first, settled = opener(options)
     chain = answer_chain(options)
-    if chain:
+    if chain and not (first and settled and options.words[chain[0].start - 1] not in COPULAS):
         return _single(chain) or (first.letter if first and settled else None)
     if first and settled:
         return first.letter

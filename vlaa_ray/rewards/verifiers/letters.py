@@ -1,8 +1,8 @@
-"""letters: questions with several right options. The answer must name all of them and no other.
+r"""letters: questions with several right options. The answer must name all of them and no other.
 
     verify_letters("A and C, not B", "AC").value == 1.0
 
-An answer may be written as "AC", "A, C", "(a) and (c)", "选AC" or "A. a cat\\nC. a dog".
+An answer may be written as "AC", "A, C", "(a) and (c)", "选AC" or "A. a cat\nC. a dog".
 """
 
 from __future__ import annotations
@@ -12,7 +12,15 @@ from typing import Any
 
 from vlaa_ray.records import RewardResult
 from vlaa_ray.rewards.verifiers.boxed_parts import boxed_parts
-from vlaa_ray.rewards.verifiers.option_letters import Form, Mention, Options, answer_chain, lead_of, read_options
+from vlaa_ray.rewards.verifiers.option_letters import (
+    Form,
+    Mention,
+    Options,
+    answer_chain,
+    lead_of,
+    mark_of,
+    read_options,
+)
 from vlaa_ray.rewards.verifiers.option_tokens import END, tokens_of
 from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
 from vlaa_ray.text.answers import MAX_CHARS
@@ -60,26 +68,24 @@ def _letters(text: str) -> frozenset[str]:
     options = read_options(_spelled(tokens_of(text)))
     chain = answer_chain(options)
     if chain:
-        return _named(_from_here(options, chain[0]))
-    if options.items:
-        return _named(options.items)
-    chosen = [mention for mention in options.chosen if mention.start not in options.reasoned]
-    return _named(_alike(options, chosen))
-
-
-def _named(mentions: list[Mention]) -> frozenset[str]:
-    return frozenset(mention.letter for mention in mentions)
+        named = _from_here(options, chain[0])
+    elif options.items:
+        named = options.items
+    else:
+        named = _alike(options, [m for m in options.chosen if m.start not in options.reasoned])
+    return frozenset(mention.letter for mention in named) - options.denied
 
 
 def _from_here(options: Options, first: Mention) -> list[Mention]:
     """Return the mentions from `first` to the end of its sentence or enumeration, without those of a reason."""
-    if first in options.items:
-        return [item for item in options.items if item.start >= first.start]
+    words = options.words
+    mark = mark_of(words, first)
     chosen = [m for m in options.chosen if m.start >= first.start and m.start not in options.reasoned]
     kept = [first]
     for mention in chosen[1:]:
-        between = options.words[kept[-1].end : mention.start]
-        if END.intersection(between) and between != ["\n"]:
+        between = words[kept[-1].start + 1 : mention.start]
+        is_item = mark and mark == mark_of(words, mention) and between[-1:] == ["\n"]
+        if END.intersection(between) and between != ["\n"] and not is_item:
             break
         kept.append(mention)
     return _alike(options, kept)
@@ -117,4 +123,4 @@ def _is_run(tokens: list[str], words: list[str], at: int) -> bool:
         return not is_small or list(token) == sorted(token)
     ordered = list(token) == sorted(token) and token.upper()[-1] <= _LAST_OF_A_RUN
     announced = lead_of(words, at).announced
-    return ordered and (announced or not is_small) or announced and not is_small and max(token) <= _LAST_OF_A_RUN
+    return (ordered and (announced or not is_small)) or (announced and not is_small and max(token) <= _LAST_OF_A_RUN)

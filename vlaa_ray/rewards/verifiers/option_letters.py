@@ -68,6 +68,8 @@ class Options(NamedTuple):
     """The marked letters of an enumeration of at least two options."""
     reasoned: frozenset[int]
     """The starts of the mentions in clauses with "because"."""
+    denied: frozenset[str]
+    """The letters of the mentions that are denied."""
 
     @property
     def chosen(self) -> list[Mention]:
@@ -80,18 +82,19 @@ def read_options(tokens: list[str]) -> Options:
     words = [token.lower() for token in tokens]
     mentions = _mentions(tokens, words)
     chains, directs = [], []
+    starts = {mention.start for mention in mentions}
     for chain in _chains(words, mentions):
         lead = lead_of(words, chain[0].start)
-        verdict = _verdict(words, chain[-1])
+        verdict = _verdict(words, chain[-1], starts)
         live = _live(words, chain, lead.denied, verdict)
         if not live:
             continue
         chains.append(live)
         if lead.direct or verdict.right or _is_last_line(words, live):
             directs.append(live)
-    options = Options(words, chains, directs, [], frozenset())
-    chosen = options.chosen
-    return options._replace(items=_items(words, chosen), reasoned=_reasoned(words, chosen))
+    chosen = [mention for chain in chains for mention in chain]
+    denied = frozenset(mention.letter for mention in set(mentions).difference(chosen))
+    return Options(words, chains, directs, _items(words, chosen), _reasoned(words, chosen), denied)
 
 
 def lead_of(words: list[str], start: int) -> Lead:
@@ -139,7 +142,9 @@ def opener(options: Options) -> tuple[Mention | None, bool]:
         return None, False
     first = chains[0][0]
     after = words[first.end] if first.end < len(words) else ""
-    if any(word not in say.BULLETS for word in words[: first.start]) or after in "?？" and after:
+    if any(word not in say.BULLETS for word in words[: first.start]) or after == "?":
+        return None, False
+    if len(chains) > 1 and _is_line(words, first) and _is_line(words, chains[1][0]):
         return None, False
     if first.form is not Form.BARE or after in say.MARKS or after in say.SETTLES:
         return first, True
@@ -176,13 +181,14 @@ def _mentions(tokens: list[str], words: list[str]) -> list[Mention]:
         elif token == ")":
             depth = max(depth - 1, 0)
         elif len(token) == 1 and token.isascii() and token.isalpha():
-            mention = _mention(tokens, words, at, depth, listed)
+            follows = bool(mentions) and mentions[-1].end == at - 1 and words[at - 1] in say.JOINS
+            mention = _mention(tokens, words, at, depth, listed, follows)
             if mention:
                 mentions.append(mention)
     return mentions
 
 
-def _mention(tokens: list[str], words: list[str], at: int, depth: int, listed: bool) -> Mention | None:
+def _mention(tokens: list[str], words: list[str], at: int, depth: int, listed: bool, follows: bool) -> Mention | None:
     letter = tokens[at].upper()
     before = words[at - 1] if at else ""
     after = words[at + 1] if at + 1 < len(words) else ""
@@ -193,17 +199,19 @@ def _mention(tokens: list[str], words: list[str], at: int, depth: int, listed: b
         return Mention(letter, at, at + 2, Form.MARKED)
     if after and after in ".:" and begins and (before != "." or tokens[at] == letter):
         return Mention(letter, at, at + 2, Form.MARKED)
+    if tokens[at] != letter and not at and letter not in "AI" and after in say.SETTLES - {""}:
+        return Mention(letter, at, at + 1, Form.BARE)
     if tokens[at] != letter and not listed:
-        return Mention(letter, at, at + 1, Form.BARE) if _is_announced(words, at, after) else None
+        return Mention(letter, at, at + 1, Form.BARE) if _is_announced(words, at, after, follows) else None
     return None if _is_no_option(tokens, words, at) else Mention(letter, at, at + 1, Form.BARE)
 
 
-def _is_announced(words: list[str], at: int, after: str) -> bool:
-    """Return whether the words before and after a small letter make it an option."""
+def _is_announced(words: list[str], at: int, after: str, follows: bool) -> bool:
+    """Return whether the words around a small letter make it an option. `follows`: it is joined to a mention."""
     ends = not after or after in say.END or after in say.JOINS or after in say.CLOSING or after == ":"
     if not (ends or after in say.VERBS or after in say.REASONS):
         return False
-    return lead_of(words, at).announced
+    return follows or lead_of(words, at).announced
 
 
 def _is_no_option(tokens: list[str], words: list[str], at: int) -> bool:
@@ -239,12 +247,14 @@ def _is_joined(words: list[str], left: Mention, right: Mention) -> bool:
         return left.form is right.form is not Form.MARKED
     if len(gap) > 6 or not say.JOINS.intersection(gap):
         return False
-    conjunction = say.CONJUNCTIONS.intersection(gap)
-    may_stand = say.BESIDE_A_JOIN | say.CLAUSE if say.ALTERNATIVES.intersection(gap) else say.BESIDE_A_JOIN
-    if any(word not in say.JOINS and word not in may_stand for word in gap):
-        return False
+    conjunction = bool(say.CONJUNCTIONS.intersection(gap))
+    alternative = bool(say.ALTERNATIVES.intersection(gap))
+    for word in gap:
+        may_stand = word in say.JOINS or word in say.BESIDE_A_JOIN or (alternative and word in say.CLAUSE)
+        if not may_stand or (word in say.CHOOSING and not conjunction):  # "not B, choose A" is no chain
+            return False
     after = words[right.end] if right.end < len(words) else ""
-    return bool(conjunction) or after not in say.SINGULAR  # "B, A is wrong" is about two things
+    return conjunction or after not in say.SINGULAR  # "B, A is wrong" is about two things
 
 
 def _live(words: list[str], chain: list[Mention], denied: bool, verdict: Verdict) -> list[Mention]:
@@ -257,11 +267,14 @@ def _live(words: list[str], chain: list[Mention], denied: bool, verdict: Verdict
         last = max((index + 1 for index, conjunction in enumerate(joined) if conjunction), default=0)
         return chain[last + 1 :]
     if verdict.wrong:
+        for index, conjunction in enumerate(joined):  # in "C, A and B are wrong" a list begins after C
+            if not conjunction and chain[index + 1].letter < chain[index].letter:
+                return chain[: index + 1]
         return [] if verdict.plural or any(joined) else chain[:-1]
     return chain
 
 
-def _verdict(words: list[str], last: Mention) -> Verdict:
+def _verdict(words: list[str], last: Mention, starts: set[int]) -> Verdict:
     """Return what the words after a mention call it: "B is wrong", "B doesn't fit", "B is the best answer"."""
     if last.form is Form.MARKED and words[last.end - 1] != ")":
         return Verdict()
@@ -270,27 +283,38 @@ def _verdict(words: list[str], last: Mention) -> Verdict:
         word = words[at]
         if say.is_negative(word):
             negative = not negative
-            verb = verb or word.endswith("n't") or word == "cannot"
-        elif word in say.WRONG and (verb or last.form is Form.BARE and word not in say.ONLY_AFTER_A_VERB):
+            verb = verb or word not in ("not", "never", "neither", "nor", "non")
+        elif word in say.WRONG and (verb or (last.form is Form.BARE and word not in say.ONLY_AFTER_A_VERB)):
             return Verdict(wrong=not negative, right=negative, plural=plural)
         elif word in say.RIGHT and (verb or last.form is Form.BARE):
             place = word == "right" and at + 1 < len(words) and words[at + 1] in ("of", "side", "now")
             return Verdict(wrong=negative, right=not negative and not place, plural=plural)
-        elif word not in say.LINKS:
-            break
+        elif at in starts or word not in say.LINKS:
+            return Verdict(wrong=negative and verb and word in say.AFTER_A_DENIAL, plural=plural)
         verb = verb or word in say.VERBS
         plural = plural or word in say.PLURAL
     return Verdict(wrong=negative and verb, plural=plural)
 
 
+def _is_line(words: list[str], mention: Mention) -> bool:
+    """Return whether the mention stands alone on its line."""
+    end = mention.end
+    while end < len(words) and words[end] in say.MARKS:
+        end += 1
+    begins = not mention.start or words[mention.start - 1] == "\n"
+    return begins and (end == len(words) or words[end] == "\n")
+
+
 def _is_last_line(words: list[str], chain: list[Mention]) -> bool:
-    """Return whether the chain is one letter that stands alone on the last of several lines with other words."""
-    start, end = chain[0].start, chain[0].end
-    alone = len(chain) == 1 and start > 0 and words[start - 1] == "\n"
-    return alone and not any(word not in say.MARKS for word in words[end:]) and words[1] != "\n"
+    """Return whether the chain is one letter that stands alone on the last line, after lines with words."""
+    last = chain[-1]
+    if len(chain) > 1 or not _is_line(words, last) or len(words) > last.end + 1:
+        return False
+    return any(len(word) > 1 for word in words[: last.start])
 
 
-def _mark(words: list[str], mention: Mention) -> str:
+def mark_of(words: list[str], mention: Mention) -> str:
+    """Return the sign after a letter that marks it, ")", ".", ":" or another bracket, or an empty text."""
     if mention.form is not Form.BARE:
         return words[mention.end - 1]
     after = words[mention.end] if mention.end < len(words) else ""
@@ -298,17 +322,17 @@ def _mark(words: list[str], mention: Mention) -> str:
 
 
 def _items(words: list[str], mentions: list[Mention]) -> list[Mention]:
-    """Return the letters of an enumeration, "A. 1\nB. 2" or "A. 1 B. 2", or an empty list if it has fewer than two."""
+    r"""Return the letters of an enumeration, "A. 1\nB. 2" or "A. 1 B. 2", or an empty list if it has fewer than two."""
     items: list[Mention] = []
     for mention in mentions:
-        mark = _mark(words, mention)
+        mark = mark_of(words, mention)
         text = mention.end if mention.form is not Form.BARE else mention.end + 1
         if not mark or text >= len(words) or words[text] in say.END or words[text] in say.JOINS:
             continue
         if _is_answered(words, mention.start):
             continue
         begins = not mention.start or words[mention.start - 1] in ("\n", ":")
-        follows = items and mark == _mark(words, items[-1]) and ord(mention.letter) == ord(items[-1].letter) + 1
+        follows = items and mark == mark_of(words, items[-1]) and ord(mention.letter) == ord(items[-1].letter) + 1
         if begins or follows:
             items.append(mention)
     return items if len({item.letter for item in items}) > 1 else []

@@ -15,12 +15,12 @@ _EMPHASIS = re.compile(
     r"(?:\*{1,3}|__|[_`'\"“‘「『【《]|<b>|<strong>|<u>)([A-Za-z])(?:\*{1,3}|__|[_`'\"”’」』】》]|</b>|</strong>|</u>)"
     r"(?![A-Za-z0-9])"
 )
-_LAYOUT = re.compile(r"[*$`]|\\[()\[\]]|\\left\b|\\right\b|</?(?:b|strong|u|p|br)\s?/?>")
+_LAYOUT = re.compile(r"[*$`]|\\[()\[\]&,;! ]|\\left\b|\\right\b|</?(?:b|strong|u|p|br)\s?/?>")
 _TOKEN = re.compile(
     r"(?:[A-Za-z]\.){2,}"  # initials, "e.g."
     r"|\d+(?:[.,]\d+)++"
     r"|[A-Za-z]\([A-Za-z]\)|[A-Za-z]+\(e?s\)"  # f(x), cat(s)
-    r"|[A-Za-zÀ-ɏ0-9_]++(?:['–-][A-Za-zÀ-ɏ0-9]++)*+"
+    r"|as well as\b|[A-Za-zÀ-ɏ0-9_]++(?:['–-][A-Za-zÀ-ɏ0-9]++)*+"
     r"|\\[A-Za-z]+|答案|选项|選項|还是|還是|因为|因為|由于|由於|因此|所以|以及|正确|正確|错误|錯誤|\n|\S"
 )
 
@@ -28,7 +28,7 @@ OPENING = frozenset("([{<")
 CLOSING = frozenset(")]}>")
 MARKS = frozenset(".:)")
 END = frozenset([*".!?;。\n…", "!", "?"])
-CONJUNCTIONS = frozenset("and or & / + 和 或 及 与 與 以及 还是 還是 et ou und oder".split())
+CONJUNCTIONS = frozenset("and or & / + 和 或 及 与 與 以及 还是 還是 et ou und oder".split()) | {"as well as"}
 COMMAS = frozenset(",、")
 JOINS = CONJUNCTIONS | COMMAS
 ALTERNATIVES = frozenset("or 或 还是 還是 ou oder".split())
@@ -39,10 +39,11 @@ BESIDE_A_JOIN = frozenset(
 CLAUSE = frozenset("it is it's that that's would be".split())
 """Words that may follow "or" between two letters: "it is A or it is B"."""
 
-NOT = frozenset("not cannot never neither nor non nicht pas no 不 没 沒 非".split())
+NOT = frozenset("not cannot never neither nor non nicht pas 不 没 沒 非".split())
 DENY = frozenset(
     "not cannot never neither nor non nicht pas wrong incorrect false except excluding exclude excludes eliminate "
-    "eliminates eliminated eliminating reject rejects rejected discard without unlike than over 不 非 除 错误 錯誤".split()
+    "eliminates eliminated eliminating reject rejects rejected discard without unlike than over "
+    "不 非 除 错误 錯誤".split()
 )
 """Words that deny the letter which follows them, with some words of FILLERS between them."""
 DENY_IN_TWO = frozenset(
@@ -52,17 +53,19 @@ DENY_IN_TWO = frozenset(
 ANSWERS = frozenset("answer answers réponse réponses respuesta antwort 答案".split())
 NAMES = frozenset("option options choice choices letter 选项 選項 项 項".split())
 REVISIONS = frozenset("actually wait correction".split())
-CHOOSING = frozenset("choose chose chosen pick picked select selected selecting choosing picking 选 選 择 擇".split())
+CHOOSING = frozenset(
+    "choose chose chosen pick picked select selected selecting choosing picking go going 选 選 择 擇".split()
+)
 CONCLUSIONS = frozenset("so thus hence therefore then ∴ → ⇒ 故 因此 所以".split())
-DIRECT = CHOOSING | frozenset("it it's that's say guess think believe be prefer go 应 應 而".split())
+DIRECT = CHOOSING | frozenset("it it's that's say guess think believe be prefer 应 應 而".split())
 COPULAS = frozenset("is are be was were : = 's 是 为 為".split())
 FILLERS = (
     COPULAS
     | NAMES
     | frozenset(
         "the an been would should must could can may might will to that this correct right best final my most likely "
-        "probably definitely surely certainly clearly obviously indeed simply with either both out for i going "
-        "( [ { - — – \" ' 该 該 的 最 终 終 会 會 能 可 我 们 定 肯 一 个 個".split()
+        "probably definitely surely certainly clearly obviously indeed simply with either both out for i "
+        "( [ { - — – \" ' 该 該 的 最 终 終 会 會 能 可 了 我 们 定 肯 一 个 個".split()
     )
 )
 
@@ -73,7 +76,7 @@ AFTER_A = frozenset(
     "gives gave makes contains satisfies works refers states says because since as and or nor but not rather instead "
     "than then so thus hence therefore where which while with without for from in on at by to of over vs versus if "
     "when although though however whereas also too both et ou und oder".split()
-)
+) | {"as well as"}
 """Words that may follow the option A. Before other words in lower case "A" is the article."""
 AFTER_I = frozenset("is was and or because since as isn't".split())
 SINGULAR = frozenset("is was has does shows looks seems appears matches fits isn't doesn't wasn't hasn't fails".split())
@@ -92,6 +95,13 @@ WRONG = frozenset(
 )
 ONLY_AFTER_A_VERB = frozenset("too out ruled all both".split())
 RIGHT = frozenset("correct right true best answer fits matches match fit valid 正确 正確 对 對".split())
+AFTER_A_DENIAL = (
+    END
+    | JOINS
+    | CLOSING
+    | frozenset("because since as but so it it's possible fit match work apply correspond hold 符 成".split())
+)
+"""What may follow "B isn't" or "B does not", so that B is denied. "B does not move" tells what option B says."""
 REASONS = frozenset("because since as due 因 因为 因為 由于 由於".split())
 SETTLES = frozenset(["", *"\n,、-–—([。;!", "because", "since", "as", "因", "因为", "因為", "由于", "由於"])
 """What follows a letter that opens an answer and is its option, beside a mark such as "B."."""

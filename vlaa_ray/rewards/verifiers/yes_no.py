@@ -22,7 +22,8 @@ from vlaa_ray.text.answers import MAX_CHARS
 _LAYOUT = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit)\b|[*$`_{}]")
 _QUOTED = re.compile(r"\"[^\"\n]*+\"|“[^“”\n]*+”|「[^「」\n]*+」")
 _TOKEN = re.compile(
-    r"[a-zÀ-ɏ]++(?:'[a-z]++)*+|是否定|是不是|有没有|对不对|是否|是的|没错|沒錯|正确|正確|错误|錯誤|属实|屬實|成立|可以"
+    r"(?:think|believe) so\b|[a-zÀ-ɏ]++(?:'[a-z]++)*+|是否定|是不是|有没有|对不对|是否(?![。.\s]|$)|是的|没错|沒錯"
+    r"|正确|正確|错误|錯誤|属实|屬實|成立|可以"
     r"|不可能|答案|因为|因為|由于|由於|所以|因此|肯定|はい|いいえ|네|예|아니요|\d++|\S"
 )
 _UNKNOWN = re.compile(
@@ -30,7 +31,8 @@ _UNKNOWN = re.compile(
     r"(?:be |really |quite |yet |entirely |completely |fully |have |very |exactly )?"
     r"(?:know|known|sure|certain|clear|tell|say|determined?|determinable|decided?|decide|answer|answered|enough|confident"
     r"|sufficient|specified|mentioned|stated|conclusive|be sure|judged?|infer|inferred|verify|verified|confirm)"
-    r"|no (?:idea|clue|information|way to)"
+    r"|(?:possible|able) to (?:know|tell|say|determine|decide|judge|infer|verify|confirm|answer)"
+    r"|enough (?:information|info|details?|evidence|context|data)|no (?:idea|clue|information|way to)"
     r"|unsure|uncertain|unclear|unknown|undetermined|indeterminate|undeterminable|ambiguous|maybe|perhaps|possibly"
     r"|insufficient|inconclusive|unanswerable|depends|dunno)\b"
     r"|不(?:太|能|很|是很|可)?(?:知道|确定|確定|清楚|明确|明確|好说|好說|一定|详|足|判断|判斷)"
@@ -49,19 +51,23 @@ _BEGINS_YES = frozenset("是 有 会 會 能 可以".split())
 """Words that say yes where they begin a clause."""
 _ALONE_YES = frozenset("sure definitely absolutely certainly indeed affirmative ok okay exactly course".split())
 _ALONE_NO = frozenset(["negative"])
-_TRUE = frozenset("yes true correct right accurate 正确 正確 对 對 真 属实 屬實 成立".split())
+_TRUE = frozenset(["think so", "believe so"]) | frozenset(
+    "yes true correct right accurate 正确 正確 对 對 真 属实 屬實 成立".split()
+)
 _FALSE = frozenset("false incorrect wrong untrue inaccurate 错误 錯誤 错 錯 假".split())
+_VERDICTS = _TRUE | _FALSE | _NO | frozenset("不 没 沒 无 無 非".split())
 _NEGATIONS = frozenset("not cannot never hardly nothing 不 没 沒 无 無 非 未".split())
 _QUANTIFIERS = frozenset("no none neither".split())
 _PRONOUNS = frozenset("it there this that he she they i we you the a an".split())
 _BEFORE = frozenset(
-    "the answer is final my i think say would well oh a it it's so and then 's probably definitely absolutely certainly "
-    "of course clearly most likely be must should - > # \" ' “ ” ‘ ’ 答案 为 為 我 认 認 肯定 应 應 该 該".split()
+    "the answer is final my i think say would well oh a it it's so and then 's probably definitely absolutely "
+    "certainly of course clearly most likely be must should - > # \" ' “ ” ‘ ’ "
+    "答案 为 為 我 认 認 肯定 应 應 该 該".split()
 )
 """Words that may stand before the yes or no of a clause."""
 _GOVERNED = frozenset(
     "a an the at all quite really entirely very be been completely exactly necessarily think believe it it's is that "
-    "this statement claim say so always actually fully factually 是 很 太 完全 说 法 的".split()
+    "this statement claim say so always actually fully factually do does 是 有 很 太 完全 说 法 的".split()
 )
 """Words that may stand between a negation and the word that it turns round."""
 _ATTRIBUTED = frozenset("answer answers option choice response order number way position".split())
@@ -181,6 +187,8 @@ def _reply(words: list[str]) -> list[tuple[bool, _Rank]]:
     if start == len(words):
         alone = "course" in words or bool(_ALONE_YES.intersection(words))
         return [(True, _Rank.REPLY)] if alone else []
+    if words[start] == "是" and words[start + 1 : start + 2] and words[start + 1] in _VERDICTS:
+        start += 1  # "答案是正确的", "答案是否"
     first, rest = words[start], words[start + 1 :]
     after = rest[0] if rest else ""
     if not rest and (first in _ALONE_YES or first in _ALONE_NO or first in _TRUE or first in _FALSE):
@@ -202,10 +210,8 @@ def _predicate(words: list[str]) -> list[tuple[bool, _Rank]]:
     """Return what the words such as "true" and "wrong" of a clause say, turned round where a negation governs them."""
     found = []
     for at, word in enumerate(words):
-        if (word in _TRUE or word in _FALSE or word in ("no", "否") and at == len(words) - 1) and _is_said(words, at):
+        if (word in _TRUE or word in _FALSE or (word in ("no", "否") and at == len(words) - 1)) and _is_said(words, at):
             found.append(((word in _TRUE) != _is_negated(words, at), _Rank.PREDICATE))
-        elif word == "so" and at and words[at - 1] in ("think", "believe"):
-            found.append((not any(map(_negates, words)), _Rank.PREDICATE))
     return found
 
 
@@ -232,7 +238,7 @@ def _is_negated(words: list[str], at: int) -> bool:
 
 def _negation(words: list[str]) -> list[tuple[bool, _Rank]]:
     """Return no for a clause with a negation, and yes for a short one such as "It is"."""
-    if any(word in _NO or word != "nothing" and _negates(word) for word in words):
+    if any(word in _NO or (word != "nothing" and _negates(word)) for word in words):
         return [(False, _Rank.NEGATION)]
     short = len(words) <= 3 and words[0] in _PRONOUNS and words[-1] in _AUXILIARIES
     return [(True, _Rank.NEGATION)] if short else []
