@@ -13,12 +13,30 @@ from typing import Any
 
 from vlaa_ray.records import RewardResult
 from vlaa_ray.rewards.verifiers.boxed_parts import boxed_parts
-from vlaa_ray.rewards.verifiers.option_letters import Form, Mention, answer_chain, lead_of, opener, read_options
-from vlaa_ray.rewards.verifiers.option_tokens import COPULAS, tokens_of
+from vlaa_ray.rewards.verifiers.option_letters import (
+    Form,
+    Mention,
+    Options,
+    answer_chain,
+    lead_of,
+    opener,
+    read_options,
+)
+from vlaa_ray.rewards.verifiers.option_tokens import ANSWERS, COPULAS, REVISIONS, tokens_of
 from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
 from vlaa_ray.text.answers import MAX_CHARS
 
-_ALONE = re.compile(r"[\s(\[{<\"'*$`]*+([A-Za-z])[\s)\]}>\"'.:,。*$`]*+")
+_ALONE = re.compile(
+    r"[\s(\[{<\"'*$`]*+(?:(?:the |my )?(?:final |correct |right |best )?answer(?: is)?[\s:(*]++)?"
+    r"([A-Za-z])[\s)\]}>\"'.:,。*$`]*+",
+    re.IGNORECASE,
+)
+# Most texts that begin with a marked letter say nothing else about options, so they need no closer reading.
+_OPENS = re.compile(r"\(?([A-Za-z])[.:)] ")
+_MORE = re.compile(
+    r"(?<![A-Za-z])(?:[A-Z]|[a-z]\))(?![A-Za-z])|[^ -~]|[\\*]|n't"
+    r"|\b(?:not|answer|option|choice|wait|actually|correction|is|are|be|was|were|looks?|seems?)\b"
+)
 
 
 def verify_choice(answer: str, gold: Any) -> RewardResult:
@@ -54,10 +72,14 @@ def _letter(text: str, boxed: bool = False) -> str | None:
     alone = _ALONE.fullmatch(text)
     if alone:
         return alone.group(1).upper()
+    opened = _OPENS.match(text)
+    if opened and not _MORE.search(text, opened.end()):
+        return opened.group(1).upper()
     options = read_options(tokens_of(text))
     first, settled = opener(options)
     chain = answer_chain(options)
-    if chain and not (first and settled and options.words[chain[0].start - 1] not in COPULAS):
+    led = chain and options.words[chain[0].start - 1] in COPULAS | REVISIONS | ANSWERS
+    if chain and (led or not settled):
         return _single(chain) or (first.letter if first and settled else None)
     if first and settled:
         return first.letter
@@ -70,11 +92,13 @@ def _letter(text: str, boxed: bool = False) -> str | None:
     bracketed = [mention for mention in chosen if mention.form is Form.BRACKETED]
     if boxed:
         return _single(bracketed or [m for m in chosen if lead_of(options.words, m.start).announced])
-    return _single(bracketed) if bracketed else _single(chosen) or _single(_not_asked(options.words, chosen))
+    if bracketed:
+        return _single(bracketed)
+    return _single(chosen) or _single([m for chain in options.chains for m in chain if not _is_asked(options, chain)])
 
 
-def _not_asked(words: list[str], mentions: list[Mention]) -> list[Mention]:
-    return [mention for mention in mentions if words[mention.end : mention.end + 1] != ["?"]]
+def _is_asked(options: Options, chain: list[Mention]) -> bool:
+    return options.words[chain[-1].end : chain[-1].end + 1] == ["?"]
 
 
 def _single(mentions: list[Mention]) -> str | None:

@@ -97,7 +97,8 @@ def _alike(options: Options, mentions: list[Mention]) -> list[Mention]:
         return mentions
     form = mentions[0].form
     chains = [chain for chain in options.chains if any(mention.form is form for mention in chain)]
-    return [mention for mention in mentions if any(mention in chain for chain in chains)]
+    alike = {mention.start for chain in chains for mention in chain}
+    return [mention for mention in mentions if mention.start in alike]
 
 
 def _spelled(tokens: list[str]) -> list[str]:
@@ -105,21 +106,22 @@ def _spelled(tokens: list[str]) -> list[str]:
     if not any(1 < len(token) <= 26 and (_RUN.fullmatch(token) or _SMALL_RUN.fullmatch(token)) for token in tokens):
         return tokens
     words = [token.lower() for token in tokens]
+    alone = sum(len(token) > 1 or token.isalnum() for token in tokens) == 1
     spelled: list[str] = []
     for at, token in enumerate(tokens):
-        if _is_run(tokens, words, at):
+        if _is_run(token, words, at, alone):
             spelled.extend(" & ".join(token.upper()).split())
         else:
             spelled.append(token)
     return spelled
 
 
-def _is_run(tokens: list[str], words: list[str], at: int) -> bool:
-    token = tokens[at]
+def _is_run(token: str, words: list[str], at: int, alone: bool) -> bool:
+    """Return whether the token is a run of option letters. It need not be in order if it stands alone."""
     is_small = bool(_SMALL_RUN.fullmatch(token))
     if len(set(token)) != len(token) or not (is_small or _RUN.fullmatch(token)):
         return False
-    if all(len(other) == 1 and not other.isalnum() for other in (*tokens[:at], *tokens[at + 1 :])):
+    if alone:
         return not is_small or list(token) == sorted(token)
     ordered = list(token) == sorted(token) and token.upper()[-1] <= _LAST_OF_A_RUN
     announced = lead_of(words, at).announced

@@ -90,7 +90,7 @@ def read_options(tokens: list[str]) -> Options:
         if not live:
             continue
         chains.append(live)
-        if lead.direct or verdict.right or _is_last_line(words, live):
+        if lead.direct or verdict.right or (lead.denied and verdict.wrong) or _is_last_sentence(words, live):
             directs.append(live)
     chosen = [mention for chain in chains for mention in chain]
     denied = frozenset(mention.letter for mention in set(mentions).difference(chosen))
@@ -116,6 +116,7 @@ def lead_of(words: list[str], start: int) -> Lead:
                 break
         elif word not in say.FILLERS:
             break
+        direct = direct or (linked and word in say.PRAISE)  # "the best is B"
         linked = linked or word in say.COPULAS
     return Lead(False, direct, announced)
 
@@ -144,7 +145,7 @@ def opener(options: Options) -> tuple[Mention | None, bool]:
     after = words[first.end] if first.end < len(words) else ""
     if any(word not in say.BULLETS for word in words[: first.start]) or after == "?":
         return None, False
-    if len(chains) > 1 and _is_line(words, first) and _is_line(words, chains[1][0]):
+    if len(chains) > 1 and all(_is_line(words, chain[0], say.LINE_ENDS) for chain in chains[:2]):
         return None, False
     if first.form is not Form.BARE or after in say.MARKS or after in say.SETTLES:
         return first, True
@@ -218,8 +219,8 @@ def _is_no_option(tokens: list[str], words: list[str], at: int) -> bool:
     """Return whether the capital letter is an article, the pronoun, or part of a formula."""
     before = words[at - 1] if at else ""
     after = words[at + 1] if at + 1 < len(words) else ""
-    if (before in say.MATHS_BEFORE or before[:1] == "\\") and before:
-        return before != "=" or at < 2 or words[at - 2] not in say.ANSWERS
+    if at > 1 and (before in say.MATHS_BEFORE or before[:1] == "\\"):
+        return before != "=" or words[at - 2] not in say.ANSWERS
     if (after in say.MATHS_AFTER or after[:1] == "\\") and after:
         return True
     if words[at] not in ("a", "i") or not (after.isascii() and after[:1].isalpha() and tokens[at + 1] == after):
@@ -263,6 +264,10 @@ def _live(words: list[str], chain: list[Mention], denied: bool, verdict: Verdict
         bool(say.CONJUNCTIONS.intersection(words[left.end : right.start])) or "、" in words[left.end : right.start]
         for left, right in pairwise(chain)
     ]
+    if denied and verdict.wrong:  # "all except B are wrong"
+        return chain
+    if denied and len(chain) > 2 and not any(joined):
+        return []
     if denied:  # "not A, B or C" denies all three, "not A, B" the first
         last = max((index + 1 for index, conjunction in enumerate(joined) if conjunction), default=0)
         return chain[last + 1 :]
@@ -296,19 +301,19 @@ def _verdict(words: list[str], last: Mention, starts: set[int]) -> Verdict:
     return Verdict(wrong=negative and verb, plural=plural)
 
 
-def _is_line(words: list[str], mention: Mention) -> bool:
-    """Return whether the mention stands alone on its line."""
+def _is_line(words: list[str], mention: Mention, before: frozenset[str]) -> bool:
+    """Return whether the mention stands alone between one of the signs `before` and the end of its line."""
     end = mention.end
     while end < len(words) and words[end] in say.MARKS:
         end += 1
-    begins = not mention.start or words[mention.start - 1] == "\n"
-    return begins and (end == len(words) or words[end] == "\n")
+    begins = not mention.start or words[mention.start - 1] in before
+    return begins and (end == len(words) or words[end] in say.LINE_ENDS)
 
 
-def _is_last_line(words: list[str], chain: list[Mention]) -> bool:
-    """Return whether the chain is one letter that stands alone on the last line, after lines with words."""
+def _is_last_sentence(words: list[str], chain: list[Mention]) -> bool:
+    """Return whether the chain is one letter that is the last sentence or line, after others with words."""
     last = chain[-1]
-    if len(chain) > 1 or not _is_line(words, last) or len(words) > last.end + 1:
+    if len(chain) > 1 or not _is_line(words, last, say.END) or len(words) > last.end + 1:
         return False
     return any(len(word) > 1 for word in words[: last.start])
 

@@ -10,17 +10,20 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from vlaa_ray.text.answers import MAX_CHARS
+
 _MACRO = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathsf|emph)\s*+\{([^{}]*)\}")
 _EMPHASIS = re.compile(
     r"(?:\*{1,3}|__|[_`'\"“‘「『【《]|<b>|<strong>|<u>)([A-Za-z])(?:\*{1,3}|__|[_`'\"”’」』】》]|</b>|</strong>|</u>)"
     r"(?![A-Za-z0-9])"
 )
 _LAYOUT = re.compile(r"[*$`]|\\[()\[\]&,;! ]|\\left\b|\\right\b|</?(?:b|strong|u|p|br)\s?/?>")
+_HAS_LAYOUT = re.compile(r"[*_`'\"“‘「『【《<$\\]")
 _TOKEN = re.compile(
     r"(?:[A-Za-z]\.){2,}"  # initials, "e.g."
     r"|\d+(?:[.,]\d+)++"
     r"|[A-Za-z]\([A-Za-z]\)|[A-Za-z]+\(e?s\)"  # f(x), cat(s)
-    r"|as well as\b|[A-Za-zÀ-ɏ0-9_]++(?:['–-][A-Za-zÀ-ɏ0-9]++)*+"
+    r"|as well as\b|vs\.|[A-Za-zÀ-ɏ0-9_]++(?:['–-][A-Za-zÀ-ɏ0-9]++)*+"
     r"|\\[A-Za-z]+|答案|选项|選項|还是|還是|因为|因為|由于|由於|因此|所以|以及|正确|正確|错误|錯誤|\n|\S"
 )
 
@@ -28,10 +31,13 @@ OPENING = frozenset("([{<")
 CLOSING = frozenset(")]}>")
 MARKS = frozenset(".:)")
 END = frozenset([*".!?;。\n…", "!", "?"])
-CONJUNCTIONS = frozenset("and or & / + 和 或 及 与 與 以及 还是 還是 et ou und oder".split()) | {"as well as"}
+LINE_ENDS = frozenset("\n;")
+CONJUNCTIONS = frozenset("and or & / + 和 或 及 与 與 以及 还是 還是 et ou und oder vs vs. versus".split()) | {
+    "as well as"
+}
 COMMAS = frozenset(",、")
 JOINS = CONJUNCTIONS | COMMAS
-ALTERNATIVES = frozenset("or 或 还是 還是 ou oder".split())
+ALTERNATIVES = frozenset("or vs vs. versus 或 还是 還是 ou oder".split())
 BESIDE_A_JOIN = frozenset(
     "maybe possibly perhaps also even option options choice choices answer letter the 选 選 选项 選項".split()
 )
@@ -48,9 +54,10 @@ DENY = frozenset(
 """Words that deny the letter which follows them, with some words of FILLERS between them."""
 DENY_IN_TWO = frozenset(
     [("instead", "of"), ("rule", "out"), ("rules", "out"), ("ruled", "out"), ("ruling", "out")]
+    + [("none", "of")]
     + [(every, "but") for every in ("all", "everything", "anything")]
 )
-ANSWERS = frozenset("answer answers réponse réponses respuesta antwort 答案".split())
+ANSWERS = frozenset("answer answers ans réponse réponses respuesta antwort 答案".split())
 NAMES = frozenset("option options choice choices letter 选项 選項 项 項".split())
 REVISIONS = frozenset("actually wait correction".split())
 CHOOSING = frozenset(
@@ -64,11 +71,12 @@ FILLERS = (
     | NAMES
     | frozenset(
         "the an been would should must could can may might will to that this correct right best final my most likely "
-        "probably definitely surely certainly clearly obviously indeed simply with either both out for i "
+        "probably definitely surely certainly clearly obviously indeed simply with agree either both out for i "
         "( [ { - — – \" ' 该 該 的 最 终 終 会 會 能 可 了 我 们 定 肯 一 个 個".split()
     )
 )
 
+PRAISE = frozenset("correct right best 正确 正確 对 對".split())
 LIMITS_A = frozenset("correct right wrong incorrect false true better best only".split())
 AFTER_A = frozenset(
     "is are was were be has have had does do did can cannot could will would should must might may seems seem looks "
@@ -94,7 +102,7 @@ WRONG = frozenset(
     "too out 错 錯 误 誤 错误 錯誤 排".split()
 )
 ONLY_AFTER_A_VERB = frozenset("too out ruled all both".split())
-RIGHT = frozenset("correct right true best answer fits matches match fit valid 正确 正確 对 對".split())
+RIGHT = frozenset("correct right true best better answer fits matches match fit valid 正确 正確 对 對".split())
 AFTER_A_DENIAL = (
     END
     | JOINS
@@ -116,10 +124,10 @@ def tokens_of(text: str) -> list[str]:
     Full-width letters and signs become plain ones. A letter that is emphasised or quoted comes out in round brackets.
     """
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", text).replace("’", "'")
-    text = _MACRO.sub(r"\1", text) if "\\" in text else text
-    text = _EMPHASIS.sub(r"(\1)", text)
-    return _TOKEN.findall(_LAYOUT.sub("", text))
+        text = unicodedata.normalize("NFKC", text).replace("’", "'")[-MAX_CHARS:]  # one character may become eighteen
+    if _HAS_LAYOUT.search(text):
+        text = _LAYOUT.sub("", _EMPHASIS.sub(r"(\1)", _MACRO.sub(r"\1", text)))
+    return _TOKEN.findall(text)
 
 
 def is_negative(word: str) -> bool:

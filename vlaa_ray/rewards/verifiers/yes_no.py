@@ -117,7 +117,7 @@ def read_yes_no(text: str) -> bool | None:
 
 
 def _said(text: str) -> bool | None:
-    text = _LAYOUT.sub("", unicodedata.normalize("NFKC", text).casefold().replace("’", "'"))
+    text = _LAYOUT.sub("", unicodedata.normalize("NFKC", text).casefold().replace("’", "'")[:MAX_CHARS])
     words = _TOKEN.findall(text)
     letters = [word for word in words if word.isalnum()]
     if len(letters) == 1 and letters[0] in _LETTERS:
