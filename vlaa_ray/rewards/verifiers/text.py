@@ -1,4 +1,4 @@
-"""text, ocr, yes_no and list: answers that are words or texts, compared with the gold as text.
+"""text, ocr and list: answers that are words or texts, compared with the gold as text.
 
 For example:
 
@@ -20,7 +20,6 @@ _ARTICLE = re.compile(r"\b(?:a|an|the)\b\s*")
 # These signs are dropped at the ends only: "1.5" is not "15". A minus sign is not among them: "-3" is not "3".
 _ENDS = " \t\n.,;:!?\"'`*“”‘’()[]{}<>"
 _SEPARATOR = re.compile(r"\s*(?:,(?!\d{3}(?!\d))|;|\n|、|\band\b)\s*")
-_YES_NO = re.compile(r"\b(?:(yes|true|correct)|(no|not|false|incorrect))\b", re.IGNORECASE)
 _MAX_ITEMS = 200
 
 
@@ -56,20 +55,6 @@ def verify_ocr(answer: str, gold: Any, *, least: float = 0.0) -> RewardResult:
     if value < least:
         return wrong(answer, f"similarity {value:.2f} is below {least:g}")
     return scored(value, answer, "" if value else "no character in common")
-
-
-def verify_yes_no(answer: str, gold: Any) -> RewardResult:
-    """Return 1.0 if answer and gold both say yes, or both say no, else 0.0; also 0.0 for an answer that says both.
-
-    Invalid if the gold does not say either yes or no.
-    """
-    target = _yes_or_no(str(gold)) if isinstance(gold, str | bool) else None
-    if target is None:
-        return invalid(answer, f"gold says neither yes nor no: {str(gold)[:80]!r}")
-    said = _yes_or_no(unboxed(answer[:MAX_CHARS]))
-    if said is None:
-        return wrong(answer, "the answer doesn't say yes or no, or says both")
-    return scored(1.0, answer) if said == target else wrong(answer, "the answer is the opposite of the gold")
 
 
 def verify_list(answer: str, gold: Any, *, ordered: bool = False) -> RewardResult:
@@ -112,8 +97,3 @@ def texts_of(gold: Any) -> list[str]:
     """Return the right texts of a gold, which may be one text or a list of them. Blank ones are left out."""
     golds = gold if isinstance(gold, list | tuple) else [gold]
     return [str(right) for right in golds if isinstance(right, str | int | float) and str(right).strip()]
-
-
-def _yes_or_no(text: str) -> bool | None:
-    said = {bool(yes) for yes, _ in _YES_NO.findall(text)}
-    return said.pop() if len(said) == 1 else None
