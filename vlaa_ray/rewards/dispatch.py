@@ -26,10 +26,11 @@ from vlaa_ray.rewards.verifiers.digit import verify_digit
 from vlaa_ray.rewards.verifiers.format import verify_format
 from vlaa_ray.rewards.verifiers.grounding import verify_box
 from vlaa_ray.rewards.verifiers.letters import verify_letters
+from vlaa_ray.rewards.verifiers.lists import verify_list
 from vlaa_ray.rewards.verifiers.number import verify_number
 from vlaa_ray.rewards.verifiers.open_ended import verify_open_ended
 from vlaa_ray.rewards.verifiers.points import verify_points
-from vlaa_ray.rewards.verifiers.text import verify_list, verify_ocr, verify_text, verify_yes_no
+from vlaa_ray.rewards.verifiers.text import verify_ocr, verify_text, verify_yes_no
 from vlaa_ray.rewards.verifiers.verdicts import invalid, wrong
 from vlaa_ray.text.answers import extract_answer, why_no_answer
 
@@ -94,7 +95,7 @@ def without_answer(verdict: RewardResult, response: str) -> RewardResult:
 
 
 def _judge(verifier: Verifier, response: str, answer: str | None, gold: Any, params: Mapping[str, Any]) -> RewardResult:
-    """Return the verdict of a verifier that judges at once. A gold that can't be judged comes before a faulty answer."""
+    """Return the verdict of a verifier that judges at once. The gold's faults come before the answer's."""
     excess = chars_excess(answer or "")
     try:
         verdict = verifier("" if excess else answer or "", gold, **params)

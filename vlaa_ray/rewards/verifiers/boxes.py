@@ -19,8 +19,8 @@ from vlaa_ray.records import RewardResult
 from vlaa_ray.rewards.verifiers.frames import Frame, Size, differ, frame_sizes
 from vlaa_ray.rewards.verifiers.grounding import Box, box_fault, iou, names_everything, read_boxes, to_unit
 from vlaa_ray.rewards.verifiers.matching import best_total
-from vlaa_ray.rewards.verifiers.text import normalised
 from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
+from vlaa_ray.rewards.verifiers.wording import normalised
 from vlaa_ray.text.answers import MAX_CHARS, unboxed
 
 Threshold = float | Sequence[Sequence[float]]
