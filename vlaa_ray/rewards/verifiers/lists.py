@@ -54,7 +54,7 @@ class Piece(NamedTuple):
     text: Wording
 
 
-class Gold(NamedTuple):
+class WantedItems(NamedTuple):
     """The items of a gold: `items` by their kept form, and the sequences of pieces that are one of its items."""
 
     items: list[str]
@@ -86,7 +86,7 @@ def verify_list(answer: str, gold: Any, *, ordered: bool = False) -> RewardResul
     return scored(value, answer, "" if value == 1.0 else f"{common} of {num_wanted} items, {len(given)} given")
 
 
-def _read_gold(gold: Any) -> Gold:
+def _read_gold(gold: Any) -> WantedItems:
     """Return the items of a gold; none if it is neither a list nor a text."""
     explicit = list(gold) if isinstance(gold, list | tuple) else None
     if isinstance(gold, str):
@@ -106,10 +106,10 @@ def _read_gold(gold: Any) -> Gold:
         pieces = _pieces(text)
         if 1 < len(pieces) <= _MAX_JOINED:
             joined.setdefault(_sequence(pieces), wording(text).kept)
-    return Gold([ids[item.kept] for item in words], ids, joined, explicit is not None)
+    return WantedItems([ids[item.kept] for item in words], ids, joined, explicit is not None)
 
 
-def _given(text: str, gold: Gold) -> list[str]:
+def _given(text: str, gold: WantedItems) -> list[str]:
     """Return the items of an answer: the gold's own where they are the same, else their kept forms."""
     whole = _id(wording(text), gold)
     if whole in gold.ids:
@@ -127,7 +127,7 @@ def _given(text: str, gold: Gold) -> list[str]:
     return items
 
 
-def _joined(pieces: list[Piece], gold: Gold) -> list[str]:
+def _joined(pieces: list[Piece], gold: WantedItems) -> list[str]:
     """Return the items of the pieces. The longest run of pieces that is an item of the gold is one item."""
     sizes = sorted({(len(sequence) + 1) // 2 for sequence in gold.joined}, reverse=True)
     items, place = [], 0
@@ -149,7 +149,7 @@ def _num_common(given: list[str], wanted: list[str]) -> int:
     return (Counter(given) & Counter(wanted)).total()
 
 
-def _id(item: Wording, gold: Gold) -> str:
+def _id(item: Wording, gold: WantedItems) -> str:
     return gold.ids.get(item.kept) or gold.ids.get(item.bare) or item.kept
 
 

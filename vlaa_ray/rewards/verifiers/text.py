@@ -13,6 +13,7 @@ from typing import Any
 
 from vlaa_ray.records import RewardResult
 from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
+from vlaa_ray.rewards.verifiers.wording import normalised as normalised  # the verifier `boxes` reads labels with it
 from vlaa_ray.rewards.verifiers.wording import wording, wordings
 from vlaa_ray.text.answers import MAX_CHARS, unboxed
 
