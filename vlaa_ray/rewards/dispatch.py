@@ -1,6 +1,6 @@
 """Extracts the answer from a response, and passes it to the verifier of the prompt's verifier type.
 
-    verify_or_dispatch("<answer>3</answer>", 3, "digit", {}) -> RewardResult(value=1.0, …)
+    verdict_or_task("<answer>3</answer>", 3, "digit", {}) -> RewardResult(value=1.0, …)
 
 The limits of golds and answers are held here, for all verifiers: a gold beyond one (`rewards/limits.py`) makes the
 sample invalid, and an answer of more than 20,000 characters is wrong.
@@ -55,7 +55,7 @@ class SandboxTask(NamedTuple):
     params: str = "{}"
 
 
-def verify_or_dispatch(
+def verdict_or_task(
     response: str, gold: Any, verifier_type: str, params: Mapping[str, Any], functions: Mapping[str, str] = _NONE
 ) -> RewardResult | SandboxTask:
     """Return the verdict, or the task with which the sandbox finds the verdict.
