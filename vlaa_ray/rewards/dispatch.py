@@ -30,8 +30,9 @@ from vlaa_ray.rewards.verifiers.lists import verify_list
 from vlaa_ray.rewards.verifiers.number import verify_number
 from vlaa_ray.rewards.verifiers.open_ended import verify_open_ended
 from vlaa_ray.rewards.verifiers.points import verify_points
-from vlaa_ray.rewards.verifiers.text import verify_ocr, verify_text, verify_yes_no
+from vlaa_ray.rewards.verifiers.text import verify_ocr, verify_text
 from vlaa_ray.rewards.verifiers.verdicts import invalid, wrong
+from vlaa_ray.rewards.verifiers.yes_no import verify_yes_no
 from vlaa_ray.text.answers import extract_answer, why_no_answer
 
 Verifier = Callable[..., RewardResult]

@@ -1,4 +1,4 @@
-"""text, ocr and yes_no: answers that are words or texts, compared with the gold as text.
+"""text and ocr: answers that are words or texts, compared with the gold as text.
 
 For example:
 
@@ -9,7 +9,6 @@ For example:
 from __future__ import annotations
 
 import math
-import re
 import unicodedata
 from typing import Any
 
@@ -18,8 +17,6 @@ from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
 from vlaa_ray.rewards.verifiers.wording import normalised as normalised  # the verifier `boxes` reads labels with it
 from vlaa_ray.rewards.verifiers.wording import wording, wordings
 from vlaa_ray.text.answers import MAX_CHARS, unboxed
-
-_YES_NO = re.compile(r"\b(?:(yes|true|correct)|(no|not|false|incorrect))\b", re.IGNORECASE)
 
 
 def verify_text(answer: str, gold: Any, *, exact: bool = False) -> RewardResult:
@@ -66,20 +63,6 @@ def verify_ocr(answer: str, gold: Any, *, least: float = 0.0) -> RewardResult:
     return scored(value, answer, "" if value else "no character in common")
 
 
-def verify_yes_no(answer: str, gold: Any) -> RewardResult:
-    """Return 1.0 if answer and gold both say yes, or both say no, else 0.0; also 0.0 for an answer that says both.
-
-    Invalid if the gold does not say either yes or no.
-    """
-    target = _yes_or_no(str(gold)) if isinstance(gold, str | bool) else None
-    if target is None:
-        return invalid(answer, f"gold says neither yes nor no: {str(gold)[:80]!r}")
-    said = _yes_or_no(unboxed(answer[:MAX_CHARS]))
-    if said is None:
-        return wrong(answer, "the answer doesn't say yes or no, or says both")
-    return scored(1.0, answer) if said == target else wrong(answer, "the answer is the opposite of the gold")
-
-
 def texts_of(gold: Any) -> list[str]:
     """Return the right texts of a gold, which may be one text or a list of them. Blank ones are left out.
 
@@ -97,8 +80,3 @@ def texts_of(gold: Any) -> list[str]:
 
 def _evened(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text[:MAX_CHARS]).split())[:MAX_CHARS]
-
-
-def _yes_or_no(text: str) -> bool | None:
-    said = {bool(yes) for yes, _ in _YES_NO.findall(text)}
-    return said.pop() if len(said) == 1 else None
