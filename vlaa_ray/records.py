@@ -34,6 +34,7 @@ def in_order(verifier_types: Iterable[str]) -> list[str]:
 NO_ANSWER = {
     "missing": "no <answer>…</answer>",
     "unclosed": "an <answer> that is never closed",
+    "in_thought": "an <answer> inside the thought only",
     "several": "more than one <answer>, where exactly one is asked for",
 }
 """The reasons why a response has no answer: the name in metrics, and the reason in words."""
@@ -84,8 +85,16 @@ class Prompt:
 
     @property
     def gold_text(self) -> str:
-        """The gold as text: a string unchanged, anything else as JSON."""
-        return self.gold if isinstance(self.gold, str) else json.dumps(self.gold, ensure_ascii=False, default=str)
+        """The gold as text: a string unchanged, anything else as JSON, or the name of its type where JSON fails.
+
+        JSON fails for lists that are too deep, and for integers of more than 4,300 digits.
+        """
+        if isinstance(self.gold, str):
+            return self.gold
+        try:
+            return json.dumps(self.gold, ensure_ascii=False, default=str)
+        except (RecursionError, TypeError, ValueError):
+            return f"({type(self.gold).__name__} that JSON can't hold)"
 
 
 @dataclass(frozen=True)

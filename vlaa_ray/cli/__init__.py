@@ -6,7 +6,9 @@ Heavy modules are imported inside the commands that need them, so that every `--
 
 from __future__ import annotations
 
+import io
 import logging
+import sys
 
 import typer
 
@@ -45,6 +47,8 @@ def main(args: list[str] | None = None) -> int:
 
     Errors are printed to stderr and never raised.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a text of the data may hold what the terminal can't encode
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(args, prog_name="vlaa-ray")
     except SystemExit as done:

@@ -93,7 +93,8 @@ def score(
     with RewardManager(_rewards(config)) as rewards:
         rows = score_file(find_input(str(file)), rewards)
     if out:
-        out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        out.write_text(lines, encoding="utf-8", errors="backslashreplace")  # half of a surrogate pair has no UTF-8
     Console().print(score_table(rows))
 
 

@@ -2,6 +2,9 @@
 
     verdict_or_task("<answer>3</answer>", 3, "digit", {}) -> RewardResult(value=1.0, …)
 
+The limits of golds and answers are held here, for all verifiers: a gold beyond one (`rewards/limits.py`) makes the
+sample invalid, and an answer of more than 20,000 characters is wrong.
+
 Most built-in verifiers are pure functions that take microseconds, so they judge at once. `math` and users' functions
 may take long. For these the result is a `SandboxTask`, which the sandbox runs in a process that can be killed.
 """
@@ -16,19 +19,21 @@ from typing import Any, NamedTuple
 
 from vlaa_ray.errors import RewardError
 from vlaa_ray.records import FORMAT, RewardResult
+from vlaa_ray.rewards.limits import chars_excess, gold_excess, math_excess
 from vlaa_ray.rewards.verifiers.boxes import verify_boxes
 from vlaa_ray.rewards.verifiers.choice import verify_choice
 from vlaa_ray.rewards.verifiers.digit import verify_digit
 from vlaa_ray.rewards.verifiers.format import verify_format
 from vlaa_ray.rewards.verifiers.grounding import verify_box
 from vlaa_ray.rewards.verifiers.letters import verify_letters
+from vlaa_ray.rewards.verifiers.lists import verify_list
 from vlaa_ray.rewards.verifiers.number import verify_number
 from vlaa_ray.rewards.verifiers.open_ended import verify_open_ended
 from vlaa_ray.rewards.verifiers.points import verify_points
-from vlaa_ray.rewards.verifiers.text import verify_list, verify_ocr, verify_text
+from vlaa_ray.rewards.verifiers.text import verify_ocr, verify_text
 from vlaa_ray.rewards.verifiers.verdicts import invalid, wrong
 from vlaa_ray.rewards.verifiers.yes_no import verify_yes_no
-from vlaa_ray.text.answers import MAX_CHARS, extract_answer, why_no_answer
+from vlaa_ray.text.answers import extract_answer, why_no_answer
 
 Verifier = Callable[..., RewardResult]
 """A function that is called as `verifier(answer, gold, **params)`.
@@ -37,8 +42,6 @@ A built-in verifier raises no error for any answer or gold.
 """
 
 EXTRACTIONS = ("last", "exactly_one")
-MAX_DEPTH = 50
-MAX_DIGITS = 1_000
 _NOTHING = ("nan", "null", "n/a")  # how tables write a missing gold
 _NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -75,13 +78,11 @@ def verdict_or_task(
     if verifier_type not in _PARAMETERS or not verifier_params.keys() <= _PARAMETERS[verifier_type]:
         raise _unknown(verifier_type, verifier_params, functions)
     answer = extract_answer(response, rule)
+    if excess := gold_excess(gold):
+        return invalid(answer, f"the gold has {excess}")
     if verifier_type == "math":
         return _plan_math(answer, gold)
-    try:
-        verdict = VERIFIERS[verifier_type](answer or "", gold, **verifier_params)
-    except (TypeError, ValueError, ArithmeticError, LookupError) as error:  # only parameters can be the cause
-        return invalid(answer, f"the verifier's parameters can't be used: {error}")
-    return without_answer(verdict, response) if answer is None else verdict
+    return _judge(VERIFIERS[verifier_type], response, answer, gold, verifier_params)
 
 
 def takes(verifier_type: str, parameter: str) -> bool:
@@ -94,15 +95,32 @@ def without_answer(verdict: RewardResult, response: str) -> RewardResult:
     return wrong(None, why_no_answer(response)) if verdict.valid else verdict
 
 
+def _judge(verifier: Verifier, response: str, answer: str | None, gold: Any, params: Mapping[str, Any]) -> RewardResult:
+    """Return the verdict of a verifier that judges at once. The gold's faults come before the answer's."""
+    excess = chars_excess(answer or "")
+    try:
+        verdict = verifier("" if excess else answer or "", gold, **params)
+    except (TypeError, ValueError, ArithmeticError, LookupError) as error:  # only parameters can be the cause
+        return invalid(answer, f"the verifier's parameters can't be used: {error}")
+    except RecursionError:
+        if not answer or excess:
+            return invalid(answer, "the gold has too many brackets inside one another")
+        deep = _judge(verifier, response, "", gold, params)
+        return wrong(answer, "the answer has too many brackets inside one another") if deep.valid else deep
+    if excess and verdict.valid:
+        return wrong(answer, f"the answer has {excess}")
+    return without_answer(verdict, response) if answer is None else verdict
+
+
 def _plan_function(
     function: str, answer: str | None, gold: Any, params: Mapping[str, Any]
 ) -> RewardResult | SandboxTask:
-    if answer is not None and len(answer) > MAX_CHARS:
-        return wrong(answer, f"the answer has {len(answer)} characters, more than {MAX_CHARS}")
     try:
-        return SandboxTask(function, answer, json.dumps(gold), json.dumps(params, sort_keys=True))
-    except (TypeError, ValueError) as error:
+        task = SandboxTask(function, answer, json.dumps(gold), json.dumps(params, sort_keys=True))
+    except (RecursionError, TypeError, ValueError) as error:
         return invalid(answer, f"the gold or the parameters can't be written as JSON: {error}")
+    excess = chars_excess(answer or "")
+    return wrong(answer, f"the answer has {excess}") if excess else task
 
 
 def _plan_math(answer: str | None, gold: Any) -> RewardResult | SandboxTask:
@@ -110,26 +128,11 @@ def _plan_math(answer: str | None, gold: Any) -> RewardResult | SandboxTask:
         return invalid(answer, f"gold is neither text nor a number: {str(gold)[:80]!r}")
     if str(gold).strip().lower() in _NOTHING:
         return invalid(answer, f"gold is missing: {gold!r} stands in its place")
-    for side, text in (("gold", str(gold)), ("answer", answer or "")):
-        excess = _excess(text)
-        if excess:
-            return invalid(answer, f"the {side} has {excess}")
+    if excess := math_excess(str(gold)):
+        return invalid(answer, f"the gold has {excess}")
+    if excess := math_excess(answer or ""):
+        return wrong(answer, f"the answer has {excess}")
     return SandboxTask("math", answer, json.dumps(str(gold)))
-
-
-def _excess(text: str) -> str:
-    """Return in words what makes the text too large to be parsed, or an empty text."""
-    if len(text) > MAX_CHARS:
-        return f"{len(text)} characters, more than {MAX_CHARS}"
-    depth = deepest = digits = longest = 0
-    for char in text:
-        depth += (char in "{([") - (char in "})]")
-        deepest = max(deepest, depth)
-        digits = digits + 1 if char.isdigit() else 0
-        longest = max(longest, digits)
-    if deepest > MAX_DEPTH:
-        return f"{deepest} brackets inside one another, more than {MAX_DEPTH}"
-    return f"a number of {longest} digits, more than {MAX_DIGITS}" if longest > MAX_DIGITS else ""
 
 
 def _unknown(verifier_type: str, params: Mapping[str, Any], functions: Mapping[str, str]) -> RewardError:

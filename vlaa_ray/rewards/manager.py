@@ -139,7 +139,7 @@ class RewardManager:
 
 def is_blank(gold: Any) -> bool:
     """Return whether the gold is empty, so that no answer can be compared with it."""
-    return gold is None or gold in ([], {}) or not str(gold).strip()
+    return gold is None or gold in ([], {}) or (isinstance(gold, str) and not gold.strip())
 
 
 def weighted(weights: Mapping[str, float], results: Mapping[str, RewardResult]) -> RewardResult:

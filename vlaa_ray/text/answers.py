@@ -1,10 +1,17 @@
 r"""The answer inside a response: the text between `<answer>` tags, and the content of a `\boxed{}` inside it.
 
     extract_answer("<think>…</think><answer> 3 </answer>") -> "3"
+    extract_answer("<think>The form is <answer>3</answer>. I count") -> None
 
 If a response has several answers, the last complete one counts. Nested tags give the innermost text of the last pair.
 A tag that is opened but not closed is ignored. Without a complete pair of tags there is no answer. (This is the paper's
 implicit format rule: a response without an answer is worth 0, arXiv 2504.11468, section 4.1.)
+
+A thought is no answer: what stands between `<think>` and `</think>` is passed over, and so is all that follows a
+`<think>` without an end. A response may begin inside its thought, because some prompts end with `<think>`. Then all
+before its first `</think>` is the thought.
+
+Each function here takes a time that grows with the length of its text, and not with the square of it.
 """
 
 from __future__ import annotations
@@ -15,46 +22,74 @@ from typing import Literal
 from vlaa_ray.records import NO_ANSWER
 
 MAX_CHARS = 20_000
-"""The number of characters of a text that a verifier reads at most."""
+"""The number of characters of an answer or a gold that a verifier reads at most. A longer answer is wrong."""
 OPEN, CLOSE = "<answer>", "</answer>"
 ExtractionRule = Literal["last", "exactly_one"]
+_THOUGHT_TAG = re.compile("</?think>")
 _BOX = re.compile(r"\\f?boxed\s*(?=\{)|\\fbox\s*(?=\{)")
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
 def extract_answer(response: str, rule: ExtractionRule = "last") -> str | None:
     """Return the text of the answer without blanks around it, or None if the response has no answer.
 
     With the rule `last`, the last complete answer counts. With `exactly_one`, the paper's rule, a response with more
-    than one tag of a kind has no answer.
+    than one tag of a kind has no answer, and tags inside a thought count as tags.
     """
     if rule == "exactly_one" and (response.count(OPEN) != 1 or response.count(CLOSE) != 1):
         return None
-    end = len(response)
-    while True:
-        start = response.rfind(OPEN, 0, end)
-        if start < 0:
-            return None
-        close = response.find(CLOSE, start)
-        if close >= 0:
-            return response[start + len(OPEN) : close].strip()
-        end = start
+    said = without_thoughts(response)
+    start = said.rfind(OPEN, 0, max(0, said.rfind(CLOSE)))
+    return None if start < 0 else said[start + len(OPEN) : said.find(CLOSE, start)].strip()
 
 
 def why_no_answer(response: str) -> str:
     """Return the reason, one of NO_ANSWER, why `extract_answer` returned None for this response."""
     if OPEN not in response:
         return NO_ANSWER["missing"]
-    closed = response.find(CLOSE, response.find(OPEN)) >= 0
+    said = without_thoughts(response)
+    if OPEN not in said:
+        return NO_ANSWER["in_thought"]
+    closed = said.find(CLOSE, said.find(OPEN)) >= 0
     return NO_ANSWER["several" if closed else "unclosed"]
+
+
+def without_thoughts(response: str) -> str:
+    """Return the response with a blank in place of each thought and its tags.
+
+    A thought may name the tags. If several `</think>` follow one another, each ends one `<think>`. The last of them
+    ends the thought in any case.
+    """
+    if "think>" not in response:
+        return response
+    tags = list(_THOUGHT_TAG.finditer(response))
+    names = [tag[0] for tag in tags]
+    said: list[str] = []  # not empty as soon as a <think> has been met
+    begin = depth = 0
+    for tag, following in zip(tags, [*names[1:], ""], strict=True):
+        if tag[0] == "<think>":
+            if not depth:
+                said.append(response[begin : tag.start()])
+            depth += 1
+        elif depth or not said:
+            depth = depth - 1 if depth > 1 and following == "</think>" else 0
+            begin = begin if depth else tag.end()
+    return " ".join(said if depth else [*said, response[begin:]])
 
 
 def last_boxed(text: str) -> str | None:
     r"""Return the content of the last `\boxed{…}` with balanced braces, or None. It may hold braces itself."""
-    for match in reversed(list(_BOX.finditer(text))):
-        end = closing_brace(text, match.end())
-        if end is not None:
-            return text[match.end() + 1 : end].strip()
-    return None
+    boxes = {match.end() for match in _BOX.finditer(text)}
+    if not boxes:
+        return None
+    opened: list[int] = []
+    start = end = -1
+    for brace in _BRACE.finditer(text):
+        if brace[0] == "{":
+            opened.append(brace.start())
+        elif brace[0] == "}" and opened and (begin := opened.pop()) > start and begin in boxes:
+            start, end = begin, brace.start()
+    return None if start < 0 else text[start + 1 : end].strip()
 
 
 def unboxed(text: str) -> str:

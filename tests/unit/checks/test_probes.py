@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from vlaa_ray.checks.probes import probe_prompts, probe_table
+from vlaa_ray.checks.probes import PROBES, probe_prompts, probe_table
 from vlaa_ray.cli import main
 from vlaa_ray.config import RewardsSection
 from vlaa_ray.data.builtin import BuiltinData
@@ -47,6 +47,19 @@ def test_other_verifiers_pay_no_probe_either(rewards):
     assert len(outcomes) == 8
     assert {kind: one.holes for kind, one in outcomes.items() if one.holes and kind != "yes_no"} == {}
     assert outcomes["yes_no"].holes == ["tag stuffing"]  # it says yes, which is as good as any guess
+
+
+def test_a_probe_for_some_prompts_is_averaged_over_them_alone(rewards, monkeypatch):
+    prompts = prompts_of("text", "?", "red", "blue", "green")
+    (outcome,) = probe_prompts(prompts, rewards)
+    assert outcome.probes["empty answer, empty gold"] == 0.0 and "denied letter" not in outcome.probes
+    monkeypatch.setitem(
+        PROBES, "empty answer, empty gold", lambda one: "<answer>?</answer>" if one.gold == "?" else None
+    )
+    (outcome,) = probe_prompts(prompts, rewards)
+    assert outcome.holes == ["empty answer, empty gold"] and outcome.probes["empty answer, empty gold"] == 1.0
+    (letters,) = probe_prompts(prompts_of("mcq", "B", "C"), rewards)
+    assert "denied letter" in letters.probes and "empty answer, empty gold" not in letters.probes
 
 
 def test_the_reference_rows_by_hand(rewards):

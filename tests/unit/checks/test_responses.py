@@ -9,6 +9,7 @@ from vlaa_ray.checks.responses import score_file, score_table
 from vlaa_ray.cli import main
 from vlaa_ray.config import RewardsSection
 from vlaa_ray.errors import DataError
+from vlaa_ray.records import OTHER_TYPES, PAPER_TYPES
 from vlaa_ray.rewards.manager import RewardManager
 
 ROWS = [
@@ -80,3 +81,21 @@ def test_the_command_prints_the_table_and_writes_the_rows(tmp_path, capsys):
     assert [json.loads(line)["reward"] for line in out.read_text().splitlines()] == [1.0, 0.0, 0.0, 0.0, 1.0, None, 0.5]
     assert main(["score", str(tmp_path / "none.jsonl")]) == 1
     assert "none.jsonl" in capsys.readouterr().err
+
+
+def test_no_text_breaks_the_table_or_the_rows(tmp_path, capsys):
+    half, deep = "\ud83d", json.loads("[" * 500 + "]" * 500)
+    texts = [(half, half), ("(" * 3000, "x"), ("3", "[" * 3000), ("9" * 5000, "9" * 5000), ("3", deep)]
+    texts.append(("3", {half: half}))
+    rows = [
+        {"response": f"<answer>{answer}</answer>", "gold": gold, "verifier_type": kind, "source": half}
+        for kind in (*OTHER_TYPES, *PAPER_TYPES)
+        for answer, gold in texts
+    ]
+    out = tmp_path / "scored.jsonl"
+    assert main(["score", str(written(tmp_path, *rows)), "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert r"\ud83d" in printed
+    scored = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert len(scored) == len(rows) and scored[0]["source"] == half
+    assert [row["reward"] for row in scored if row["verifier_type"] == "text"] == [1.0, 0.0, 0.0, 1.0, None, None]

@@ -18,14 +18,17 @@ from vlaa_ray.rewards.sandbox.fork_server import _environment
 
 LIMIT_S = 1.5
 HOSTILE = [
-    (r"\boxed{9^{9^{9}}}", "timeout"),
-    ("$9^{9^{9^9}}$", "timeout"),
-    (r"\sum_{n=1}^{1000000000} \sin(n^2)", "timeout"),
-    ("(10^{9})!", "timeout"),
+    r"\boxed{(9^{9})!}",
+    "$(9^{9^{5}})!$",
+    r"\sum_{n=1}^{1000000000} \sin(n^2)",
+    "(10^{9})!",
+]
+# These are told from the text: they are wrong, and cost no time.
+TOLD = [
+    (r"\boxed{9^{9^{9}}}", "power"),
     ("{" * 2000 + "1" + "}" * 2000, "2000 brackets inside one another"),
     ("7" * 200_000, "200000 characters"),
     ("7" * 15_000, "15000 digits"),
-    ("2^{2^{2^{2^{2^{2}}}}}", "timeout"),
 ]
 
 
@@ -60,13 +63,15 @@ def test_eight_hostile_answers_in_sixty_four_cost_eight_samples(sandbox: Sandbox
     assert [result.value for result in sandbox.score_batch(honest)] == [1.0] * 56
     normal_s = time.monotonic() - start
     batch = []
-    for index, (text, _) in enumerate(HOSTILE):
+    for index, text in enumerate([*HOSTILE, *(text for text, _ in TOLD)]):
         batch += [item(text), *(item(rf"${n}\sqrt{{5}}$", f"{n}√5") for n in range(7 * index + 2, 7 * index + 9))]
     start = time.monotonic()
     results = sandbox.score_batch(batch)
     took_s = time.monotonic() - start
-    for index, (_, reason) in enumerate(HOSTILE):
-        assert not results[8 * index].valid and reason in results[8 * index].reason
+    assert all(not result.valid and "timeout" in result.reason for result in results[:32:8])
+    for (_, reason), result in zip(TOLD, results[32::8], strict=True):
+        assert (result.value, result.valid) == (0.0, True) and reason in result.reason
+    for index in range(8):
         assert [result.value for result in results[8 * index + 1 : 8 * index + 8]] == [1.0] * 7
     # Twice the normal time and one limit; the rest is for a busy machine.
     assert took_s < 2 * normal_s + LIMIT_S + 3.0
@@ -104,7 +109,7 @@ def test_a_worker_killed_in_the_middle_costs_its_sample(sandbox: Sandbox) -> Non
     _, worker = sandbox.worker_pids()
     killer = threading.Timer(0.3, os.kill, (worker, signal.SIGKILL))
     killer.start()
-    results = sandbox.score_batch([item("$8^{9^{9}}$"), item("0.0625", "1/16")])
+    results = sandbox.score_batch([item("$(8^{9})!$"), item("0.0625", "1/16")])
     killer.join(timeout=5)
     assert not results[0].valid and "died" in results[0].reason
     assert results[1].value == 1.0
@@ -114,7 +119,7 @@ def test_a_stopped_worker_is_given_up_at_the_limit(sandbox: Sandbox) -> None:
     _, worker = sandbox.worker_pids()
     os.kill(worker, signal.SIGSTOP)
     start = time.monotonic()
-    result = sandbox.score_batch([item("$7^{9^{9}}$")])[0]
+    result = sandbox.score_batch([item("$(7^{9})!$")])[0]
     assert "timeout" in result.reason and time.monotonic() - start < LIMIT_S + 2
 
 
@@ -182,7 +187,7 @@ def test_processes_end_with_a_parent_that_is_killed() -> None:
         "from vlaa_ray.rewards import Sandbox\n"
         "sandbox = Sandbox(timeout_s=60)\n"
         "print(json.dumps(sandbox.worker_pids()), flush=True)\n"
-        "sandbox.score_batch([(f'<answer>$9^{{9^{n}}}$</answer>', '5', 'math', {}) for n in (9, 10)])\n"
+        "sandbox.score_batch([(f'<answer>$(9^{n})!$</answer>', '5', 'math', {}) for n in (9, 10)])\n"
     )
     environment = _environment()
     with subprocess.Popen(

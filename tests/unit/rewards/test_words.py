@@ -6,8 +6,10 @@ from hypothesis import strategies as st
 
 from vlaa_ray.rewards.verifiers.digit import verify_digit
 from vlaa_ray.rewards.verifiers.letters import verify_letters
+from vlaa_ray.rewards.verifiers.lists import verify_list
 from vlaa_ray.rewards.verifiers.number import verify_number
-from vlaa_ray.rewards.verifiers.text import normalised, verify_list, verify_ocr, verify_text
+from vlaa_ray.rewards.verifiers.text import verify_ocr, verify_text
+from vlaa_ray.rewards.verifiers.wording import normalised
 from vlaa_ray.rewards.verifiers.yes_no import verify_yes_no
 
 TEXT = st.text(max_size=40)

@@ -1,10 +1,13 @@
 """Which text counts as the answer, for every way in which tags can be right or wrong."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlaa_ray.text.answers import extract_answer, last_boxed, unboxed
+from vlaa_ray.records import NO_ANSWER
+from vlaa_ray.text.answers import extract_answer, last_boxed, unboxed, why_no_answer
 
 
 @pytest.mark.parametrize(
@@ -29,6 +32,61 @@ def test_tags(response: str, last: str | None, exactly_one: str | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("response", "answer"),
+    [
+        ("<think>I'd say <answer>3</answer></think><answer>5</answer>", "5"),
+        ("<think>I'd say <answer>3</answer>, or more</think><answer>5", None),
+        ("<think>I'd say <answer>3</answer>. Let me count ag", None),
+        ("<think>a</think><answer>3</answer><think>or <answer>4</answer>?", "3"),
+        ("<answer>3</answer><think>It has three.</think>", "3"),
+        ("<answer>3</answer><think>It has thr", "3"),
+        ("I'd say <answer>3</answer></think><answer>5</answer>", "5"),
+        ("I'd say <answer>3</answer></think>It is", None),
+        ("<think>The tag <think> opens it. <answer>1</answer></think><answer>2</answer>", "2"),
+        ("<think>First <think>a</think> <answer>1</answer></think><answer>2", None),
+        ("<think>a</think><answer>3</answer></think>", "3"),
+        ("<think>a</think><answer>3</answer><think>b</think><answer>4</answer>", "4"),
+        ("<answer><think>B?</think>3</answer>", "3"),
+        ("<think><answer>3</think></answer>", None),
+        ("<ans<think>x</think>wer>3</answer>", None),
+    ],
+)
+def test_a_thought_is_no_answer(response: str, answer: str | None) -> None:
+    assert extract_answer(response) == answer
+
+
+def test_the_papers_rule_counts_tags_in_thoughts_too() -> None:
+    assert extract_answer("<think>a</think><answer>3</answer>", "exactly_one") == "3"
+    assert extract_answer("<think><answer>3</answer></think>", "exactly_one") is None
+    assert extract_answer("<think><answer>3</answer></think><answer>3</answer>", "exactly_one") is None
+
+
+@pytest.mark.parametrize(
+    ("response", "why"),
+    [
+        ("3", "missing"),
+        ("<think>3", "missing"),
+        ("<think>I count</think><answer>3", "unclosed"),
+        ("<think>maybe <answer>3</answer>", "in_thought"),
+        ("<think>maybe <answer>3</answer></think>3", "in_thought"),
+        ("<answer>3</answer><answer>3</answer>", "several"),
+    ],
+)
+def test_why_a_response_has_no_answer(response: str, why: str) -> None:
+    assert extract_answer(response, "exactly_one") is None
+    assert why_no_answer(response) == NO_ANSWER[why]
+
+
+@pytest.mark.parametrize("part", ["<answer>", "</answer>", "<think>", "</think>", r"\boxed{", "{", "}", "\\", "boxed "])
+def test_a_million_tags_take_no_time(part: str) -> None:
+    text = part * (1_000_000 // len(part))
+    for read in (extract_answer, why_no_answer, last_boxed):
+        start = time.perf_counter()
+        read(text)
+        assert time.perf_counter() - start < 2
+
+
+@pytest.mark.parametrize(
     ("text", "boxed"),
     [
         (r"\boxed{3}", "3"),
@@ -37,6 +95,10 @@ def test_tags(response: str, last: str | None, exactly_one: str | None) -> None:
         (r"\boxed{1} then \boxed{2", "1"),
         (r"\boxed{\{1, 2\}}", r"\{1, 2\}"),
         (r"\fbox{4}", "4"),
+        (r"\boxed{\boxed{5}", "5"),
+        (r"} \boxed{6} {", "6"),
+        (r"\boxed{7} { \boxed {", "7"),
+        (r"\boxed{\}} 8}", r"\}"),
         ("boxed", None),
     ],
 )
