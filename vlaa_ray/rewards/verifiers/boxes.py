@@ -9,7 +9,7 @@ to the number by which the sum is divided.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,7 +70,7 @@ def verify_boxes(
         return invalid(answer, sizes)
     size, gold_size = sizes
     nothing = _is_empty(gold)
-    reference = [] if nothing else _labelled(gold_shapes(gold, gold_size))
+    reference = [] if nothing else _labelled(_sure(gold_shapes(gold, gold_size)))
     if not nothing and not 0 < len(reference) <= _MAX_BOXES:
         return invalid(answer, f"gold is not a list of at most {_MAX_BOXES} boxes: {shown(gold)}")
     if fault := next((fault for wanted in reference if (fault := gold_fault(wanted.box, gold_size))), ""):
@@ -123,7 +123,12 @@ def _is_empty(gold: Any) -> bool:
     return not gold if isinstance(gold, list | tuple) else isinstance(gold, str) and "".join(gold[:20].split()) == "[]"
 
 
-def _labelled(shapes: list[Shape]) -> list[Labelled]:
+def _sure(shapes: Iterable[Shape]) -> list[Shape]:
+    """Return the shapes without the labels that are only words beside them: a gold must not ask for a guess."""
+    return [shape if shape.sure else shape._replace(label=None) for shape in shapes]
+
+
+def _labelled(shapes: Iterable[Shape]) -> list[Labelled]:
     """Return the different boxes. A box that has a label from a key or a tag does not count again without it."""
     boxes = [(Box(*shape.numbers), shape) for shape in shapes if len(shape.numbers) == 4]
     named = {box for box, shape in boxes if shape.sure}

@@ -26,9 +26,11 @@ from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
 from vlaa_ray.text.answers import MAX_CHARS, unboxed
 
 _EDGE_TOLERANCE = 1e-3  # of a side; a pixel where the side has fewer than 1,000
-_MAX_GOLD_CHARS = 100_000
+_MAX_GOLD_CHARS = 50_000
+_NUMBERS = {int, float}
 _LEAST_PIXELS = 8  # a smaller image may have a box of one pixel
 _WHOLE, _HALF = 0.98, 0.5  # of the image's area
+_OUTSIDE = "the box reaches outside the image"
 _BELOW_ONE = math.nextafter(1.0, 0.0)
 
 
@@ -112,25 +114,30 @@ def read_boxes(value: Any, size: Size = ANY_SIZE, *, corners: bool = True) -> li
 
     `size` is that of the frame of a text's location tokens. A value that can't be written as JSON has no boxes.
     """
-    if isinstance(value, list | tuple) and len(value) == 4 and all(type(item) in (int, float) for item in value):
-        return [Box(*value)] if all(abs(item) <= MAX_COORDINATE for item in value) else []
-    if corners and isinstance(value, str) and len(value) <= MAX_CHARS:
-        return list(_read_gold_text(value, tuple(size)))
-    return _boxes_of(gold_shapes(value, size, corners=corners))
+    if (type(value) is list or type(value) is tuple) and len(value) == 4:
+        x1, y1, x2, y2 = value
+        if {type(x1), type(y1), type(x2), type(y2)} <= _NUMBERS:  # the usual case
+            largest = MAX_COORDINATE
+            finite = abs(x1) <= largest and abs(y1) <= largest and abs(x2) <= largest and abs(y2) <= largest
+            return [Box(x1, y1, x2, y2)] if finite else []
+    shapes = gold_shapes(value, size, corners=corners)
+    return list(dict.fromkeys(Box(*shape.numbers) for shape in shapes if len(shape.numbers) == 4))
 
 
-def gold_shapes(value: Any, size: Size = ANY_SIZE, *, corners: bool = True) -> list[Shape]:
-    """Return the boxes and points of a text, a list or a mapping in their order.
+def gold_shapes(value: Any, size: Size = ANY_SIZE, *, corners: bool = True) -> tuple[Shape, ...]:
+    """Return the different boxes and points of a text, a list or a mapping in their order.
 
-    There are none in a value that can't be written as JSON, or that has more than 100,000 characters.
+    There are none in a value that can't be written as JSON, or that has more than 50,000 characters.
     """
     text = value if isinstance(value, str) else _as_json(value)
-    return read_shapes(text, size, corners=corners) if len(text) <= _MAX_GOLD_CHARS else []
+    return _read_gold(text, tuple(size), corners) if len(text) <= _MAX_GOLD_CHARS else ()
 
 
 def shown(gold: Any) -> str:
-    """Return the beginning of a gold for a message."""
+    """Return the beginning of a gold for a message, and how long it is if it is too long to be read."""
     text = gold if isinstance(gold, str) else _as_json(gold) or type(gold).__name__
+    if len(text) > _MAX_GOLD_CHARS:
+        return f"{text[:80]!r} and {len(text) - 80} more characters, more than {_MAX_GOLD_CHARS} in all"
     return repr(text[:80])
 
 
@@ -142,8 +149,8 @@ def _as_json(value: Any) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _read_gold_text(text: str, size: Size) -> tuple[Box, ...]:
-    return tuple(_read_text(text, size))
+def _read_gold(text: str, size: Size, corners: bool) -> tuple[Shape, ...]:
+    return tuple(dict.fromkeys(read_shapes(text, size, corners=corners)))
 
 
 def _read_text(text: str, size: Size) -> list[Box]:
@@ -153,10 +160,7 @@ def _read_text(text: str, size: Size) -> list[Box]:
             return [Box(float(x1), float(y1), float(x2), float(y2))]
         except ValueError:
             pass
-    return _boxes_of(read_shapes(text, size))
-
-
-def _boxes_of(shapes: list[Shape]) -> list[Box]:
+    shapes = read_shapes(text, size)
     return list(dict.fromkeys(Box(*shape.numbers) for shape in shapes if len(shape.numbers) == 4))
 
 
@@ -173,7 +177,7 @@ def box_fault(box: Box, size: Size) -> str:
     width, height = size
     wide, high = edge_margin(width), edge_margin(height)
     inside = x1 >= -wide and y1 >= -high and x2 <= width + wide and y2 <= height + high
-    return "" if inside else "the box reaches outside the image"
+    return "" if inside else _OUTSIDE
 
 
 def edge_margin(side: float) -> float:
@@ -184,15 +188,14 @@ def edge_margin(side: float) -> float:
 
 def gold_fault(box: Box, size: Size) -> str:
     """Return why no answer can be judged by this gold box, with its numbers as they were written, or an empty text."""
-    numbers = as_written(box)
-    if fault := box_fault(box, size):
-        if "outside" in fault:
-            return f"the box {numbers} reaches outside the picture of {size[0]:g} x {size[1]:g}"
-        return f"{fault}: {numbers}"
-    if size is not ANY_SIZE and min(size) > _LEAST_PIXELS and max(box) <= 1:
-        return (
-            f"the box {numbers} is no larger than a pixel of the picture of {size[0]:g} x {size[1]:g}: are they shares?"
-        )
+    fault = box_fault(box, size)
+    if fault == _OUTSIDE:
+        return f"the box {as_written(box)} reaches outside the picture of {size[0]:g} x {size[1]:g}"
+    if fault:
+        return f"{fault}: {as_written(box)}"
+    if box.x2 <= 1 and box.y2 <= 1 and size is not ANY_SIZE and min(size) > _LEAST_PIXELS:
+        picture = f"a pixel of the picture of {size[0]:g} x {size[1]:g}"
+        return f"the box {as_written(box)} is smaller than {picture}: are these shares?"
     return ""
 
 

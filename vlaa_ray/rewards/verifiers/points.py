@@ -8,6 +8,7 @@ Several golds are matched one to one with the answered points in the best possib
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,11 +82,11 @@ def _fault(target: tuple[float, ...], size: Size) -> str:
     return f"the point {as_written(target)} lies outside the picture of {size[0]:g} x {size[1]:g}"
 
 
-def targets_of(gold: Any, size: Size = ANY_SIZE) -> list[Box | Point]:
-    """Return the different boxes and points of a gold: a text, a list or a mapping."""
+def targets_of(gold: Any, size: Size = ANY_SIZE) -> Sequence[Box | Point]:
+    """Return the different boxes of a gold, or its points if it has no box. It is a text, a list or a mapping."""
     shapes = gold_shapes(gold, size, corners=False)
-    targets = [Box(*shape.numbers) if len(shape.numbers) == 4 else _point(shape) for shape in shapes]
-    return list(dict.fromkeys(targets))
+    boxes = list(dict.fromkeys(Box(*shape.numbers) for shape in shapes if len(shape.numbers) == 4))
+    return boxes or list(dict.fromkeys(_point(shape) for shape in shapes))
 
 
 def read_points(value: Any) -> list[Point]:
@@ -93,7 +94,7 @@ def read_points(value: Any) -> list[Point]:
     return _points_of(gold_shapes(value, corners=False))
 
 
-def _points_of(shapes: list[Shape]) -> list[Point]:
+def _points_of(shapes: Iterable[Shape]) -> list[Point]:
     points = [_point(shape) for shape in shapes if len(shape.numbers) == 2]
     return list(dict.fromkeys(point for point in points if all(abs(value) <= MAX_COORDINATE for value in point)))
 

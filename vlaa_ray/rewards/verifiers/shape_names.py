@@ -28,8 +28,9 @@ GROUP_KEYS = frozenset("objects object detections annotations answer answers res
 LABEL_KEYS = frozenset("label labels name names class category categories categoryname classname ref phrase".split())
 Y_FIRST_KEYS = frozenset({"box2d"})
 """The key of Gemini's and Gemma's boxes, which are y1, x1, y2, x2."""
-FILLERS = frozenset("px pixel pixels and to".split())
-"""The words that may stand between the numbers of one box."""
+UNITS = frozenset("px pixel pixels".split())
+LINKS = frozenset("and to".split())
+"""The words that may stand between the numbers of one group."""
 _ORDERS = ("x1 y1 x2 y2", "x0 y0 x1 y1", "xmin ymin xmax ymax", "left top right bottom")
 _SIZES = ("x y w h", "x1 y1 w h", "xmin ymin w h", "left top w h")
 _BY_CORNERS = {frozenset(order.split()): order.split() for order in _ORDERS}
