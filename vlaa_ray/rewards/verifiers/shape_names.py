@@ -16,6 +16,10 @@ _COORDINATE_NAMES = {name: name for name in _COORDINATES.split()} | {
     "ycenter": "cy",
     "centerx": "cx",
     "centery": "cy",
+    "topleftx": "x1",
+    "toplefty": "y1",
+    "bottomrightx": "x2",
+    "bottomrighty": "y2",
 }
 SHAPE_KEYS = frozenset(
     "bbox bboxes bbox2d box boxes box2d bndbox boundingbox boundingboxes startbox endbox coordinates coordinate coords "
@@ -45,7 +49,7 @@ def plain_key(text: str) -> str:
 
 def coordinate_name(word: str) -> str:
     """Return the usual name of the coordinate that this word or key names, or an empty text."""
-    return _COORDINATE_NAMES.get(plain_key(word), "") if len(word) <= 10 else ""
+    return _COORDINATE_NAMES.get(plain_key(word), "") if len(word) <= 16 else ""
 
 
 def box_by_names(names: Sequence[str], numbers: Sequence[float]) -> Numbers | None:
