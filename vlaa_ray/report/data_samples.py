@@ -132,7 +132,7 @@ def _marks(prompt: Prompt, chat: ChatFormat | None) -> tuple[list[BoxOnPicture |
     size = _gold_size(prompt, chat)
     if isinstance(size, str):
         return [], size
-    boxes = read_boxes(prompt.gold)
+    boxes = read_boxes(prompt.gold, corners=prompt.verifier_type != "points")
     if not boxes and prompt.verifier_type == "points":
         points = [in_unit(point, size) for point in read_points(prompt.gold)[:_MOST_MARKS]]
         inside = [PointOnPicture("gold", x, y) for x, y in points if 0 <= x <= 1 and 0 <= y <= 1]

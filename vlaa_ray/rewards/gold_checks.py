@@ -68,7 +68,7 @@ def _right(rewards: RewardManager, prompt: Prompt) -> tuple[Prompt, str]:
     gold, params, answer = prompt.gold, rewards.params_of(prompt), prompt.gold_text
     if frame := params.get("gold_frame"):
         prompt = replace(prompt, verifier_params=prompt.verifier_params | {"frame": frame})
-    boxes = read_boxes(gold) if prompt.verifier_type in _SILENT else []
+    boxes = read_boxes(gold, corners=prompt.verifier_type == "iou") if prompt.verifier_type in _SILENT else []
     if prompt.verifier_type == "iou" and len(boxes) == 1:
         size = frame_size(frame or params.get("frame"), params.get("image_size"), params.get("input_size"))
         answer = answer if isinstance(size, str) else str(list(_within(boxes[0], size)))

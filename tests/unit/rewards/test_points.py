@@ -26,7 +26,7 @@ def test_frames_and_faults() -> None:
     sizes = {"image_size": (640, 480), "gold_frame": "original_px"}
     assert verify_points("[500, 500]", [320, 240], frame="rel1000", **sizes).value == 1.0
     assert verify_points("[500, 500]", [310, 230, 330, 250], frame="rel1000", **sizes).value == 1.0
-    assert verify_points("[1500, 500]", [0, 0, 6400, 480], frame="rel1000", **sizes).value == 0.0
+    assert verify_points("[1500, 500]", [0, 0, 640, 480], frame="rel1000", **sizes).value == 0.0
     assert not verify_points("[5, 5]", [320, 240], frame="original_px").valid
     assert not verify_points("[5, 5]", [320, 240]).valid
     for answer in ("", "here", "(nan, 0.5)", "(0.5)", str([[0.5, 0.001 * i] for i in range(1000)])):

@@ -1,6 +1,6 @@
 """boxes: several boxes with labels. Each gold box earns its IoU with the answered box that is matched to it.
 
-    verify_boxes('[{"bbox_2d": [0, 0, 2, 2], "label": "ox"}]', [{"bbox_2d": [0, 0, 2, 1], "label": "ox"}]).value == 0.5
+verify_boxes('[{"bbox_2d": [0, 0, 2, 2], "label": "cat"}]', [{"bbox_2d": [0, 0, 2, 1], "label": "cat"}]).value == 0.5
 
 The matching is one to one and the best possible one (Hungarian method), so the order of the boxes does not matter.
 Where the gold has labels, they must agree. A missing box earns nothing. Each surplus box, even a malformed one, adds
@@ -9,25 +9,33 @@ to the number by which the sum is divided.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from vlaa_ray.records import RewardResult
 from vlaa_ray.rewards.verifiers.frames import Frame, Size, differ, frame_sizes
-from vlaa_ray.rewards.verifiers.grounding import Box, box_fault, iou, names_everything, read_boxes, to_unit
+from vlaa_ray.rewards.verifiers.grounding import (
+    Box,
+    box_fault,
+    gold_fault,
+    gold_shapes,
+    iou,
+    names_everything,
+    shown,
+    to_unit,
+)
 from vlaa_ray.rewards.verifiers.matching import best_total
+from vlaa_ray.rewards.verifiers.none_words import says_none
+from vlaa_ray.rewards.verifiers.shape_parts import Shape
+from vlaa_ray.rewards.verifiers.shapes import read_shapes
 from vlaa_ray.rewards.verifiers.text import normalised
 from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
 from vlaa_ray.text.answers import MAX_CHARS, unboxed
 
 Threshold = float | Sequence[Sequence[float]]
 _MAX_BOXES = 200
-_OBJECT = re.compile(r"\{[^{}]*(?:\}|$)")
-_LABEL = re.compile(r"""["']label["']\s*:\s*(?:"((?:[^"\\{}]|\\.){0,200})"|'((?:[^'\\{}]|\\.){0,200})')""")
-_NOTHING = re.compile(r"\W*(?:none|nothing|no objects?)?\W*", re.IGNORECASE)
 
 
 class Labelled(NamedTuple):
@@ -51,28 +59,30 @@ def verify_boxes(
 ) -> RewardResult:
     """Return the sum of the matched boxes' IoUs / (number of gold boxes + `surplus_price` · surplus boxes), in [0, 1].
 
-    An IoU below `threshold` counts as 0. `threshold` may be a schedule [[until, threshold], …]. The first entry with
-    `until` >= `progress` applies; `progress` is the share of training that is done. (V-Triune's dynamic IoU, arXiv
-    2505.18129, is [[0.1, 0.85], [0.25, 0.95], [1, 0.99]].)
-
-    If the gold is an empty list, the right answer is an empty list or "none". Frames and sizes are as in `verify_box`.
-    A box that is the whole image earns 0, unless a gold box fills at least half of the image.
+    An IoU below `threshold` counts as 0. In a schedule [[until, threshold], …] the first entry counts whose `until` is
+    at least `progress`, the share of the training that is done. (V-Triune's dynamic IoU, arXiv 2505.18129, is
+    [[0.1, 0.85], [0.25, 0.95], [1, 0.99]].) If the gold is an empty list, the right answer is an empty list or says in
+    words that there is nothing; an empty answer says nothing. Frames and sizes are as in `verify_box`, and a box that
+    is the whole image earns as little as there. Invalid for a gold that `verify_box` can't judge by, either.
     """
-    reference = read_labelled(gold)
-    if not reference and not (isinstance(gold, list | tuple) and not gold):
-        return invalid(answer, f"gold is not a list of boxes: {str(gold)[:80]!r}")
     sizes = frame_sizes(frame, gold_frame, image_size, input_size)
     if isinstance(sizes, str):
         return invalid(answer, sizes)
     size, gold_size = sizes
-    fault = next((fault for wanted in reference if (fault := box_fault(wanted.box, gold_size))), "")
-    if fault:
-        return invalid(answer, f"a gold box is faulty: {fault}")
-    boxes = read_labelled(unboxed(answer[:MAX_CHARS]))
-    if not reference:
-        if _NOTHING.fullmatch(answer[:MAX_CHARS]):
+    nothing = _is_empty(gold)
+    reference = [] if nothing else _labelled(_sure(gold_shapes(gold, gold_size)))
+    if not nothing and not 0 < len(reference) <= _MAX_BOXES:
+        return invalid(answer, f"gold is not a list of at most {_MAX_BOXES} boxes: {shown(gold)}")
+    if fault := next((fault for wanted in reference if (fault := gold_fault(wanted.box, gold_size))), ""):
+        return invalid(answer, f"gold: {fault}")
+    text = unboxed(answer[:MAX_CHARS])
+    boxes = _labelled(read_shapes(text, size))
+    if nothing:
+        if not boxes and says_none(text):
             return scored(1.0, answer)
-        return wrong(answer, f"{len(boxes)} boxes in the answer, expected none")
+        return wrong(answer, f"{len(boxes)} boxes in the answer, expected none, in words or as an empty list")
+    if all(wanted.label is None for wanted in reference):
+        boxes = list(dict.fromkeys(Labelled(given.box, None) for given in boxes))
     if not 0 < len(boxes) <= _MAX_BOXES:
         return wrong(answer, f"{len(boxes)} boxes in the answer, expected {len(reference)}")
     sound = [
@@ -108,21 +118,19 @@ def threshold_at(threshold: Threshold, progress: float) -> float:
     return float(next((least for until, least in threshold if progress <= until), threshold[-1][1]))
 
 
-def read_labelled(value: Any) -> list[Labelled]:
-    """Return the different boxes of a text (whole or broken JSON, or bare lists), a list or a mapping."""
-    if isinstance(value, str):
-        boxes = [Labelled(box, _label(text)) for text in _OBJECT.findall(value) for box in read_boxes(text)]
-        boxes += [Labelled(box, None) for box in read_boxes(_OBJECT.sub(" ", value))]
-    elif isinstance(value, list | tuple) and any(isinstance(item, dict) for item in value):
-        boxes = [labelled for item in value for labelled in read_labelled(item)]
-    elif isinstance(value, dict):
-        label = value.get("label")
-        boxes = [Labelled(box, normalised(label) if isinstance(label, str) else None) for box in read_boxes(value)]
-    else:
-        boxes = [Labelled(box, None) for box in read_boxes(value)]
-    return list(dict.fromkeys(boxes))
+def _is_empty(gold: Any) -> bool:
+    """Return whether the gold is an empty list, as itself or as text."""
+    return not gold if isinstance(gold, list | tuple) else isinstance(gold, str) and "".join(gold[:20].split()) == "[]"
 
 
-def _label(text: str) -> str | None:
-    match = _LABEL.search(text)
-    return normalised((match[1] or match[2] or "").replace("\\", "")) if match else None
+def _sure(shapes: Iterable[Shape]) -> list[Shape]:
+    """Return the shapes without the labels that are only words beside them: a gold must not ask for a guess."""
+    return [shape if shape.sure else shape._replace(label=None) for shape in shapes]
+
+
+def _labelled(shapes: Iterable[Shape]) -> list[Labelled]:
+    """Return the different boxes. A box that has a label from a key or a tag does not count again without it."""
+    boxes = [(Box(*shape.numbers), shape) for shape in shapes if len(shape.numbers) == 4]
+    named = {box for box, shape in boxes if shape.sure}
+    kept = [(box, shape.label) for box, shape in boxes if shape.sure or box not in named]
+    return list(dict.fromkeys(Labelled(box, None if label is None else normalised(label)) for box, label in kept))

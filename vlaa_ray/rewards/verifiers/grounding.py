@@ -1,33 +1,37 @@
 """iou: the intersection over union (IoU) of the answered box and the gold box (arXiv 2504.11468, 4.1).
 
     verify_box("[0.1, 0.2, 0.7, 0.5]", [0.1, 0.2, 0.7, 0.5], frame="unit").value == 1.0
+    verify_box("x1=1, y1=2, x2=3, y2=4", {"bbox_2d": [1, 2, 3, 4]}).value == 1.0
 
-A box is x1, y1, x2, y2, and its area is (x2 - x1) · (y2 - y1), without a +1. A parameter names the frame of the
-coordinates; it is never guessed from their size. The frames are `unit` (0–1), `rel1000` (0–1000), `resized_px` (pixels
-of the image that the model saw, of the size `input_size`) and `original_px` (pixels of the file, of the size
-`image_size`). Without a frame, both boxes count as boxes in the same frame, and no box counts as outside the image.
+A box is x1, y1, x2, y2, in any writing that `shapes.py` reads. Its area is (x2 - x1) · (y2 - y1), without a +1. A
+parameter names the frame of the coordinates; it is never guessed from their size. The frames are `unit` (0–1),
+`rel1000` (0–1000), `resized_px` (pixels of the image that the model saw, of the size `input_size`) and `original_px`
+(pixels of the file, of the size `image_size`). Without a frame, both boxes count as boxes in the same frame, and no box
+counts as outside the image.
 """
 
 from __future__ import annotations
 
+import json
 import math
-import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from vlaa_ray.records import RewardResult
 from vlaa_ray.rewards.verifiers.frames import ANY_SIZE, MAX_COORDINATE, Frame, Size, differ, frame_sizes, in_unit
+from vlaa_ray.rewards.verifiers.shape_parts import Shape
+from vlaa_ray.rewards.verifiers.shapes import read_shapes
 from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
 from vlaa_ray.text.answers import MAX_CHARS, unboxed
 
-_EDGE_TOLERANCE = 1e-6
+_EDGE_TOLERANCE = 1e-3  # of a side; a pixel where the side has fewer than 1,000
+_MAX_GOLD_CHARS = 50_000
+_NUMBERS = {int, float}
+_LEAST_PIXELS = 8  # a smaller image may have a box of one pixel
 _WHOLE, _HALF = 0.98, 0.5  # of the image's area
+_OUTSIDE = "the box reaches outside the image"
 _BELOW_ONE = math.nextafter(1.0, 0.0)
-NUMBER = r" ?([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?|[-+]?(?:nan|NaN|inf(?:inity)?|Infinity)) ?"
-_FOUR = re.compile(rf"[\[(]{NUMBER},{NUMBER},{NUMBER},{NUMBER}[\])]")
-_CORNERS = re.compile(rf"[\[(]{NUMBER},{NUMBER}[\])] ?,? ?[\[(]{NUMBER},{NUMBER}[\])]")
-_BARE = re.compile(rf"{NUMBER}[, ]{NUMBER}[, ]{NUMBER}[, ]{NUMBER}")
 
 
 class Box(NamedTuple):
@@ -55,24 +59,25 @@ def verify_box(
     no look at the image.
 
     `gold_frame` defaults to `frame`. Sizes are (width, height) in pixels: `image_size` of the file, `input_size` after
-    the processor's resize. Invalid if the gold is not one box, or if a frame in pixels has no size.
+    the processor's resize. Invalid if the gold is not one box, has no area or reaches outside the image, or if a frame
+    in pixels has no size.
     """
-    gold_boxes = _read_gold_text(gold) if isinstance(gold, str) else read_boxes(gold)
-    if len(gold_boxes) != 1:
-        return invalid(answer, f"gold is not one box x1, y1, x2, y2: {str(gold)[:80]!r}")
     sizes = frame_sizes(frame, gold_frame, image_size, input_size)
     if isinstance(sizes, str):
         return invalid(answer, sizes)
     size, gold_size = sizes
-    boxes = _read_text(unboxed(answer[:MAX_CHARS]))
+    gold_boxes = read_boxes(gold, gold_size)
+    if len(gold_boxes) != 1:
+        return invalid(answer, f"gold is not one box x1, y1, x2, y2: {shown(gold)}")
+    if fault := gold_fault(gold_boxes[0], gold_size):
+        return invalid(answer, f"gold: {fault}")
+    boxes = _read_text(unboxed(answer[:MAX_CHARS]), size)
     if len(boxes) != 1:
         return wrong(answer, f"{len(boxes)} boxes in the answer, expected 1")
     box, reference = boxes[0], gold_boxes[0]
     fault = box_fault(box, size)
     if fault:
         return wrong(answer, f"{fault}: {list(box)}")
-    if box_fault(reference, ANY_SIZE):
-        return wrong(answer, f"the gold box has no area: {list(reference)}")
     if names_everything(box, size, reference, gold_size):
         return wrong(answer, "the box is the whole image")
     if differ(frame, gold_frame):
@@ -104,42 +109,59 @@ def iou(a: Box, b: Box) -> float:
     return min(intersection / (area_a + area_b - intersection), _BELOW_ONE)
 
 
-def read_boxes(value: Any, max_depth: int = 3) -> list[Box]:
-    """Return the different boxes of a list, a mapping with `bbox_2d` or `bbox`, JSON or plain text."""
-    if isinstance(value, str):
-        return _read_text(value)
-    if isinstance(value, dict):
-        value = value.get("bbox_2d", value.get("bbox"))
-    if not isinstance(value, list | tuple) or not max_depth:
-        return []
-    numbers = [float(item) for item in value if isinstance(item, int | float) and abs(item) <= MAX_COORDINATE]
-    if len(value) == 4 and len(numbers) == 4:
-        return [Box(*numbers)]
-    return _distinct(box for item in value for box in read_boxes(item, max_depth - 1))
+def read_boxes(value: Any, size: Size = ANY_SIZE, *, corners: bool = True) -> list[Box]:
+    """Return the different boxes of a text, a list or a mapping; with `corners`, two points make a box, too.
+
+    `size` is that of the frame of a text's location tokens. A value that can't be written as JSON has no boxes.
+    """
+    if (type(value) is list or type(value) is tuple) and len(value) == 4:
+        x1, y1, x2, y2 = value
+        if {type(x1), type(y1), type(x2), type(y2)} <= _NUMBERS:  # the usual case
+            largest = MAX_COORDINATE
+            finite = abs(x1) <= largest and abs(y1) <= largest and abs(x2) <= largest and abs(y2) <= largest
+            return [Box(x1, y1, x2, y2)] if finite else []
+    shapes = gold_shapes(value, size, corners=corners)
+    return list(dict.fromkeys(Box(*shape.numbers) for shape in shapes if len(shape.numbers) == 4))
+
+
+def gold_shapes(value: Any, size: Size = ANY_SIZE, *, corners: bool = True) -> tuple[Shape, ...]:
+    """Return the different boxes and points of a text, a list or a mapping in their order.
+
+    There are none in a value that can't be written as JSON, or that has more than 50,000 characters.
+    """
+    text = value if isinstance(value, str) else _as_json(value)
+    return _read_gold(text, tuple(size), corners) if len(text) <= _MAX_GOLD_CHARS else ()
+
+
+def shown(gold: Any) -> str:
+    """Return the beginning of a gold for a message, and how long it is if it is too long to be read."""
+    text = gold if isinstance(gold, str) else _as_json(gold) or type(gold).__name__
+    if len(text) > _MAX_GOLD_CHARS:
+        return f"{text[:80]!r} and {len(text) - 80} more characters, more than {_MAX_GOLD_CHARS} in all"
+    return repr(text[:80])
+
+
+def _as_json(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):  # other types, integers of thousands of digits, 2,000 lists deep
+        return ""
 
 
 @lru_cache(maxsize=4096)
-def _read_gold_text(text: str) -> tuple[Box, ...]:
-    return tuple(_read_text(text))
+def _read_gold(text: str, size: Size, corners: bool) -> tuple[Shape, ...]:
+    return tuple(dict.fromkeys(read_shapes(text, size, corners=corners)))
 
 
-def _read_text(text: str) -> list[Box]:
+def _read_text(text: str, size: Size) -> list[Box]:
     if text[:1] == "[" and text[-1:] == "]" and text.count(",") == 3 and "_" not in text:
-        try:  # the usual case; it is quicker than the regular expressions below
+        try:  # the usual case; it is quicker than the reader of all others
             x1, y1, x2, y2 = text[1:-1].split(",")
             return [Box(float(x1), float(y1), float(x2), float(y2))]
         except ValueError:
             pass
-    text = " ".join(text.split())
-    corners = _FOUR.findall(text) or _CORNERS.findall(text)
-    if not corners:
-        bare = _BARE.fullmatch(text)
-        corners = [bare.groups()] if bare else []
-    return _distinct(Box(*map(float, numbers)) for numbers in corners)
-
-
-def _distinct(boxes: Iterable[Box]) -> list[Box]:
-    return list(dict.fromkeys(boxes))
+    shapes = read_shapes(text, size)
+    return list(dict.fromkeys(Box(*shape.numbers) for shape in shapes if len(shape.numbers) == 4))
 
 
 def box_fault(box: Box, size: Size) -> str:
@@ -153,9 +175,33 @@ def box_fault(box: Box, size: Size) -> str:
     if size is ANY_SIZE:
         return ""
     width, height = size
-    margin = _EDGE_TOLERANCE * (width if width > height else height)
-    inside = x1 >= -margin and y1 >= -margin and x2 <= width + margin and y2 <= height + margin
-    return "" if inside else "the box reaches outside the image"
+    wide, high = edge_margin(width), edge_margin(height)
+    inside = x1 >= -wide and y1 >= -high and x2 <= width + wide and y2 <= height + high
+    return "" if inside else _OUTSIDE
+
+
+def edge_margin(side: float) -> float:
+    """Return how far outside an image of this side a coordinate still counts as rounding: 0.1 %, or one pixel."""
+    margin = _EDGE_TOLERANCE * side
+    return margin if margin > 1 or side <= 1 else 1.0
+
+
+def gold_fault(box: Box, size: Size) -> str:
+    """Return why no answer can be judged by this gold box, with its numbers as they were written, or an empty text."""
+    fault = box_fault(box, size)
+    if fault == _OUTSIDE:
+        return f"the box {as_written(box)} reaches outside the picture of {size[0]:g} x {size[1]:g}"
+    if fault:
+        return f"{fault}: {as_written(box)}"
+    if box.x2 <= 1 and box.y2 <= 1 and size is not ANY_SIZE and min(size) > _LEAST_PIXELS:
+        picture = f"a pixel of the picture of {size[0]:g} x {size[1]:g}"
+        return f"the box {as_written(box)} is smaller than {picture}: are these shares?"
+    return ""
+
+
+def as_written(numbers: Sequence[float]) -> str:
+    """Return the numbers in brackets, whole ones without a decimal point."""
+    return "[" + ", ".join(str(int(n)) if n == n // 1 else str(n) for n in numbers) + "]"
 
 
 def names_everything(box: Box, size: Size, gold: Box, gold_size: Size) -> bool:

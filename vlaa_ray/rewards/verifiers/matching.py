@@ -10,6 +10,8 @@ def best_total(worth: np.ndarray) -> float:
 
     `worth` is [gold, answered], each entry at least 0. The method is scipy's version of the Hungarian method.
     """
+    if min(worth.shape) == 1:
+        return float(worth.max())
     from scipy.optimize import linear_sum_assignment
 
     return float(worth[linear_sum_assignment(worth, maximize=True)].sum())

@@ -8,22 +8,22 @@ Several golds are matched one to one with the answered points in the best possib
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from vlaa_ray.records import RewardResult
-from vlaa_ray.rewards.verifiers.frames import Frame, Size, frame_sizes, in_unit
-from vlaa_ray.rewards.verifiers.grounding import NUMBER, Box, read_boxes
+from vlaa_ray.rewards.verifiers.frames import ANY_SIZE, MAX_COORDINATE, Frame, Size, frame_sizes, in_unit
+from vlaa_ray.rewards.verifiers.grounding import Box, as_written, edge_margin, gold_fault, gold_shapes, shown
 from vlaa_ray.rewards.verifiers.matching import best_total
+from vlaa_ray.rewards.verifiers.shape_parts import Shape
+from vlaa_ray.rewards.verifiers.shapes import read_shapes
 from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
 from vlaa_ray.text.answers import MAX_CHARS, unboxed
 
 Point = tuple[float, float]
 _MAX_POINTS = 200
-_POINT = re.compile(rf"[\[(]{NUMBER},{NUMBER}[\])]")
 
 
 def verify_points(
@@ -40,7 +40,8 @@ def verify_points(
 
     A point earns 1 inside its gold box, and 0 outside. At a distance d from its gold point it earns
     max(0, 1 - d / `radius`). The distance is measured after x and y are divided by the image's width and height.
-    Frames and sizes are as in `verify_box`. Invalid if `frame` is None, or if the gold can't be read.
+    Frames and sizes are as in `verify_box`. Invalid if `frame` is None, or if the gold can't be
+    read or reaches outside the image.
     """
     if frame is None:
         return invalid(answer, "no frame is named, so the points' places in the image are unknown")
@@ -48,11 +49,12 @@ def verify_points(
     if isinstance(sizes, str):
         return invalid(answer, sizes)
     size, gold_size = sizes
-    boxes = read_boxes(gold)
-    targets: Sequence[Box | Point] = boxes or read_points(gold)
-    if not targets or not all(math.isfinite(value) for target in targets for value in target):
-        return invalid(answer, f"gold is neither points x, y nor boxes x1, y1, x2, y2: {str(gold)[:80]!r}")
-    points = read_points(unboxed(answer[:MAX_CHARS]))
+    targets = targets_of(gold, gold_size)
+    if not 0 < len(targets) <= _MAX_POINTS:
+        return invalid(answer, f"gold is neither points x, y nor boxes x1, y1, x2, y2: {shown(gold)}")
+    if fault := next((fault for target in targets if (fault := _fault(target, gold_size))), ""):
+        return invalid(answer, f"gold: {fault}")
+    points = _points_of(read_shapes(unboxed(answer[:MAX_CHARS]), size, corners=False))
     if not 0 < len(points) <= _MAX_POINTS:
         return wrong(answer, f"{len(points)} points in the answer, expected {len(targets)}")
     wanted, given = [in_unit(target, gold_size) for target in targets], [in_unit(point, size) for point in points]
@@ -71,16 +73,31 @@ def _worth(target: tuple[float, ...], point: tuple[float, ...], radius: float) -
     return max(0.0, 1.0 - math.hypot(x - target[0], y - target[1]) / radius)
 
 
+def _fault(target: tuple[float, ...], size: Size) -> str:
+    if len(target) == 4:
+        return gold_fault(Box(*target), size)
+    wide, high = edge_margin(size[0]), edge_margin(size[1])
+    if -wide <= target[0] <= size[0] + wide and -high <= target[1] <= size[1] + high:
+        return ""
+    return f"the point {as_written(target)} lies outside the picture of {size[0]:g} x {size[1]:g}"
+
+
+def targets_of(gold: Any, size: Size = ANY_SIZE) -> Sequence[Box | Point]:
+    """Return the different boxes of a gold, or its points if it has no box. It is a text, a list or a mapping."""
+    shapes = gold_shapes(gold, size, corners=False)
+    boxes = list(dict.fromkeys(Box(*shape.numbers) for shape in shapes if len(shape.numbers) == 4))
+    return boxes or list(dict.fromkeys(_point(shape) for shape in shapes))
+
+
 def read_points(value: Any) -> list[Point]:
-    """Return the different points of a text, a mapping with `point_2d`, a pair of numbers, or a list of these."""
-    if isinstance(value, str):
-        points = [(float(x), float(y)) for x, y in _POINT.findall(" ".join(value.split()))]
-    elif isinstance(value, dict):
-        return read_points(value.get("point_2d"))
-    elif not isinstance(value, list | tuple):
-        return []
-    elif len(value) == 2 and all(isinstance(number, int | float) for number in value):
-        points = [(float(value[0]), float(value[1]))]
-    else:
-        points = [point for item in value if isinstance(item, list | tuple | dict) for point in read_points(item)]
-    return list(dict.fromkeys(point for point in points if all(map(math.isfinite, point))))
+    """Return the different points of a text, a list or a mapping."""
+    return _points_of(gold_shapes(value, corners=False))
+
+
+def _points_of(shapes: Iterable[Shape]) -> list[Point]:
+    points = [_point(shape) for shape in shapes if len(shape.numbers) == 2]
+    return list(dict.fromkeys(point for point in points if all(abs(value) <= MAX_COORDINATE for value in point)))
+
+
+def _point(shape: Shape) -> Point:
+    return shape.numbers[0], shape.numbers[1]
