@@ -22,6 +22,7 @@ from vlaa_ray.rewards.verifiers.digit import verify_digit
 from vlaa_ray.rewards.verifiers.format import verify_format
 from vlaa_ray.rewards.verifiers.grounding import verify_box
 from vlaa_ray.rewards.verifiers.letters import verify_letters
+from vlaa_ray.rewards.verifiers.math_limits import MAX_DIGITS, excess
 from vlaa_ray.rewards.verifiers.number import verify_number
 from vlaa_ray.rewards.verifiers.open_ended import verify_open_ended
 from vlaa_ray.rewards.verifiers.points import verify_points
@@ -36,8 +37,6 @@ A built-in verifier raises no error for any answer or gold.
 """
 
 EXTRACTIONS = ("last", "exactly_one")
-MAX_DEPTH = 50
-MAX_DIGITS = 1_000
 _NOTHING = ("nan", "null", "n/a")  # how tables write a missing gold
 _NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -105,30 +104,17 @@ def _plan_function(
 
 
 def _plan_math(answer: str | None, gold: Any) -> RewardResult | SandboxTask:
+    if isinstance(gold, int) and gold.bit_length() > 4 * MAX_DIGITS:  # as text it would be refused by Python
+        return invalid(answer, f"the gold has a number of more than {MAX_DIGITS} digits")
     if isinstance(gold, bool) or not isinstance(gold, str | int | float) or not str(gold).strip():
         return invalid(answer, f"gold is neither text nor a number: {str(gold)[:80]!r}")
     if str(gold).strip().lower() in _NOTHING:
         return invalid(answer, f"gold is missing: {gold!r} stands in its place")
-    for side, text in (("gold", str(gold)), ("answer", answer or "")):
-        excess = _excess(text)
-        if excess:
-            return invalid(answer, f"the {side} has {excess}")
+    if too_large := excess(str(gold)):
+        return invalid(answer, f"the gold has {too_large}")
+    if too_large := excess(answer or ""):
+        return wrong(answer, f"the answer has {too_large}")
     return SandboxTask("math", answer, json.dumps(str(gold)))
-
-
-def _excess(text: str) -> str:
-    """Return in words what makes the text too large to be parsed, or an empty text."""
-    if len(text) > MAX_CHARS:
-        return f"{len(text)} characters, more than {MAX_CHARS}"
-    depth = deepest = digits = longest = 0
-    for char in text:
-        depth += (char in "{([") - (char in "})]")
-        deepest = max(deepest, depth)
-        digits = digits + 1 if char.isdigit() else 0
-        longest = max(longest, digits)
-    if deepest > MAX_DEPTH:
-        return f"{deepest} brackets inside one another, more than {MAX_DEPTH}"
-    return f"a number of {longest} digits, more than {MAX_DIGITS}" if longest > MAX_DIGITS else ""
 
 
 def _unknown(verifier_type: str, params: Mapping[str, Any], functions: Mapping[str, str]) -> RewardError:
