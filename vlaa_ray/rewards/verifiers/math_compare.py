@@ -29,6 +29,13 @@ class Ratio(NamedTuple):
     terms: tuple[Any, ...]
 
 
+class Range(NamedTuple):
+    """A range in words, such as "2 to 5". It may stand for a ratio, too."""
+
+    low: Any
+    high: Any
+
+
 class Expressions(NamedTuple):
     """The expressions of one side. `ordered` says that their order counts, `any_of` that "or" stands between them."""
 
@@ -96,7 +103,9 @@ def _equal_coordinates(parts: Sequence[Any], point: Any) -> bool:
 
 def _equal(gold: Any, answer: Any) -> bool:
     if isinstance(gold, Ratio) or isinstance(answer, Ratio):
-        return _equal_ratios(gold, answer)
+        return _equal_ratios(*(Ratio(tuple(side)) if isinstance(side, Range) else side for side in (gold, answer)))
+    if isinstance(gold, Range) or isinstance(answer, Range):
+        return _equal_ranges(gold, answer)
     gold, answer = _alike(gold, answer)
     if is_number(gold) and is_number(answer):
         decided = equal_numbers(gold, answer)
@@ -119,6 +128,8 @@ def _alike(gold: Any, answer: Any) -> tuple[Any, Any]:
     if isinstance(gold, Eq) and isinstance(answer, Eq) and gold.lhs != answer.lhs:
         if _names_function(gold.lhs) and _names_function(answer.lhs) and type(gold.lhs) is not type(answer.lhs):
             return gold.rhs, answer.rhs
+        if _differ_by_index(gold.lhs, answer.lhs):
+            return gold.rhs, answer.rhs
     for one, other in ((gold, answer), (answer, gold)):
         if isinstance(one, AppliedUndef) and len(one.args) == 2 and str(one.func).lower() == "c" and is_number(other):
             return (binomial(*one.args), other) if one is gold else (other, binomial(*one.args))
@@ -134,6 +145,14 @@ def _names_function(side: Any) -> bool:
     return isinstance(side, AppliedUndef) or (isinstance(side, Symbol) and side.name == "y")
 
 
+def _differ_by_index(left: Any, right: Any) -> bool:
+    """Return whether one name is the other with an index: x and x_1, but not x_1 and x_2."""
+    if not isinstance(left, Symbol) or not isinstance(right, Symbol):
+        return False
+    names = [str(name).partition("_") for name in (left, right)]
+    return names[0][0] == names[1][0] and bool(names[0][1]) != bool(names[1][1])
+
+
 def _as_tuple(side: Any) -> Tuple | None:
     """Return a point or a vector as a tuple, or None if it is neither."""
     if isinstance(side, Eq) and isinstance(side.lhs, Symbol):
@@ -147,6 +166,14 @@ def _as_tuple(side: Any) -> Tuple | None:
     if isinstance(side, MatrixBase) and 1 in side.shape:
         return Tuple(*side.flat())
     return None
+
+
+def _equal_ranges(gold: Any, answer: Any) -> bool:
+    ends = [
+        (side.start, side.end) if isinstance(side, Interval) and not side.left_open and not side.right_open else side
+        for side in (gold, answer)
+    ]
+    return all(isinstance(side, tuple) for side in ends) and all(map(_equal, *ends))
 
 
 def _equal_ratios(gold: Any, answer: Any) -> bool:

@@ -28,8 +28,8 @@ _ODD = re.compile("[\u3380-\u33df\U0001d400-\U0001d7ff]|(?![0-9])\\d")  # ㎝, �
 _PICTURES = re.compile("[\u2600-\u27bf\u2b00-\u2bff\ufe0f\u200d\U0001f000-\U0001faff]")
 _HTML = re.compile(r"</?(?:b|i|u|em|strong|span|p|br|code|mark|font|center|div|sup|math)\b[^<>]{0,80}>", re.IGNORECASE)
 _STRUCK = re.compile(r"~~[^~\n]{1,200}~~|<(?:del|s|strike)>[^<>]{0,200}</(?:del|s|strike)>")
-_OPENS = re.compile(r"(?:(?<=[\s(\[:,;.>=$-])|^)(\*{1,3}|__)(?=[^\s*_])", re.MULTILINE)
-_CLOSES = re.compile(r"(?<=[^\s*_])(\*{1,3}|__)(?=[\s).,;:!?\]$、]|$)", re.MULTILINE)
+_OPENS = re.compile(r"(?:(?<=[\s(\[:,;.>=$\u2e80-\u9fff-])|^)(\*{1,3}|__)(?=[^\s*_])", re.MULTILINE)
+_CLOSES = re.compile(r"(?<=[^\s*_])(\*{1,3}|__)(?=[\s).,;:!?\]$、\u2e80-\u9fff]|$)", re.MULTILINE)
 _HEADING = re.compile(r"^#{1,6}\s+", re.MULTILINE)
 _COMMAND = re.compile(r"\\([A-Za-z]+)\*?")
 # (arguments that are dropped, whether the braces of the argument that follows are dropped)
@@ -38,8 +38,8 @@ _MACROS = (
     dict.fromkeys(
         "displaystyle textstyle scriptstyle scriptscriptstyle limits nolimits large Large LARGE huge Huge small tiny "
         "normalsize footnotesize bf it boldmath bfseries itshape big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr "
-        "Biggl Biggr bigm nonumber notag hfill noindent centering par newline mathstrut strut therefore because "
-        "implies Rightarrow Longrightarrow checkmark blacksquare qed Box square hline middle allowbreak".split(),
+        "Biggl Biggr bigm nonumber notag hfill noindent centering par newline mathstrut strut because "
+        "checkmark blacksquare qed Box square hline middle allowbreak".split(),
         _BARE,
     )
     | dict.fromkeys(
@@ -60,7 +60,8 @@ _LINES = re.compile(r"(?:\\begin\{(%s)\})(?:\[[a-z]\])?(?:\{[lrc|]{0,9}\})?" % "
     "dcases array eqnarray eqnarray* math displaymath".replace("*", r"\*").split()
 ))  # fmt: skip
 _OPEN_BRACE, _CLOSE_BRACE = re.compile(r"\\left\s?\\[{]\s?$|\\[{]\s?$"), re.compile(r"^\s?\\right\s?\.")
-_TEXT_DIGITS = re.compile(r"\\(?:text(?:bf|rm|it|normal|sf|tt)?|mathrm|mbox)\s*\{([^{}]*\d[^{}]*)\}")
+_EMPTY_SIDE = re.compile(r"\\m?(?:left|right)\s?\.")
+_TEXT_DIGITS = re.compile(r"\\(?:text(?:bf|rm|it|normal|sf|tt)?|mathrm|mbox|rm)\s*\{([^{}]*\d[^{}]*)\}")
 _TEXT_WORDS = re.compile(
     r"(?<![_^])\\(?:text(?:bf|rm|it|normal)?|mathrm|mbox|rm)\s*\{\s*(and|or|or else|hundred|thousand|million|billion"
     r"|trillion|dozen|percent|或|或者|和|与|且|万|亿|minus|negative|base \d+|two|is|or \w+)\s*\}"
@@ -97,6 +98,7 @@ def _without_emphasis(text: str) -> str:
 def _without_macros(text: str) -> str:
     text = _NAMED_FRACTIONS.sub(r"\\frac", _REAL.sub(r"\\mathbb{R}", text))
     text = _without_environments(text)
+    text = _EMPTY_SIDE.sub(" ", text)
     text = _TEXT_LEAD.sub("", _TEXT_WORDS.sub(r" \1 ", _TEXT_DIGITS.sub(r"\1", text)))
     gone = sorted(_deletions(text))
     pieces, position = [], 0

@@ -16,14 +16,14 @@ from math_verify import LatexExtractionConfig, parse
 from sympy import Expr
 
 from vlaa_ray.rewards.verifiers.latex import strip_wrappers, to_latex
-from vlaa_ray.rewards.verifiers.math_compare import Expressions, Ratio
+from vlaa_ray.rewards.verifiers.math_compare import Expressions, Range, Ratio
 from vlaa_ray.rewards.verifiers.math_numbers import PERCENT
 from vlaa_ray.rewards.verifiers.math_shapes import ratio_terms, read_date, rewrite_shapes, rewrite_whole
 from vlaa_ray.rewards.verifiers.math_spans import Span, find_spans, words_outside
 from vlaa_ray.rewards.verifiers.math_stated import without_remark
 from vlaa_ray.rewards.verifiers.math_text import is_product
 from vlaa_ray.rewards.verifiers.math_words import qualifier, words_as_numbers
-from vlaa_ray.rewards.verifiers.units import drop_physics_units
+from vlaa_ray.rewards.verifiers.units import drop_physics_units, is_unit
 
 # `to_latex` drops the units. Math-Verify's own rule takes a final "t" or "h" of an expression for a unit.
 _CONFIG = LatexExtractionConfig(
@@ -38,7 +38,7 @@ _LABEL = re.compile(
 )
 _NAMED = re.compile(
     r"^\s*(?:m?\s*(?:\\angle|∠|\\triangle|△)\s*[A-Z0-9]{1,3}|\\(?:overline|vec|overrightarrow|bar)\s*\{[A-Za-z]{1,2}\}|\|[A-Z]{2}\|"
-    r"|[A-Z]{2}|P\s*\([^()=]{1,30}\)|P\s*\([A-Z]\s*=\s*\d+\)|[A-Za-z]_(?:\w|\{[^{}]{1,30}\})|[A-Za-z]'|f\s*\(\s*-?\d+\s*\)"
+    r"|[A-Z]{2}|[A-Za-z]+(?:\s?:\s?[A-Za-z]+)+|P\s*\([^()=]{1,30}\)|P\s*\([A-Z]\s*=\s*\d+\)|[A-Za-z]_(?:\w|\{[^{}]{1,30}\})|[A-Za-z]'|f\s*\(\s*-?\d+\s*\)"
     r"|\(\s*[a-z](?:\s*,\s*[a-z])+\s*\)|\\lim[^=]{0,60}|\\sum[^=]{0,60}|\\int[^=]{0,60})\s*=(?=[^=<>]+$)"
 )
 _FUNCTION_HEAD = re.compile(r"^\s*[fgh](?:\^\{-1\}|\^\{?\\prime\}?|''?)?\s*\(\s*[a-z]\s*\)\s*=(?=[^=]+$)")
@@ -54,7 +54,12 @@ _OR = re.compile(r"(?<![A-Za-z])or(?![A-Za-z])|或")
 _LISTED = re.compile(r"(?<![A-Za-z])(?:and|or)(?![A-Za-z])|[,、]|或|和|与|及|且")
 _EITHER = re.compile(r"(?<![A-Za-z])(?:either|both|respectively)(?![A-Za-z])|分别是?|解得|解为", re.IGNORECASE)
 _FORMULA = re.compile(r"[A-Za-z]+|\d[\d.]*|[-+*/^=()\s'|]")
+_LEADING_TEXT = re.compile(r"^\s*\\text\s*\{([^{}]*[A-Za-z]{2,}[^{}]*)\}(?=\s*[^\s^_])")
+_LEADING_WORDS = re.compile(r"^[A-Za-z ,']{0,80}\b(?:is|equals|be)\b:?\s+")
+_FORMULA_END = re.compile(r"\b(?:is|equals|be)\b:?\s+[a-zA-Z+*/^()-]{2,20}[.]?$")
+_RANGE = re.compile(r"^(?:from )?(-?\d+(?:\.\d+)?) ?(?:to|到|至|～|∼) ?(-?\d+(?:\.\d+)?)$")
 _TOKEN_NAMES = frozenset("sin cos tan cot sec csc arcsin arccos arctan asin acos atan log ln lg exp sqrt pi abs cbrt floor ceil".split())
+_WORD_AFTER_NUMBER = re.compile(r"\d [A-Za-z]{2,}")  # "20 lux" is a number and its unit
 _PERCENT_END = re.compile(r"\\?%\s*$")
 
 
@@ -82,6 +87,13 @@ def read_expressions(stated: str) -> Reading:
         return Reading(date=date)
     text = _EITHER.sub(" ", words_as_numbers(without_remark(_LABEL.sub("", stated))))
     whole = _TOLD.sub("", strip_wrappers(text))
+    if _LEADING_TEXT.match(whole):
+        text = words_as_numbers(_LEADING_TEXT.sub(r"\1 ", whole))
+        return _read_spans(text)
+    ends = _RANGE.match(whole)
+    if ends:
+        low, high = (parse_text(end) for end in ends.groups())
+        return Reading(_of(None if low is None or high is None else Range(low, high)))
     rewritten = rewrite_whole(whole)
     if rewritten != whole:
         return Reading(_of(parse_text(rewritten)))
@@ -90,6 +102,7 @@ def read_expressions(stated: str) -> Reading:
         parsed = tuple(parse_text(term) for term in terms)
         if None not in parsed:
             return Reading(_of(parsed[0] if len(parsed) == 1 else Ratio(parsed)))
+    whole = _LEADING_WORDS.sub("", whole) if _FORMULA_END.search(whole) else whole
     if is_product(whole) or _is_formula(whole):
         expression = parse_text(whole)
         if expression is not None:
@@ -103,6 +116,7 @@ def _of(expression: Any) -> Expressions:
 
 def _read_spans(text: str) -> Reading:
     spans = find_spans(text)
+    spans = [*spans[:1], *(span for span in spans[1:] if not (span.delimited and is_unit(span.text)))]
     words = [_qualifier(text, spans, index) for index in range(len(spans))]
     if "not" in words and len(spans) > 1 and words.count("not") < len(spans):
         kept = [span for span, word in zip(spans, words, strict=True) if word != "not"]
@@ -134,7 +148,8 @@ def _qualifier(text: str, spans: list[Span], index: int) -> str:
 def _listed(text: str, spans: list[Span]) -> list[Span]:
     """Return the spans of a text that is only several expressions, or the alternatives at the end of a sentence."""
     gaps = [text[left.end : right.start] for left, right in pairwise(spans)]
-    if all(gap and _PART_BREAK.match(gap) for gap in gaps) and not words_outside(text, spans):
+    around = f"{text[: spans[0].start]} {text[spans[-1].end :]}" if spans else text
+    if all(gap and _PART_BREAK.match(gap) for gap in gaps) and not words_outside(around, []):
         return spans
     count = 1
     while count < len(spans) and _PART_BREAK.match(gaps[-count]) and _LISTED.search(gaps[-count]):
@@ -188,6 +203,8 @@ def _is_formula(text: str) -> bool:
         return False
     tokens = _FORMULA.findall(text)
     if "".join(tokens) != text:
+        return False
+    if _WORD_AFTER_NUMBER.search(text):
         return False
     names = [token for token in tokens if token.isalpha()]
     return bool(names) and all(len(name) == 1 or name in _TOKEN_NAMES or _is_factors(name) for name in names)

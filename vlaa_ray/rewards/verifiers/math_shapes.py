@@ -16,6 +16,7 @@ _DATES = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in [
         r"(?P<y>[12]\d{3})\s?(?:-|/|\.|年)\s?(?P<m>\d{1,2})\s?(?:-|/|\.|月)\s?(?P<d>\d{1,2})\s?日?",
+        r"(?P<y>[12]\d{3})-(?P<m>0[1-9]|1[0-2])(?P<d>)",
         r"(?P<a>\d{1,2})(?:-|/|\.)(?P<b>\d{1,2})(?:-|/|\.)(?P<y>[12]\d{3})",
         r"(?P<name>[a-z]{3,9})\.? (?P<d>\d{1,2})(?:st|nd|rd|th)?,? (?P<y>[12]\d{3})",
         r"(?P<d>\d{1,2})(?:st|nd|rd|th)? (?:of )?(?P<name>[a-z]{3,9}),? (?P<y>[12]\d{3})",
@@ -91,8 +92,8 @@ def read_date(text: str) -> str:
             if "name" in parts and parts["name"][:3].lower() not in _MONTHS:
                 continue
             month = _MONTHS.index(parts["name"][:3].lower()) + 1 if "name" in parts else int(parts["m"])
-            if 1 <= month <= 12 and 1 <= int(parts["d"]) <= 31:
-                return f"date {parts['y']} {month} {int(parts['d'])}"
+            if 1 <= month <= 12 and 1 <= int(parts["d"] or 1) <= 31:
+                return f"date {parts['y']} {month} {parts['d'].lstrip('0')}"
     return ""
 
 

@@ -22,8 +22,9 @@ _BETWEEN_BOXES = re.compile(
 )
 _BOX_LAYOUT = re.compile(r"[\s$]+|\\$|\\[()\[\],;:! ]|\\q?quad(?![A-Za-z])|\\text\s*\{\s*(?=(?:and|or)\s*\})|(?<=and)\s*\}|(?<=or)\s*\}")
 _SETTLES = re.compile(r"\b(?:answer|so|therefore|thus|hence|then|final|finally)\b|⇒|=>|\\boxed|所以|因此|故", re.IGNORECASE)
+_CONCLUDES = re.compile(r"∴|⇒|⟹|\\(?:therefore|Rightarrow|implies|Longrightarrow)(?![A-Za-z])")
 _REMARK = re.compile(
-    r"(?:[\s,;(]|\\text\s*\{)\s*(?:since|because|where|for (?:all|every|any|each|some)|for (?=[a-z]\s*(?:[<>=≥≤]|\\|in ))"
+    r"(?:[\s,;(]|\\text\s*\{\s?\(?)\s*(?:since|because|where|for (?:all|every|any|each|some)|for (?=[a-z]\s*(?:[<>=≥≤]|\\|in ))"
     r"|given that|when(?:ever)?|whenever|if|with|provided|assuming|as required|as desired|in total|因为|其中|由于)"
     r"(?![A-Za-z])[^\n]*$",
     re.IGNORECASE,
@@ -31,7 +32,7 @@ _REMARK = re.compile(
 _BRACKET_REMARK = re.compile(r"\s\((?:(?!sin|cos|tan|log|exp|sqrt|mod|base)[^()\\]){0,30}[A-Za-z]{4,}[^()\\]{0,60}\)\s*[.$]*$")
 _VALUE = re.compile(r"[\d=\\<>]|^[\s$({\[]*[A-Za-z][\s$)}\]]*$")
 _TEXT_COMMAND = re.compile(r"\\(?:text(?:bf|rm|it|normal)?|mathrm|mathbf|mbox)\s*\{([^{}]*)\}")
-_NOT_TEXT = re.compile(r"\\(?:left|right)(?![A-Za-z])|\\[,;:!]|[\s$]|\\[()\[\]]")
+_NOT_TEXT = re.compile(r"\\(?:left|right)(?![A-Za-z])|\\[,;:!]|(?<!\d)\s|\s(?!\d)|\$|\\[()\[\]]")
 
 
 def stated_part(text: str) -> str:
@@ -41,7 +42,16 @@ def stated_part(text: str) -> str:
     if final:
         tail = text[final[-1].end() :].partition("I hope")[0]
         text = tail if find_spans(tail) else text
-    return _boxed(text) if "box" in text else text
+    return _concluded(_boxed(text) if "box" in text else text)
+
+
+def _concluded(text: str) -> str:
+    """Return what stands after the last sign of a conclusion, such as "⇒", if a value stands there."""
+    signs = list(_CONCLUDES.finditer(text))
+    tail = text[signs[-1].end() :].strip() if signs else ""
+    if not _VALUE.search(tail):
+        return _CONCLUDES.sub(" ", text) if signs else text
+    return tail.rstrip("$") if tail.count("$") % 2 else tail
 
 
 def without_remark(text: str) -> str:

@@ -63,7 +63,8 @@ def is_word(text: str) -> bool:
 def is_product(text: str) -> bool:
     """Return whether the text is two or three letters that are no word, such as "ab" and "mgh", but not "AB"."""
     plain = 2 <= len(text) <= 3 and text.isalpha() and text.isascii()
-    return plain and not text.isupper() and text.lower() not in _SHORT_WORDS and not text[0].isupper()
+    is_name = text.isupper() or (text.istitle() and bool(re.search("[aeiouy]", text)))  # AB, Bob
+    return plain and not is_name and text.lower() not in _SHORT_WORDS
 
 
 def word_gold(stated: str) -> str:

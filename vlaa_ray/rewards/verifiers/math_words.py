@@ -41,7 +41,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), replacement)
     for pattern, replacement in [
         (r"(?<![\w-])(?:minus|negative)\s+(?=[\d(\\.a-z$])", "-"),
-        (r"负(?=[\d(\\])", "-"),
+        (r"负\s?(?=[\d(\\])", "-"),
         (rf"(?P<n>{_NUMBER}) and (?P<m>\d+\s?/\s?\d+)(?![\d.])", r"\g<n> \g<m>"),
         (rf"(?P<n>{_NUMBER}) and (?:a|one) half\b", r"\g<n> 1/2"),
         (rf"(?P<n>{_NUMBER}) and (?:a|one) quarter\b", r"\g<n> 1/4"),
@@ -76,10 +76,10 @@ _BEFORE: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     for name, pattern in [
         ("least", r"\bat least|\bno (?:less|fewer) than|\bnot (?:less|fewer) than|至少|最少|不少于|不小于|不低于"),
         ("most", r"\bat most|\bup to|\b(?:no|not) more than|至多|最多|不大于|不超过|不多于"),
-        ("more", r"\b(?:more|greater|larger|bigger|higher|longer) than|\bover|\babove|\bexceed(?:s|ing)?|\bbeyond"
+        ("more", r"\b(?:more|greater|larger|bigger|higher|longer) than(?: or equal to)?|\bover|\babove|\bexceed(?:s|ing)?|\bbeyond"
          r"|大于|多于|超过|高于"),
-        ("less", r"\b(?:less|fewer|smaller|lower|shorter) than|\bbelow|\bunder|小于|少于|低于|不到|不足"),
-        ("not", r"\bnot|\bnever|n[’'´]t|\bcannot|\bneither|\bnor|\bexcept(?: for)?|\bother than|\brather than"
+        ("less", r"\b(?:less|fewer|smaller|lower|shorter) than(?: or equal to)?|\bbelow|\bunder|小于|少于|低于|不到|不足"),
+        ("not", r"\bnot|\bnever|n[’'´]t|\bcannot|\bneither|\bnor|\bexcept(?: for)?|\bother than|\banything but|\bhardly|\bnowhere near|\bfar from|\brather than"
          r"|\binstead of|\bnon|不是|不等于|不为|并非|而非|没有|不可能是|除了"),
         ("scale", r"\bhalf(?: of)?|\btwice|\bdouble|\bthrice|\btriple|\b(?:third|quarter|root|square|cube|reciprocal"
          r"|opposite|multiple|factor|power|logarithm|log|percent) of|\btimes|一半"),

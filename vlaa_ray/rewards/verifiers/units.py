@@ -56,7 +56,7 @@ _LETTERS = (
     r"|\\(?:AA|degree|ohm|micro|celsius))"
 )
 _ATOM = re.compile(
-    rf"(?:\\(?:text(?:rm|bf|it|normal)?|mathrm|mbox|rm|operatorname|unit|si)\s*\{{\s*(?P<inner>[^{{}}]{{1,40}})\}}"
+    rf"(?:(?:\\mu\s*|[kMGmμµnpcdf])?\\(?:text(?:rm|bf|it|normal)?|mathrm|mbox|rm|operatorname|unit|si)\s*\{{\s*(?P<inner>[^{{}}]{{1,40}})\}}"
     rf"|(?P<plain>{_LETTERS})(?![A-Za-z]))"
     r"(?:\s*\^\s*(?:-?\d|\{\s*-?\d\s*\})|(?<=[a-zA-Z])[23](?!\d))?"
 )
@@ -85,6 +85,11 @@ def drop_physics_units(text: str) -> str:
     while number.endswith(("\\cdot", "\\times", "(", "{", "*", "×", "·")):
         number = re.sub(r"(?:\\cdot|\\times|[({*×·])$", "", number).rstrip()
     return number.strip() if _is_unit(text, len(number), end) else text
+
+
+def is_unit(text: str) -> bool:
+    """Return whether the text is a unit alone: "cm^2" and r"\text{m}", but not the letter "m"."""
+    return len(text) > 1 and _is_unit(text, 0, -1)
 
 
 def _is_unit(text: str, start: int, number_end: int) -> bool:
