@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from vlaa_ray.errors import RewardError
 from vlaa_ray.records import FORMAT, RewardResult
-from vlaa_ray.rewards.limits import chars_excess, gold_excess, math_excess
+from vlaa_ray.rewards.limits import chars_excess, gold_excess
 from vlaa_ray.rewards.verifiers.boxes import verify_boxes
 from vlaa_ray.rewards.verifiers.choice import verify_choice
 from vlaa_ray.rewards.verifiers.digit import verify_digit
@@ -27,6 +27,7 @@ from vlaa_ray.rewards.verifiers.format import verify_format
 from vlaa_ray.rewards.verifiers.grounding import verify_box
 from vlaa_ray.rewards.verifiers.letters import verify_letters
 from vlaa_ray.rewards.verifiers.lists import verify_list
+from vlaa_ray.rewards.verifiers.math_limits import excess as math_excess
 from vlaa_ray.rewards.verifiers.number import verify_number
 from vlaa_ray.rewards.verifiers.open_ended import verify_open_ended
 from vlaa_ray.rewards.verifiers.points import verify_points

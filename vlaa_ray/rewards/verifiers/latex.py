@@ -57,7 +57,7 @@ _PLAIN_RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r">=|=>|\\ge\b(?!q)", r"\\geq "),
         (r"!=|\\ne\b(?!q)", r"\\neq "),
         (r"==", "="),
-        (r"\^\s*(-?\d+|-[A-Za-z])(?![\d.])", r"^{\1}"),
+        (r"\^\s*(-?\d+(?:\.\d+)?|-[A-Za-z])(?![\d.])", r"^{\1}"),
         (r"(?<![\d.])(\d+(?:\.\d+)?)[eE]([+-]?\d{1,4})(?![\d.])", r"\1\\cdot 10^{\2}"),
         (r"(?<![\d./])(-?\d+)\s+(\d+)\s*/\s*(\d+)(?![\d.])", r"\1\\frac{\2}{\3}"),
         (r"(?<=\d)\s+(?=\d)", " @ "),  # "3 4" is not a number, but the parser would add the two
@@ -72,7 +72,17 @@ _PLAIN_RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"∛\s*(\d+(?:\.\d+)?|[A-Za-z])", r"\\sqrt[3]{\1}"),
         (_WORD_START + r"\\?sqrt\s*(?=[({])", r"\\sqrt"),
         (_WORD_START + r"\\?sqrt\s+(\d+|[A-Za-z])(?![A-Za-z\d])", r"\\sqrt{\1}"),
+        (_WORD_START + r"sqrt(\d+)", r"\\sqrt{\1}"),
+        (_WORD_START + r"cbrt\s*(?=\()", r"\\sqrt[3]"),
     ]
+)
+_CALLS = (
+    ("\\sqrt", "\\sqrt{", "}"),
+    ("\\sqrt[3]", "\\sqrt[3]{", "}"),
+    ("^", "^{", "}"),
+    ("abs", "|", "|"),
+    ("floor", "\\lfloor ", "\\rfloor "),
+    ("ceil", "\\lceil ", "\\rceil "),
 )
 _SPACED_THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:(?: |\\[,!] ?)\d{3})+(?!\d)")
 # In the argument of a sine, degrees become radians; elsewhere a degree sign is a unit and is dropped.
@@ -93,21 +103,24 @@ def to_latex(math: str) -> str:
         text = _DEGREES.sub(r"\\frac{\1\\pi}{180}", text)
     for pattern, replacement in _PLAIN_RULES:
         text = pattern.sub(replacement, text)
-    text = _brace_arguments(text, "\\sqrt")
-    text = _brace_arguments(text, "^")
+    for head, opening, closing in _CALLS:
+        text = _rewrite_calls(text, head, opening, closing)
     return drop_units(text).strip(" \t\n,;")
 
 
-def _brace_arguments(text: str, head: str) -> str:
-    """Return the text with `head{…}` in place of each `head(…)` with balanced brackets."""
+def _rewrite_calls(text: str, head: str, opening: str, closing: str) -> str:
+    """Return the text with `opening…closing` in place of each `head(…)` with balanced brackets."""
     position = text.find(head + "(")
     while position >= 0:
         start = position + len(head)
         end = _closing_bracket(text, start)
         if end is None:
             return text
-        text = f"{text[:start]}{{{text[start + 1 : end]}}}{text[end + 1 :]}"
-        position = text.find(head + "(", start)
+        if head.isalpha() and text[position - 1 : position].isalpha():
+            position = text.find(head + "(", start)
+            continue
+        text = f"{text[:position]}{opening}{text[start + 1 : end]}{closing}{text[end + 1 :]}"
+        position = text.find(head + "(", position + len(opening))
     return text
 
 
