@@ -49,6 +49,8 @@ ONE_BOX = [
     "tram 9: 12 34 56 78",
     "The 2nd of 3 trams (no. 9, seen at 640x480) is at [12, 34, 56, 78].",
     "The tram is in the region 12, 34, 56, 78 of the image.",
+    "The box is 12, 34, 56, 78 (width 44, height 44).",
+    "12, 34, 56, 78 is around (34, 56).",
     "bbox = np.array([12, 34, 56, 78])",
     "Box(x1=12, y1=34, x2=56, y2=78)",
     "（１２，３４，５６，７８）",

@@ -38,7 +38,7 @@ PIECES = [
         "<loc_1>",
         "<a b",
     ),
-    *("<point x=", '<point x="1" y="2">', '<points x1="1" y1="2"', "\\left", "```", "no ", "没有", "<a b", "label: a\n"),
+    *("<point x=", '<point x="1" y="2">', '<points x1="1" y1="2"', "\\left", "```", "no ", "没有", "<a b"),
 ]
 LIMIT_S = 1.0
 

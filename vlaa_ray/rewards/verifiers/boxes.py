@@ -133,4 +133,4 @@ def _labelled(shapes: Iterable[Shape]) -> list[Labelled]:
     boxes = [(Box(*shape.numbers), shape) for shape in shapes if len(shape.numbers) == 4]
     named = {box for box, shape in boxes if shape.sure}
     kept = [(box, shape.label) for box, shape in boxes if shape.sure or box not in named]
-    return list(dict.fromkeys(Labelled(box, None if label is None else normalised(label)) for box, label in kept))
+    return list(dict.fromkeys(Labelled(box, normalised(label or "") or None) for box, label in kept))

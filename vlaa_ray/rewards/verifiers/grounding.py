@@ -43,6 +43,9 @@ class Box(NamedTuple):
     y2: float
 
 
+_NO_BOX = Box(0, 0, 0, 0)
+
+
 def verify_box(
     answer: str,
     gold: Any,
@@ -60,7 +63,7 @@ def verify_box(
 
     `gold_frame` defaults to `frame`. Sizes are (width, height) in pixels: `image_size` of the file, `input_size` after
     the processor's resize. Invalid if the gold is not one box, has no area or reaches outside the image, or if a frame
-    in pixels has no size.
+    in pixels has no size. The gold [0, 0, 0, 0], with which tables say that there is no box, gives every answer 0.0.
     """
     sizes = frame_sizes(frame, gold_frame, image_size, input_size)
     if isinstance(sizes, str):
@@ -69,6 +72,8 @@ def verify_box(
     gold_boxes = read_boxes(gold, gold_size)
     if len(gold_boxes) != 1:
         return invalid(answer, f"gold is not one box x1, y1, x2, y2: {shown(gold)}")
+    if gold_boxes[0] == _NO_BOX:
+        return wrong(answer, "the gold box has no area: [0, 0, 0, 0]")
     if fault := gold_fault(gold_boxes[0], gold_size):
         return invalid(answer, f"gold: {fault}")
     boxes = _read_text(unboxed(answer[:MAX_CHARS]), size)

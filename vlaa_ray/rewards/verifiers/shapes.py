@@ -109,6 +109,10 @@ def _from_numbers(text: str) -> list[Shape]:
     return [Shape(tuple(numbers))] if sound else []
 
 
+def _only_one_point(placed: list[Placed]) -> bool:
+    return len(placed) == 1 and len(placed[0].shape.numbers) == 2
+
+
 def _out_of_json(text: str) -> str:
     """Return the text that stands inside a JSON text, such as an object with escaped quotes; else the text itself."""
     if '\\"' not in text:
@@ -298,8 +302,8 @@ class _Group:
         self.settle()
         named = named_shapes(self.numerals)
         self.placed += named
-        if not self.placed:
-            self.placed = self._from_numbers()
+        if not self.placed or (self.corners and not self.opener and _only_one_point(self.placed)):
+            self.placed += self._from_numbers()
         if any(not placed.apart for placed in self.placed):
             self.placed = [placed for placed in self.placed if not placed.apart]
         if self.corners:
@@ -313,7 +317,8 @@ class _Group:
         if self.opener and self.only_numbers:
             if len(rows) > 1 and all(len(row) in (4, width) for row in rows):
                 return [shape_of(row, GROUP) for row in rows]
-            return [shape_of(numerals, GROUP)] if len(numerals) in (2, 4) else []
+            sized = len(numerals) == 2 and any(numeral.name in ("w", "h") for numeral in numerals)
+            return [shape_of(numerals, GROUP)] if len(numerals) in (2, 4) and not sized else []
         runs = chunks(numerals, lambda numeral: numeral.run)
         whole = [shape_of(run, RUN) for run in runs if len(run) in (4, width)]
         if not whole and all(len(row) == 4 for row in rows):
