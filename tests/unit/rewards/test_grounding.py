@@ -91,6 +91,11 @@ def test_the_whole_image_pays_only_where_the_gold_is_large() -> None:
     assert verify_box("[0, 0, 0.9, 1]", [0, 0, 0.45, 1], frame="unit").value == pytest.approx(0.5)
 
 
+def test_the_gold_that_says_that_there_is_no_box_pays_nothing() -> None:
+    verdict = verify_box("[0, 0, 1, 1]", [0, 0, 0, 0])
+    assert (verdict.value, verdict.valid) == (0.0, True) and "no area" in verdict.reason
+
+
 def test_a_pixel_frame_needs_its_size() -> None:
     assert not verify_box("[0, 0, 1, 1]", [0, 0, 1, 1], frame="resized_px").valid
     assert not verify_box("[0, 0, 1, 1]", [0, 0, 1, 1], frame="original_px", image_size=(0, 5)).valid

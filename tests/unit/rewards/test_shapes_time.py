@@ -38,7 +38,7 @@ PIECES = [
         "<loc_1>",
         "<a b",
     ),
-    *("<point x=", '<point x="1" y="2">', '<points x1="1" y1="2"', "\\left", "```", "no ", "没有", "<a b", "label: a\n"),
+    *("<point x=", '<point x="1" y="2">', '<points x1="1" y1="2"', "\\left", "```", "no ", "没有", "<a b"),
 ]
 LIMIT_S = 1.0
 
@@ -57,9 +57,8 @@ def test_the_reader_takes_less_than_a_second(piece: str) -> None:
 
 
 @pytest.mark.parametrize("piece", ["1", "[1,2,3,4],", "'(1,2)'", '"', "[", "(1,", "<box>", "1 2 3 4\n"])
-@pytest.mark.parametrize("closed", ["", "]"])
-def test_no_answer_and_no_gold_of_a_megabyte_takes_a_second(piece: str, closed: str) -> None:
-    text = "[" + piece * (1_000_000 // len(piece)) + closed
+def test_no_answer_and_no_gold_of_a_megabyte_takes_a_second(piece: str) -> None:
+    text = "[" + piece * (1_000_000 // len(piece))
     for verify in (verify_box, verify_boxes, verify_points):
         for answer, gold in ((text, [1, 2, 3, 4]), ("[1, 2, 3, 4]", text), ("[1, 2, 3, 4]", text[:45_000])):
             start = time.process_time()

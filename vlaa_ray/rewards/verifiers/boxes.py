@@ -1,6 +1,6 @@
 """boxes: several boxes with labels. Each gold box earns its IoU with the answered box that is matched to it.
 
-verify_boxes('[{"bbox_2d": [0, 0, 2, 2], "label": "cat"}]', [{"bbox_2d": [0, 0, 2, 1], "label": "cat"}]).value == 0.5
+    verify_boxes('[{"bbox_2d": [0, 0, 2, 2], "label": "ox"}]', [{"bbox_2d": [0, 0, 2, 1], "label": "ox"}]).value == 0.5
 
 The matching is one to one and the best possible one (Hungarian method), so the order of the boxes does not matter.
 Where the gold has labels, they must agree. A missing box earns nothing. Each surplus box, even a malformed one, adds
@@ -59,11 +59,13 @@ def verify_boxes(
 ) -> RewardResult:
     """Return the sum of the matched boxes' IoUs / (number of gold boxes + `surplus_price` · surplus boxes), in [0, 1].
 
-    An IoU below `threshold` counts as 0. In a schedule [[until, threshold], …] the first entry counts whose `until` is
-    at least `progress`, the share of the training that is done. (V-Triune's dynamic IoU, arXiv 2505.18129, is
-    [[0.1, 0.85], [0.25, 0.95], [1, 0.99]].) If the gold is an empty list, the right answer is an empty list or says in
-    words that there is nothing; an empty answer says nothing. Frames and sizes are as in `verify_box`, and a box that
-    is the whole image earns as little as there. Invalid for a gold that `verify_box` can't judge by, either.
+    An IoU below `threshold` counts as 0. `threshold` may be a schedule [[until, threshold], …]. The first entry with
+    `until` >= `progress` applies; `progress` is the share of training that is done. (V-Triune's dynamic IoU, arXiv
+    2505.18129, is [[0.1, 0.85], [0.25, 0.95], [1, 0.99]].)
+
+    If the gold is an empty list, the right answer is an empty list, or says in words that there is nothing. An empty
+    answer says nothing. Frames and sizes are as in `verify_box`. A box that is the whole image earns 0, unless a gold
+    box fills at least half of the image. Invalid if a gold box has no area or reaches outside the image.
     """
     sizes = frame_sizes(frame, gold_frame, image_size, input_size)
     if isinstance(sizes, str):
@@ -78,9 +80,7 @@ def verify_boxes(
     text = unboxed(answer[:MAX_CHARS])
     boxes = _labelled(read_shapes(text, size))
     if nothing:
-        if not boxes and says_none(text):
-            return scored(1.0, answer)
-        return wrong(answer, f"{len(boxes)} boxes in the answer, expected none, in words or as an empty list")
+        return _none_to_find(answer, text, len(boxes))
     if all(wanted.label is None for wanted in reference):
         boxes = list(dict.fromkeys(Labelled(given.box, None) for given in boxes))
     if not 0 < len(boxes) <= _MAX_BOXES:
@@ -118,6 +118,12 @@ def threshold_at(threshold: Threshold, progress: float) -> float:
     return float(next((least for until, least in threshold if progress <= until), threshold[-1][1]))
 
 
+def _none_to_find(answer: str, text: str, num_boxes: int) -> RewardResult:
+    if not num_boxes and says_none(text):
+        return scored(1.0, answer)
+    return wrong(answer, f"{num_boxes} boxes in the answer, expected none, in words or as an empty list")
+
+
 def _is_empty(gold: Any) -> bool:
     """Return whether the gold is an empty list, as itself or as text."""
     return not gold if isinstance(gold, list | tuple) else isinstance(gold, str) and "".join(gold[:20].split()) == "[]"
@@ -133,4 +139,4 @@ def _labelled(shapes: Iterable[Shape]) -> list[Labelled]:
     boxes = [(Box(*shape.numbers), shape) for shape in shapes if len(shape.numbers) == 4]
     named = {box for box, shape in boxes if shape.sure}
     kept = [(box, shape.label) for box, shape in boxes if shape.sure or box not in named]
-    return list(dict.fromkeys(Labelled(box, None if label is None else normalised(label)) for box, label in kept))
+    return list(dict.fromkeys(Labelled(box, normalised(label or "") or None) for box, label in kept))

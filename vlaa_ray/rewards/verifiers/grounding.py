@@ -60,7 +60,7 @@ def verify_box(
 
     `gold_frame` defaults to `frame`. Sizes are (width, height) in pixels: `image_size` of the file, `input_size` after
     the processor's resize. Invalid if the gold is not one box, has no area or reaches outside the image, or if a frame
-    in pixels has no size.
+    in pixels has no size. The gold [0, 0, 0, 0], with which tables say that there is no box, gives every answer 0.0.
     """
     sizes = frame_sizes(frame, gold_frame, image_size, input_size)
     if isinstance(sizes, str):
@@ -69,12 +69,15 @@ def verify_box(
     gold_boxes = read_boxes(gold, gold_size)
     if len(gold_boxes) != 1:
         return invalid(answer, f"gold is not one box x1, y1, x2, y2: {shown(gold)}")
-    if fault := gold_fault(gold_boxes[0], gold_size):
+    reference = gold_boxes[0]
+    if not any(reference):
+        return wrong(answer, "the gold box has no area: [0, 0, 0, 0]")
+    if fault := gold_fault(reference, gold_size):
         return invalid(answer, f"gold: {fault}")
     boxes = _read_text(unboxed(answer[:MAX_CHARS]), size)
     if len(boxes) != 1:
         return wrong(answer, f"{len(boxes)} boxes in the answer, expected 1")
-    box, reference = boxes[0], gold_boxes[0]
+    box = boxes[0]
     fault = box_fault(box, size)
     if fault:
         return wrong(answer, f"{fault}: {list(box)}")
@@ -116,7 +119,7 @@ def read_boxes(value: Any, size: Size = ANY_SIZE, *, corners: bool = True) -> li
     """
     if (type(value) is list or type(value) is tuple) and len(value) == 4:
         x1, y1, x2, y2 = value
-        if {type(x1), type(y1), type(x2), type(y2)} <= _NUMBERS:  # the usual case
+        if type(x1) in _NUMBERS and type(y1) in _NUMBERS and type(x2) in _NUMBERS and type(y2) in _NUMBERS:  # usual
             largest = MAX_COORDINATE
             finite = abs(x1) <= largest and abs(y1) <= largest and abs(x2) <= largest and abs(y2) <= largest
             return [Box(x1, y1, x2, y2)] if finite else []
@@ -175,6 +178,8 @@ def box_fault(box: Box, size: Size) -> str:
     if size is ANY_SIZE:
         return ""
     width, height = size
+    if x1 >= 0 and y1 >= 0 and x2 <= width and y2 <= height:
+        return ""
     wide, high = edge_margin(width), edge_margin(height)
     inside = x1 >= -wide and y1 >= -high and x2 <= width + wide and y2 <= height + high
     return "" if inside else _OUTSIDE

@@ -47,7 +47,8 @@ from vlaa_ray.rewards.verifiers.shape_tokens import Token, locations_as_objects,
 
 _MAX_DEPTH = 40
 _TAG_NAME = re.compile(r"[A-Za-z]\w*")
-_ATTRIBUTE = re.compile(r"([A-Za-z_]\w{0,30})=[\"']?([^\s\"'/>]{1,200})")
+_ATTRIBUTE = re.compile(r"""([A-Za-z_]\w{0,30})=(?:"([^"]{0,200})"|'([^']{0,200})'|([^\s"'/>]{1,200}))""")
+_NUMBERED = re.compile(r"[xy]\d{0,3}")
 _ONLY_NUMBERS = re.compile(r"[\s\d.,;()\[\]+-]*")
 
 
@@ -109,6 +110,10 @@ def _from_numbers(text: str) -> list[Shape]:
     return [Shape(tuple(numbers))] if sound else []
 
 
+def _only_one_point(placed: list[Placed]) -> bool:
+    return len(placed) == 1 and len(placed[0].shape.numbers) == 2
+
+
 def _out_of_json(text: str) -> str:
     """Return the text that stands inside a JSON text, such as an object with escaped quotes; else the text itself."""
     if '\\"' not in text:
@@ -142,6 +147,10 @@ def _tag_name(tag: str) -> str:
     return plain_key(match[0]) if match else ""
 
 
+def _is_coordinate(name: str) -> bool:
+    return bool(_NUMBERED.fullmatch(name) or coordinate_name(name))
+
+
 def _opens(tag: str) -> bool:
     return _tag_name(tag) in SHAPE_KEYS and "/" not in tag and not _closes(tag)
 
@@ -152,7 +161,7 @@ def _closes(tag: str) -> bool:
 
 
 class _Group:
-    """What one pair of brackets or tags, or the whole text, holds."""
+    """What one pair of brackets or tags, or the whole text, holds. It takes the tokens one by one, in their order."""
 
     def __init__(self, text: str, opener: str, start: int, corners: bool, depth: int) -> None:
         self.text, self.opener, self.start, self.corners, self.depth = text, opener, start, corners, depth
@@ -170,9 +179,11 @@ class _Group:
         self.in_braces = opener in ("{", "｛")
 
     def inner(self, opener: str, start: int) -> _Group:
+        """Return an empty group for the brackets that open here."""
         return _Group(self.text, opener, start, self.corners, self.depth)
 
     def add_word(self, token: Token) -> None:
+        """Take a word: a key if a colon follows, the name of a coordinate, a part of a label, or just a word."""
         self.settle()
         self.last = token
         if self.key in LABEL_KEYS:
@@ -185,6 +196,7 @@ class _Group:
         self.only_numbers = self.only_numbers and (bool(name) or word in UNITS or word in LINKS)
 
     def add_string(self, token: Token) -> None:
+        """Take a quoted text: the value of the key before it, or a key if a colon follows."""
         self.settle()
         if self.key is None:
             self.last = token
@@ -193,6 +205,7 @@ class _Group:
             self.key = None
 
     def add_colon(self, token: Token) -> None:
+        """Take a colon or an equals sign, which makes a key of the word before it."""
         self.run += 1
         if self.last is not None:
             key = self.last.text if self.last.kind == "word" else unquoted(self.last.text)
@@ -201,23 +214,28 @@ class _Group:
         self.last = None
 
     def add_comma(self, token: Token) -> None:
+        """Take a comma, which ends the value of a key. The numbers around it are still one run."""
         self.settle()
         self.key = None
 
     def add_line(self, token: Token) -> None:
+        """Take the end of a line, which ends a run of numbers. A key holds on: its value may stand on the next line."""
         self.settle()
         self.row, self.run = self.row + 1, self.run + 1
         if self.key in LABEL_KEYS and self.label:
             self.key = None
 
     def add_semicolon(self, token: Token) -> None:
+        """Take a semicolon, which ends a run of numbers and the value of a key."""
         self.settle()
         self.row, self.run, self.key = self.row + 1, self.run + 1, None
 
     def add_reference(self, token: Token) -> None:
+        """Take the label that a tag gives to the boxes behind it."""
         self.reference = token.text.strip()
 
     def add_number(self, token: Token) -> None:
+        """Take a number, unless it is a part of a label, or the value of a key of an object that holds no box."""
         self.settle()
         if self.key in LABEL_KEYS:
             self.label = f"{self.label} {token.text}".strip()
@@ -227,6 +245,7 @@ class _Group:
         self.name = ""
 
     def add_junk(self, token: Token) -> None:
+        """Take a word that begins with a digit, such as 2nd."""
         self.settle()
         self.run += 1
         self.only_numbers = False
@@ -234,9 +253,9 @@ class _Group:
     def add_attributes(self, token: Token) -> None:
         """Take a tag such as `<point x="10" y="20" alt="cat">`."""
         self.settle()
-        pairs = _ATTRIBUTE.findall(token.text)
+        pairs = [(name.lower(), one or two or bare) for name, one, two, bare in _ATTRIBUTE.findall(token.text)]
         label = next((value for name, value in pairs if name in ("alt", "label")), None)
-        named = [(name.lower(), number_of(value.strip())) for name, value in pairs if name[0] in "xywhlrtbXY"]
+        named = [(name, number_of(value.strip())) for name, value in pairs if _is_coordinate(name)]
         names, numbers = [coordinate_name(name) for name, _ in named], [number for _, number in named]
         box = box_by_names(names, numbers) if len(named) == 4 else None
         if box and not (_tag_name(token.text).startswith("point") and not self.corners):
@@ -250,7 +269,7 @@ class _Group:
         """Take the shapes of a group inside this one."""
         self.settle()
         key, self.key, self.last, self.run = self.key, None, None, self.run + 1
-        if key in LABEL_KEYS:
+        if key in LABEL_KEYS and (self.in_braces or group.texts):
             self.labels = group.texts
             return
         if key in Y_FIRST_KEYS:
@@ -298,8 +317,8 @@ class _Group:
         self.settle()
         named = named_shapes(self.numerals)
         self.placed += named
-        if not self.placed:
-            self.placed = self._from_numbers()
+        if not self.placed or (self.corners and not self.opener and _only_one_point(self.placed)):
+            self.placed += self._from_numbers()
         if any(not placed.apart for placed in self.placed):
             self.placed = [placed for placed in self.placed if not placed.apart]
         if self.corners:
@@ -313,7 +332,8 @@ class _Group:
         if self.opener and self.only_numbers:
             if len(rows) > 1 and all(len(row) in (4, width) for row in rows):
                 return [shape_of(row, GROUP) for row in rows]
-            return [shape_of(numerals, GROUP)] if len(numerals) in (2, 4) else []
+            sized = len(numerals) == 2 and any(numeral.name in ("w", "h") for numeral in numerals)
+            return [shape_of(numerals, GROUP)] if len(numerals) in (2, 4) and not sized else []
         runs = chunks(numerals, lambda numeral: numeral.run)
         whole = [shape_of(run, RUN) for run in runs if len(run) in (4, width)]
         if not whole and all(len(row) == 4 for row in rows):
