@@ -83,8 +83,9 @@ def _letter(text: str, boxed: bool = False) -> str | None:
         return _single(chain) or (first.letter if first and settled else None)
     if first and settled:
         return first.letter
+    items = set(options.items)
     for direct in reversed(options.directs):
-        if len(direct) == 1 and direct[0] not in options.items:
+        if len(direct) == 1 and direct[0] not in items:
             return direct[0].letter
     if first:
         return first.letter

@@ -10,6 +10,7 @@ after it ("A and B are wrong").
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from enum import IntEnum
 from itertools import pairwise
 from typing import NamedTuple
@@ -125,11 +126,13 @@ def answer_chain(options: Options) -> list[Mention]:
     """Return the chain that follows the last "answer" with one, or an empty list."""
     words = options.words
     items = {item.start for item in options.items}
+    starts = [chain[0].start for chain in options.chains]
     for at in range(len(words) - 1, -1, -1):
         if not _announces(words, at):
             continue
         end = _sentence_end(words, at)
-        near = [chain for chain in options.chains if at < chain[0].start < end and chain[0].start not in items]
+        near = options.chains[bisect_right(starts, at) : bisect_left(starts, end)]
+        near = [chain for chain in near if chain[0].start not in items]
         linked = [chain for chain in near if words[chain[0].start - 1] in say.COPULAS]
         if near:
             return (linked or near)[0]
