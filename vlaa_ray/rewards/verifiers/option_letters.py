@@ -54,6 +54,7 @@ class Verdict(NamedTuple):
     wrong: bool = False
     right: bool = False
     plural: bool = False
+    singular: bool = False
 
 
 class Options(NamedTuple):
@@ -91,7 +92,13 @@ def read_options(tokens: list[str]) -> Options:
         if not live:
             continue
         chains.append(live)
-        if lead.direct or verdict.right or (lead.denied and verdict.wrong) or _is_last_sentence(words, live):
+        if (
+            lead.direct
+            or _concludes(words, chain)
+            or verdict.right
+            or (lead.denied and verdict.wrong)
+            or _is_last_sentence(words, live)
+        ):
             directs.append(live)
     chosen = [mention for chain in chains for mention in chain]
     denied = frozenset(mention.letter for mention in set(mentions).difference(chosen))
@@ -197,6 +204,8 @@ def _mention(tokens: list[str], words: list[str], at: int, depth: int, listed: b
     before = words[at - 1] if at else ""
     after = words[at + 1] if at + 1 < len(words) else ""
     if before in say.OPENING and before and after in say.CLOSING and after:
+        if before == "{" and at > 1 and words[at - 2][0] in "\\}^_":  # "\frac{A}{2}"
+            return None
         return Mention(letter, at - 1, at + 2, Form.BRACKETED)
     begins = not before or before in say.END or before in say.JOINS
     if after == ")" and not depth:
@@ -278,7 +287,11 @@ def _live(words: list[str], chain: list[Mention], denied: bool, verdict: Verdict
         for index, conjunction in enumerate(joined):  # in "C, A and B are wrong" a list begins after C
             if not conjunction and chain[index + 1].letter < chain[index].letter:
                 return chain[: index + 1]
-        return [] if verdict.plural or any(joined) else chain[:-1]
+        last_gap = words[chain[-2].end : chain[-1].start] if len(chain) > 1 else []
+        both = (
+            joined and joined[-1] and not (verdict.singular and "and" in last_gap)
+        )  # "C and A is wrong" denies A only
+        return [] if verdict.plural or both else chain[:-1]
     return chain
 
 
@@ -286,22 +299,23 @@ def _verdict(words: list[str], last: Mention, starts: set[int]) -> Verdict:
     """Return what the words after a mention call it: "B is wrong", "B doesn't fit", "B is the best answer"."""
     if last.form is Form.MARKED and words[last.end - 1] != ")":
         return Verdict()
-    verb = plural = negative = False
+    verb = plural = singular = negative = False
     for at in range(last.end, min(last.end + _REACH, len(words))):
         word = words[at]
         if say.is_negative(word):
             negative = not negative
             verb = verb or word not in ("not", "never", "neither", "nor", "non")
         elif word in say.WRONG and (verb or (last.form is Form.BARE and word not in say.ONLY_AFTER_A_VERB)):
-            return Verdict(wrong=not negative, right=negative, plural=plural)
+            return Verdict(not negative, negative, plural, singular)
         elif word in say.RIGHT and (verb or last.form is Form.BARE):
             place = word == "right" and at + 1 < len(words) and words[at + 1] in ("of", "side", "now")
-            return Verdict(wrong=negative, right=not negative and not place, plural=plural)
+            return Verdict(negative, not negative and not place, plural, singular)
         elif at in starts or word not in say.LINKS:
-            return Verdict(wrong=negative and verb and word in say.AFTER_A_DENIAL, plural=plural)
+            return Verdict(negative and verb and word in say.AFTER_A_DENIAL, False, plural, singular)
         verb = verb or word in say.VERBS
         plural = plural or word in say.PLURAL
-    return Verdict(wrong=negative and verb, plural=plural)
+        singular = singular or word in say.SINGULAR
+    return Verdict(negative and verb, False, plural, singular)
 
 
 def _is_line(words: list[str], mention: Mention, before: frozenset[str]) -> bool:
@@ -319,6 +333,12 @@ def _is_last_sentence(words: list[str], chain: list[Mention]) -> bool:
     if len(chain) > 1 or not _is_line(words, last, say.END) or len(words) > last.end + 1:
         return False
     return any(len(word) > 1 for word in words[: last.start])
+
+
+def _concludes(words: list[str], chain: list[Mention]) -> bool:
+    """Return whether the chain is what follows a "but", as in "A is close but C."."""
+    end = chain[-1].end
+    return chain[0].start > 0 and words[chain[0].start - 1] == "but" and (end == len(words) or words[end] in say.END)
 
 
 def mark_of(words: list[str], mention: Mention) -> str:

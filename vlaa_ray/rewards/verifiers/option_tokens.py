@@ -54,7 +54,7 @@ DENY = frozenset(
 """Words that deny the letter which follows them, with some words of FILLERS between them."""
 DENY_IN_TWO = frozenset(
     [("instead", "of"), ("rule", "out"), ("rules", "out"), ("ruled", "out"), ("ruling", "out")]
-    + [("none", "of")]
+    + [("none", "of"), ("no", "way")]
     + [(every, "but") for every in ("all", "everything", "anything")]
 )
 ANSWERS = frozenset("answer answers ans réponse réponses respuesta antwort 答案".split())
@@ -71,8 +71,9 @@ FILLERS = (
     | NAMES
     | frozenset(
         "the an been would should must could can may might will to that this correct right best final my most likely "
-        "probably definitely surely certainly clearly obviously indeed simply with agree either both out for i "
-        "( [ { - — – \" ' 该 該 的 最 终 終 会 會 能 可 了 我 们 定 肯 一 个 個".split()
+        "probably definitely surely certainly clearly obviously indeed simply with agree look "
+        "looks like seem seems appear either both out for i "
+        "( [ { - — – \" ' 该 該 的 最 终 終 会 會 能 可 以 了 我 们 定 肯 一 个 個".split()
     )
 )
 
