@@ -1,5 +1,7 @@
 r"""letters: questions with several right options. The answer must name all of them and no other.
 
+For example:
+
     verify_letters("A and C, not B", "AC").value == 1.0
 
 An answer may be written as "AC", "A, C", "(a) and (c)", "选AC" or "A. a cat\nC. a dog".
