@@ -85,9 +85,10 @@ def read_options(tokens: list[str]) -> Options:
     mentions = _mentions(tokens, words)
     chains, directs = [], []
     starts = {mention.start for mention in mentions}
+    tabled = _is_table(words, mentions)
     for chain in _chains(words, mentions):
         lead = lead_of(words, chain[0].start)
-        verdict = _verdict(words, chain[-1], starts)
+        verdict = _verdict(words, chain[-1], starts, tabled)
         live = _live(words, chain, lead.denied, verdict)
         if not live:
             continue
@@ -107,11 +108,14 @@ def read_options(tokens: list[str]) -> Options:
 
 def lead_of(words: list[str], start: int) -> Lead:
     """Return what the words before `start` say about the mention that begins there."""
-    direct = announced = linked = False
+    direct = announced = linked = colon = False
     for at in range(start - 1, max(start - 1 - _REACH, -1), -1):
         word = words[at]
         if word in say.DENY or word.endswith("n't") or (at and (words[at - 1], word) in say.DENY_IN_TWO):
-            return Lead(True, direct, announced)
+            about_another = colon and any(len(other) == 1 and other.isalpha() for other in words[max(at - 2, 0) : at])
+            return Lead(not about_another, direct, announced)  # "B isn't right: A" denies B
+        if word in say.HEDGES:
+            return Lead(False, False, announced)
         if word in say.CONCLUSIONS:
             return Lead(False, True, announced)
         if word in say.NAMES:
@@ -126,6 +130,7 @@ def lead_of(words: list[str], start: int) -> Lead:
             break
         direct = direct or (linked and word in say.PRAISE)  # "the best is B"
         linked = linked or word in say.COPULAS
+        colon = colon or word == ":"
     return Lead(False, direct, announced)
 
 
@@ -139,7 +144,7 @@ def answer_chain(options: Options) -> list[Mention]:
             continue
         end = _sentence_end(words, at)
         near = options.chains[bisect_right(starts, at) : bisect_left(starts, end)]
-        near = [chain for chain in near if chain[0].start not in items]
+        near = [chain for chain in near if chain[0].start not in items and chain[0].start not in options.reasoned]
         linked = [chain for chain in near if words[chain[0].start - 1] in say.COPULAS]
         if near:
             return (linked or near)[0]
@@ -272,14 +277,12 @@ def _is_joined(words: list[str], left: Mention, right: Mention) -> bool:
 
 def _live(words: list[str], chain: list[Mention], denied: bool, verdict: Verdict) -> list[Mention]:
     """Return the mentions of the chain that neither the words before nor those after it deny."""
-    joined = [
-        bool(say.CONJUNCTIONS.intersection(words[left.end : right.start])) or "、" in words[left.end : right.start]
-        for left, right in pairwise(chain)
-    ]
+    gaps = [words[left.end : right.start] for left, right in pairwise(chain)]
+    joined = [not say.CONJUNCTIONS.isdisjoint(gap) or "、" in gap for gap in gaps]
     if denied and verdict.wrong:  # "all except B are wrong"
         return chain
-    if denied and len(chain) > 2 and not any(joined):
-        return []
+    if denied and (gaps == [[",", "and"]] or (len(chain) > 2 and not any(joined))):
+        return chain[1:] if len(chain) == 2 else []  # "A, not B, and C" denies B
     if denied:  # "not A, B or C" denies all three, "not A, B" the first
         last = max((index + 1 for index, conjunction in enumerate(joined) if conjunction), default=0)
         return chain[last + 1 :]
@@ -295,10 +298,11 @@ def _live(words: list[str], chain: list[Mention], denied: bool, verdict: Verdict
     return chain
 
 
-def _verdict(words: list[str], last: Mention, starts: set[int]) -> Verdict:
+def _verdict(words: list[str], last: Mention, starts: set[int], tabled: bool) -> Verdict:
     """Return what the words after a mention call it: "B is wrong", "B doesn't fit", "B is the best answer"."""
     if last.form is Form.MARKED and words[last.end - 1] != ")":
-        return Verdict()
+        word = words[last.end] if tabled and last.end < len(words) else ""
+        return Verdict(wrong=word in say.WRONG, right=word in say.RIGHT)
     verb = plural = singular = negative = False
     for at in range(last.end, min(last.end + _REACH, len(words))):
         word = words[at]
@@ -316,6 +320,13 @@ def _verdict(words: list[str], last: Mention, starts: set[int]) -> Verdict:
         plural = plural or word in say.PLURAL
         singular = singular or word in say.SINGULAR
     return Verdict(negative and verb, False, plural, singular)
+
+
+def _is_table(words: list[str], mentions: list[Mention]) -> bool:
+    """Return whether at least two letters with marks have verdicts beside them: "A: true, B: false"."""
+    marked = [mention.end for mention in mentions if mention.form is Form.MARKED and mention.end < len(words)]
+    said = [end for end in marked if words[end] in say.WRONG or words[end] in say.RIGHT]
+    return len(said) > 1
 
 
 def _is_line(words: list[str], mention: Mention, before: frozenset[str]) -> bool:

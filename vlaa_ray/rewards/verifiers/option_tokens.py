@@ -32,7 +32,7 @@ CLOSING = frozenset(")]}>")
 MARKS = frozenset(".:)")
 END = frozenset([*".!?;。\n…", "!", "?"])
 LINE_ENDS = frozenset("\n;")
-CONJUNCTIONS = frozenset("and or & / + 和 或 及 与 與 以及 还是 還是 et ou und oder vs vs. versus".split()) | {
+CONJUNCTIONS = frozenset("and or & / + 和 或 及 与 與 以及 还是 還是 et ou und oder vs vs. versus plus".split()) | {
     "as well as"
 }
 COMMAS = frozenset(",、")
@@ -77,14 +77,15 @@ FILLERS = (
     )
 )
 
-PRAISE = frozenset("correct right best 正确 正確 对 對".split())
+HEDGES = frozenset("could may might".split())
+PRAISE = frozenset("correct right best final 正确 正確 对 對".split())
 LIMITS_A = frozenset("correct right wrong incorrect false true better best only".split())
 AFTER_A = frozenset(
     "is are was were be has have had does do did can cannot could will would should must might may seems seem looks "
     "look appears appear shows show matches match fits fit fails contradicts represents describes depicts corresponds "
     "gives gave makes contains satisfies works refers states says because since as and or nor but not rather instead "
     "than then so thus hence therefore where which while with without for from in on at by to of over vs versus if "
-    "when although though however whereas also too both et ou und oder".split()
+    "when although though however whereas also too both et ou und oder plus".split()
 ) | {"as well as"}
 """Words that may follow the option A. Before other words in lower case "A" is the article."""
 AFTER_I = frozenset("is was and or because since as isn't".split())

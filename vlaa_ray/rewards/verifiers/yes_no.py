@@ -35,11 +35,11 @@ _UNKNOWN = re.compile(
     r"|(?:possible|able) to (?:know|tell|say|determine|decide|judge|infer|verify|confirm|answer)"
     r"|enough (?:information|info|details?|evidence|context|data)"
     r"|no (?:idea|clue|information|way to|answer|conclusion)|(?:no one|nobody|who) knows"
-    r"|(?:see|view|access|open) (?:the|this|any|your) (?:image|picture|photo)"
+    r"|(?:might|may|could) be|(?:see|view|access|open) (?:the|this|any|your) (?:image|picture|photo)"
     r"|unsure|uncertain|unclear|unknown|undetermined|indeterminate|undeterminable|ambiguous|maybe|perhaps|possibly"
     r"|insufficient|inconclusive|unanswerable|depends|dunno)\b"
-    r"|不(?:太|能|很|是很|可)?(?:知道|确定|確定|清楚|明确|明確|好说|好說|一定|详|足|判断|判斷)"
-    r"|无法|無法|难以|難以|难说|難說|看不清|说不|說不|(?<!不)可能|也许|也許|或许|或許|未知"
+    r"|不(?:太|能|很|是很|可|好)?(?:知|确定|確定|清楚|明确|明確|好说|好說|一定|详|足|判断|判斷)"
+    r"|无法|無法|难以|難以|难说|難說|看不清|看不出|说不|說不|(?<!不)可能|也许|也許|或许|或許|未知"
 )
 _CERTAIN = re.compile(r"\b(?:there is |there's )?(?:no|without(?: a| any)?) (?:doubt|question|denying)\b")
 
@@ -51,22 +51,22 @@ _REVISIONS = frozenset("actually wait sorry correction".split())
 _YES = frozenset("yes yeah yep yup yea ya aye oui ja sí 是的 没错 沒錯 嗯 はい 네 예".split())
 _NO = frozenset("no nope nah naw nay non nein 否 是否定 不可能 いいえ 아니요".split())
 _LETTERS = {"y": True, "t": True, "n": False, "f": False}
-_BEGINS_YES = frozenset("有 会 會 能 可以".split())
+_BEGINS_YES = frozenset("是 有 会 會 能 可以".split())
 """Words that say yes where they begin the answer."""
 _ALONE_YES = frozenset("sure definitely absolutely certainly indeed affirmative ok okay exactly course".split())
 _ALONE_NO = frozenset(["negative"])
 _TRUE = frozenset(["think so", "believe so"]) | frozenset(
-    "yes true correct right accurate 正确 正確 对 對 真 属实 屬實 成立 存在".split()
+    "yes true correct right accurate agree 正确 正確 对 對 真 属实 屬實 成立 存在".split()
 )
-_FALSE = frozenset("false incorrect wrong untrue inaccurate 错误 錯誤 错 錯 假".split())
+_FALSE = frozenset("false incorrect wrong untrue inaccurate disagree 错误 錯誤 错 錯 假".split())
 _VERDICTS = _TRUE | _FALSE | _NO | frozenset("不 没 沒 无 無 非".split())
 _NEGATIONS = frozenset(["no longer"]) | frozenset("not cannot never hardly nothing 不 没 沒 无 無 非 未".split())
-_QUANTIFIERS = frozenset("no none neither".split())
+_QUANTIFIERS = frozenset("no none neither nothing nobody".split())
 _PRONOUNS = frozenset("it there this that he she they i we you the a an".split())
 _BEFORE = frozenset(
     "the answer is final my i think say would well oh a it it's so and then 's probably definitely absolutely "
     "certainly of course clearly most likely be must should - > # "
-    "答案 为 為 我 认 認 肯定 应 應 该 該".split()
+    "答案 为 為 我 认 認 确 實 实 肯定 应 應 该 該".split()
 )
 """Words that may stand before the yes or no of a clause."""
 _GOVERNED = frozenset(
@@ -156,9 +156,13 @@ class _Clause(NamedTuple):
 
 
 def _clauses(text: str) -> list[_Clause]:
-    clauses = [_Clause([], "")]
+    clauses: list[_Clause] = [_Clause([], "")]
     for word in _TOKEN.findall(text):
         if word in _BREAKS or word in _LINKS or word in _REASONS:
+            if not clauses[-1].words and clauses[-1].opens == ":" and word in _BREAKS:
+                continue  # a new line after a colon
+            if not clauses[-1].words:
+                clauses.pop()
             clauses.append(_Clause([], word))
         elif word not in _QUOTES:
             clauses[-1].words.append(word)
@@ -190,7 +194,7 @@ def _reply(words: list[str], opens: bool) -> list[tuple[bool, _Rank]]:
     while start < len(words) and words[start] in _BEFORE | _REVISIONS:
         start += 1
     if start == len(words):
-        alone = "course" in words or bool(_ALONE_YES.intersection(words))
+        alone = opens and not _ALONE_YES.isdisjoint(words)
         return [(True, _Rank.REPLY)] if alone else []
     if words[start] == "是" and words[start + 1 : start + 2] and words[start + 1] in _VERDICTS:
         start += 1  # "答案是正确的", "答案是否"
@@ -198,7 +202,7 @@ def _reply(words: list[str], opens: bool) -> list[tuple[bool, _Rank]]:
     after = rest[0] if rest else ""
     if not rest and (first in _ALONE_YES or first in _ALONE_NO or first in _TRUE or first in _FALSE):
         return [(first in _ALONE_YES or first in _TRUE, _Rank.REPLY)]
-    yes = first in _YES or first == "是" or (opens and first in _BEGINS_YES)
+    yes = first in _YES or (opens and first in _BEGINS_YES) or (first == "是" and not rest)
     no = first in _NO and (first != "no" or not rest or after in _PRONOUNS or after in ("or", "and", "/", "way"))
     no = no or (first in _NEGATIONS and not first.isascii() and (not rest or words[start + 1 :] in (["有"], ["是"])))
     if not yes and not no:
@@ -243,6 +247,8 @@ def _is_negated(words: list[str], at: int) -> bool:
 
 def _negation(words: list[str]) -> list[tuple[bool, _Rank]]:
     """Return no for a clause with a negation, and yes for a short one such as "It is"."""
+    if len(words) > 1 and ("none" in words or words[0] == "neither"):
+        return [(False, _Rank.NEGATION)]
     if any(word in _NO or (word != "nothing" and _negates(word)) for word in words):
         return [(False, _Rank.NEGATION)]
     short = len(words) <= 3 and words[0] in _PRONOUNS and words[-1] in _AUXILIARIES
