@@ -1,5 +1,7 @@
 r"""mcq: 1 if the answer names the gold's option letter, else 0 (arXiv 2504.11468, 4.1).
 
+For example:
+
     verify_choice("The answer is (B).", "B").value == 1.0
 
 Golds and answers may be written as "B", "(b)", "B)", "B: 50°", "Answer: B", "选B" or "\boxed{B}". The same rules read
@@ -13,15 +15,8 @@ from typing import Any
 
 from vlaa_ray.records import RewardResult
 from vlaa_ray.rewards.verifiers.boxed_parts import boxed_parts
-from vlaa_ray.rewards.verifiers.option_letters import (
-    Form,
-    Mention,
-    Options,
-    answer_chain,
-    lead_of,
-    opener,
-    read_options,
-)
+from vlaa_ray.rewards.verifiers.option_letters import Options, answer_chain, opener, read_options
+from vlaa_ray.rewards.verifiers.option_mentions import Form, Mention, lead_of
 from vlaa_ray.rewards.verifiers.option_tokens import ANSWERS, COPULAS, REVISIONS, tokens_of
 from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
 from vlaa_ray.text.answers import MAX_CHARS

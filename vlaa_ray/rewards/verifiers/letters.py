@@ -14,15 +14,8 @@ from typing import Any
 
 from vlaa_ray.records import RewardResult
 from vlaa_ray.rewards.verifiers.boxed_parts import boxed_parts
-from vlaa_ray.rewards.verifiers.option_letters import (
-    Form,
-    Mention,
-    Options,
-    answer_chain,
-    lead_of,
-    mark_of,
-    read_options,
-)
+from vlaa_ray.rewards.verifiers.option_letters import Options, answer_chain, read_options
+from vlaa_ray.rewards.verifiers.option_mentions import Form, Mention, lead_of, mark_of
 from vlaa_ray.rewards.verifiers.option_tokens import END, tokens_of
 from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
 from vlaa_ray.text.answers import MAX_CHARS

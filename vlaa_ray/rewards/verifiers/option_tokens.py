@@ -1,5 +1,7 @@
 r"""Words and signs of a text about options, and the parts that they play.
 
+For example:
+
     tokens_of("The answer is **b**, not（Ａ）") -> ["The", "answer", "is", "(", "b", ")", ",", "not", "(", "A", ")"]
 
 The sets below are the whole vocabulary of the readers of option letters. All words are in lower case.

@@ -1,5 +1,7 @@
 """yes_no: 1 if answer and gold both say yes, or both say no, else 0.
 
+For example:
+
     verify_yes_no("Yes, because there is no car.", "yes").value == 1.0
 
 A text is read clause by clause. A "yes" or "no" that opens a clause counts most, then a word such as "true" or "wrong",
