@@ -10,7 +10,6 @@ from vlaa_ray.rewards.verifiers.lists import verify_list
 from vlaa_ray.rewards.verifiers.number import verify_number
 from vlaa_ray.rewards.verifiers.text import verify_ocr, verify_text
 from vlaa_ray.rewards.verifiers.wording import normalised
-from vlaa_ray.rewards.verifiers.yes_no import verify_yes_no
 
 TEXT = st.text(max_size=40)
 
@@ -53,24 +52,6 @@ def test_ocr_is_symmetric_and_one_only_for_the_same_text(a: str, b: str) -> None
     assume(a.strip() and b.strip() and "box" not in a + b)
     one, other = verify_ocr(a, b).value, verify_ocr(b, a).value
     assert one == pytest.approx(other) and 0 <= one <= 1
-
-
-@pytest.mark.parametrize(
-    ("answer", "gold", "value"),
-    [
-        ("Yes, there is.", "yes", 1),
-        ("No", False, 1),
-        ("true", "Yes", 1),
-        ("It is not.", "no", 1),
-        ("yes or no", "no", 0),
-        ("maybe", "no", 0),
-        ("nothing", "no", 0),
-        ("YES", "no", 0),
-    ],
-)
-def test_yes_no(answer: str, gold: object, value: float) -> None:
-    assert verify_yes_no(answer, gold).value == value
-    assert not verify_yes_no(answer, "perhaps").valid
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 r"""The boxes of an answer, and what stands beside them.
 
-boxed_parts(r"B, since \boxed{12}") -> ("B, since  ", ["12"])
+For example:
+
+    boxed_parts(r"B, since \boxed{12}") -> ("B, since  ", ["12"])
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 r"""mcq: 1 if the answer names the gold's option letter, else 0 (arXiv 2504.11468, 4.1).
 
+For example:
+
     verify_choice("The answer is (B).", "B").value == 1.0
 
 Golds and answers may be written as "B", "(b)", "B)", "B: 50°", "Answer: B", "选B" or "\boxed{B}". The same rules read
@@ -13,15 +15,8 @@ from typing import Any
 
 from vlaa_ray.records import RewardResult
 from vlaa_ray.rewards.verifiers.boxed_parts import boxed_parts
-from vlaa_ray.rewards.verifiers.option_letters import (
-    Form,
-    Mention,
-    Options,
-    answer_chain,
-    lead_of,
-    opener,
-    read_options,
-)
+from vlaa_ray.rewards.verifiers.option_letters import Options, answer_chain, opener, read_options
+from vlaa_ray.rewards.verifiers.option_mentions import Form, Mention, lead_of
 from vlaa_ray.rewards.verifiers.option_tokens import ANSWERS, COPULAS, REVISIONS, tokens_of
 from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
 from vlaa_ray.text.answers import MAX_CHARS
@@ -83,8 +78,9 @@ def _letter(text: str, boxed: bool = False) -> str | None:
         return _single(chain) or (first.letter if first and settled else None)
     if first and settled:
         return first.letter
+    items = set(options.items)
     for direct in reversed(options.directs):
-        if len(direct) == 1 and direct[0] not in options.items:
+        if len(direct) == 1 and direct[0] not in items:
             return direct[0].letter
     if first:
         return first.letter

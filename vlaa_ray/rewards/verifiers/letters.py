@@ -1,5 +1,7 @@
 r"""letters: questions with several right options. The answer must name all of them and no other.
 
+For example:
+
     verify_letters("A and C, not B", "AC").value == 1.0
 
 An answer may be written as "AC", "A, C", "(a) and (c)", "选AC" or "A. a cat\nC. a dog".
@@ -12,15 +14,8 @@ from typing import Any
 
 from vlaa_ray.records import RewardResult
 from vlaa_ray.rewards.verifiers.boxed_parts import boxed_parts
-from vlaa_ray.rewards.verifiers.option_letters import (
-    Form,
-    Mention,
-    Options,
-    answer_chain,
-    lead_of,
-    mark_of,
-    read_options,
-)
+from vlaa_ray.rewards.verifiers.option_letters import Options, answer_chain, read_options
+from vlaa_ray.rewards.verifiers.option_mentions import Form, Mention, lead_of, mark_of
 from vlaa_ray.rewards.verifiers.option_tokens import END, tokens_of
 from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
 from vlaa_ray.text.answers import MAX_CHARS

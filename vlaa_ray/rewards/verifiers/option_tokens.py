@@ -1,5 +1,7 @@
 r"""Words and signs of a text about options, and the parts that they play.
 
+For example:
+
     tokens_of("The answer is **b**, not（Ａ）") -> ["The", "answer", "is", "(", "b", ")", ",", "not", "(", "A", ")"]
 
 The sets below are the whole vocabulary of the readers of option letters. All words are in lower case.
@@ -32,7 +34,7 @@ CLOSING = frozenset(")]}>")
 MARKS = frozenset(".:)")
 END = frozenset([*".!?;。\n…", "!", "?"])
 LINE_ENDS = frozenset("\n;")
-CONJUNCTIONS = frozenset("and or & / + 和 或 及 与 與 以及 还是 還是 et ou und oder vs vs. versus".split()) | {
+CONJUNCTIONS = frozenset("and or & / + 和 或 及 与 與 以及 还是 還是 et ou und oder vs vs. versus plus".split()) | {
     "as well as"
 }
 COMMAS = frozenset(",、")
@@ -54,7 +56,7 @@ DENY = frozenset(
 """Words that deny the letter which follows them, with some words of FILLERS between them."""
 DENY_IN_TWO = frozenset(
     [("instead", "of"), ("rule", "out"), ("rules", "out"), ("ruled", "out"), ("ruling", "out")]
-    + [("none", "of")]
+    + [("none", "of"), ("no", "way")]
     + [(every, "but") for every in ("all", "everything", "anything")]
 )
 ANSWERS = frozenset("answer answers ans réponse réponses respuesta antwort 答案".split())
@@ -71,19 +73,21 @@ FILLERS = (
     | NAMES
     | frozenset(
         "the an been would should must could can may might will to that this correct right best final my most likely "
-        "probably definitely surely certainly clearly obviously indeed simply with agree either both out for i "
-        "( [ { - — – \" ' 该 該 的 最 终 終 会 會 能 可 了 我 们 定 肯 一 个 個".split()
+        "probably definitely surely certainly clearly obviously indeed simply with agree look "
+        "looks like seem seems appear either both out for i "
+        "( [ { - — – \" ' 该 該 的 最 终 終 会 會 能 可 以 了 我 们 定 肯 一 个 個".split()
     )
 )
 
-PRAISE = frozenset("correct right best 正确 正確 对 對".split())
+HEDGES = frozenset("could may might".split())
+PRAISE = frozenset("correct right best final 正确 正確 对 對".split())
 LIMITS_A = frozenset("correct right wrong incorrect false true better best only".split())
 AFTER_A = frozenset(
     "is are was were be has have had does do did can cannot could will would should must might may seems seem looks "
     "look appears appear shows show matches match fits fit fails contradicts represents describes depicts corresponds "
     "gives gave makes contains satisfies works refers states says because since as and or nor but not rather instead "
     "than then so thus hence therefore where which while with without for from in on at by to of over vs versus if "
-    "when although though however whereas also too both et ou und oder".split()
+    "when although though however whereas also too both et ou und oder plus".split()
 ) | {"as well as"}
 """Words that may follow the option A. Before other words in lower case "A" is the article."""
 AFTER_I = frozenset("is was and or because since as isn't".split())

@@ -1,5 +1,7 @@
 """yes_no: 1 if answer and gold both say yes, or both say no, else 0.
 
+For example:
+
     verify_yes_no("Yes, because there is no car.", "yes").value == 1.0
 
 A text is read clause by clause. A "yes" or "no" that opens a clause counts most, then a word such as "true" or "wrong",
@@ -22,52 +24,57 @@ from vlaa_ray.text.answers import MAX_CHARS
 _LAYOUT = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit)\b|[*$`_{}]")
 _QUOTED = re.compile(r"\"[^\"\n]*+\"|“[^“”\n]*+”|「[^「」\n]*+」")
 _TOKEN = re.compile(
-    r"(?:think|believe) so\b|[a-zÀ-ɏ]++(?:'[a-z]++)*+|是否定|是不是|有没有|对不对|是否(?![。.\s]|$)|是的|没错|沒錯"
-    r"|正确|正確|错误|錯誤|属实|屬實|成立|可以"
-    r"|不可能|答案|因为|因為|由于|由於|所以|因此|肯定|はい|いいえ|네|예|아니요|\d++|\S"
+    r"(?:think|believe) so\b|no longer\b|[a-zÀ-ɏ]++(?:'[a-z]++)*+|是否定|是不是|有没有|对不对|是否(?![。.\s]|$)"
+    r"|是的|没错|沒錯|正确|正確|错误|錯誤|属实|屬實|成立|存在|可以"
+    r"|不可能|但是|可是|答案|因为|因為|由于|由於|所以|因此|肯定|はい|いいえ|네|예|아니요|\d++|\S"
 )
 _UNKNOWN = re.compile(
     r"\b(?:(?:not|cannot|[a-z]+n't|unable to|hard to|difficult to|impossible to|no way to)\s"
     r"(?:be |really |quite |yet |entirely |completely |fully |have |very |exactly )?"
-    r"(?:know|known|sure|certain|clear|tell|say|determined?|determinable|decided?|decide|answer|answered|enough|confident"
-    r"|sufficient|specified|mentioned|stated|conclusive|be sure|judged?|infer|inferred|verify|verified|confirm)"
+    r"(?:know|known|sure|certain|clear|tell|(?<!wouldn't )say|determined?|determinable|decided?|answer"
+    r"|answered|enough|confident|sufficient|specified|mentioned|stated|given|provided|applicable|answerable|conclusive"
+    r"|judged?|infer|inferred|verify|verified|confirm)"
     r"|(?:possible|able) to (?:know|tell|say|determine|decide|judge|infer|verify|confirm|answer)"
-    r"|enough (?:information|info|details?|evidence|context|data)|no (?:idea|clue|information|way to)"
+    r"|enough (?:information|info|details?|evidence|context|data)"
+    r"|no (?:idea|clue|information|way to|answer|conclusion)|(?:no one|nobody|who) knows"
+    r"|(?:might|may|could) be|(?:see|view|access|open) (?:the|this|any|your) (?:image|picture|photo)"
     r"|unsure|uncertain|unclear|unknown|undetermined|indeterminate|undeterminable|ambiguous|maybe|perhaps|possibly"
     r"|insufficient|inconclusive|unanswerable|depends|dunno)\b"
-    r"|不(?:太|能|很|是很|可)?(?:知道|确定|確定|清楚|明确|明確|好说|好說|一定|详|足|判断|判斷)"
-    r"|无法|無法|难以|難以|难说|難說|看不清|说不|說不|(?<!不)可能|也许|也許|或许|或許|未知"
+    r"|不(?:太|能|很|是很|可|好)?(?:知|确定|確定|清楚|明确|明確|好说|好說|一定|详|足|判断|判斷)"
+    r"|无法|無法|难以|難以|难说|難說|看不清|看不出|说不|說不|(?<!不)可能|也许|也許|或许|或許|未知"
 )
 _CERTAIN = re.compile(r"\b(?:there is |there's )?(?:no|without(?: a| any)?) (?:doubt|question|denying)\b")
 
 _BREAKS = frozenset(".,;:!?\n。、…—–()[]|")
-_LINKS = frozenset("but so therefore thus hence 但 所以 因此 而".split())
+_QUOTES = frozenset("\"'“”‘’「」")
+_LINKS = frozenset("but so therefore thus hence 但 但是 可是 所以 因此 而".split())
 _REASONS = frozenset("because since due 因为 因為 由于 由於".split())
 _REVISIONS = frozenset("actually wait sorry correction".split())
-_YES = frozenset("yes yeah yep yup yea aye oui ja sí 是的 没错 沒錯 はい 네 예".split())
-_NO = frozenset("no nope nah nay non nein 否 是否定 不可能 いいえ 아니요".split())
+_YES = frozenset("yes yeah yep yup yea ya aye oui ja sí 是的 没错 沒錯 嗯 はい 네 예".split())
+_NO = frozenset("no nope nah naw nay non nein 否 是否定 不可能 いいえ 아니요".split())
 _LETTERS = {"y": True, "t": True, "n": False, "f": False}
 _BEGINS_YES = frozenset("是 有 会 會 能 可以".split())
-"""Words that say yes where they begin a clause."""
+"""Words that say yes where they begin the answer."""
 _ALONE_YES = frozenset("sure definitely absolutely certainly indeed affirmative ok okay exactly course".split())
 _ALONE_NO = frozenset(["negative"])
 _TRUE = frozenset(["think so", "believe so"]) | frozenset(
-    "yes true correct right accurate 正确 正確 对 對 真 属实 屬實 成立".split()
+    "yes true correct right accurate agree 正确 正確 对 對 真 属实 屬實 成立 存在".split()
 )
-_FALSE = frozenset("false incorrect wrong untrue inaccurate 错误 錯誤 错 錯 假".split())
+_FALSE = frozenset("false incorrect wrong untrue inaccurate disagree 错误 錯誤 错 錯 假".split())
 _VERDICTS = _TRUE | _FALSE | _NO | frozenset("不 没 沒 无 無 非".split())
-_NEGATIONS = frozenset("not cannot never hardly nothing 不 没 沒 无 無 非 未".split())
-_QUANTIFIERS = frozenset("no none neither".split())
+_NEGATIONS = frozenset(["no longer"]) | frozenset("not cannot never hardly nothing 不 没 沒 无 無 非 未".split())
+_QUANTIFIERS = frozenset("no none neither nothing nobody".split())
 _PRONOUNS = frozenset("it there this that he she they i we you the a an".split())
 _BEFORE = frozenset(
     "the answer is final my i think say would well oh a it it's so and then 's probably definitely absolutely "
-    "certainly of course clearly most likely be must should - > # \" ' “ ” ‘ ’ "
-    "答案 为 為 我 认 認 肯定 应 應 该 該".split()
+    "certainly of course clearly most likely be must should - > # "
+    "答案 为 為 我 认 認 确 實 实 肯定 应 應 该 該".split()
 )
 """Words that may stand before the yes or no of a clause."""
 _GOVERNED = frozenset(
     "a an the at all quite really entirely very be been completely exactly necessarily think believe it it's is that "
-    "this statement claim say so always actually fully factually do does 是 有 很 太 完全 说 法 的".split()
+    "this statement claim say so always actually fully factually do does seem seems "
+    "look looks appear appears sound sounds to considered said that's 是 有 很 太 完全 说 法 的".split()
 )
 """Words that may stand between a negation and the word that it turns round."""
 _ATTRIBUTED = frozenset("answer answers option choice response order number way position".split())
@@ -151,11 +158,15 @@ class _Clause(NamedTuple):
 
 
 def _clauses(text: str) -> list[_Clause]:
-    clauses = [_Clause([], "")]
+    clauses: list[_Clause] = [_Clause([], "")]
     for word in _TOKEN.findall(text):
         if word in _BREAKS or word in _LINKS or word in _REASONS:
+            if not clauses[-1].words and clauses[-1].opens == ":" and word in _BREAKS:
+                continue  # a new line after a colon
+            if not clauses[-1].words:
+                clauses.pop()
             clauses.append(_Clause([], word))
-        else:
+        elif word not in _QUOTES:
             clauses[-1].words.append(word)
     return clauses
 
@@ -170,7 +181,7 @@ def _claims(clauses: list[_Clause]) -> list[_Claim]:
         announced = announced and clause.opens == ":"
         announced = announced or "answer" in words or "答案" in words
         revised = revised or bool(_REVISIONS.intersection(words))
-        found = _reply(words) or _predicate(words) or _negation(words) if "�" not in words else []
+        found = _reply(words, clause is clauses[0]) or _predicate(words) or _negation(words) if "�" not in words else []
         claims.extend(
             _Claim(says, rank, (announced or revised) and len(found) == 1 and rank > _Rank.NEGATION)
             for says, rank in found
@@ -179,13 +190,13 @@ def _claims(clauses: list[_Clause]) -> list[_Claim]:
     return claims
 
 
-def _reply(words: list[str]) -> list[tuple[bool, _Rank]]:
+def _reply(words: list[str], opens: bool) -> list[tuple[bool, _Rank]]:
     """Return what a clause says that begins with yes or no, or is only such a word. "Yes or no" says both."""
     start = 0
     while start < len(words) and words[start] in _BEFORE | _REVISIONS:
         start += 1
     if start == len(words):
-        alone = "course" in words or bool(_ALONE_YES.intersection(words))
+        alone = opens and not _ALONE_YES.isdisjoint(words)
         return [(True, _Rank.REPLY)] if alone else []
     if words[start] == "是" and words[start + 1 : start + 2] and words[start + 1] in _VERDICTS:
         start += 1  # "答案是正确的", "答案是否"
@@ -193,7 +204,7 @@ def _reply(words: list[str]) -> list[tuple[bool, _Rank]]:
     after = rest[0] if rest else ""
     if not rest and (first in _ALONE_YES or first in _ALONE_NO or first in _TRUE or first in _FALSE):
         return [(first in _ALONE_YES or first in _TRUE, _Rank.REPLY)]
-    yes = first in _YES or first in _BEGINS_YES
+    yes = first in _YES or (opens and first in _BEGINS_YES) or (first == "是" and not rest)
     no = first in _NO and (first != "no" or not rest or after in _PRONOUNS or after in ("or", "and", "/", "way"))
     no = no or (first in _NEGATIONS and not first.isascii() and (not rest or words[start + 1 :] in (["有"], ["是"])))
     if not yes and not no:
@@ -238,6 +249,8 @@ def _is_negated(words: list[str], at: int) -> bool:
 
 def _negation(words: list[str]) -> list[tuple[bool, _Rank]]:
     """Return no for a clause with a negation, and yes for a short one such as "It is"."""
+    if len(words) > 1 and ("none" in words or words[0] == "neither"):
+        return [(False, _Rank.NEGATION)]
     if any(word in _NO or (word != "nothing" and _negates(word)) for word in words):
         return [(False, _Rank.NEGATION)]
     short = len(words) <= 3 and words[0] in _PRONOUNS and words[-1] in _AUXILIARIES
