@@ -1,5 +1,7 @@
 r"""The limits that can be told from a gold or an answer as it comes in, before any verifier reads it.
 
+For example:
+
     gold_excess([[[[…]]]]) -> "2000 lists inside one another, more than 50"
     math_excess(r"9^{9^{9}}") -> "a power of more than 100000 digits"
 

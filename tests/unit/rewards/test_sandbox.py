@@ -18,10 +18,10 @@ from vlaa_ray.rewards.sandbox.fork_server import _environment
 
 LIMIT_S = 1.5
 HOSTILE = [
-    r"\boxed{(9^{9})!}",
-    "$(9^{9^{5}})!$",
-    r"\sum_{n=1}^{1000000000} \sin(n^2)",
-    "(10^{9})!",
+    r"\prod_{n=1}^{99999} \sin(n)",
+    r"$\prod_{k=1}^{99998} \cos(k)$",
+    r"\boxed{\prod_{n=1}^{99997} \tan(n)}",
+    r"\[\prod_{n=1}^{99996} \cos(n)\]",
 ]
 # These are told from the text: they are wrong, and cost no time.
 TOLD = [
@@ -57,7 +57,7 @@ def wait_until_gone(pids: list[int], limit_s: float) -> bool:
     return not any(map(alive, pids))
 
 
-def test_eight_hostile_answers_in_sixty_four_cost_eight_samples(sandbox: Sandbox) -> None:
+def test_hostile_answers_among_honest_ones_cost_their_own_samples(sandbox: Sandbox) -> None:
     honest = [item(rf"${n}\sqrt{{3}}$", f"{n}√3") for n in range(2, 58)]
     start = time.monotonic()
     assert [result.value for result in sandbox.score_batch(honest)] == [1.0] * 56
@@ -109,7 +109,7 @@ def test_a_worker_killed_in_the_middle_costs_its_sample(sandbox: Sandbox) -> Non
     _, worker = sandbox.worker_pids()
     killer = threading.Timer(0.3, os.kill, (worker, signal.SIGKILL))
     killer.start()
-    results = sandbox.score_batch([item("$(8^{9})!$"), item("0.0625", "1/16")])
+    results = sandbox.score_batch([item(HOSTILE[0]), item("0.0625", "1/16")])
     killer.join(timeout=5)
     assert not results[0].valid and "died" in results[0].reason
     assert results[1].value == 1.0
@@ -119,7 +119,7 @@ def test_a_stopped_worker_is_given_up_at_the_limit(sandbox: Sandbox) -> None:
     _, worker = sandbox.worker_pids()
     os.kill(worker, signal.SIGSTOP)
     start = time.monotonic()
-    result = sandbox.score_batch([item("$(7^{9})!$")])[0]
+    result = sandbox.score_batch([item(HOSTILE[1])])[0]
     assert "timeout" in result.reason and time.monotonic() - start < LIMIT_S + 2
 
 
@@ -187,7 +187,7 @@ def test_processes_end_with_a_parent_that_is_killed() -> None:
         "from vlaa_ray.rewards import Sandbox\n"
         "sandbox = Sandbox(timeout_s=60)\n"
         "print(json.dumps(sandbox.worker_pids()), flush=True)\n"
-        "sandbox.score_batch([(f'<answer>$(9^{n})!$</answer>', '5', 'math', {}) for n in (9, 10)])\n"
+        f"sandbox.score_batch([(f'<answer>{{text}}</answer>', '5', 'math', {{}}) for text in {HOSTILE[:2]}])\n"
     )
     environment = _environment()
     with subprocess.Popen(

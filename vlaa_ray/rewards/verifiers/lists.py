@@ -1,5 +1,7 @@
 r"""list: several items, each compared as `text` compares them.
 
+For example:
+
     verify_list("1) red\n2) the blue", ["blue", "red"]).value == 1.0
     verify_list("Cuba and Trinidad and Tobago", ["Trinidad and Tobago", "Cuba"]).value == 1.0
 
@@ -17,7 +19,7 @@ from typing import Any, NamedTuple
 
 from vlaa_ray.records import RewardResult
 from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
-from vlaa_ray.rewards.verifiers.wording import Wording, inside, wording
+from vlaa_ray.rewards.verifiers.wording import LATEX_WORDS, Wording, inside, wording
 from vlaa_ray.text.answers import MAX_CHARS, unboxed
 
 _MAX_ITEMS = 200
@@ -33,16 +35,18 @@ _MARKS = (
     (re.compile(r"(?<!\S)\(?([a-z])[.)](?=\s)", re.IGNORECASE), 2),
 )
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_BREAK = re.compile(r"\\\\|\\n(?![a-z])")
-_TEXT_COMMAND = re.compile(r"\\(?:text(?:bf|it|rm|tt|normal)?|math(?:rm|bf)|mbox)\s*\{([^{}]*)\}")
+_BREAK = re.compile(r"\\\\|\\n(?![a-z])|\\item(?![a-z])|\\(?:begin|end)\{(?:itemize|enumerate)\}")
+_HTML = re.compile("</?(?:ul|ol|li|br) ?/?>", re.IGNORECASE)
 _SEPARATOR = re.compile(
-    r"(?P<comma>,(?!\d{3}(?!\d))|[，、､،])|(?P<semicolon>[;；])|(?P<line>\n)|(?P<bar>[|•])"
-    r"|(?P<slash>(?<!\S)/(?!\S)|(?<=[^\W\d])/(?=[^\W\d]))"
-    r"|(?P<and>(?<![\w'-])(?:and|as well as)(?![\w'-])|&|以及|还有|和|与|及)",
+    r"(?P<comma>,(?!\d{3}(?!\d))|[，、､،])|(?P<semicolon>[;；])|(?P<line>\n)|(?P<bar>[|•\t])"
+    r"|(?P<arrow>→|->)|(?P<slash>(?<!\S)/(?!\S)|(?<=[^\W\d])/(?=[^\W\d]))"
+    r"|(?P<and>(?<![\w'-])(?:and|as well as)(?![\w'-])|&|以及|还有|和|与|及|跟)",
     re.IGNORECASE,
 )
 _GROUPED = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _LEAD_IN = re.compile(r"(?!\d)[^\n,;，；、:：]{1,80}[:：](?:\s|(?<=：))")
+# "The colours are red and then blue": words before an item of the gold
+_BEFORE_ITEM = re.compile(r".{0,100}\b(?:are|is|were|was|includes?|both|then|finally|also) (?:the )?", re.IGNORECASE)
 _PYTHON_LIST = re.compile(r"[\[({]\s*'[^'\\]*'(?:\s*,\s*'[^'\\]*')*\s*[\])}]")
 _PYTHON_ITEM = re.compile(r"'([^'\\]*)'")
 
@@ -111,8 +115,7 @@ def _read_gold(gold: Any) -> WantedItems:
 
 def _given(text: str, gold: WantedItems) -> list[str]:
     """Return the items of an answer: the gold's own where they are the same, else their kept forms."""
-    whole = _id(wording(text), gold)
-    if whole in gold.ids:
+    if whole := _own(wording(text), gold):
         return [whole]
     array = _array(text)
     if array is not None and (gold.says_where_items_end or len(array) > _MAX_ITEMS):
@@ -149,8 +152,17 @@ def _num_common(given: list[str], wanted: list[str]) -> int:
     return (Counter(given) & Counter(wanted)).total()
 
 
+def _own(item: Wording, gold: WantedItems) -> str | None:
+    """Return the item of the gold that is the same, or None."""
+    return gold.ids.get(item.kept) or gold.ids.get(item.bare)
+
+
 def _id(item: Wording, gold: WantedItems) -> str:
-    return gold.ids.get(item.kept) or gold.ids.get(item.bare) or item.kept
+    """Return the item of the gold that is the same, also behind words such as "The colours are"; else its own form."""
+    if own := _own(item, gold):
+        return own
+    lead = _BEFORE_ITEM.match(item.kept)
+    return (gold.ids.get(item.kept[lead.end() :]) if lead else None) or item.kept
 
 
 def _sequence(pieces: list[Piece]) -> tuple[str, ...]:
@@ -175,7 +187,9 @@ def _pieces(text: str) -> list[Piece]:
 def _without_layout(text: str) -> str:
     """Return the text with a new line in place of each bullet or number of an item."""
     if "\\" in text:
-        text = _BREAK.sub("\n", _TEXT_COMMAND.sub(r"\1", text)).replace(r"\{", "{").replace(r"\}", "}")
+        text = _BREAK.sub("\n", LATEX_WORDS.sub(r"\1", text)).replace(r"\{", "{").replace(r"\}", "}")
+    if "<" in text:
+        text = _HTML.sub("\n", text)
     text = _FENCE.sub("", text).strip().strip("$").strip()
     for opening, closing in (("[", "]"), ("(", ")"), ("{", "}")):
         text = inside(text, opening, closing) or text

@@ -1,5 +1,7 @@
 r"""The form in which two texts are compared, for `text`, `list` and the labels of boxes.
 
+For example:
+
     wording(r"\text{The Eiffel Tower}.") == Wording(kept="the eiffel tower", bare="eiffel tower")
 
 Layout is dropped: boxes, LaTeX's text commands, emphasis, quotation marks and brackets around the whole, a full stop.
@@ -15,9 +17,12 @@ from typing import NamedTuple
 
 from vlaa_ray.text.answers import last_boxed
 
-_LATEX_WORDS = re.compile(
-    r"\\(?:text(?:bf|it|rm|sf|tt|up|normal)?|math(?:rm|bf|it|sf|tt)|operatorname|emph|mbox|hbox|bm)\s*\{([^{}]*)\}"
+LATEX_WORDS = re.compile(
+    r"\\(?:text(?:bf|it|rm|sf|sc|tt|up|normal)?|math(?:rm|bf|it|sf|tt)|operatorname|emph|underline|mbox|hbox|bm"
+    r"|textcolor\{[a-z]{1,20}\})\s*\{([^{}]*)\}"
 )
+_LATEX_FONT = re.compile(r"\\(?:bf|it|rm|em|sf|tt|bfseries|itshape|color\{[a-z]{1,20}\}|displaystyle)(?![A-Za-z])\s*")
+_HTML_FONT = re.compile("</?(?:b|i|u|em|strong|p|span)>", re.IGNORECASE)
 _LATEX_BLANK = re.compile(r"\\(?:[,;:! ]|quad(?![A-Za-z])|qquad(?![A-Za-z]))|~")
 _LATEX_ESCAPE = re.compile(r"\\([$%&#_{}])")
 # NFKC would make "102" of "10²" and "1⁄2" of "½"
@@ -33,7 +38,8 @@ _OF_GOLDS = (*_EMPHASIS, *_MATH, *_QUOTES)
 _TRAILING = ".,;:?!。、… "
 _LEADING = ",;:。、¿¡ "
 _GROUPS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
-_COMMA = re.compile(" ?, ?")
+# ", " is ",", "> 5" is ">5", and "5 %" is "5%"
+_SPACED = re.compile(r" ?, ?|(?<=[<>≤≥=$€£¥]) (?=[\d.])|(?<=\d) (?=[%°])")
 _NUMERAL = re.compile(r"([-+]?[$€£¥]?)(\d*)(?:\.(\d+))?([%°]?)")
 # A capital inside a text is a name ("Vitamin A deficiency"), and so is a letter before another ("A B C").
 _ARTICLE = re.compile(r"(?:(?:^A|(?<![\w'-])(?:a|[Aa][Nn])) (?=\w[\w'.-])|(?<![\w'-])[Tt][Hh][Ee] (?=\w))")
@@ -75,7 +81,10 @@ def _without_latex(text: str) -> str:
         boxed = last_boxed(text)
         text = _LATEX_BLANK.sub(" ", text if boxed is None else boxed)
         for _ in range(3):  # \textbf{\text{…}}
-            text = _LATEX_WORDS.sub(r"\1", text)
+            text = LATEX_WORDS.sub(r"\1", text)
+        text = _LATEX_FONT.sub("", text)
+    if "</" in text:
+        text = _HTML_FONT.sub("", text) or text
     if not text.isascii():
         parts = _RAISED.split(text)
         parts[::2] = [unicodedata.normalize("NFKC", part) for part in parts[::2]]
@@ -150,9 +159,9 @@ def _is_factorial(before: str) -> bool:
 def _forms(text: str) -> Wording:
     text = _LATEX_ESCAPE.sub(r"\1", text) if "\\" in text else text
     text = text if text.isascii() else _CJK_BLANK.sub("", text)
+    text = _SPACED.sub(lambda match: match[0].strip(), text) if " " in text else text
     if any(map(str.isdigit, text)) and text[:1] not in "([{":
         text = _one_number(_GROUPS.sub(lambda match: match[0].replace(",", ""), text))
-    text = _COMMA.sub(",", text)
     kept = text.casefold()
     return Wording(kept, _ARTICLE.sub("", text).casefold() if " " in text else kept)
 
