@@ -111,7 +111,7 @@ def _stated(text: str, counts: bool) -> Quantity | str:
         return NO_NUMBER
     if len(quantities) > MAX_QUANTITIES:
         return f"more than {MAX_QUANTITIES} numbers in the answer"
-    different = len({worth(quantity) for quantity in quantities})
+    different = len({worth(quantity) for quantity in quantities}) if len(quantities) > 1 else 1
     if different > MAX_NUMBERS:
         return f"{different} different numbers in the answer, more than {MAX_NUMBERS}"
     usable = _usable(tokens, _strong(quantities))
@@ -161,7 +161,7 @@ def _chosen(tokens: Sequence[Token], quantities: Sequence[Quantity]) -> Quantity
     """Return the quantity on which the rules agree. Each rule leaves out quantities, or leaves all as they are."""
     for rule in (None, *_RULES):
         quantities = (rule(tokens, quantities) if rule else quantities) or quantities
-        if len({worth(quantity) for quantity in quantities}) == 1:
+        if len(quantities) == 1 or len({worth(quantity) for quantity in quantities}) == 1:
             return quantities[-1] if quantities[-1].value is not None else SEVERAL
     return SEVERAL
 
