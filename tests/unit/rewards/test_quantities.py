@@ -680,6 +680,124 @@ Area = 5cm²|5
 20 m^3/h|20
 5 平方厘米|5
 5cm^2 (area)|5
+\boxed{3} or \boxed{4}|no
+$\boxed{3}$ or $\boxed{4}$|no
+\boxed{3}, \boxed{4}|no
+\boxed{3} and \boxed{3}|3
+First \boxed{3}. Wait, no: \boxed{4}|4
+\boxed{25}\%|25
+The answer is 5. I counted 7 chairs.|5
+Answer: 5⏎Explanation: I saw 2 rows.|5
+Answer: 3⏎Explanation: There are 2 red and 1 blue.|3
+Answer:⏎5|5
+I count 12 apples, 3 of which are green|12
+12 apples, of which 3 are green|12
+There are 12; 3 of them are green.|12
+3 cats on 2 mats|3
+There are 3 cats in 2 boxes.|3
+In the 2 boxes there are 3 cats.|3
+In 2015 sales rose by 12.5%|25/2
+Let me count: 1, 2, 3, 4, 5. So there are 5 cubes.|5
+1, 2, 3, 4, 5|no
+There were 9, 5 left, so 4 remain|4
+9 - 5 = 4|4
+9 minus 5 is 4|4
+9 minus 5 leaves 4|no
+5 red cubes and 5 blue ones|5
+three red, four blue, seven in all|7
+There are seven: three red and four blue|7
+ten (four cubes and six spheres)|10
+ten objects, four of which are cubes|10
+I'm not sure, maybe 3 or 4|no
+It could be 3 or 4.|no
+3 or 4, but I would say 4|no
+3 or 4? The answer is 4.|4
+between 3-5|no
+between 3 and 5 cubes|no
+3 and 5|no
+3 & 4|no
+3/4 cups|3/4
+two to three|no
+three to four cubes|no
+3-4 cubes|no
+2~3|no
+2−3|no
+5 - 6|no
+three-four|no
+10-12|no
+1990-2000|no
+at 3 o'clock|3
+14:05|no
+6:30 am|no
+12/25|12/25
+12/25/2023|no
+25.12.2023|no
+2024年|2024
+version 1.2|6/5
+v1.2|no
+192.168.0.1|no
+555-1234|no
+1st|1
+第3|3
+no more|no
+about 7 or 8|no
+about 70%|70
+7 (approximately)|7
+7 approximately|7
+approximately seven|7
+around 7 objects|7
+nearly 7|7
+7 objects in total (4 cubes, 3 spheres)|7
+total of 7: 4 cubes + 3 spheres|7
+7 = 4 cubes + 3 spheres|7
+4 cubes and 3 spheres, so 7|7
+4 cubes and 3 spheres, 7 objects|7
+Objects: 7 (cubes: 4, spheres: 3)|7
+There are 7 objects in the picture: 4 cubes, 2 spheres and a cone.|7
+7, namely 4 cubes and 3 spheres|7
+7 (seven) objects: four cubes and three spheres|7
+共7个（4个方块和3个球）|7
+7个：4个方块，3个球|7
+7个，其中4个方块|7
+4个方块加3个球等于7个|7
+4加3等于7|7
+大约7个|7
+7个左右|7
+不到7个|no
+3个或4个|no
+三到五个|no
+两三个|no
+十几个|no
+几十个|no
+没有3个|no
+共有 3 个|3
+答案：3|3
+答：3个|3
+一共有三只猫|3
+有两个人|2
+图片中有十二个苹果|12
+二十三|23
+一百|100
+一千二百|1200
+三十个|30
+两百五十|250
+负十五|-15
+零下五度|-5
+5个人3只猫|no
+三角形|no
+四边形|no
+一只|1
+一|1
+一张|1
+五|5
+九只|9
+五只|5
+四|4
+六个苹果|6
+七|7
+八个|8
+仅有1个|1
+只有一个|1
 """
 
 TABLES = (SIGNS, GROUPS, DECIMALS, FRACTIONS, UNITS, WORDS, SCALES, NEIGHBOURS, SEVERAL, ZERO, MORE)

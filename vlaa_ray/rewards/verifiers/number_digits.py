@@ -24,6 +24,8 @@ def digits_value(text: str) -> Fraction | None:
     Several equal separators group digits. A single comma before three digits groups them, unless the number begins
     with 0; before other digits it is a decimal comma. A single point is a decimal point.
     """
+    if text.isdigit() and len(text) <= MAX_DIGITS:
+        return Fraction(int(text))
     match = _NUMBER.fullmatch(text) if len(text) <= 2 * MAX_DIGITS else None
     if match is None:
         return None

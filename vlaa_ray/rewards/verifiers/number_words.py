@@ -63,7 +63,7 @@ _TIMES = {"十": 10, "百": 100, "千": 1000, "廿": 20, "卅": 30}
 CHINESE_SCALES = {"十": 10, "百": 100, "千": 1000, "万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8}
 _MYRIADS = (("亿", 10**8), ("万", 10**4))
 _MEASURES = frozenset(
-    "个個只隻条條张張位名件颗顆辆輛头頭匹本台臺块塊片朵根把双雙支枝座间間层層家所盏杯瓶碗盘架艘棵株粒串对對副套群排列行点點分元角"
+    "个個只隻条條张張位名件颗顆辆輛头頭匹本台臺块塊片朵根把双雙支枝座间間层層家所盏杯瓶碗盘架艘棵株粒串对對副套群排列行点點分元"
     "岁歲年月日天时時小米厘毫公米人口つ枚冊册羽足軒階階円円号度倍次种種样様部栋棟幅顶頂扇道束滴步歩门門级級圈堆筐箱袋盒包封组組队隊"
 )
 _NOT_COUNTED = frozenset("第每另这這那某同唯统統之其初周星期")
@@ -224,7 +224,8 @@ def chinese_at(tokens: Sequence[Token], index: int) -> WordNumber | None:
         return None
     if len(run) == 1 and run != "十":
         is_cued = not before or before in _CUE_SIGNS or not _is_cjk(tokens, index - 1)
-        if after[:1] not in _MEASURES and not (is_cued and not _is_cjk(tokens, end)):
+        is_counted = after[:1] in _MEASURES or (after in ("到", "至", "或") and _is_numeral(tokens, end + 1))
+        if not is_counted and not (is_cued and not _is_cjk(tokens, end)):
             return None
     value = chinese_number(run)
     if after == "点" and end + 1 < len(tokens) and tokens[end + 1].kind is TokenKind.NUMERAL and value is not None:
@@ -233,6 +234,10 @@ def chinese_at(tokens: Sequence[Token], index: int) -> WordNumber | None:
             fraction = Fraction(int("".join(map(str, decimals[:_MAX_WORDS]))), 10 ** len(decimals[:_MAX_WORDS]))
             return WordNumber(value + fraction, end + 2)
     return WordNumber(value, end, weak=run == "一" and after[:1] in _MEASURES)
+
+
+def _is_numeral(tokens: Sequence[Token], index: int) -> bool:
+    return index < len(tokens) and tokens[index].kind in (TokenKind.NUMERAL, TokenKind.NUMBER)
 
 
 def _is_cjk(tokens: Sequence[Token], index: int) -> bool:

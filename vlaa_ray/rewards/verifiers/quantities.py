@@ -41,6 +41,9 @@ _FUNCTIONS = frozenset("sqrt log ln lg sin cos tan".split())
 _CURRENCY_CODES = frozenset("usd us eur gbp cny rmb rs inr rm hk chf aud cad jpy nt r kr".split())
 _SHORT_SCALES = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9, "bn": 10**9, "mn": 10**6, "tn": 10**12, "mio": 10**6}
 _MONEY_SCALES = {"m": 10**6, "b": 10**9, "t": 10**12}
+_CONTINUING = PLURAL_SCALES.keys() | {scale.lower() for scale in _SHORT_SCALES} | _MONEY_SCALES.keys()
+_CONTINUING |= _ALGEBRA | _POWERS.keys() | _TIMES | frozenset("h to and per percent percentage pct".split())
+"""The words that may go on with a number."""
 _CURRENCIES = frozenset("$€£¥₹₩")
 _PERCENT_WORDS = frozenset("% percent percentage pct 百分点".split())
 
@@ -179,6 +182,8 @@ def _extended(tokens: Sequence[Token], first: int, value: Fraction | None, end: 
     """Return the quantity whose digits end at `end`, with what belongs to it (fraction, power, scale, percent sign)."""
     if value is not None:
         value, end = _with_fraction(tokens, value, end)
+    if end == len(tokens) or (tokens[end].kind is TokenKind.WORD and tokens[end].text not in _CONTINUING):
+        return Quantity(value, first, end), end
     value, end = _with_power(tokens, value, end)
     value, end = _with_scale(tokens, value, end, tokens[first].raw)
     if value is not None:

@@ -38,6 +38,8 @@ _LABELS = frozenset(
     "# 第 图 表 题 步 组 班".split()
 )
 _SINCE = frozenset("in since by year for during from until of after before".split())
+_PLACES = frozenset("on in under inside within across with per".split())
+_ARTICLES = frozenset("the these those all both its".split())
 _DENIALS = frozenset(
     "not isn't aren't wasn't weren't never cannot can't don't doesn't ≠ 不是 并非 没有 没 不 非 "
     "without except besides".split()
@@ -130,7 +132,8 @@ def _joined(tokens: Sequence[Token], left: Quantity, right: Quantity, parts: int
         return whole._replace(aside=dashed and (parts == 2 or (_is_year(left) and _is_year(right))))
     if _is_compound(tokens, gap, right):
         return whole._replace(aside=gap[0].text in _CLOCK)
-    if len(gap) > 1 and all(token.text == "." for token in gap):
+    is_ratio = len(gap) == 1 and last.text == "in"
+    if is_ratio or (len(gap) > 1 and all(token.text == "." for token in gap)):
         return whole
     if last.text in ("-", "—") and not (last.glued or tokens[right.first].glued):
         return None
@@ -226,6 +229,10 @@ def is_label(tokens: Sequence[Token], quantities: Sequence[Quantity], place: int
     if _is_year(quantity) and (last in _SINCE or (after and after.text == "年")):
         return True
     if is_list_number(tokens, quantity):
+        return True
+    following = [token.text for token in tokens[quantity.end : quantity.end + 2]]
+    is_share = place > 0 and following[:1] == ["of"] and following[-1] in ("which", "them", "these", "those", "whom")
+    if is_share or last in _PLACES or (before[-2:-1] and before[-2] in _PLACES and last in _ARTICLES):
         return True
     is_part = place > 0 and quantity.first - quantities[place - 1].end <= 4
     return (

@@ -51,6 +51,7 @@ _TAKEN_AWAY = frozenset("left leaves leaving remain remains remaining away minus
 _FILLERS = frozenset("only just exactly about approximately roughly around a of total : ( an 约 大 仅 只".split())
 _SENTENCE_ENDS = frozenset(". ! ? ; \n".split(" "))
 _CACHED = 200
+_BETWEEN_BOXES = (",", ";", "or", "and", "/", "或", "和", "、")
 _MAX_CUES = 20
 Rule = Callable[[Sequence[Token], Sequence[Quantity]], Sequence[Quantity]]
 
@@ -63,7 +64,7 @@ def stated_quantity(text: str, *, counts: bool = False) -> Quantity | str:
     """
     if len(text) > MAX_CHARS:
         return f"the answer has {len(text)} characters, more than {MAX_CHARS}"
-    text = unboxed(text).strip().removesuffix(".")
+    text = _boxed(text).strip().removesuffix(".")
     if _BARE.fullmatch(text):
         return Quantity(Fraction(text), 0, 1)
     return _stated_cached(text, counts) if len(text) <= _CACHED else _stated(text, counts)
@@ -73,7 +74,7 @@ def only_quantity(text: str) -> Quantity | str:
     """Return the only quantity of a gold, or the reason in words why there is no such quantity."""
     if len(text) > MAX_CHARS:
         return f"it has {len(text)} characters, more than {MAX_CHARS}"
-    text = unboxed(text).strip()
+    text = _boxed(text).strip()
     if _BARE.fullmatch(text):
         return Quantity(Fraction(text), 0, 1)
     tokens = tokens_of(text)
@@ -86,6 +87,21 @@ def only_quantity(text: str) -> Quantity | str:
     return quantities[0]
 
 
+def _boxed(text: str) -> str:
+    """Return the content of the last box with the percent sign behind it, or the whole text if it offers several boxes.
+
+    Boxes are offered together if only "or", "and" or a comma stands between them.
+    """
+    if "box" not in text:
+        return text
+    head = text[: max(text.rfind("\\boxed"), text.rfind("\\fbox"), 0)].rstrip(" $\n")
+    separator = next((mark for mark in _BETWEEN_BOXES if head.endswith(mark)), "")
+    if separator and "box" in head and head.removesuffix(separator).rstrip(" $\n,").endswith("}"):
+        return text
+    content, tail = unboxed(text), text[text.rfind("}") + 1 :].lstrip(" $\\")
+    return f"{content}%" if tail.startswith("%") and content is not text else content
+
+
 def _stated(text: str, counts: bool) -> Quantity | str:
     tokens = tokens_of(text)
     quantities = merged(tokens, read_quantities(tokens))
@@ -95,7 +111,7 @@ def _stated(text: str, counts: bool) -> Quantity | str:
         return NO_NUMBER
     if len(quantities) > MAX_QUANTITIES:
         return f"more than {MAX_QUANTITIES} numbers in the answer"
-    different = len({worth(quantity) for quantity in quantities})
+    different = len({worth(quantity) for quantity in quantities}) if len(quantities) > 1 else 1
     if different > MAX_NUMBERS:
         return f"{different} different numbers in the answer, more than {MAX_NUMBERS}"
     usable = _usable(tokens, _strong(quantities))
@@ -145,15 +161,17 @@ def _chosen(tokens: Sequence[Token], quantities: Sequence[Quantity]) -> Quantity
     """Return the quantity on which the rules agree. Each rule leaves out quantities, or leaves all as they are."""
     for rule in (None, *_RULES):
         quantities = (rule(tokens, quantities) if rule else quantities) or quantities
-        if len({worth(quantity) for quantity in quantities}) == 1:
+        if len(quantities) == 1 or len({worth(quantity) for quantity in quantities}) == 1:
             return quantities[-1] if quantities[-1].value is not None else SEVERAL
     return SEVERAL
 
 
 def _after_last(tokens: Sequence[Token], quantities: Sequence[Quantity], cues: frozenset[str]) -> Sequence[Quantity]:
-    """Return the quantities after the last cue that has any after it."""
+    """Return the quantities after the last cue that has any after it, in the sentence of the first of them."""
     last = max((index for index in range(quantities[-1].first) if tokens[index].text in cues), default=-1)
-    return [quantity for quantity in quantities if quantity.first > last]
+    start = next(quantity.end for quantity in quantities if quantity.first > last)
+    end = next((index for index in range(start, len(tokens)) if tokens[index].text in _SENTENCE_ENDS), len(tokens))
+    return [quantity for quantity in quantities if last < quantity.first < end] if last >= 0 else ()
 
 
 def _answered(tokens: Sequence[Token], quantities: Sequence[Quantity]) -> Sequence[Quantity]:
@@ -200,9 +218,16 @@ def _equalled(tokens: Sequence[Token], quantities: Sequence[Quantity]) -> Sequen
         return ()
     after = [quantity for quantity in quantities if 0 < quantity.first - last <= 2][:1]
     before = [quantity for quantity in quantities if 0 <= last - quantity.end <= 1][-1:]
-    if after and after[0].value is None and before and before[0].value is not None:
+    parts = [quantity.value for quantity in quantities if quantity.first > last]
+    if not before or before[0].value is None:
+        return after
+    if not after or after[0].value is None or (len(parts) > 1 and None not in parts and _sum(parts) == before[0].value):
         return before
     return after
+
+
+def _sum(values: Sequence[Fraction | None]) -> Fraction:
+    return sum((value for value in values if value is not None), Fraction(0))
 
 
 def _concluded(tokens: Sequence[Token], quantities: Sequence[Quantity]) -> Sequence[Quantity]:
