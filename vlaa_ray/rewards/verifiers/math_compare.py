@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from latex2sympy2_extended.sets import FiniteSet as OrderedFiniteSet
 from math_verify import verify
-from sympy import Eq, Expr, FiniteSet, Integer, Interval, MatrixBase, Rational, Symbol, Tuple, UnevaluatedExpr, binomial
+from sympy import Eq, Expr, FiniteSet, Integer, Interval, MatrixBase, Rational, Symbol, Tuple, UnevaluatedExpr, binomial, factorial
 from sympy.core.function import AppliedUndef
 
 from vlaa_ray.rewards.verifiers.math_numbers import NOT_COMPARABLE, equal_numbers, is_number
@@ -131,8 +131,9 @@ def _alike(gold: Any, answer: Any) -> tuple[Any, Any]:
         if _differ_by_index(gold.lhs, answer.lhs):
             return gold.rhs, answer.rhs
     for one, other in ((gold, answer), (answer, gold)):
-        if isinstance(one, AppliedUndef) and len(one.args) == 2 and str(one.func).lower() == "c" and is_number(other):
-            return (binomial(*one.args), other) if one is gold else (other, binomial(*one.args))
+        if isinstance(one, AppliedUndef) and len(one.args) == 2 and all(arg.is_Integer for arg in one.args) and str(one.func).lower() in ("c", "p") and is_number(other):
+            value = binomial(*one.args) * (factorial(one.args[1]) if str(one.func).lower() == "p" else 1)
+            return (value, other) if one is gold else (other, value)
     # An interval and a point are written the same way, so two of a kind stay as they are.
     points = [_as_tuple(side) for side in (gold, answer)]
     plain = [isinstance(side, Tuple | Interval) for side in (gold, answer)]

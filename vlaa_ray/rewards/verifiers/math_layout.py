@@ -25,6 +25,7 @@ _VULGAR = {
 }
 _CHARS = _WIDE | {ord(char): sign for char, sign in _SIGNS.items()} | _VULGAR
 _ODD = re.compile("[\u3380-\u33df\U0001d400-\U0001d7ff]|(?![0-9])\\d")  # ㎝, 𝟕, ٣
+_BLANK_RUN = re.compile(r"\s{2,}")
 _PICTURES = re.compile("[\u2600-\u27bf\u2b00-\u2bff\ufe0f\u200d\U0001f000-\U0001faff]")
 _HTML = re.compile(r"</?(?:b|i|u|em|strong|span|p|br|code|mark|font|center|div|sup|math)\b[^<>]{0,80}>", re.IGNORECASE)
 _STRUCK = re.compile(r"~~[^~\n]{1,200}~~|<(?:del|s|strike)>[^<>]{0,200}</(?:del|s|strike)>")
@@ -74,7 +75,7 @@ def plain_layout(text: str) -> str:
     text = _ODD.sub(lambda match: unicodedata.normalize("NFKC", _ascii_digit(match.group())), text.translate(_CHARS))
     if _PICTURES.search(text):
         text = _PICTURES.sub(" ", text)
-    text = _without_emphasis(text)
+    text = _without_emphasis(_BLANK_RUN.sub(lambda match: "\n" if "\n" in match.group() else " ", text))
     if "\\" in text:
         text = _without_macros(text)
     return text.strip()

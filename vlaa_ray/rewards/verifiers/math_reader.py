@@ -17,6 +17,7 @@ from sympy import Expr
 
 from vlaa_ray.rewards.verifiers.latex import strip_wrappers, to_latex
 from vlaa_ray.rewards.verifiers.math_compare import Expressions, Range, Ratio
+from vlaa_ray.rewards.verifiers.math_limits import MAX_EXPRESSION_DEPTH, depth_of
 from vlaa_ray.rewards.verifiers.math_numbers import PERCENT
 from vlaa_ray.rewards.verifiers.math_shapes import ratio_terms, read_date, rewrite_shapes, rewrite_whole
 from vlaa_ray.rewards.verifiers.math_spans import Span, find_spans, words_outside
@@ -32,6 +33,8 @@ _CONFIG = LatexExtractionConfig(
     )
 )
 _MAX_GOLD_WORDS = 4
+MAX_EXPRESSION_CHARS = 600
+_REPEATED = re.compile(r"([-+!'|/^_])\s?(?:\1\s?){4}")
 _ANCHOR = re.compile(r"\\f?boxed|\b(?i:answer)\b")
 _LABEL = re.compile(
     r"^\s*(?:[A-Za-z][A-Za-z.]*\s+){0,4}(?:[A-Z][A-Za-z]*\.)*[A-Za-z]{3,}[A-Za-z.]*\s*(?:\$\s*)?=(?![=<>])"
@@ -41,8 +44,8 @@ _NAMED = re.compile(
     r"|[A-Z]{2}|[A-Za-z]+(?:\s?:\s?[A-Za-z]+)+|P\s*\([^()=]{1,30}\)|P\s*\([A-Z]\s*=\s*\d+\)|[A-Za-z]_(?:\w|\{[^{}]{1,30}\})|[A-Za-z]'|f\s*\(\s*-?\d+\s*\)"
     r"|\(\s*[a-z](?:\s*,\s*[a-z])+\s*\)|\\lim[^=]{0,60}|\\sum[^=]{0,60}|\\int[^=]{0,60})\s*=(?=[^=<>]+$)"
 )
-_FUNCTION_HEAD = re.compile(r"^\s*[fgh](?:\^\{-1\}|\^\{?\\prime\}?|''?)?\s*\(\s*[a-z]\s*\)\s*=(?=[^=]+$)")
-_POINT_NAME = re.compile(r"^\s*(?:point|vector|the point)?\s*\$?\s*[A-Z]'?(?:_\{?\d\}?)?\s*\$?(?=\([^()]*,[^()]*\)\s*$)")
+_FUNCTION_HEAD = re.compile(r"^\s*[fgh](?:\^\{-1\})?\s*\(\s*[a-z]\s*\)\s*=(?=[^=]+$)")
+_POINT_NAME = re.compile(r"^(?![CP]\(\d+,\s?\d+\)$)\s*(?:point|vector|the point)?\s*\$?\s*[A-Z]'?(?:_\{?\d\}?)?\s*\$?(?=\([^()]*,[^()]*\)\s*$)")
 _ANGLED = re.compile(r"\\langle(.{1,200}?)\\rangle|⟨(.{1,200}?)⟩", re.DOTALL)
 _COLUMN_BRACKETS = re.compile(r"[(\[]\s*(\\begin\{[pbvB]?matrix\}.*\\end\{[pbvB]?matrix\})\s*[)\]]", re.DOTALL)
 _TOLD = re.compile(r"^\s*(?:\\approx|≈|\\sim|~|:|\\Rightarrow|⇒|=>|=)\s*(?=[\d\\(.-])")
@@ -85,7 +88,7 @@ def read_expressions(stated: str) -> Reading:
     date = read_date(strip_wrappers(stated))
     if date:
         return Reading(date=date)
-    text = _EITHER.sub(" ", words_as_numbers(without_remark(_LABEL.sub("", stated))))
+    text = rewrite_shapes(_EITHER.sub(" ", words_as_numbers(without_remark(_LABEL.sub("", stated)))))
     whole = _TOLD.sub("", strip_wrappers(text))
     if _LEADING_TEXT.match(whole):
         text = words_as_numbers(_LEADING_TEXT.sub(r"\1 ", whole))
@@ -171,11 +174,16 @@ def _read_list(text: str, spans: list[Span]) -> Expressions:
 
 def parse_text(text: str) -> Any:
     """Return the expression of a text without delimiters around it, or None if it can't be read."""
-    text = _TOLD.sub("", without_remark(strip_wrappers(text)))
+    if len(text) > MAX_EXPRESSION_CHARS or _REPEATED.search(text):
+        return None
+    text = _TOLD.sub("", without_remark(strip_wrappers(" ".join(text.split()))))
     text = _COLUMN_BRACKETS.sub(r"\1", _ANGLED.sub(r"(\1\2)", text))
     text = _POINT_NAME.sub("", _FUNCTION_HEAD.sub("y = ", _NAMED.sub("", _ABOUT.sub(r"\1 = ", text))))
     text = drop_physics_units(rewrite_shapes(rewrite_whole(text)))
-    expression = _parse(f"${to_latex(text)}$")
+    latex = to_latex(text)
+    if depth_of(latex) > MAX_EXPRESSION_DEPTH:
+        return None
+    expression = _parse(f"${latex}$")
     if expression is None and _PERCENT_END.search(text):
         body = _parse(f"${to_latex(_PERCENT_END.sub('', text))}$")
         return body * PERCENT if isinstance(body, Expr) else None

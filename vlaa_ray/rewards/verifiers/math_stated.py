@@ -12,6 +12,7 @@ from vlaa_ray.rewards.verifiers.latex import strip_wrappers
 from vlaa_ray.rewards.verifiers.math_spans import find_spans
 from vlaa_ray.text.answers import closing_brace
 
+MAX_RESULT_CHARS = 1_500
 _CHAT_MARK = re.compile(r"<\|[^|<>]{0,40}\|>")
 _FINAL = re.compile(r"\bfinal answer\b(?:\s+is\b)?\s*:?(?:\s*the final answer is)?", re.IGNORECASE)
 _BOX = re.compile(r"\\f?boxed\s*(?=\{)|\\fbox\s*(?=\{)")
@@ -26,7 +27,7 @@ _CONCLUDES = re.compile(r"∴|⇒|⟹|\\(?:therefore|Rightarrow|implies|Longrigh
 _REMARK = re.compile(
     r"(?:[\s,;(]|\\text\s*\{\s?\(?)\s*(?:since|because|where|for (?:all|every|any|each|some)|for (?=[a-z]\s*(?:[<>=≥≤]|\\|in ))"
     r"|given that|when(?:ever)?|whenever|if|with|provided|assuming|as required|as desired|in total|因为|其中|由于)"
-    r"(?![A-Za-z])[^\n]*$",
+    r"(?![A-Za-z])[^\n]*$|,\s?(?:\\text\s?\{\s?for\s?\}\s?)?[a-zA-Z]\s?(?:\\in(?![A-Za-z])|∈|in R\b)[^\n=]*$",
     re.IGNORECASE,
 )
 _BRACKET_REMARK = re.compile(r"\s\((?:(?!sin|cos|tan|log|exp|sqrt|mod|base)[^()\\]){0,30}[A-Za-z]{4,}[^()\\]{0,60}\)\s*[.$]*$")
@@ -42,7 +43,8 @@ def stated_part(text: str) -> str:
     if final:
         tail = text[final[-1].end() :].partition("I hope")[0]
         text = tail if find_spans(tail) else text
-    return _concluded(_boxed(text) if "box" in text else text)
+    text = _concluded(_boxed(text) if "box" in text else text)
+    return text if len(text) <= MAX_RESULT_CHARS else _last_lines(text)
 
 
 def _concluded(text: str) -> str:
@@ -52,6 +54,17 @@ def _concluded(text: str) -> str:
     if not _VALUE.search(tail):
         return _CONCLUDES.sub(" ", text) if signs else text
     return tail.rstrip("$") if tail.count("$") % 2 else tail
+
+
+def too_long(stated: str) -> str:
+    """Return in words that the stated result is too long to be parsed, or an empty text."""
+    return f"a result of {len(stated)} characters, more than {MAX_RESULT_CHARS}" if len(stated) > MAX_RESULT_CHARS else ""
+
+
+def _last_lines(text: str) -> str:
+    """Return the last lines of a text that is longer than a result may be; the text itself if it has one line."""
+    start = text.find("\n", len(text) - MAX_RESULT_CHARS)
+    return text[start + 1 :] if start >= 0 and text[start + 1 :].strip() else text
 
 
 def without_remark(text: str) -> str:

@@ -23,7 +23,7 @@ _SHORT_WORDS = frozenset(
 )
 _LEAD = re.compile(
     r"(?:(?:so|therefore|thus|hence|it|is|it's|this|that|these|they|are|the|a|an|answer|final|result|shape|figure|there"
-    r"|has|have|we|get|which|must|be|called|known|as|would|答案|是|为|这|它|所以|因此|这是|它是|答案是|答案为)[\s:,]*)*",
+    r"|has|have|we|get|which|must|be|called|known|as|would)(?![A-Za-z])[\s:,]*|(?:答案|是|为|这|它|所以|因此|这是|它是|答案是|答案为)[\s:,]*)*",
     re.IGNORECASE,
 )
 _SAME = {
@@ -83,7 +83,7 @@ def same_words(gold: str, answer: str) -> bool:
     said = _normal(plain)
     if not said:
         return plain.strip() == gold
-    if said == gold or _normal(_LEAD.sub("", plain, count=1)) == gold:
+    if said == gold or _normal(_LEAD.sub("", plain.strip(), count=1)) == gold:
         return True
     first = re.split(r"[,.;:，。；\n]", plain.strip(), maxsplit=1)
     return len(first) > 1 and _normal(first[0]) == gold and not re.search(r"\b(?:but|no|not|or)\b", first[1])

@@ -35,7 +35,7 @@ _CHINESE_WHOLE = re.compile(
     rf"^(?:答案)?(?:是|为|等于|共有?|有|:)?\s*(?P<sign>负)?(?:(?P<below>[{_CHINESE_DIGITS}]+)分之)?(?P<number>[{_CHINESE_DIGITS}]+)"
     r"(?P<half>个?半)?\s*(?:个|人|元|米|厘米|天|年|岁|次|种|条|度|块|张|本|只|名|倍|小时|分钟|秒|千克|公斤|平方米)?[.!]?$"
 )
-_NUMBER = r"(?<![\w.\\^_{])-?\d+(?:[.,/]\d+)*(?![\d.,/]*\d)"
+_NUMBER = r"(?<![\w.,/\\^_{])-?\d++(?:[.,/]\d++)*+"  # possessive: a part of a number is never the number
 _TERM = rf"(?P<n>{_NUMBER}|\\(?:frac|sqrt)\{{[^{{}}]{{1,40}}\}}(?:\{{[^{{}}]{{1,40}}\}})?)"
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), replacement)
