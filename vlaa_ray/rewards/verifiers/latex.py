@@ -120,7 +120,9 @@ def _single_brackets(text: str) -> str:
             opened.append(index)
         elif char in ")}" and opened and text[opened[-1]] + char in ("()", "{}"):
             partner[opened.pop()] = index
-    outer = {start for start, end in partner.items() if text[start] == text[start + 1] and partner.get(start + 1) == end - 1}
+    outer = {
+        start for start, end in partner.items() if text[start] == text[start + 1] and partner.get(start + 1) == end - 1
+    }
     gone = outer | {partner[start] for start in outer}
     return "".join(char for index, char in enumerate(text) if index not in gone)
 

@@ -16,7 +16,8 @@ from vlaa_ray.text.answers import closing_brace
 _WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 _SIGNS = {
     "￥": "¥", "˚": "°", "﹣": "-", "∶": ":", "⁄": "/", "‐": "-", "‑": "-", "℃": "°C", "℉": "°F", "⋯": "…", "。": ".",
-    "﹥": ">", "﹤": "<", "﹦": "=", "﹢": "+", "﹙": "(", "﹚": ")", "﹐": ",", "`": " ", "“": " ", "”": " ", "「": " ",
+    "﹥": ">", "﹤": "<", "﹦": "=", "﹢": "+", "﹙": "(", "﹚": ")", "﹐": ",", "`": " ", "“": " ", "”": " ",
+    "「": " ",
     "」": " ", "『": " ", "』": " ", "【": " ", "】": " ", '"': " ", "«": " ", "»": " ", "\ufeff": "", "\u2060": "",
 }  # fmt: skip
 _VULGAR = {
@@ -56,10 +57,10 @@ _MACROS = (
 _NAMED_FRACTIONS = re.compile(r"\\(?:nicefrac|sfrac|flatfrac|xfrac|[dtc]frac)(?![A-Za-z])")
 _REAL = re.compile(r"\\(?:mathbf|bm|boldsymbol|mathrm)\s*\{\s*R\s*\}|\\(?:R|Reals|reals)(?![A-Za-z])")
 _SPACES = re.compile(r"\\[,;:!> ]|\\(?:q?quad|enspace|thinspace|medspace|thickspace|space|hfil)(?![A-Za-z])")
-_LINES = re.compile(r"(?:\\begin\{(%s)\})(?:\[[a-z]\])?(?:\{[lrc|]{0,9}\})?" % "|".join(
+_LINES = re.compile(r"\\begin\{(" + "|".join(
     "aligned align align* alignat equation equation* gather gather* gathered split multline multline* center cases "
     "dcases array eqnarray eqnarray* math displaymath".replace("*", r"\*").split()
-))  # fmt: skip
+) + r")\}(?:\[[a-z]\])?(?:\{[lrc|]{0,9}\})?")  # fmt: skip
 _OPEN_BRACE, _CLOSE_BRACE = re.compile(r"\\left\s?\\[{]\s?$|\\[{]\s?$"), re.compile(r"^\s?\\right\s?\.")
 _EMPTY_SIDE = re.compile(r"\\m?(?:left|right)\s?\.")
 _TEXT_DIGITS = re.compile(r"\\(?:text(?:bf|rm|it|normal|sf|tt)?|mathrm|mbox|rm)\s*\{([^{}]*\d[^{}]*)\}")
@@ -138,7 +139,7 @@ def _skip_blanks(text: str, index: int) -> int:
 
 
 def _without_environments(text: str) -> str:
-    """Return the text with the lines of an environment as a chain ("x = 3+4 \\ = 7") or a list ("x = 1 \\ y = 2")."""
+    r"""Return the text with the lines of an environment as a chain ("x = 3+4 \\ = 7") or a list ("x = 1 \\ y = 2")."""
     while match := _LINES.search(text):
         closing = f"\\end{{{match.group(1)}}}"
         end = text.find(closing, match.end())

@@ -1,7 +1,7 @@
 """Limits that can be told from a text before it is parsed: length, depth, digits, and the size of a power.
 
-    excess("((((…") == "60 brackets inside one another, more than 50"
-    has_huge_power("9^{9^{9}}") is True
+excess("((((…") == "60 brackets inside one another, more than 50"
+has_huge_power("9^{9^{9}}") is True
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ MAX_DIGITS = 1_000
 MAX_EXPRESSION_DEPTH = 12
 MAX_POWER_DIGITS = 100_000
 # A bracket that closes ends a tower: (2^3)^4 is small.
-_TOWER = re.compile(
-    r"(?:(?<![\d.])\d[\d.]*|[a-zA-Z]|[)}])(?:\s?(?:\^|\*\*)\s?(?:\(\d+\)|\{\d+\}|[{(]{0,3}[+-]?\d+))+"
-)
+_TOWER = re.compile(r"(?:(?<![\d.])\d[\d.]*|[a-zA-Z]|[)}])(?:\s?(?:\^|\*\*)\s?(?:\(\d+\)|\{\d+\}|[{(]{0,3}[+-]?\d+))+")
 _NUMBER = re.compile(r"\d[\d.]*")
 _FACTORIAL = re.compile(r"(\d+)\s*!")
 _NESTED_FACTORIAL = re.compile(r"!\s*[)}]+\s*!")

@@ -1,8 +1,8 @@
 r"""Reads forms that Math-Verify's grammar would take for something else: dates, ratios, sets, recurring decimals.
 
-    read_date("2024-01-05") -> "date 2024 1 5"
-    ratio_terms("1 : 2 : 3") -> ["1", "2", "3"]
-    rewrite_shapes(r"0.1\overline{6}") -> r"\frac{15}{90}"
+read_date("2024-01-05") -> "date 2024 1 5"
+ratio_terms("1 : 2 : 3") -> ["1", "2", "3"]
+rewrite_shapes(r"0.1\overline{6}") -> r"\frac{15}{90}"
 """
 
 from __future__ import annotations
@@ -37,12 +37,14 @@ _SET_BUILDER = re.compile(
     re.DOTALL,
 )
 _EMPTY = re.compile(
-    r"^(?:∅|\\(?:emptyset|varnothing|O)|\\?\{\s*\\?\}|\\\{\s*\\\}|(?:the |an )?empty set|null set|空集|无解|方程无解|无实数解"
+    r"^(?:∅|\\(?:emptyset|varnothing|O)|\\?\{\s*\\?\}|\\\{\s*\\\}|(?:the |an )?empty set|null set"
+    r"|空集|无解|方程无解|无实数解"
     r"|(?:there (?:is|are) |has |have )?no (?:real )?(?:solutions?|roots?|real roots?)(?: exists?)?|没有(?:实数)?解)$",
     re.IGNORECASE,
 )
 _ALL_REAL = re.compile(
-    r"^(?:[A-Za-z]\s*(?:\\in|in|is|∈|can be|为)\s*)?(?:\\mathbb\s*\{?\s*R\s*\}?|ℝ|(?:the )?(?:set of )?(?:all|any|every)?\s?(?:the )?"
+    r"^(?:[A-Za-z]\s*(?:\\in|in|is|∈|can be|为)\s*)?(?:\\mathbb\s*\{?\s*R\s*\}?|ℝ"
+    r"|(?:the )?(?:set of )?(?:all|any|every)?\s?(?:the )?"
     r"(?:R(?=$)|real(?:s| numbers?))|全体实数|所有实数|一切实数|任意实数|实数集|实数)"
     r"(?P<but>\s*(?:except(?: for)?|but|other than|excluding|\\setminus|\\backslash|且)\s*(?P<out>.{1,60}))?$",
     re.IGNORECASE | re.DOTALL,
@@ -77,7 +79,9 @@ _BASED = re.compile(
     r"^\(?\s*(?P<n>-?[0-9A-F]+)\s*\)?\s*(?:_\s*\{?\s*(?:\(?(?P<b>\d{1,2})\)?|\\?(?:text|mathrm)?\s*\{?\s*(?P<w>two|eight|ten|sixteen|three|four|five|six|seven|nine|twelve)\s*\}?)\s*\}?"
     r"|\s\(?\s*(?:in )?base[\s-](?P<c>\d{1,2}|two|eight|ten|sixteen)\s*\)?)$"
 )
-_BASES = {word: number for number, word in enumerate("two three four five six seven eight nine ten eleven twelve".split(), 2)}
+_BASES = {
+    word: number for number, word in enumerate("two three four five six seven eight nine ten eleven twelve".split(), 2)
+}
 _INDIAN = re.compile(r"(?<![\d.,])\d{1,2}(?:,\d{2})+,\d{3}(?![\d,])")
 
 
@@ -116,7 +120,12 @@ def rewrite_shapes(text: str) -> str:
     r"""Return the text with forms that the grammar can't read in forms that it reads, such as `C_5^2` as its value."""
     if _INDIAN.search(text):
         text = _INDIAN.sub(lambda match: match.group().replace(",", ""), text)
-    if "overline" in text or "\\bar" in text or "\\dot" in text or any(mark in text for mark in ("…", "...", "dots", "(", "\u0305", "\u0307")):
+    if (
+        "overline" in text
+        or "\\bar" in text
+        or "\\dot" in text
+        or any(mark in text for mark in ("…", "...", "dots", "(", "\u0305", "\u0307"))
+    ):
         text = _RECURRING.sub(_fraction, text)
     for pattern in _CHOOSE:
         text = pattern.sub(_choose, text)

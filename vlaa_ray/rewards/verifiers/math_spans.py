@@ -20,7 +20,9 @@ _DELIMITED = re.compile(
 )
 _BOX = re.compile(r"\\f?boxed\s*(?=\{)")
 _CJK = re.compile(r"[\u2e80-\u2fff\u3040-\u30ff\u3400-\u9fff]+")
-_FUNCTION = re.compile(r"(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|log|ln|lg|exp|sqrt|cbrt|abs|floor|ceil|pi|theta|alpha|beta|infinity|inf|oo")
+_FUNCTION = re.compile(
+    r"(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|log|ln|lg|exp|sqrt|cbrt|abs|floor|ceil|pi|theta|alpha|beta|infinity|inf|oo"
+)
 _MATH_SIGN = re.compile(r"[\d\\√∛π∞°²³½¼¾±≤≥≠∪∩∈×÷^=<>θαβγλμω]")
 _OPERATORS = re.compile(r"[-+*/^_|,:()\[\]{}=<>'!]+")
 _PRONOUN = re.compile(r"(?:I|a|A)\s+[a-z]{2,}")

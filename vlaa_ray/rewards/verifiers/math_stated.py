@@ -1,7 +1,7 @@
 r"""Finds the part of a text that states the result: after "final answer is", or in the last box, or the whole text.
 
-    stated_part(r"First \boxed{3}. Checking again, \boxed{5}") -> "5"
-    stated_part(r"\boxed{3}, \boxed{5}") -> "3, 5"
+stated_part(r"First \boxed{3}. Checking again, \boxed{5}") -> "5"
+stated_part(r"\boxed{3}, \boxed{5}") -> "3, 5"
 """
 
 from __future__ import annotations
@@ -21,16 +21,23 @@ _OPEN_BOX = re.compile(r"\\f?boxed\s*\{?|\\boxed\s+(?=\w)")
 _BETWEEN_BOXES = re.compile(
     r"(?:,|;|、|\+{2,9}|and|or|&|或者?|和|与|以及|且)?\s?(?:and|or)?\s?(?:[A-Za-z]\w{0,2}\s?=)?\s?"
 )
-_BOX_LAYOUT = re.compile(r"[\s$]+|\\$|\\[()\[\],;:! ]|\\q?quad(?![A-Za-z])|\\text\s*\{\s*(?=(?:and|or)\s*\})|(?<=and)\s*\}|(?<=or)\s*\}")
-_SETTLES = re.compile(r"\b(?:answer|so|therefore|thus|hence|then|final|finally)\b|⇒|=>|\\boxed|所以|因此|故", re.IGNORECASE)
+_BOX_LAYOUT = re.compile(
+    r"[\s$]+|\\$|\\[()\[\],;:! ]|\\q?quad(?![A-Za-z])|\\text\s*\{\s*(?=(?:and|or)\s*\})|(?<=and)\s*\}|(?<=or)\s*\}"
+)
+_SETTLES = re.compile(
+    r"\b(?:answer|so|therefore|thus|hence|then|final|finally)\b|⇒|=>|\\boxed|所以|因此|故", re.IGNORECASE
+)
 _CONCLUDES = re.compile(r"∴|⇒|⟹|\\(?:therefore|Rightarrow|implies|Longrightarrow)(?![A-Za-z])")
 _REMARK = re.compile(
-    r"(?:[\s,;(]|\\text\s*\{\s?\(?)\s*(?:since|because|where|for (?:all|every|any|each|some)|for (?=[a-z]\s*(?:[<>=≥≤]|\\|in ))"
+    r"(?:[\s,;(]|\\text\s*\{\s?\(?)\s*(?:since|because|where"
+    r"|for (?:all|every|any|each|some)|for (?=[a-z]\s*(?:[<>=≥≤]|\\|in ))"
     r"|given that|when(?:ever)?|whenever|if|with|provided|assuming|as required|as desired|in total|因为|其中|由于)"
     r"(?![A-Za-z])[^\n]*$|,\s?(?:\\text\s?\{\s?for\s?\}\s?)?[a-zA-Z]\s?(?:\\in(?![A-Za-z])|∈|in R\b)[^\n=]*$",
     re.IGNORECASE,
 )
-_BRACKET_REMARK = re.compile(r"\s\((?:(?!sin|cos|tan|log|exp|sqrt|mod|base)[^()\\]){0,30}[A-Za-z]{4,}[^()\\]{0,60}\)\s*[.$]*$")
+_BRACKET_REMARK = re.compile(
+    r"\s\((?:(?!sin|cos|tan|log|exp|sqrt|mod|base)[^()\\]){0,30}[A-Za-z]{4,}[^()\\]{0,60}\)\s*[.$]*$"
+)
 _VALUE = re.compile(r"[\d=\\<>]|^[\s$({\[]*[A-Za-z][\s$)}\]]*$")
 _TEXT_COMMAND = re.compile(r"\\(?:text(?:bf|rm|it|normal)?|mathrm|mathbf|mbox)\s*\{([^{}]*)\}")
 _NOT_TEXT = re.compile(r"\\(?:left|right)(?![A-Za-z])|\\[,;:!]|(?<!\d)\s|\s(?!\d)|\$|\\[()\[\]]")
@@ -58,7 +65,9 @@ def _concluded(text: str) -> str:
 
 def too_long(stated: str) -> str:
     """Return in words that the stated result is too long to be parsed, or an empty text."""
-    return f"a result of {len(stated)} characters, more than {MAX_RESULT_CHARS}" if len(stated) > MAX_RESULT_CHARS else ""
+    return (
+        f"a result of {len(stated)} characters, more than {MAX_RESULT_CHARS}" if len(stated) > MAX_RESULT_CHARS else ""
+    )
 
 
 def _last_lines(text: str) -> str:
