@@ -84,7 +84,7 @@ def test_different(gold: str, answer: str) -> None:
     assert result.value in (0.0, None) and result.reason
 
 
-@pytest.mark.parametrize("gold", ["a b c + d e f g", "Error in step 5, by the property of inequality 3", r"\frac{1}{", "3 +"])
+@pytest.mark.parametrize("gold", ["Error in step 5, by the property of inequality 3", r"\frac{1}{", "3 +"])
 def test_a_gold_that_can_not_be_read_is_invalid_not_wrong(gold: str) -> None:
     for answer in ("42", "", None):
         result = judge_math(answer, gold)

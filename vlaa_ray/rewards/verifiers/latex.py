@@ -101,11 +101,30 @@ def to_latex(math: str) -> str:
     text = _SPACED_THOUSANDS.sub(lambda match: re.sub(r"[^\d]", "", match.group()), text)
     if _TRIGONOMETRY.search(text):
         text = _DEGREES.sub(r"\\frac{\1\\pi}{180}", text)
+    text = " ".join(text.split())  # the rules take time with the square of a run of blanks
     for pattern, replacement in _PLAIN_RULES:
         text = pattern.sub(replacement, text)
     for head, opening, closing in _CALLS:
         text = _rewrite_calls(text, head, opening, closing)
-    return drop_units(text).strip(" \t\n,;")
+    return _single_brackets(drop_units(" ".join(text.split()))).strip(" \t\n,;")
+
+
+def _single_brackets(text: str) -> str:
+    """Return the text with one pair of brackets for several around the same: the parser's time doubles with each."""
+    if "((" not in text and "{{" not in text:
+        return text
+    opened: list[int] = []
+    partner: dict[int, int] = {}
+    for index, char in enumerate(text):
+        if char in "({":
+            opened.append(index)
+        elif char in ")}" and opened and text[opened[-1]] + char in ("()", "{}"):
+            partner[opened.pop()] = index
+    outer = {
+        start for start, end in partner.items() if text[start] == text[start + 1] and partner.get(start + 1) == end - 1
+    }
+    gone = outer | {partner[start] for start in outer}
+    return "".join(char for index, char in enumerate(text) if index not in gone)
 
 
 def _rewrite_calls(text: str, head: str, opening: str, closing: str) -> str:

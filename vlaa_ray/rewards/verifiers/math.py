@@ -18,7 +18,7 @@ from vlaa_ray.rewards.verifiers.math_compare import equal
 from vlaa_ray.rewards.verifiers.math_layout import plain_layout
 from vlaa_ray.rewards.verifiers.math_limits import MAX_POWER_DIGITS, excess, has_huge_power
 from vlaa_ray.rewards.verifiers.math_reader import Reading, is_prose, read_expressions
-from vlaa_ray.rewards.verifiers.math_stated import bare_text, stated_part
+from vlaa_ray.rewards.verifiers.math_stated import bare_text, stated_part, too_long
 from vlaa_ray.rewards.verifiers.math_text import same_words, word_gold
 from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
 
@@ -40,12 +40,15 @@ def judge_math(answer: str | None, gold: str) -> RewardResult:
         return _unreadable(answer, gold)
     if too_large:
         return wrong(answer, f"the answer has {too_large}")
-    if has_huge_power(stated):
-        return wrong(answer, f"the answer has a power of more than {MAX_POWER_DIGITS} digits")
+    if fault := _fault(stated):
+        return wrong(answer, f"the answer has {fault}")
     if target.words:
         same = same_words(target.words, stated)
         return scored(1.0, answer) if same else wrong(answer, f"the answer is not {target.words!r}")
-    return _judge_reading(answer, stated, target.reading)
+    try:
+        return _judge_reading(answer, stated, target.reading)
+    except RecursionError:
+        return wrong(answer, "the answer is too deep to be computed with")
 
 
 def _judge_reading(answer: str, stated: str, gold: Reading) -> RewardResult:
@@ -65,6 +68,11 @@ def _unreadable(answer: str | None, gold: str) -> RewardResult:
     return invalid(answer, f"gold can't be read as mathematics: {gold[:80]!r}")
 
 
+def _fault(stated: str) -> str:
+    """Return in words why a stated result is too large to be computed with, or an empty text."""
+    return f"a power of more than {MAX_POWER_DIGITS} digits" if has_huge_power(stated) else too_long(stated)
+
+
 class _Gold(NamedTuple):
     """A gold that has been read: as text, as words (if it is made of words alone), and as expressions."""
 
@@ -79,8 +87,11 @@ def _read_gold(gold: str) -> _Gold:
         return _Gold("", "", Reading())
     stated = stated_part(plain_layout(gold))
     text = bare_text(stated)
-    if has_huge_power(stated):
+    if _fault(stated):
         return _Gold(text, "", Reading())
-    reading = Reading() if is_prose(stated, gold) else read_expressions(stated)
+    try:
+        reading = Reading() if is_prose(stated, gold) else read_expressions(stated)
+    except RecursionError:
+        reading = Reading()
     words = "" if reading.expressions.parts else word_gold(stated)
     return _Gold(text, words, reading)

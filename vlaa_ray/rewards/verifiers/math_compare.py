@@ -14,13 +14,28 @@ from typing import Any, NamedTuple
 
 from latex2sympy2_extended.sets import FiniteSet as OrderedFiniteSet
 from math_verify import verify
-from sympy import Eq, Expr, FiniteSet, Integer, Interval, MatrixBase, Rational, Symbol, Tuple, UnevaluatedExpr, binomial
+from sympy import (
+    Eq,
+    Expr,
+    FiniteSet,
+    Float,
+    Integer,
+    Interval,
+    MatrixBase,
+    Rational,
+    Symbol,
+    Tuple,
+    UnevaluatedExpr,
+    binomial,
+    factorial,
+)
 from sympy.core.function import AppliedUndef
 
 from vlaa_ray.rewards.verifiers.math_numbers import NOT_COMPARABLE, equal_numbers, is_number
 from vlaa_ray.rewards.verifiers.math_sets import equal_as_sets
 
 _CLEARLY = 1e-3
+_TWO_DECIMALS, _TWO_PERCENT = 0.005, 0.02
 
 
 class Ratio(NamedTuple):
@@ -112,15 +127,37 @@ def _equal(gold: Any, answer: Any) -> bool:
         if decided is not None:
             return decided
     if isinstance(gold, Tuple) and isinstance(answer, Tuple):
-        return len(gold) == len(answer) and all(map(_equal, gold, answer))
+        return len(gold) == len(answer) and all(map(_equal_member, gold, answer))
     if isinstance(gold, MatrixBase) and isinstance(answer, MatrixBase):
-        return gold.shape == answer.shape and all(map(_equal, gold.flat(), answer.flat()))
+        return gold.shape == answer.shape and all(map(_equal_member, gold.doit().flat(), answer.doit().flat()))
+    if isinstance(gold, Interval) and isinstance(answer, Interval):
+        same_ends = gold.left_open == answer.left_open and gold.right_open == answer.right_open
+        return bool(same_ends) and _equal_member(gold.start, answer.start) and _equal_member(gold.end, answer.end)
     if _differ_numerically(gold, answer):
         return False
     try:
         return bool(verify(gold, answer, timeout_seconds=None, raise_on_error=True))
     except NOT_COMPARABLE:
         return False
+
+
+def _equal_member(gold: Any, answer: Any) -> bool:
+    """Return whether two members of a point, a matrix or an interval are equal.
+
+    In such a list, two decimals are enough for a gold that no decimal can write, such as 0.33 for 1/3.
+    """
+    if _equal(gold, answer):
+        return True
+    if not is_number(gold) or not isinstance(answer, Float) or gold.has(Float) or _is_terminating(gold):
+        return False
+    try:
+        return bool(abs(gold.evalf(15) - answer) <= min(_TWO_DECIMALS, _TWO_PERCENT * abs(answer)))
+    except NOT_COMPARABLE:
+        return False
+
+
+def _is_terminating(number: Any) -> bool:
+    return isinstance(number, Rational) and (10**12 * number).is_integer is True
 
 
 def _alike(gold: Any, answer: Any) -> tuple[Any, Any]:
@@ -131,8 +168,15 @@ def _alike(gold: Any, answer: Any) -> tuple[Any, Any]:
         if _differ_by_index(gold.lhs, answer.lhs):
             return gold.rhs, answer.rhs
     for one, other in ((gold, answer), (answer, gold)):
-        if isinstance(one, AppliedUndef) and len(one.args) == 2 and str(one.func).lower() == "c" and is_number(other):
-            return (binomial(*one.args), other) if one is gold else (other, binomial(*one.args))
+        if (
+            isinstance(one, AppliedUndef)
+            and len(one.args) == 2
+            and all(arg.is_Integer for arg in one.args)
+            and str(one.func).lower() in ("c", "p")
+            and is_number(other)
+        ):
+            value = binomial(*one.args) * (factorial(one.args[1]) if str(one.func).lower() == "p" else 1)
+            return (value, other) if one is gold else (other, value)
     # An interval and a point are written the same way, so two of a kind stay as they are.
     points = [_as_tuple(side) for side in (gold, answer)]
     plain = [isinstance(side, Tuple | Interval) for side in (gold, answer)]

@@ -16,7 +16,8 @@ from vlaa_ray.text.answers import closing_brace
 _WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 _SIGNS = {
     "￥": "¥", "˚": "°", "﹣": "-", "∶": ":", "⁄": "/", "‐": "-", "‑": "-", "℃": "°C", "℉": "°F", "⋯": "…", "。": ".",
-    "﹥": ">", "﹤": "<", "﹦": "=", "﹢": "+", "﹙": "(", "﹚": ")", "﹐": ",", "`": " ", "“": " ", "”": " ", "「": " ",
+    "﹥": ">", "﹤": "<", "﹦": "=", "﹢": "+", "﹙": "(", "﹚": ")", "﹐": ",", "`": " ", "“": " ", "”": " ",
+    "「": " ",
     "」": " ", "『": " ", "』": " ", "【": " ", "】": " ", '"': " ", "«": " ", "»": " ", "\ufeff": "", "\u2060": "",
 }  # fmt: skip
 _VULGAR = {
@@ -25,6 +26,7 @@ _VULGAR = {
 }
 _CHARS = _WIDE | {ord(char): sign for char, sign in _SIGNS.items()} | _VULGAR
 _ODD = re.compile("[\u3380-\u33df\U0001d400-\U0001d7ff]|(?![0-9])\\d")  # ㎝, 𝟕, ٣
+_BLANK_RUN = re.compile(r"\s{2,}")
 _PICTURES = re.compile("[\u2600-\u27bf\u2b00-\u2bff\ufe0f\u200d\U0001f000-\U0001faff]")
 _HTML = re.compile(r"</?(?:b|i|u|em|strong|span|p|br|code|mark|font|center|div|sup|math)\b[^<>]{0,80}>", re.IGNORECASE)
 _STRUCK = re.compile(r"~~[^~\n]{1,200}~~|<(?:del|s|strike)>[^<>]{0,200}</(?:del|s|strike)>")
@@ -55,10 +57,10 @@ _MACROS = (
 _NAMED_FRACTIONS = re.compile(r"\\(?:nicefrac|sfrac|flatfrac|xfrac|[dtc]frac)(?![A-Za-z])")
 _REAL = re.compile(r"\\(?:mathbf|bm|boldsymbol|mathrm)\s*\{\s*R\s*\}|\\(?:R|Reals|reals)(?![A-Za-z])")
 _SPACES = re.compile(r"\\[,;:!> ]|\\(?:q?quad|enspace|thinspace|medspace|thickspace|space|hfil)(?![A-Za-z])")
-_LINES = re.compile(r"(?:\\begin\{(%s)\})(?:\[[a-z]\])?(?:\{[lrc|]{0,9}\})?" % "|".join(
+_LINES = re.compile(r"\\begin\{(" + "|".join(
     "aligned align align* alignat equation equation* gather gather* gathered split multline multline* center cases "
     "dcases array eqnarray eqnarray* math displaymath".replace("*", r"\*").split()
-))  # fmt: skip
+) + r")\}(?:\[[a-z]\])?(?:\{[lrc|]{0,9}\})?")  # fmt: skip
 _OPEN_BRACE, _CLOSE_BRACE = re.compile(r"\\left\s?\\[{]\s?$|\\[{]\s?$"), re.compile(r"^\s?\\right\s?\.")
 _EMPTY_SIDE = re.compile(r"\\m?(?:left|right)\s?\.")
 _TEXT_DIGITS = re.compile(r"\\(?:text(?:bf|rm|it|normal|sf|tt)?|mathrm|mbox|rm)\s*\{([^{}]*\d[^{}]*)\}")
@@ -74,7 +76,7 @@ def plain_layout(text: str) -> str:
     text = _ODD.sub(lambda match: unicodedata.normalize("NFKC", _ascii_digit(match.group())), text.translate(_CHARS))
     if _PICTURES.search(text):
         text = _PICTURES.sub(" ", text)
-    text = _without_emphasis(text)
+    text = _without_emphasis(_BLANK_RUN.sub(lambda match: "\n" if "\n" in match.group() else " ", text))
     if "\\" in text:
         text = _without_macros(text)
     return text.strip()
@@ -137,7 +139,7 @@ def _skip_blanks(text: str, index: int) -> int:
 
 
 def _without_environments(text: str) -> str:
-    """Return the text with the lines of an environment as a chain ("x = 3+4 \\ = 7") or a list ("x = 1 \\ y = 2")."""
+    r"""Return the text with the lines of an environment as a chain ("x = 3+4 \\ = 7") or a list ("x = 1 \\ y = 2")."""
     while match := _LINES.search(text):
         closing = f"\\end{{{match.group(1)}}}"
         end = text.find(closing, match.end())

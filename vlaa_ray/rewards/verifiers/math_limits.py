@@ -1,7 +1,7 @@
 """Limits that can be told from a text before it is parsed: length, depth, digits, and the size of a power.
 
-    excess("((((…") == "60 brackets inside one another, more than 50"
-    has_huge_power("9^{9^{9}}") is True
+excess("((((…") == "60 brackets inside one another, more than 50"
+has_huge_power("9^{9^{9}}") is True
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from vlaa_ray.text.answers import MAX_CHARS
 
 MAX_DEPTH = 50
 MAX_DIGITS = 1_000
+MAX_EXPRESSION_DEPTH = 12
 MAX_POWER_DIGITS = 100_000
 # A bracket that closes ends a tower: (2^3)^4 is small.
-_TOWER = re.compile(
-    r"(?:(?<![\d.])\d[\d.]*|[a-zA-Z]|[)}])(?:\s?(?:\^|\*\*)\s?(?:\(\d+\)|\{\d+\}|[{(]{0,3}[+-]?\d+))+"
-)
+_TOWER = re.compile(r"(?:(?<![\d.])\d[\d.]*|[a-zA-Z]|[)}])(?:\s?(?:\^|\*\*)\s?(?:\(\d+\)|\{\d+\}|[{(]{0,3}[+-]?\d+))+")
 _NUMBER = re.compile(r"\d[\d.]*")
 _FACTORIAL = re.compile(r"(\d+)\s*!")
 _NESTED_FACTORIAL = re.compile(r"!\s*[)}]+\s*!")
@@ -27,15 +26,22 @@ def excess(text: str) -> str:
     """Return in words what makes the text too long or too deep to be parsed, or an empty text."""
     if len(text) > MAX_CHARS:
         return f"{len(text)} characters, more than {MAX_CHARS}"
-    depth = deepest = digits = longest = 0
+    deepest, digits, longest = depth_of(text), 0, 0
     for char in text:
-        depth += (char in "{([") - (char in "})]")
-        deepest = max(deepest, depth)
         digits = digits + 1 if char.isdigit() else 0
         longest = max(longest, digits)
     if deepest > MAX_DEPTH:
         return f"{deepest} brackets inside one another, more than {MAX_DEPTH}"
     return f"a number of {longest} digits, more than {MAX_DIGITS}" if longest > MAX_DIGITS else ""
+
+
+def depth_of(text: str) -> int:
+    """Return how many brackets stand inside one another at most."""
+    depth = deepest = 0
+    for char in text:
+        depth += (char in "{([") - (char in "})]")
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def has_huge_power(text: str) -> bool:

@@ -1,6 +1,6 @@
 """Compares numbers without symbols by relative error, at any magnitude.
 
-    equal_numbers(Float("9.11e-31"), Float("6.63e-34")) is False
+equal_numbers(Float("9.11e-31"), Float("6.63e-34")) is False
 """
 
 from __future__ import annotations
@@ -61,4 +61,4 @@ def _close(left: Any, right: Any) -> bool | None:
 def _magnitude(side: Any) -> Any:
     """Return the absolute value as a sympy number of any exponent, or None."""
     value = abs(side.doit().evalf(15, maxn=200))
-    return value if value.is_number and value.is_comparable or value == 0 else None
+    return value if (value.is_number and value.is_comparable) or value == 0 else None

@@ -17,13 +17,14 @@ from sympy import Expr
 
 from vlaa_ray.rewards.verifiers.latex import strip_wrappers, to_latex
 from vlaa_ray.rewards.verifiers.math_compare import Expressions, Range, Ratio
+from vlaa_ray.rewards.verifiers.math_limits import MAX_EXPRESSION_DEPTH, depth_of
 from vlaa_ray.rewards.verifiers.math_numbers import PERCENT
 from vlaa_ray.rewards.verifiers.math_shapes import ratio_terms, read_date, rewrite_shapes, rewrite_whole
 from vlaa_ray.rewards.verifiers.math_spans import Span, find_spans, words_outside
 from vlaa_ray.rewards.verifiers.math_stated import without_remark
 from vlaa_ray.rewards.verifiers.math_text import is_product
 from vlaa_ray.rewards.verifiers.math_words import qualifier, words_as_numbers
-from vlaa_ray.rewards.verifiers.units import drop_physics_units, is_unit
+from vlaa_ray.rewards.verifiers.units import drop_physics_units, drop_units, is_unit
 
 # `to_latex` drops the units. Math-Verify's own rule takes a final "t" or "h" of an expression for a unit.
 _CONFIG = LatexExtractionConfig(
@@ -32,6 +33,8 @@ _CONFIG = LatexExtractionConfig(
     )
 )
 _MAX_GOLD_WORDS = 4
+MAX_EXPRESSION_CHARS = 600
+_REPEATED = re.compile(r"([-+!'|/^_])\s?(?:\1\s?){4}")
 _ANCHOR = re.compile(r"\\f?boxed|\b(?i:answer)\b")
 _LABEL = re.compile(
     r"^\s*(?:[A-Za-z][A-Za-z.]*\s+){0,4}(?:[A-Z][A-Za-z]*\.)*[A-Za-z]{3,}[A-Za-z.]*\s*(?:\$\s*)?=(?![=<>])"
@@ -41,8 +44,11 @@ _NAMED = re.compile(
     r"|[A-Z]{2}|[A-Za-z]+(?:\s?:\s?[A-Za-z]+)+|P\s*\([^()=]{1,30}\)|P\s*\([A-Z]\s*=\s*\d+\)|[A-Za-z]_(?:\w|\{[^{}]{1,30}\})|[A-Za-z]'|f\s*\(\s*-?\d+\s*\)"
     r"|\(\s*[a-z](?:\s*,\s*[a-z])+\s*\)|\\lim[^=]{0,60}|\\sum[^=]{0,60}|\\int[^=]{0,60})\s*=(?=[^=<>]+$)"
 )
-_FUNCTION_HEAD = re.compile(r"^\s*[fgh](?:\^\{-1\}|\^\{?\\prime\}?|''?)?\s*\(\s*[a-z]\s*\)\s*=(?=[^=]+$)")
-_POINT_NAME = re.compile(r"^\s*(?:point|vector|the point)?\s*\$?\s*[A-Z]'?(?:_\{?\d\}?)?\s*\$?(?=\([^()]*,[^()]*\)\s*$)")
+_FUNCTION_HEAD = re.compile(r"^\s*[fgh](?:\^\{-1\})?\s*\(\s*[a-z]\s*\)\s*=(?=[^=]+$)")
+_POINT_NAME = re.compile(
+    r"^(?![CP]\(\d+,\s?\d+\)$)"
+    r"\s*(?:point|vector|the point)?\s*\$?\s*[A-Z]'?(?:_\{?\d\}?)?\s*\$?(?=\([^()]*,[^()]*\)\s*$)"
+)
 _ANGLED = re.compile(r"\\langle(.{1,200}?)\\rangle|⟨(.{1,200}?)⟩", re.DOTALL)
 _COLUMN_BRACKETS = re.compile(r"[(\[]\s*(\\begin\{[pbvB]?matrix\}.*\\end\{[pbvB]?matrix\})\s*[)\]]", re.DOTALL)
 _TOLD = re.compile(r"^\s*(?:\\approx|≈|\\sim|~|:|\\Rightarrow|⇒|=>|=)\s*(?=[\d\\(.-])")
@@ -58,8 +64,12 @@ _LEADING_TEXT = re.compile(r"^\s*\\text\s*\{([^{}]*[A-Za-z]{2,}[^{}]*)\}(?=\s*[^
 _LEADING_WORDS = re.compile(r"^[A-Za-z ,']{0,80}\b(?:is|equals|be)\b:?\s+")
 _FORMULA_END = re.compile(r"\b(?:is|equals|be)\b:?\s+[a-zA-Z+*/^()-]{2,20}[.]?$")
 _RANGE = re.compile(r"^(?:from )?(-?\d+(?:\.\d+)?) ?(?:to|到|至|～|∼) ?(-?\d+(?:\.\d+)?)$")
-_TOKEN_NAMES = frozenset("sin cos tan cot sec csc arcsin arccos arctan asin acos atan log ln lg exp sqrt pi abs cbrt floor ceil".split())
+_TOKEN_NAMES = frozenset(
+    "sin cos tan cot sec csc arcsin arccos arctan asin acos atan log ln lg exp sqrt pi abs cbrt floor ceil".split()
+)
 _WORD_AFTER_NUMBER = re.compile(r"\d [A-Za-z]{2,}")  # "20 lux" is a number and its unit
+_UNIT_WORD = re.compile(r"\s?[A-Za-z]{1,12}(?![A-Za-z])(?:[²³]|\^[23])?")
+_MEMBER_UNIT = re.compile(r"(?<=\d)\s?(?:[cmkd]m|in|ft|kg|m[lL]|units?|degrees)(?:\^\{?[23]\}?|[²³])?(?=\s?[,;}\])])")
 _PERCENT_END = re.compile(r"\\?%\s*$")
 
 
@@ -85,7 +95,7 @@ def read_expressions(stated: str) -> Reading:
     date = read_date(strip_wrappers(stated))
     if date:
         return Reading(date=date)
-    text = _EITHER.sub(" ", words_as_numbers(without_remark(_LABEL.sub("", stated))))
+    text = rewrite_shapes(_EITHER.sub(" ", words_as_numbers(without_remark(_LABEL.sub("", stated)))))
     whole = _TOLD.sub("", strip_wrappers(text))
     if _LEADING_TEXT.match(whole):
         text = words_as_numbers(_LEADING_TEXT.sub(r"\1 ", whole))
@@ -147,14 +157,24 @@ def _qualifier(text: str, spans: list[Span], index: int) -> str:
 
 def _listed(text: str, spans: list[Span]) -> list[Span]:
     """Return the spans of a text that is only several expressions, or the alternatives at the end of a sentence."""
-    gaps = [text[left.end : right.start] for left, right in pairwise(spans)]
-    around = f"{text[: spans[0].start]} {text[spans[-1].end :]}" if spans else text
+    gaps = [_without_unit(text[left.end : right.start]) for left, right in pairwise(spans)]
+    around = f"{text[: spans[0].start]} {_without_unit(text[spans[-1].end :])}" if spans else text
     if all(gap and _PART_BREAK.match(gap) for gap in gaps) and not words_outside(around, []):
         return spans
     count = 1
     while count < len(spans) and _PART_BREAK.match(gaps[-count]) and _LISTED.search(gaps[-count]):
         count += 1
     return spans[-count:] if count > 1 and any(map(_OR.search, gaps[len(gaps) - count + 1 :])) else []
+
+
+def _without_unit(gap: str) -> str:
+    """Return the text between two expressions without the unit of the first: "cm, " is ", "."""
+    unit = _UNIT_WORD.match(gap)
+    if unit and (
+        drop_units(f"1 {unit.group().strip()}") == "1" or drop_physics_units(f"1 {unit.group().strip()}") == "1"
+    ):
+        return gap[unit.end() :]
+    return gap
 
 
 def _read_list(text: str, spans: list[Span]) -> Expressions:
@@ -171,11 +191,16 @@ def _read_list(text: str, spans: list[Span]) -> Expressions:
 
 def parse_text(text: str) -> Any:
     """Return the expression of a text without delimiters around it, or None if it can't be read."""
-    text = _TOLD.sub("", without_remark(strip_wrappers(text)))
+    if len(text) > MAX_EXPRESSION_CHARS or _REPEATED.search(text):
+        return None
+    text = _TOLD.sub("", without_remark(strip_wrappers(" ".join(text.split()))))
     text = _COLUMN_BRACKETS.sub(r"\1", _ANGLED.sub(r"(\1\2)", text))
     text = _POINT_NAME.sub("", _FUNCTION_HEAD.sub("y = ", _NAMED.sub("", _ABOUT.sub(r"\1 = ", text))))
-    text = drop_physics_units(rewrite_shapes(rewrite_whole(text)))
-    expression = _parse(f"${to_latex(text)}$")
+    text = _MEMBER_UNIT.sub("", drop_physics_units(rewrite_shapes(rewrite_whole(text))))
+    latex = to_latex(text)
+    if depth_of(latex) > MAX_EXPRESSION_DEPTH:
+        return None
+    expression = _parse(f"${latex}$")
     if expression is None and _PERCENT_END.search(text):
         body = _parse(f"${to_latex(_PERCENT_END.sub('', text))}$")
         return body * PERCENT if isinstance(body, Expr) else None

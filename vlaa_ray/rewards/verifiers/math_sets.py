@@ -1,6 +1,6 @@
 """Reads inequalities, intervals and conditions as sets of reals, and compares them.
 
-    x > 3 and (3, oo) are one set; so are x >= 0 and x <= 2, and [0, 2].
+x > 3 and (3, oo) are one set; so are x >= 0 and x <= 2, and [0, 2].
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 from latex2sympy2_extended.logic import And
 from sympy import (
     Complement,
+    EmptySet,
     Eq,
     Expr,
     FiniteSet,
@@ -20,7 +21,6 @@ from sympy import (
     LessThan,
     Ne,
     Reals,
-    S,
     Set,
     StrictGreaterThan,
     StrictLessThan,
@@ -78,7 +78,7 @@ def _set_of(side: Sequence[Any], any_of: bool) -> Set | None:
         return Union(*known)
     joint = Intersection(*known)
     # "x < 1, x > 2" and "x < 1 and x > 2" are written for "or".
-    return Union(*known) if joint is S.EmptySet and len(known) > 1 else joint
+    return Union(*known) if joint == EmptySet and len(known) > 1 else joint
 
 
 def _given_set(part: Any) -> Set | None:

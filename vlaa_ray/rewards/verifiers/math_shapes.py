@@ -1,8 +1,8 @@
 r"""Reads forms that Math-Verify's grammar would take for something else: dates, ratios, sets, recurring decimals.
 
-    read_date("2024-01-05") -> "date 2024 1 5"
-    ratio_terms("1 : 2 : 3") -> ["1", "2", "3"]
-    rewrite_shapes(r"0.1\overline{6}") -> r"\frac{15}{90}"
+read_date("2024-01-05") -> "date 2024 1 5"
+ratio_terms("1 : 2 : 3") -> ["1", "2", "3"]
+rewrite_shapes(r"0.1\overline{6}") -> r"\frac{15}{90}"
 """
 
 from __future__ import annotations
@@ -29,21 +29,23 @@ _COMMANDS = re.compile(r"\\[A-Za-z]+")
 _BAR = r"\\(?:overline|bar|dot|overset\{\.\})"
 _RECURRING = re.compile(
     r"(?<![\d.])(?P<whole>\d*)\.(?P<fixed>\d*)(?:" + _BAR + r"\s*(?:\{(?P<bar>\d+)\}|(?P<one>\d))"
-    r"(?:(?P<middle>\d*)\\dot\s*(?:\{(?P<last>\d)\}|(?P<end>\d)))?|\((?P<round>\d+)\)|(?P<dots>\\ldots|\\dots|\\cdots|\.{3,}|…))"
+    r"(?:(?P<middle>\d*)\\dot\s*(?:\{(?P<last>\d)\}|(?P<end>\d)))?|\((?P<round>\d+)\)|(?P<above>[\u0305\u0307])|(?P<dots>\\ldots|\\dots|\\cdots|\.{3,}|…))"
 )
-_TAIL = re.compile(r"^\d*?(\d{1,6}?)\1{1,}$")
+_TAIL = re.compile(r"^\d*?(\d{1,6}?)\1+$")
 _SET_BUILDER = re.compile(
     r"^\\?\{\s*(?:\(?\s*)([A-Za-z])\s*(?:\\in\s*(?:\\mathbb\s*\{?\s*[RNZQ]\s*\}?|R|Z|N)\s*)?(?:\\mid|\\vert|\||:|\\middle\s*\|)(?P<condition>.{1,400}?)\\?\}$",
     re.DOTALL,
 )
 _EMPTY = re.compile(
-    r"^(?:∅|\\(?:emptyset|varnothing|O)|\\?\{\s*\\?\}|\\\{\s*\\\}|(?:the |an )?empty set|null set|空集|无解|方程无解|无实数解"
+    r"^(?:∅|\\(?:emptyset|varnothing|O)|\\?\{\s*\\?\}|\\\{\s*\\\}|(?:the |an )?empty set|null set"
+    r"|空集|无解|方程无解|无实数解"
     r"|(?:there (?:is|are) |has |have )?no (?:real )?(?:solutions?|roots?|real roots?)(?: exists?)?|没有(?:实数)?解)$",
     re.IGNORECASE,
 )
 _ALL_REAL = re.compile(
-    r"^(?:[A-Za-z]\s*(?:\\in|is|∈|can be|为)\s*)?(?:\\mathbb\s*\{?\s*R\s*\}?|ℝ|(?:the )?(?:set of )?(?:all|any|every)?\s?(?:the )?"
-    r"real(?:s| numbers?)|全体实数|所有实数|一切实数|任意实数|实数集|实数)"
+    r"^(?:[A-Za-z]\s*(?:\\in|in|is|∈|can be|为)\s*)?(?:\\mathbb\s*\{?\s*R\s*\}?|ℝ"
+    r"|(?:the )?(?:set of )?(?:all|any|every)?\s?(?:the )?"
+    r"(?:R(?=$)|real(?:s| numbers?))|全体实数|所有实数|一切实数|任意实数|实数集|实数)"
     r"(?P<but>\s*(?:except(?: for)?|but|other than|excluding|\\setminus|\\backslash|且)\s*(?P<out>.{1,60}))?$",
     re.IGNORECASE | re.DOTALL,
 )
@@ -59,8 +61,8 @@ _CHOOSE = tuple(
 _CHOOSE_PLAIN = re.compile(
     r"(?:\{\s*\}\s*)?(?:[_^]\s*\{?\s*(?P<n>\d{1,3})\s*\}?|(?<![\w.])(?P<o>\d{1,3}))\s*(?:\\(?:mathrm|text)\s*\{\s*)?(?P<kind>[CP])\s*\}?\s*_?\s*\{?\s*(?P<r>\d{1,3})\s*\}?(?!\w)"
 )
-_CHOOSE_WORDS = re.compile(r"(?:\{\s*)?(?<![\w.])(\d{1,3})\s+(?:\\?choose)\s+(\d{1,3})(?!\w)(?:\s*\})?")
-_CHOOSE_CALL = re.compile(r"(?<![A-Za-z\\])(?:nCr|nPr|binom|comb|perm|choose|C)\s*\(\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\)")
+_CHOOSE_WORDS = re.compile(r"(?:\{\s*)?(?<![\w.])(\d{1,3})\s+\\?choose\s+(\d{1,3})(?!\w)(?:\s*\})?")
+_CHOOSE_CALL = re.compile(r"(?<![A-Za-z\\])(?:nCr|nPr|binom|comb|perm|choose)\s*\(\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\)")
 _TWO_DIGITS = (
     (re.compile(r"\\(frac|binom|[dt]binom)\s*(\d)\s*(\d)"), r"\\\1{\2}{\3}"),
     (re.compile(r"\\(frac|binom)\s*(\d)\s*(?=\{)"), r"\\\1{\2}"),
@@ -77,7 +79,9 @@ _BASED = re.compile(
     r"^\(?\s*(?P<n>-?[0-9A-F]+)\s*\)?\s*(?:_\s*\{?\s*(?:\(?(?P<b>\d{1,2})\)?|\\?(?:text|mathrm)?\s*\{?\s*(?P<w>two|eight|ten|sixteen|three|four|five|six|seven|nine|twelve)\s*\}?)\s*\}?"
     r"|\s\(?\s*(?:in )?base[\s-](?P<c>\d{1,2}|two|eight|ten|sixteen)\s*\)?)$"
 )
-_BASES = {word: number for number, word in enumerate("two three four five six seven eight nine ten eleven twelve".split(), 2)}
+_BASES = {
+    word: number for number, word in enumerate("two three four five six seven eight nine ten eleven twelve".split(), 2)
+}
 _INDIAN = re.compile(r"(?<![\d.,])\d{1,2}(?:,\d{2})+,\d{3}(?![\d,])")
 
 
@@ -116,7 +120,12 @@ def rewrite_shapes(text: str) -> str:
     r"""Return the text with forms that the grammar can't read in forms that it reads, such as `C_5^2` as its value."""
     if _INDIAN.search(text):
         text = _INDIAN.sub(lambda match: match.group().replace(",", ""), text)
-    if "overline" in text or "\\bar" in text or "\\dot" in text or "…" in text or "..." in text or "(" in text:
+    if (
+        "overline" in text
+        or "\\bar" in text
+        or "\\dot" in text
+        or any(mark in text for mark in ("…", "...", "dots", "(", "\u0305", "\u0307"))
+    ):
         text = _RECURRING.sub(_fraction, text)
     for pattern in _CHOOSE:
         text = pattern.sub(_choose, text)
@@ -135,7 +144,7 @@ def rewrite_whole(text: str) -> str:
     if _EMPTY.match(text):
         return "\\emptyset "
     real = _ALL_REAL.match(text)
-    if real and (len(text) > 1):
+    if real and text != "R":
         out = _OUT.sub(" ", real["out"] or "").strip(" {}\\$.")
         return f"\\mathbb{{R}}\\setminus\\{{{out}\\}}" if out else "(-\\infty,\\infty)"
     builder = _SET_BUILDER.match(text)
@@ -150,7 +159,9 @@ def rewrite_whole(text: str) -> str:
 
 def _fraction(match: re.Match[str]) -> str:
     whole, fixed = match["whole"] or "0", match["fixed"]
-    if match["dots"]:
+    if match["above"]:
+        fixed, block = fixed[:-1], fixed[-1:] or "0"
+    elif match["dots"]:
         tail = _TAIL.match(fixed)
         if not tail or len(fixed) < 3:
             return match.group()

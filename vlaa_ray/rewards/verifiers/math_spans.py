@@ -20,14 +20,15 @@ _DELIMITED = re.compile(
 )
 _BOX = re.compile(r"\\f?boxed\s*(?=\{)")
 _CJK = re.compile(r"[\u2e80-\u2fff\u3040-\u30ff\u3400-\u9fff]+")
-_FUNCTION = re.compile(r"(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|log|ln|lg|exp|sqrt|cbrt|abs|floor|ceil|pi|theta|alpha|beta|infinity|inf|oo")
+_FUNCTION = re.compile(
+    r"(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|log|ln|lg|exp|sqrt|cbrt|abs|floor|ceil|pi|theta|alpha|beta|infinity|inf|oo"
+)
 _MATH_SIGN = re.compile(r"[\d\\√∛π∞°²³½¼¾±≤≥≠∪∩∈×÷^=<>θαβγλμω]")
 _OPERATORS = re.compile(r"[-+*/^_|,:()\[\]{}=<>'!]+")
 _PRONOUN = re.compile(r"(?:I|a|A)\s+[a-z]{2,}")
 _VARIABLE = re.compile(r"[A-Za-zα-ω]")
 _JOINS_LEFT, _JOINS_RIGHT = re.compile(r"[-+*/^_=<>(\[{|,:√−×÷·]\s*$"), re.compile(r"\s*[-+*/^_=<>)\]}|√−×÷·]")
-# Blanks inside braces don't end a word.
-_WORD = re.compile(r"(?:\{(?:[^{}]|\{[^{}]*\})*\}|\S)+")
+_PIECE = re.compile(r"[{}]|\s+|[^{}\s]+")
 
 
 class Span(NamedTuple):
@@ -84,11 +85,11 @@ def _runs(text: str) -> Iterator[Span]:
 
 def _runs_of_line(line: str, offset: int) -> Iterator[Span]:
     start = end = None
-    for match in _WORD.finditer(line):
-        word = match.group().strip('*`"“”') if match.group() not in ("*", "**") else match.group()
+    for first, text in _words(line):
+        word = text.strip('*`"“”') if text not in ("*", "**") else text
         core = word.rstrip(".,;:!?" if not word.endswith("!") else ".,;:?")
-        if _is_math(core) and not _PRONOUN.match(line, match.start()):
-            begin = match.start() + match.group().find(core)
+        if _is_math(core) and not _PRONOUN.match(line, first):
+            begin = first + text.find(core)
             start = begin if start is None else start
             end = begin + len(core)
             if word[len(core) :] in ("", ","):
@@ -98,6 +99,24 @@ def _runs_of_line(line: str, offset: int) -> Iterator[Span]:
         start = end = None
     if start is not None and end is not None:
         yield _span(line, start, end, offset)
+
+
+def _words(line: str) -> Iterator[tuple[int, str]]:
+    """Yield the index and the text of each word. Blanks inside braces don't end a word."""
+    depth, start = 0, 0
+    depths = line.count("}")  # braces that may still close
+    for match in _PIECE.finditer(line):
+        piece = match.group()
+        if piece == "{":
+            depth += 1
+        elif piece == "}":
+            depth, depths = max(0, depth - 1), depths - 1
+        elif piece.isspace() and (not depth or not depths):
+            if match.start() > start:
+                yield start, line[start : match.start()]
+            start = match.end()
+    if start < len(line):
+        yield start, line[start:]
 
 
 def _span(line: str, start: int, end: int, offset: int) -> Span:

@@ -1,6 +1,6 @@
 """Judges golds of words, such as "isosceles triangle" and "no", as words.
 
-    same_words("isosceles triangle", "It is an isosceles triangle.") is True
+same_words("isosceles triangle", "It is an isosceles triangle.") is True
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ from vlaa_ray.rewards.verifiers.math_stated import unwrapped
 _MAX_WORDS = 8
 _WORD = re.compile(r"[^\W\d_]{1,40}|[<>=]")
 _SHORT_WORDS = frozenset(
-    "a an as at am be by do go he hi if in is it me my no of ok on or so to up us we all and any are ask bad bag bat bed "
-    "big box boy bus but can car cat cow cup cut day did die dog dry ear eat egg end eye far few fix fly for fun gas get "
-    "god got had has hat her him his hit hot how ice its job key kid law leg let lie lot low man map may men mix mom new "
-    "nor not now odd off oil old one our out own pay pen per pet pig pop pro put ran rat raw red rid row run sad sat saw "
-    "say sea see set she sit six sky son sum sun tax tea ten the tie tip too top toy try two use van via war was way wet "
-    "who why win yes yet you zoo dne nan min max gcd lcm mod div log sin cos tan cot sec csc exp lim det dim ker arg inf "
-    "ln lg pi oo cm mm km kg ml ft oz lb hr mi id ie eg vs etc sup deg rad mol".split()
+    (
+        "a an as at am be by do go he hi if in is it me my no of ok on or so to up us we all and any are ask bad bag "
+        "bat bed big box boy bus but can car cat cow cup cut day did die dog dry ear eat egg end eye far few fix fly "
+        "for fun gas get god got had has hat her him his hit hot how ice its job key kid law leg let lie lot low man "
+        "map may men mix mom new nor not now odd off oil old one our out own pay pen per pet pig pop pro put ran rat "
+        "raw red rid row run sad sat saw say sea see set she sit six sky son sum sun tax tea ten the tie tip too top "
+        "toy try two use van via war was way wet who why win yes yet you zoo dne nan min max gcd lcm mod div log sin "
+        "cos tan cot sec csc exp lim det dim ker arg inf ln lg pi oo cm mm km kg ml ft oz lb hr mi id ie eg vs etc sup "
+        "deg rad mol "
+    ).split()
 )
 _LEAD = re.compile(
     r"(?:(?:so|therefore|thus|hence|it|is|it's|this|that|these|they|are|the|a|an|answer|final|result|shape|figure|there"
-    r"|has|have|we|get|which|must|be|called|known|as|would|答案|是|为|这|它|所以|因此|这是|它是|答案是|答案为)[\s:,]*)*",
+    r"|has|have|we|get|which|must|be|called|known|as|would)(?![A-Za-z])[\s:,]*|(?:答案|是|为|这|它|所以|因此|这是|它是|答案是|答案为)[\s:,]*)*",
     re.IGNORECASE,
 )
 _SAME = {
@@ -83,7 +86,7 @@ def same_words(gold: str, answer: str) -> bool:
     said = _normal(plain)
     if not said:
         return plain.strip() == gold
-    if said == gold or _normal(_LEAD.sub("", plain, count=1)) == gold:
+    if said == gold or _normal(_LEAD.sub("", plain.strip(), count=1)) == gold:
         return True
     first = re.split(r"[,.;:，。；\n]", plain.strip(), maxsplit=1)
     return len(first) > 1 and _normal(first[0]) == gold and not re.search(r"\b(?:but|no|not|or)\b", first[1])

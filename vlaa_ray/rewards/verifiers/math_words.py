@@ -1,7 +1,7 @@
 r"""Reads what words make of a number: its value, its sign, its size, or a bound that makes another answer of it.
 
-    words_as_numbers("minus three quarters") -> "-(3/4)"
-    qualifier("less than ", "") -> "less"
+words_as_numbers("minus three quarters") -> "-(3/4)"
+qualifier("less than ", "") -> "less"
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ _SMALL = {
         "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
         "seventeen eighteen nineteen".split()
     )
-} | {word: 10 * number for number, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)}
+} | {
+    word: 10 * number for number, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)
+}
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _PARTS = {"half": 2, "halves": 2, "quarter": 4, "quarters": 4} | {
     word + ending: number
@@ -35,7 +37,7 @@ _CHINESE_WHOLE = re.compile(
     rf"^(?:答案)?(?:是|为|等于|共有?|有|:)?\s*(?P<sign>负)?(?:(?P<below>[{_CHINESE_DIGITS}]+)分之)?(?P<number>[{_CHINESE_DIGITS}]+)"
     r"(?P<half>个?半)?\s*(?:个|人|元|米|厘米|天|年|岁|次|种|条|度|块|张|本|只|名|倍|小时|分钟|秒|千克|公斤|平方米)?[.!]?$"
 )
-_NUMBER = r"(?<![\w.\\^_{])-?\d+(?:[.,/]\d+)*(?![\d.,/]*\d)"
+_NUMBER = r"(?<![\w.,/\\^_{])-?\d++(?:[.,/]\d++)*+"  # possessive: a part of a number is never the number
 _TERM = rf"(?P<n>{_NUMBER}|\\(?:frac|sqrt)\{{[^{{}}]{{1,40}}\}}(?:\{{[^{{}}]{{1,40}}\}})?)"
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), replacement)
@@ -67,7 +69,9 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?<![\w-])([a-z]) (?:is |must be )?(?:less|smaller) than\b", r"\1 < "),
     ]
 )
-_SCALED = re.compile(rf"(?P<n>{_NUMBER})\s?(?P<scale>hundred|thousand|million|billion|trillion|dozen|[百千万亿])(?![A-Za-z])")
+_SCALED = re.compile(
+    rf"(?P<n>{_NUMBER})\s?(?P<scale>hundred|thousand|million|billion|trillion|dozen|[百千万亿])(?![A-Za-z])"
+)
 _FACTORS = _SCALES | {"hundred": 100, "dozen": 12, "百": 100, "千": 1000, "万": 10**4, "亿": 10**8}
 
 _BEFORE: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
@@ -76,10 +80,13 @@ _BEFORE: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     for name, pattern in [
         ("least", r"\bat least|\bno (?:less|fewer) than|\bnot (?:less|fewer) than|至少|最少|不少于|不小于|不低于"),
         ("most", r"\bat most|\bup to|\b(?:no|not) more than|至多|最多|不大于|不超过|不多于"),
-        ("more", r"\b(?:more|greater|larger|bigger|higher|longer) than(?: or equal to)?|\bover|\babove|\bexceed(?:s|ing)?|\bbeyond"
+        ("more", r"\b(?:more|greater|larger|bigger|higher|longer) than(?: or equal to)?"
+         r"|\bover|\babove|\bexceed(?:s|ing)?|\bbeyond"
          r"|大于|多于|超过|高于"),
-        ("less", r"\b(?:less|fewer|smaller|lower|shorter) than(?: or equal to)?|\bbelow|\bunder|小于|少于|低于|不到|不足"),
-        ("not", r"\bnot|\bnever|n[’'´]t|\bcannot|\bneither|\bnor|\bexcept(?: for)?|\bother than|\banything but|\bhardly|\bnowhere near|\bfar from|\brather than"
+        ("less", r"\b(?:less|fewer|smaller|lower|shorter) than(?: or equal to)?"
+         r"|\bbelow|\bunder|小于|少于|低于|不到|不足"),
+        ("not", r"\bnot|\bnever|n[’'´]t|\bcannot|\bneither|\bnor|\bexcept(?: for)?"
+         r"|\bother than|\banything but|\bhardly|\bnowhere near|\bfar from|\brather than"
          r"|\binstead of|\bnon|不是|不等于|不为|并非|而非|没有|不可能是|除了"),
         ("scale", r"\bhalf(?: of)?|\btwice|\bdouble|\bthrice|\btriple|\b(?:third|quarter|root|square|cube|reciprocal"
          r"|opposite|multiple|factor|power|logarithm|log|percent) of|\btimes|一半"),
@@ -155,16 +162,16 @@ def _english(words: list[str]) -> Fraction | None:
     total, current, previous = Fraction(0), Fraction(0), ""
     for index, word in enumerate(words):
         if word in ("a", "an", "and"):
-            current += word != "and" and (index == 0 or words[index - 1] == "and")
+            current += int(word != "and" and (index == 0 or words[index - 1] == "and"))
             continue
         if word in _SMALL:
             if previous in _SMALL and not (_SMALL[previous] >= 20 > _SMALL[word] < 10):
                 return None
             current += _SMALL[word]
         elif word == "hundred" or word == "dozen":
-            current = (current or 1) * (100 if word == "hundred" else 12)
+            current = (current or Fraction(1)) * (100 if word == "hundred" else 12)
         elif word in _SCALES:
-            total, current = total + (current or 1) * _SCALES[word], Fraction(0)
+            total, current = total + (current or Fraction(1)) * _SCALES[word], Fraction(0)
         else:
             return None  # a part of a whole ends a number
         previous = word

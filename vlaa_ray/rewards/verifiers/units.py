@@ -27,8 +27,10 @@ _UNIT_WORDS = (
     "meters/second"
 ).split()
 _CJK_UNITS = (
-    "平方厘米 平方分米 平方毫米 平方千米 平方公里 平方米 立方厘米 立方分米 立方米 厘米 毫米 分米 千米 公里 海里 米 小时 分钟 秒 "
-    "天 年 岁 元 度 个 人 公斤 千克 克 升 毫升 吨 牛顿 牛 焦耳 焦 伏特 伏 瓦特 瓦 安培 安 欧姆 欧 帕 摄氏度 次 种 条 块 张 本 只 名 "
+    "平方厘米 平方分米 平方毫米 平方千米 平方公里 平方米 立方厘米 立方分米 立方米 厘米 毫米 分米 千米 "
+    "公里 海里 米 小时 分钟 秒 "
+    "天 年 岁 元 度 个 人 公斤 千克 克 升 毫升 吨 "
+    "牛顿 牛 焦耳 焦 伏特 伏 瓦特 瓦 安培 安 欧姆 欧 帕 摄氏度 次 种 条 块 张 本 只 名 "
     "倍 角 分 件 支 枚 颗 棵 位 颗 组 页 箱 套 辆 斤 亩 公顷 弧度 每"
 ).split()
 _TEXT_UNIT = (
@@ -60,7 +62,10 @@ _ATOM = re.compile(
     rf"|(?P<plain>{_LETTERS})(?![A-Za-z]))"
     r"(?:\s*\^\s*(?:-?\d|\{\s*-?\d\s*\})|(?<=[a-zA-Z])[23](?!\d))?"
 )
-_JOIN = re.compile(r"\s*(?:\}\s*\^\s*\{?\s*-?\d\s*\}?|/|\\cdot(?![A-Za-z])|\\times(?![A-Za-z])|[*·⋅×]|[{}()]|\\[,;:! ]|~|\\frac(?=\{))?\s*")
+_JOIN = re.compile(
+    r"\s*(?:\}\s*\^\s*\{?\s*-?\d\s*\}?|/|\\cdot(?![A-Za-z])|\\times(?![A-Za-z])|[*·⋅×]"
+    r"|[{}()]|\\[,;:! ]|~|\\frac(?=\{))?\s*"
+)
 _INNER = re.compile(rf"(?:{_LETTERS}(?![A-Za-z])|[\s/*·⋅^().,~-]|\\cdot|\\,|[23](?!\d)|-\d)+")
 _CAPITAL_UNITS = frozenset("NJWVΩAK")
 
@@ -88,7 +93,7 @@ def drop_physics_units(text: str) -> str:
 
 
 def is_unit(text: str) -> bool:
-    """Return whether the text is a unit alone: "cm^2" and r"\text{m}", but not the letter "m"."""
+    r"""Return whether the text is a unit alone: "cm^2" and r"\text{m}", but not the letter "m"."""
     return len(text) > 1 and _is_unit(text, 0, -1)
 
 
