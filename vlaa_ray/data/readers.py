@@ -12,6 +12,7 @@ from vlaa_ray.data.builtin import BUILTIN, BuiltinData
 from vlaa_ray.data.files.csv_rows import csv_rows
 from vlaa_ray.data.files.json_rows import json_rows
 from vlaa_ray.data.files.sources import root_of
+from vlaa_ray.data.files.streams import kind_of
 from vlaa_ray.data.files.tables import Table, is_table, open_table
 from vlaa_ray.data.formats.fields import field_of, identity_of
 from vlaa_ray.data.formats.registry import FORMATS, Draft, read_record
@@ -198,7 +199,7 @@ def rows_of(file: Path) -> Table | Iterator[Row | DataError]:
     """
     if is_table(file):
         return open_table(file)
-    return csv_rows(file) if file.suffix.lower() == ".csv" else json_rows(file)
+    return csv_rows(file) if kind_of(file) in (".csv", ".tsv") else json_rows(file)
 
 
 class _Reader:
