@@ -21,6 +21,8 @@ _LONGEST_TOKEN = 16  # characters of "-Infinity" or of an escape: an error this 
 _LONGEST_LINE = 1 << 26
 _OPEN_ENDS = "{[,"  # the last character of the first line of an object that goes over several lines
 _IDS = {"id", "qid", "prompt_id"}
+_COLUMNS = {"messages", "conversations", "prompt", "message", "texts", "images", "image", "extra_info", "reward_model"}
+"""Columns of one record whose value may be an object or a list of objects: no ids of records."""
 _LINES_TRIED = 20  # a file whose first lines are all no JSON is of another kind
 
 
@@ -64,11 +66,15 @@ def _object_values(file: Path, line: str, is_alone: bool) -> Iterator[Any]:
     except (ValueError, RecursionError):
         record = None
     if record is not None:
-        keyed = is_alone and record and all(isinstance(value, dict | list) for value in record.values())
+        keyed = is_alone and record and _COLUMNS.isdisjoint(record) and all(map(_holds_records, record.values()))
         return _whole(file, _keyed_items) if keyed else _lines(file)
     if line[-1] not in _OPEN_ENDS and len(line) < _LONGEST_LINE:
         return _lines(file)  # a broken line
     return _whole(file, _keyed_items if _holds_objects(file) else _spread_items)
+
+
+def _holds_records(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and bool(value) and isinstance(value[0], dict))
 
 
 def _holds_objects(file: Path) -> bool:
@@ -77,7 +83,8 @@ def _holds_objects(file: Path) -> bool:
         text = _Text(stream)
         try:
             text.take("{")
-            text.value()
+            if text.value() in _COLUMNS:
+                return False
             text.take(":")
             if text.peek() == "[":
                 text.take("[")

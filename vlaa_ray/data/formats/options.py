@@ -23,7 +23,7 @@ _SINGLE = re.compile(r"(?:options?|choices?|opt|answer_option)?[_ ]?([A-Za-z]|[0
 _TEXT_KEYS = ("text", "content", "value", "option", "answer")
 _MARKED = re.compile(r"\s*[(\[]?([A-Za-z])[)\].:、．：]\s*(\S.*)", re.DOTALL)
 _MARKS = (")", ".", ":", "]", "、", "：")
-_CHOSEN = re.compile(r"\s*\(?([A-Z](?:\s*,?\s*[A-Z])*)\)?[.:]?\s*")
+_CHOSEN = re.compile(r"\s*\(?([A-Z](?:[\s,]*[A-Z])*)\)?[.:]?\s*")
 _PRINTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 Options = list[tuple[str, str]]
 
@@ -88,6 +88,8 @@ def _listed(value: Any) -> Options:
     if not isinstance(parsed, list | tuple):
         raise ValueError(f"the options must be a list, not {type(value).__name__}")
     texts = [_text(one) for one in parsed if not is_missing(one)]
+    if len(texts) > len(_LETTERS):
+        raise ValueError(f"the record has {len(texts)} options, more than there are letters")
     return [(letter, _unmarked(text, letter)) for letter, text in zip(_LETTERS, texts, strict=False)]
 
 
