@@ -57,7 +57,8 @@ def read_pair(row: dict[str, Any]) -> AnswerPair:
         kept["images"] = list(images)
     elif not any(name in kept for name in _PICTURES):
         kept["image"] = None
-    return AnswerPair({"verifier_type": "open_ended", **kept, "question": question, "gt": chosen}, chosen, rejected, unseen)
+    made = {"verifier_type": "open_ended", **kept, "question": question, "gt": chosen}
+    return AnswerPair(made, chosen, rejected, unseen)
 
 
 _SIDES = (_CHOSEN, _REJECTED)
