@@ -1,10 +1,10 @@
-"""Reads records of any known format from JSON, JSON Lines, CSV, parquet files or datasets, and makes prompts."""
+"""Reads records of any known format from data files or datasets, and makes prompts."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -13,11 +13,14 @@ from vlaa_ray.data.builtin import BUILTIN, BuiltinData
 from vlaa_ray.data.files.csv_rows import csv_rows
 from vlaa_ray.data.files.json_rows import json_rows
 from vlaa_ray.data.files.sources import root_of
+from vlaa_ray.data.files.streams import kind_of
 from vlaa_ray.data.files.tables import Table, is_table, open_table
 from vlaa_ray.data.fingerprint import Digest
 from vlaa_ray.data.formats.fields import field_of, identity_of
-from vlaa_ray.data.formats.registry import FORMATS, Draft, read_record
+from vlaa_ray.data.formats.pairs import read_pair
+from vlaa_ray.data.formats.registry import FORMATS, Draft, missing_in, read_record
 from vlaa_ray.data.prompt_checks import refuse_faulty
+from vlaa_ray.data.reading_notes import ReadingNotes
 from vlaa_ray.data.reading_progress import log_progress, side_by_side
 from vlaa_ray.errors import DataError
 from vlaa_ray.images.fetch import Fetcher
@@ -37,6 +40,7 @@ def iterate_prompts(
     verifier_type: str | None = None,
     keep: Collection[str] = (),
     fetch: FetchSection = NO_FETCH,
+    notes: ReadingNotes | None = None,
 ) -> Iterator[tuple[int, Prompt | DataError]]:
     """Yield (row, prompt) for each record of a file, with a DataError in place of the prompt if the record is bad.
 
@@ -47,37 +51,46 @@ def iterate_prompts(
 
     A record that names no verifier type gets `verifier_type`. It is bad if its type is not in `verifier_types`.
     `keep` names fields of the record, such as `meta.rationale`, that are copied into the prompt's `meta`.
+    `notes` is filled with what the records hold and the prompts don't.
 
     Raises DataError if the file, or the rest of it, can't be read.
     """
     if str(file).startswith(BUILTIN):
         return enumerate(BuiltinData(str(file).removeprefix(BUILTIN)), start=1)
-    reader = _Reader(Path(file), image_root, verifier_types, verifier_type, keep, fetch)
+    reader = _Reader(Path(file), image_root, verifier_types, verifier_type, keep, fetch, notes)
     return reader.read(rows_of(Path(file)), reader.prompt)
 
 
 def iterate_pairs(
-    file: str | Path, image_root: str | Path | None, fetch: FetchSection = NO_FETCH
+    file: str | Path,
+    image_root: str | Path | None,
+    fetch: FetchSection = NO_FETCH,
+    notes: ReadingNotes | None = None,
 ) -> Iterator[tuple[int, Preference | DataError]]:
-    """Yield (row, preference) for each record with `image`, `question`, `chosen` and `rejected`.
+    """Yield (row, preference) for each record with a question and the answers `chosen` and `rejected`.
 
     A bad record gives a DataError in place of the preference. Rows, images and errors are as in `iterate_prompts`.
     """
-    reader = _Reader(Path(file), image_root, fetch=fetch)
+    reader = _Reader(Path(file), image_root, fetch=fetch, notes=notes)
     return reader.read(rows_of(Path(file)), reader.pair)
 
 
 def iterate_for(
-    file: str | Path, source: SourceSection, fetch: FetchSection, config: TrainingConfig | None
+    file: str | Path,
+    source: SourceSection,
+    fetch: FetchSection,
+    config: TrainingConfig | None,
+    notes: ReadingNotes | None = None,
 ) -> Iterator[tuple[int, Prompt | Preference | DataError]]:
     """Yield (row, prompt or preference) for each record, as a run with this config reads it.
 
     A bad record gives a DataError in its place. Without a config, records are read as for GRPO with default rewards.
+    `notes` is filled with what the records hold and the prompts don't.
     """
     if config and config.learns_from == "preferences" and not str(file).startswith(BUILTIN):
-        return iterate_pairs(file, source.image_root, fetch)
+        return iterate_pairs(file, source.image_root, fetch, notes)
     verifier_types = config.verifier_types if config else VERIFIER_TYPES
-    return iterate_prompts(file, source.image_root, verifier_types, source.verifier_type, fetch=fetch)
+    return iterate_prompts(file, source.image_root, verifier_types, source.verifier_type, fetch=fetch, notes=notes)
 
 
 @dataclass(frozen=True)
@@ -215,7 +228,7 @@ def rows_of(file: Path) -> Table | Iterator[Row | DataError]:
     """
     if is_table(file):
         return open_table(file)
-    return csv_rows(file) if file.suffix.lower() == ".csv" else json_rows(file)
+    return csv_rows(file) if kind_of(file) in (".csv", ".tsv") else json_rows(file)
 
 
 class _Reader:
@@ -229,8 +242,10 @@ class _Reader:
         verifier_type: str | None = None,
         keep: Collection[str] = (),
         fetch: FetchSection = NO_FETCH,
+        notes: ReadingNotes | None = None,
     ) -> None:
         self.file = file
+        self._notes = notes or ReadingNotes(str(file))
         self._keep = keep
         self._root = root_of(file, image_root)
         self._verifier_types = verifier_types
@@ -254,27 +269,35 @@ class _Reader:
         self, number: int, row: Row | DataError, make: Callable[[Row, int], Item]
     ) -> tuple[int, Item | DataError]:
         if isinstance(row, DataError):
+            self._notes.add_refused()
             return number, row
         try:
             return number, make(row, number)
         except DataError as error:
+            self._notes.add_refused()
             if (identity := identity_of(row)) is not None:
                 error.facts["id"] = identity
             return number, error
 
     def prompt(self, row: Row, number: int) -> Prompt:
         """Return the prompt of the row with this number. Raises DataError with file and row if the record is bad."""
+        return self._prompt(_draft(row, number, self.file, self._verifier_type), row, number)
+
+    def _prompt(self, draft: Draft, row: Row, number: int) -> Prompt:
         file = self.file
-        draft = _draft(row, number, file, self._verifier_type)
         verifier_type = draft.verifier_type
         if verifier_type is None or verifier_type not in self._verifier_types:
             facts: dict[str, Any] = {"file": str(file), "row": number, "got": verifier_type or draft.source}
-            fix = "set `verifier_type` in the record, or data.verifier_type for all records without a type"
+            fix = (
+                "set `verifier_type` in the record, or data.verifier_type for all records without a type "
+                f"(--verifier-type TYPE of `vlaa-ray data`): {', '.join(self._verifier_types)}"
+            )
             raise DataError("no verifier for this record", **facts, expected=list(self._verifier_types), fix=fix)
         images = tuple(image_of(image, self._root, self._fetcher, file, number) for image in draft.images)
         params = dict(draft.verifier_params)
         if "original_px" in (params.get("frame"), params.get("gold_frame")) and images:
             params.setdefault("image_size", [images[0].width_px, images[0].height_px])
+        self._notes.add(number, self._unread(draft), draft.unseen, len(images))
         return Prompt(
             prompt_id=draft.record_id or row_id(file, number),
             question=draft.question,
@@ -290,11 +313,19 @@ class _Reader:
 
     def pair(self, row: Row, number: int) -> Preference:
         """Return the preference of the row with this number. Raises DataError, with file and row, if it is bad."""
-        chosen, rejected = row.get("chosen"), row.get("rejected")
-        if not (isinstance(chosen, str) and isinstance(rejected, str)):
-            raise DataError("a pair needs two texts", file=str(self.file), row=number, expected="chosen and rejected")
-        prompt = self.prompt({"verifier_type": "open_ended", **row, "gt": chosen}, number)
-        return Preference(prompt=prompt, answers=(chosen, rejected), worths=(1.0, 0.0))
+        try:
+            pair = read_pair(row)
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            fix = "a pair has a question with its images, and the answers `chosen` and `rejected`"
+            raise DataError(str(error), file=str(self.file), row=number, fix=fix) from error
+        draft = _draft(pair.row, number, self.file, None)
+        seen = dict.fromkeys((*draft.unseen, *pair.unseen))
+        prompt = self._prompt(replace(draft, unseen=tuple(seen)), row, number)
+        return Preference(prompt=prompt, answers=(pair.chosen, pair.rejected), worths=(1.0, 0.0))
+
+    def _unread(self, draft: Draft) -> list[str]:
+        kept = {name.partition(".")[0] for name in self._keep}
+        return [name for name in draft.unread if name not in kept]
 
     def _kept(self, row: Row, number: int) -> dict[str, Any]:
         try:
@@ -312,6 +343,7 @@ def _draft(row: dict[str, Any], number: int, file: Path, verifier_type: str | No
         raise DataError(f"a damaged record: {error}", file=str(file), row=number) from error
     if draft is None:
         format_names = ", ".join(record_format.name for record_format in FORMATS)
-        expected = f"image, question, and gt or answer; or the keys of {format_names}"
-        raise DataError("a record lacks a field", file=str(file), row=number, expected=expected, got=sorted(row))
+        expected = f"images, question, and gt or answer; or the keys of {format_names}"
+        message = f"a record lacks a field: {' and '.join(missing_in(row)) or 'no format has these keys'}"
+        raise DataError(message, file=str(file), row=number, expected=expected, keys=sorted(map(str, row)))
     return draft

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from vlaa_ray.errors import RewardError
 from vlaa_ray.records import FORMAT, RewardResult
-from vlaa_ray.rewards.limits import chars_excess, gold_excess
+from vlaa_ray.rewards.limits import gold_excess
 from vlaa_ray.rewards.verifiers.boxes import verify_boxes
 from vlaa_ray.rewards.verifiers.choice import verify_choice
 from vlaa_ray.rewards.verifiers.digit import verify_digit
@@ -34,7 +34,7 @@ from vlaa_ray.rewards.verifiers.points import verify_points
 from vlaa_ray.rewards.verifiers.text import verify_ocr, verify_text
 from vlaa_ray.rewards.verifiers.verdicts import invalid, wrong
 from vlaa_ray.rewards.verifiers.yes_no import verify_yes_no
-from vlaa_ray.text.answers import extract_answer, why_no_answer
+from vlaa_ray.text.answers import chars_excess, extract_answer, why_no_answer
 
 Verifier = Callable[..., RewardResult]
 """A function that is called as `verifier(answer, gold, **params)`.

@@ -30,6 +30,11 @@ _BOX = re.compile(r"\\f?boxed\s*(?=\{)|\\fbox\s*(?=\{)")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
+def chars_excess(text: str) -> str:
+    """Return in words that the text has too many characters, or an empty text."""
+    return f"{len(text)} characters, more than {MAX_CHARS}" if len(text) > MAX_CHARS else ""
+
+
 def extract_answer(response: str, rule: ExtractionRule = "last") -> str | None:
     """Return the text of the answer without blanks around it, or None if the response has no answer.
 

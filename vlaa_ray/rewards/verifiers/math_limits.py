@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 
-from vlaa_ray.text.answers import MAX_CHARS
+from vlaa_ray.text.answers import chars_excess
 
 MAX_DEPTH = 50
 MAX_DIGITS = 1_000
@@ -24,8 +24,8 @@ _NESTED_FACTORIAL = re.compile(r"!\s*[)}]+\s*!")
 
 def excess(text: str) -> str:
     """Return in words what makes the text too long or too deep to be parsed, or an empty text."""
-    if len(text) > MAX_CHARS:
-        return f"{len(text)} characters, more than {MAX_CHARS}"
+    if too_long := chars_excess(text):
+        return too_long
     deepest, digits, longest = depth_of(text), 0, 0
     for char in text:
         digits = digits + 1 if char.isdigit() else 0
