@@ -64,7 +64,7 @@ def _is_huge_tower(tower: str) -> bool:
     value = levels.pop()
     while levels:
         base_value = levels.pop()
-        digits = value * math.log10(max(2.0, base_value))
+        digits = value * math.log10(max(1.0, base_value))
         if digits > MAX_POWER_DIGITS:
             return True
         value = base_value**value if digits < 300 else 1e300
