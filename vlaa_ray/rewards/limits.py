@@ -2,7 +2,7 @@ r"""The limits that can be told from a gold or an answer as it comes in, before 
 
 For example:
 
-    gold_excess([[[[…]]]]) -> "2000 lists inside one another, more than 50"
+    gold_excess([[[[…]]]]) -> "more than 50 lists inside one another"
     math_excess(r"9^{9^{9}}") -> "a power of more than 100000 digits"
 
 A gold beyond a limit makes its sample invalid; an answer beyond one is wrong. Everything here takes a time that grows
@@ -23,6 +23,7 @@ MAX_POWER_DIGITS = 100_000
 MAX_PARTS = 10_000
 MAX_CHARS_OF_ALL = 10 * MAX_CHARS
 _DIGIT_BITS = math.log2(10)
+_SMALL, _FEW = 10**9, 8
 _HUGE, _MAX_EXPONENT_DIGITS = 1e300, 300
 # A number to the power of a number, and so on: "9^{9^{9}}". Possessive, so that no run is split in several ways.
 _TOWER = re.compile(r"(?<!\d)\d++(?:(?:\^|\*\*)[{(+−-]*+\d++)++")
@@ -38,6 +39,8 @@ def gold_excess(gold: Any) -> str:
     """
     if isinstance(gold, str):
         return chars_excess(gold)
+    if _is_small(gold) or (isinstance(gold, list) and len(gold) <= _FEW and all(map(_is_small, gold))):
+        return ""  # the usual gold, quicker
     level, depth, num_parts, num_chars = [gold], 0, 0, 0
     while level:
         num_parts += len(level)
@@ -57,6 +60,10 @@ def gold_excess(gold: Any) -> str:
             return f"{num_chars} characters, more than {MAX_CHARS_OF_ALL}"
         level, depth = inner, depth + 1
     return ""
+
+
+def _is_small(value: Any) -> bool:
+    return isinstance(value, float) or (isinstance(value, int) and -_SMALL < value < _SMALL)
 
 
 def chars_excess(text: str) -> str:
