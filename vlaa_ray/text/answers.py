@@ -69,7 +69,7 @@ def without_thoughts(response: str) -> str:
     names = [tag[0] for tag in tags]
     said: list[str] = []  # not empty as soon as a <think> has been met
     begin = depth = 0
-    for tag, following in zip(tags, [*names[1:], ""], strict=True):
+    for tag, following in zip(tags, [*names, ""][1:], strict=True):
         if tag[0] == "<think>":
             if not depth:
                 said.append(response[begin : tag.start()])
