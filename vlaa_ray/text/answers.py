@@ -67,11 +67,14 @@ def without_thoughts(response: str) -> str:
     """
     if "think>" not in response:
         return response
+    if response.startswith("<think>") and response.count("think>") == 2:  # the usual response, quicker
+        end = response.find("</think>")
+        return " " + response[end + len("</think>") :] if end >= 0 else ""
     tags = list(_THOUGHT_TAG.finditer(response))
     names = [tag[0] for tag in tags]
     said: list[str] = []  # not empty as soon as a <think> has been met
     begin = depth = 0
-    for tag, following in zip(tags, [*names[1:], ""], strict=True):
+    for tag, following in zip(tags, [*names, ""][1:], strict=True):
         if tag[0] == "<think>":
             if not depth:
                 said.append(response[begin : tag.start()])

@@ -49,6 +49,8 @@ def test_tags(response: str, last: str | None, exactly_one: str | None) -> None:
         ("<answer><think>B?</think>3</answer>", "3"),
         ("<think><answer>3</think></answer>", None),
         ("<ans<think>x</think>wer>3</answer>", None),
+        ("<answer>think></answer>", "think>"),
+        ("<think>think><answer>3</answer>", None),
     ],
 )
 def test_a_thought_is_no_answer(response: str, answer: str | None) -> None:
