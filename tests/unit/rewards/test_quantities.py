@@ -798,6 +798,11 @@ There are 7 objects in the picture: 4 cubes, 2 spheres and a cone.|7
 八个|8
 仅有1个|1
 只有一个|1
+图中有3个多边形|3
+共有不同的3种|3
+三个多边形|3
+3多个|no
+不止3个|no
 """
 
 TABLES = (SIGNS, GROUPS, DECIMALS, FRACTIONS, UNITS, WORDS, SCALES, NEIGHBOURS, SEVERAL, ZERO, MORE)

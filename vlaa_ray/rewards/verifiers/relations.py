@@ -41,9 +41,9 @@ _SINCE = frozenset("in since by year for during from until of after before".spli
 _PLACES = frozenset("on in under inside within across with per".split())
 _ARTICLES = frozenset("the these those all both its".split())
 _DENIALS = frozenset(
-    "not isn't aren't wasn't weren't never cannot can't don't doesn't ≠ 不是 并非 没有 没 不 非 "
-    "without except besides".split()
+    "not isn't aren't wasn't weren't never cannot can't don't doesn't ≠ without except besides".split()
 )
+_CHINESE_DENIALS = frozenset("不是 并非 没有 没 不 非".split())
 _BOUND_WORDS = frozenset(
     "than over under above below exceeds exceeding twice double triple thrice < > ≤ 至少 至多 最多 最少 超过 大于 小于 "
     "多于 少于 不到 不足 不止 不少于 近于".split()
@@ -54,7 +54,7 @@ _BOUND_PHRASES = (
     ("<", "="), (">", "="),
 )  # fmt: skip
 _MORE = frozenset("more less fewer greater above below higher lower over under".split())
-_BOUND_SIGNS = frozenset("以上 以下 多 余 餘 几".split())
+_BOUND_SIGNS = frozenset("以上 以下".split())
 _REFERENCES = (("of", "the"), ("of", "these"), ("of", "all"), ("among", "the"))
 _DENYING = (["instead", "of"], ["rather", "than"], ["other", "than"])
 _CLAUSE_ENDS = frozenset(", ; : . ! ? ( but 但 而 \n".split(" "))
@@ -196,7 +196,9 @@ def is_denied(tokens: Sequence[Token], quantities: Sequence[Quantity], place: in
     """Return whether the words before a quantity deny it: "not 3", "instead of 3", "不是3"."""
     before = _before(tokens, quantities, place)
     clause = next((n for n in range(len(before), 0, -1) if before[n - 1] in _CLAUSE_ENDS), 0)
-    return before[-2:] in _DENYING or any(text in _DENIALS for text in before[clause:])
+    if before[-2:] in _DENYING or (before and before[-1] in _CHINESE_DENIALS):
+        return True
+    return any(text in _DENIALS for text in before[clause:])
 
 
 def is_bounded(tokens: Sequence[Token], quantities: Sequence[Quantity], place: int) -> bool:
@@ -207,11 +209,8 @@ def is_bounded(tokens: Sequence[Token], quantities: Sequence[Quantity], place: i
     if (last in _BOUND_WORDS and not is_arrow) or tuple(before[-2:]) in _BOUND_PHRASES or last == "几":
         return True
     is_more = any(text == "or" and more in _MORE for text, more in pairwise(after))
-    return (
-        is_more
-        or (after[:1] == ["+"] and tokens[quantities[place].end].glued)
-        or not _BOUND_SIGNS.isdisjoint(after[:2])
-    )
+    is_open = after[:1] == ["+"] and tokens[quantities[place].end].glued
+    return is_more or is_open or after[:1] in (["多"], ["余"], ["餘"], ["几"]) or not _BOUND_SIGNS.isdisjoint(after[:3])
 
 
 def is_label(tokens: Sequence[Token], quantities: Sequence[Quantity], place: int) -> bool:
