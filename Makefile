@@ -9,7 +9,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 demo: $(VENV)/installed  ## GRPO on the built-in data: Ray, vLLM and DeepSpeed on the CPU
 	$(BIN)/vlaa-ray train --config configs/quickstart.yaml
 
-test: $(VENV)/installed  ## the whole test suite
+test: $(VENV)/installed  ## all tests but the long ones
 	$(BIN)/python -m pytest
 
 acceptance: $(VENV)/installed  ## long checks with real engines: the whole demo against the README's table

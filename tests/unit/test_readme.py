@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from vlaa_ray.cli import app
 from vlaa_ray.config import CurationConfig, GrpoConfig, RewardModelConfig, SftConfig
+from vlaa_ray.models.families import FAMILIES
 
 ROOT = Path(__file__).parents[2]
 FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -56,7 +57,8 @@ COMMANDS = _commands()
 
 def _is_quick(command):
     words = command.words
-    return "--dry-run" in words or words[0] in ("config", "score") or words[:2] == ["data", "show"]
+    checks_pairs = words[:2] == ["data", "check"] and "--config" in words  # without defects, so it exits with 0
+    return "--dry-run" in words or words[0] in ("config", "score") or words[:2] == ["data", "show"] or checks_pairs
 
 
 def _title(command):
@@ -181,3 +183,10 @@ def _has_key(kind, path):
 
 def test_the_readme_is_short():
     assert len(README.splitlines()) <= 120
+
+
+def test_the_page_on_training_lists_the_model_families():
+    section = PAGES["docs/train.md"].split("## Models", 1)[1].split("\n## ", 1)[0]
+    rows = re.findall(r"^\| (\S+) \| `(\w+)` \|$", section, re.M)
+    assert {model_type for _, model_type in rows} == set(FAMILIES)
+    assert all(name in README for name, _ in rows)

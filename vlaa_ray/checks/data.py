@@ -1,7 +1,9 @@
 """The check of data before a run: one pass that finds every defect with its file and row, and counts what is there.
 
-report = check_data([Path("train.jsonl")], config.data, rewards, config)
-report.defects[0]  -> Defect(id="7", file="train.jsonl", row=7, reason="the image is damaged: …")
+For example:
+
+    report = check_data([Path("train.jsonl")], config.data, rewards, config)
+    report.defects[0]  -> Defect(id="7", file="train.jsonl", row=7, reason="the image is damaged: …")
 """
 
 from __future__ import annotations
@@ -18,10 +20,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vlaa_ray.config import DataSection, ModelSection, TrainingConfig
-from vlaa_ray.data.dataset import UNSOLVED
 from vlaa_ray.data.files.sources import record_files
 from vlaa_ray.data.prompt_checks import faults_of
-from vlaa_ray.data.readers import defect_of, iterate_for, row_id
+from vlaa_ray.data.readers import UNSOLVED, defect_of, iterate_for, row_id
 from vlaa_ray.errors import DataError
 from vlaa_ray.images.decode import load
 from vlaa_ray.images.near_duplicates import NEAR_PX, LookAlikes, Pair, Place

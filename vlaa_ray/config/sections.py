@@ -55,7 +55,7 @@ class ModelSection(Section):
     """The model that is trained, and how images reach it."""
 
     path: CheckpointPath
-    """Hugging Face checkpoint: a folder, a hub id, or `builtin:tiny-base`."""
+    """Hugging Face checkpoint of a family of docs/train.md: a folder, a hub id, or `builtin:tiny-base`."""
     dtype: Literal["fp32", "bf16"] = "fp32"
     """Number format of the weights, in the learner and in the engine."""
     system_prompt: str | None = PAPER_SYSTEM_PROMPT

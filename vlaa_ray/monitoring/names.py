@@ -83,7 +83,7 @@ METRICS: tuple[Metric, ...] = (
            ("reward-model",), better="higher"),
     Metric("eval/completion/mean_tokens", "tokens", "mean length of the held-out completions"),
     Metric("eval/benchmark/{name}/{figure}", "", "a figure of a benchmark, by the benchmark's own rules",
-           when="the run evaluates benchmarks", better="higher"),
+           when="reserved: no run logs it yet", better="higher"),
     Metric("groups/count", "groups", "groups taken for the step, whether the update could use them or not"),
     Metric("groups/failed", "groups", "prompts that could not be sampled or judged, and were dropped", better="lower"),
     Metric("groups/resampled", "groups", "groups taken beyond the planned number, in place of those without variance"),
@@ -171,7 +171,7 @@ def types_in(names: Iterable[str], pattern: str) -> list[str]:
 
 
 def metric_page() -> str:
-    """Return the table as Markdown: the text of `docs/metrics.md`."""
+    """Return the table of metrics as Markdown: the text of `docs/metrics.md`."""
     lines = [
         "# Metrics",
         "",

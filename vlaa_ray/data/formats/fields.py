@@ -1,7 +1,9 @@
 """Reads the fields of a record (texts, images, and messages with both) in the layouts that publishers use.
 
-asked([{"role": "user", "content": [{"type": "image", "image": "a.png"}, {"type": "text", "text": "How many?"}]}])
--> ("<image>How many?", ("a.png",))
+For example:
+
+    asked([{"role": "user", "content": [{"type": "image", "image": "a.png"}, {"type": "text", "text": "How many?"}]}])
+    -> ("<image>How many?", ("a.png",))
 """
 
 from __future__ import annotations
