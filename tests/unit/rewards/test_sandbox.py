@@ -17,18 +17,17 @@ from vlaa_ray.rewards import Sandbox
 from vlaa_ray.rewards.sandbox.fork_server import _environment
 
 LIMIT_S = 1.5
+ENDLESS = "(x+1)^{50}" * 20  # no limit of the text tells that the comparison takes so long
 HOSTILE = [
-    r"\prod_{n=1}^{99999} \sin(n)",
-    r"$\prod_{k=1}^{99998} \cos(k)$",
-    r"\boxed{\prod_{n=1}^{99997} \tan(n)}",
-    r"\[\prod_{n=1}^{99996} \cos(n)\]",
-]
-# These are told from the text: they are wrong, and cost no time.
-TOLD = [
-    (r"\boxed{9^{9^{9}}}", "power"),
+    (rf"\boxed{{{ENDLESS}}}", "timeout"),
+    (rf"${ENDLESS} + 1$", "timeout"),
+    (r"\boxed{9^{9^{9}}}", "a power of more than"),
+    ("$9^{9^{9^9}}$", "a power of more than"),
+    ("100000!", "a power of more than"),
     ("{" * 2000 + "1" + "}" * 2000, "2000 brackets inside one another"),
     ("7" * 200_000, "200000 characters"),
     ("7" * 15_000, "15000 digits"),
+    ("2^{2^{2^{2^{2^{2}}}}}", "a power of more than"),
 ]
 
 
@@ -57,21 +56,20 @@ def wait_until_gone(pids: list[int], limit_s: float) -> bool:
     return not any(map(alive, pids))
 
 
-def test_hostile_answers_among_honest_ones_cost_their_own_samples(sandbox: Sandbox) -> None:
+def test_eight_hostile_answers_in_sixty_four_cost_eight_samples(sandbox: Sandbox) -> None:
     honest = [item(rf"${n}\sqrt{{3}}$", f"{n}√3") for n in range(2, 58)]
     start = time.monotonic()
     assert [result.value for result in sandbox.score_batch(honest)] == [1.0] * 56
     normal_s = time.monotonic() - start
     batch = []
-    for index, text in enumerate([*HOSTILE, *(text for text, _ in TOLD)]):
+    for index, (text, _) in enumerate(HOSTILE):
         batch += [item(text), *(item(rf"${n}\sqrt{{5}}$", f"{n}√5") for n in range(7 * index + 2, 7 * index + 9))]
     start = time.monotonic()
     results = sandbox.score_batch(batch)
     took_s = time.monotonic() - start
-    assert all(not result.valid and "timeout" in result.reason for result in results[:32:8])
-    for (_, reason), result in zip(TOLD, results[32::8], strict=True):
-        assert (result.value, result.valid) == (0.0, True) and reason in result.reason
-    for index in range(8):
+    for index, (_, reason) in enumerate(HOSTILE):
+        assert results[8 * index].value == (None if reason == "timeout" else 0.0)
+        assert reason in results[8 * index].reason
         assert [result.value for result in results[8 * index + 1 : 8 * index + 8]] == [1.0] * 7
     # Twice the normal time and one limit; the rest is for a busy machine.
     assert took_s < 2 * normal_s + LIMIT_S + 3.0
@@ -89,7 +87,7 @@ def test_order_and_types_are_kept(sandbox: Sandbox) -> None:
         ("<answer>[0, 0, 1, 1]</answer>", [0, 0, 1, 0.5], "iou", {"frame": "unit"}),
         ("<answer>a cat</answer>", "a cat", "open_ended", {}),
         ("no tag", "7", "math", {}),
-        ("no tag", "forty two", "math", {}),
+        ("no tag", "3 +", "math", {}),
         item("0.25", r"\frac{1}{4}"),
     ]
     values = [result.value for result in sandbox.score_batch(items)]
@@ -109,7 +107,7 @@ def test_a_worker_killed_in_the_middle_costs_its_sample(sandbox: Sandbox) -> Non
     _, worker = sandbox.worker_pids()
     killer = threading.Timer(0.3, os.kill, (worker, signal.SIGKILL))
     killer.start()
-    results = sandbox.score_batch([item(HOSTILE[0]), item("0.0625", "1/16")])
+    results = sandbox.score_batch([item(f"${ENDLESS} + 8$"), item("0.0625", "1/16")])
     killer.join(timeout=5)
     assert not results[0].valid and "died" in results[0].reason
     assert results[1].value == 1.0
@@ -119,7 +117,7 @@ def test_a_stopped_worker_is_given_up_at_the_limit(sandbox: Sandbox) -> None:
     _, worker = sandbox.worker_pids()
     os.kill(worker, signal.SIGSTOP)
     start = time.monotonic()
-    result = sandbox.score_batch([item(HOSTILE[1])])[0]
+    result = sandbox.score_batch([item(f"${ENDLESS} + 7$")])[0]
     assert "timeout" in result.reason and time.monotonic() - start < LIMIT_S + 2
 
 
@@ -184,10 +182,11 @@ def test_processes_end_with_a_parent_that_is_killed() -> None:
     # The parent dies while one worker computes and another one is paused.
     program = (
         "import json, threading\n"
+        f"ENDLESS = {ENDLESS!r}\n"
         "from vlaa_ray.rewards import Sandbox\n"
         "sandbox = Sandbox(timeout_s=60)\n"
         "print(json.dumps(sandbox.worker_pids()), flush=True)\n"
-        f"sandbox.score_batch([(f'<answer>{{text}}</answer>', '5', 'math', {{}}) for text in {HOSTILE[:2]}])\n"
+        "sandbox.score_batch([(f'<answer>${ENDLESS}+{n}$</answer>', '5', 'math', {}) for n in (9, 10)])\n"
     )
     environment = _environment()
     with subprocess.Popen(

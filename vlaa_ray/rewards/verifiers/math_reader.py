@@ -170,11 +170,10 @@ def _listed(text: str, spans: list[Span]) -> list[Span]:
 def _without_unit(gap: str) -> str:
     """Return the text between two expressions without the unit of the first: "cm, " is ", "."""
     unit = _UNIT_WORD.match(gap)
-    if unit and (
-        drop_units(f"1 {unit.group().strip()}") == "1" or drop_physics_units(f"1 {unit.group().strip()}") == "1"
-    ):
-        return gap[unit.end() :]
-    return gap
+    if not unit or not gap[unit.end() :].strip():
+        return gap
+    quantity = f"1 {unit.group().strip()}"
+    return gap[unit.end() :] if "1" in (drop_units(quantity), drop_physics_units(quantity)) else gap
 
 
 def _read_list(text: str, spans: list[Span]) -> Expressions:
