@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from vlaa_ray.rewards.verifiers.quantity_tokens import Token, TokenKind
+from vlaa_ray.rewards.verifiers.quantity_tokens import QuantityToken, TokenKind
 
 UNITS = {
     word: number
@@ -81,7 +81,7 @@ class WordNumber(NamedTuple):
     """Whether the words may mean something other than a number ("one", "half", "a pair")."""
 
 
-def read_words(tokens: Sequence[Token], start: int) -> WordNumber | None:
+def read_words(tokens: Sequence[QuantityToken], start: int) -> WordNumber | None:
     """Return the English number whose first word is the token at `start`, or None if no number begins there."""
     word = tokens[start].text
     if word not in _STARTS:
@@ -104,12 +104,12 @@ def read_words(tokens: Sequence[Token], start: int) -> WordNumber | None:
     return WordNumber(value, end, weak=word == "one" and end == start + 1 and text_at(tokens, end) in _LABELLED)
 
 
-def text_at(tokens: Sequence[Token], index: int) -> str:
+def text_at(tokens: Sequence[QuantityToken], index: int) -> str:
     """Return the text of the token at an index, or an empty text outside the tokens."""
     return tokens[index].text if 0 <= index < len(tokens) else ""
 
 
-def _with_article(tokens: Sequence[Token], start: int) -> WordNumber | None:
+def _with_article(tokens: Sequence[QuantityToken], start: int) -> WordNumber | None:
     """Return the number of "a dozen", "half a dozen", "a hundred and five", "a pair", "half", "single"."""
     first, second, third = (text_at(tokens, start + step) for step in range(3))
     if first == "half" and second in ("a", "an") and third in SCALES:
@@ -128,7 +128,7 @@ def _with_article(tokens: Sequence[Token], start: int) -> WordNumber | None:
     return WordNumber(value, end)
 
 
-def _is_pronoun(tokens: Sequence[Token], index: int) -> bool:
+def _is_pronoun(tokens: Sequence[QuantityToken], index: int) -> bool:
     """Return whether the "one" at an index stands for a thing ("the blue one", "one can see") and is no number."""
     before, after = text_at(tokens, index - 1), text_at(tokens, index + 1)
     if after in UNITS or after in PLURAL_SCALES or after in PARTS or after in ("-", "half"):
@@ -142,7 +142,7 @@ def _is_pronoun(tokens: Sequence[Token], index: int) -> bool:
 _FUNCTION_WORDS = frozenset("is are was were in on at of to and or with that which has have from by as for".split())
 
 
-def _whole(tokens: Sequence[Token], start: int) -> tuple[Fraction, int]:
+def _whole(tokens: Sequence[QuantityToken], start: int) -> tuple[Fraction, int]:
     """Return (value, index after it) of the whole number whose first word is at `start`."""
     total, block, last, index = 0, None, 10**18, start
     while index < min(len(tokens), start + _MAX_WORDS):
@@ -175,7 +175,7 @@ def _fits(block: int | None, value: int, least: int) -> bool:
     return block > 0 and (block % 100 == 0 or (least == 1 and 20 <= block % 100 and block % 10 == 0 and 0 < value < 10))
 
 
-def _part(tokens: Sequence[Token], end: int, value: Fraction) -> tuple[Fraction, int] | None:
+def _part(tokens: Sequence[QuantityToken], end: int, value: Fraction) -> tuple[Fraction, int] | None:
     """Return the fraction whose numerator ends at `end` ("two thirds", "three-quarters", "one half"), or None."""
     at = end + 1 if text_at(tokens, end) == "-" else end
     word = text_at(tokens, at)
@@ -183,7 +183,7 @@ def _part(tokens: Sequence[Token], end: int, value: Fraction) -> tuple[Fraction,
     return None if part is None else (value / part, at + 1)
 
 
-def _point(tokens: Sequence[Token], end: int, value: Fraction) -> tuple[Fraction, int]:
+def _point(tokens: Sequence[QuantityToken], end: int, value: Fraction) -> tuple[Fraction, int]:
     """Return the number with its decimals in words ("three point one four"), and the index after it."""
     if text_at(tokens, end) != "point" or text_at(tokens, end + 1) not in UNITS:
         return value, end
@@ -194,7 +194,7 @@ def _point(tokens: Sequence[Token], end: int, value: Fraction) -> tuple[Fraction
     return value, index
 
 
-def add_half(tokens: Sequence[Token], end: int, value: Fraction) -> tuple[Fraction, int]:
+def add_half(tokens: Sequence[QuantityToken], end: int, value: Fraction) -> tuple[Fraction, int]:
     """Return the number with "and a half" or "and three quarters" added, if these words follow, and the index after."""
     if text_at(tokens, end) != "and":
         return value, end
@@ -206,7 +206,7 @@ def add_half(tokens: Sequence[Token], end: int, value: Fraction) -> tuple[Fracti
     return value, end
 
 
-def _goes_on(tokens: Sequence[Token], end: int) -> bool:
+def _goes_on(tokens: Sequence[QuantityToken], end: int) -> bool:
     """Return whether the words are a part of another one: "twenty-first", "three-legged", "ten-ish"."""
     if text_at(tokens, end) in _ORDINALS and text_at(tokens, end - 1) in TENS:
         return True
@@ -216,7 +216,7 @@ def _goes_on(tokens: Sequence[Token], end: int) -> bool:
     return after.glued and after.kind is TokenKind.WORD and after.text not in UNITS and after.text not in TENS
 
 
-def chinese_at(tokens: Sequence[Token], index: int) -> WordNumber | None:
+def chinese_at(tokens: Sequence[QuantityToken], index: int) -> WordNumber | None:
     """Return the Chinese number that the token at an index is, or None if the signs are a part of a word."""
     run, before, after = tokens[index].text, text_at(tokens, index - 1), text_at(tokens, index + 1)
     end = index + 1
@@ -236,11 +236,11 @@ def chinese_at(tokens: Sequence[Token], index: int) -> WordNumber | None:
     return WordNumber(value, end, weak=run == "一" and after[:1] in _MEASURES)
 
 
-def _is_numeral(tokens: Sequence[Token], index: int) -> bool:
+def _is_numeral(tokens: Sequence[QuantityToken], index: int) -> bool:
     return index < len(tokens) and tokens[index].kind in (TokenKind.NUMERAL, TokenKind.NUMBER)
 
 
-def _is_cjk(tokens: Sequence[Token], index: int) -> bool:
+def _is_cjk(tokens: Sequence[QuantityToken], index: int) -> bool:
     return 0 <= index < len(tokens) and tokens[index].kind in (TokenKind.CJK, TokenKind.NUMERAL)
 
 

@@ -24,7 +24,7 @@ from vlaa_ray.rewards.verifiers.number_words import (
     read_words,
     text_at,
 )
-from vlaa_ray.rewards.verifiers.quantity_tokens import FRACTION, Token, TokenKind
+from vlaa_ray.rewards.verifiers.quantity_tokens import FRACTION, QuantityToken, TokenKind
 
 MAX_QUANTITIES = 200
 """The number of quantities that are read of a text at most."""
@@ -64,7 +64,7 @@ class Quantity(NamedTuple):
     """Whether it is a date or a time, which no answer is likely to mean."""
 
 
-def read_quantities(tokens: Sequence[Token]) -> list[Quantity]:
+def read_quantities(tokens: Sequence[QuantityToken]) -> list[Quantity]:
     """Return the quantities of the tokens in their order; of more than 200, the first 201."""
     found: list[Quantity] = []
     index = 0
@@ -76,7 +76,7 @@ def read_quantities(tokens: Sequence[Token]) -> list[Quantity]:
     return found
 
 
-def _step(tokens: Sequence[Token], index: int, after_number: bool) -> tuple[Quantity | None, int]:
+def _step(tokens: Sequence[QuantityToken], index: int, after_number: bool) -> tuple[Quantity | None, int]:
     """Return the quantity that begins at a token, if one does, and the index from which to read on."""
     token = tokens[index]
     if _is_sign(tokens, index, after_number):
@@ -94,7 +94,7 @@ def _step(tokens: Sequence[Token], index: int, after_number: bool) -> tuple[Quan
     return _unsigned(tokens, index)
 
 
-def _is_sign(tokens: Sequence[Token], index: int, after_number: bool) -> bool:
+def _is_sign(tokens: Sequence[QuantityToken], index: int, after_number: bool) -> bool:
     """Return whether the token is the sign of the number after it, not a hyphen, a dash or a difference."""
     text = tokens[index].text
     if text not in ("-", "—") and text not in _MINUS_WORDS:
@@ -112,13 +112,13 @@ def _is_sign(tokens: Sequence[Token], index: int, after_number: bool) -> bool:
     return not is_word and before.text not in (")", "]", "}") and not _is_unit_of_number(tokens, index - 1)
 
 
-def _is_unit_of_number(tokens: Sequence[Token], index: int) -> bool:
+def _is_unit_of_number(tokens: Sequence[QuantityToken], index: int) -> bool:
     """Return whether the CJK sign at an index follows a number, as in "3个-5个"."""
     numbers = (TokenKind.NUMBER, TokenKind.NUMERAL)
     return index > 0 and tokens[index].kind is TokenKind.CJK and tokens[index - 1].kind in numbers
 
 
-def _unsigned(tokens: Sequence[Token], index: int) -> tuple[Quantity | None, int]:
+def _unsigned(tokens: Sequence[QuantityToken], index: int) -> tuple[Quantity | None, int]:
     token = tokens[index]
     if token.kind is TokenKind.NUMBER:
         if _is_inside_word(tokens, index):
@@ -144,7 +144,7 @@ def _unsigned(tokens: Sequence[Token], index: int) -> tuple[Quantity | None, int
     return _macro_fraction(tokens, index) if token.text == FRACTION else (None, index + 1)
 
 
-def _is_inside_word(tokens: Sequence[Token], index: int) -> bool:
+def _is_inside_word(tokens: Sequence[QuantityToken], index: int) -> bool:
     """Return whether the digits belong to a name ("v3", "cm2"), a unit's exponent, an index, or a quotient ("x/2")."""
     before = tokens[index - 1] if index else None
     if before is None:
@@ -161,7 +161,7 @@ def _is_inside_word(tokens: Sequence[Token], index: int) -> bool:
     return is_quotient and tokens[index - 2].kind is TokenKind.WORD
 
 
-def _digits(tokens: Sequence[Token], index: int) -> tuple[Fraction | None, int]:
+def _digits(tokens: Sequence[QuantityToken], index: int) -> tuple[Fraction | None, int]:
     """Return (value, index after it) of the digits at an index, with the groups of three that follow blanks."""
     body, end = tokens[index].text, index + 1
     if len(body) <= 3 and body.isdigit() and body[0] != "0":
@@ -172,13 +172,13 @@ def _digits(tokens: Sequence[Token], index: int) -> tuple[Fraction | None, int]:
     return digits_value(body), end
 
 
-def _is_group(token: Token) -> bool:
+def _is_group(token: QuantityToken) -> bool:
     digits = token.text
     is_group = digits[:3].isdigit() and (len(digits) == 3 or (len(digits) > 4 and digits[3] in ".,"))
     return token.kind is TokenKind.NUMBER and not token.glued and is_group
 
 
-def _extended(tokens: Sequence[Token], first: int, value: Fraction | None, end: int) -> tuple[Quantity, int]:
+def _extended(tokens: Sequence[QuantityToken], first: int, value: Fraction | None, end: int) -> tuple[Quantity, int]:
     """Return the quantity whose digits end at `end`, with what belongs to it (fraction, power, scale, percent sign)."""
     if value is not None:
         value, end = _with_fraction(tokens, value, end)
@@ -203,11 +203,11 @@ def _extended(tokens: Sequence[Token], first: int, value: Fraction | None, end: 
     return _with_percent(tokens, Quantity(value, first, end))
 
 
-def _is_number(tokens: Sequence[Token], index: int) -> bool:
+def _is_number(tokens: Sequence[QuantityToken], index: int) -> bool:
     return 0 <= index < len(tokens) and tokens[index].kind is TokenKind.NUMBER
 
 
-def _with_fraction(tokens: Sequence[Token], value: Fraction, end: int) -> tuple[Fraction | None, int]:
+def _with_fraction(tokens: Sequence[QuantityToken], value: Fraction, end: int) -> tuple[Fraction | None, int]:
     """Return the number with the fraction that follows it: "/4", " 3/4", "-3/4" or " and 3/4"."""
     if text_at(tokens, end) == "/" and _is_number(tokens, end + 1) and text_at(tokens, end + 2) != "/":
         below = digits_value(tokens[end + 1].text)
@@ -229,7 +229,7 @@ def _with_fraction(tokens: Sequence[Token], value: Fraction, end: int) -> tuple[
     return value, end
 
 
-def _with_power(tokens: Sequence[Token], value: Fraction | None, end: int) -> tuple[Fraction | None, int]:
+def _with_power(tokens: Sequence[QuantityToken], value: Fraction | None, end: int) -> tuple[Fraction | None, int]:
     """Return the number raised to the exponent that follows it, or times the power of ten that follows it."""
     if text_at(tokens, end) in ("^", "**"):
         exponent, after = _exponent(tokens, end + 1)
@@ -248,7 +248,7 @@ def _with_power(tokens: Sequence[Token], value: Fraction | None, end: int) -> tu
     return value, end
 
 
-def _exponent(tokens: Sequence[Token], index: int) -> tuple[int | None, int]:
+def _exponent(tokens: Sequence[QuantityToken], index: int) -> tuple[int | None, int]:
     """Return (exponent, index after it); (None, index after it) for degrees, and (None, 0) for anything else."""
     at, closing = index, {"{": "}", "(": ")"}.get(text_at(tokens, index), "")
     at += bool(closing)
@@ -273,7 +273,9 @@ def _power(base: Fraction | None, exponent: int) -> Fraction | None:
     return base**exponent
 
 
-def _with_scale(tokens: Sequence[Token], value: Fraction | None, end: int, before: str) -> tuple[Fraction | None, int]:
+def _with_scale(
+    tokens: Sequence[QuantityToken], value: Fraction | None, end: int, before: str
+) -> tuple[Fraction | None, int]:
     """Return the number times the scale word that follows it, and what stands after that: "3万5千", "2 million 500"."""
     last = None
     for _ in range(_MAX_GROUP):
@@ -288,7 +290,7 @@ def _with_scale(tokens: Sequence[Token], value: Fraction | None, end: int, befor
     return value, end
 
 
-def _rest(tokens: Sequence[Token], end: int, scale: int) -> tuple[Fraction, int] | None:
+def _rest(tokens: Sequence[QuantityToken], end: int, scale: int) -> tuple[Fraction, int] | None:
     """Return (value, index after it) of the smaller number that goes on a scaled one, or None."""
     at = end + 1 if text_at(tokens, end) == "and" else end
     if not _is_number(tokens, at) or not (tokens[at].glued or tokens[at - 1].kind is TokenKind.WORD):
@@ -301,7 +303,7 @@ def _rest(tokens: Sequence[Token], end: int, scale: int) -> tuple[Fraction, int]
     return (value, after) if value < scale else None
 
 
-def _scale(tokens: Sequence[Token], end: int, before: str) -> tuple[int | None, int]:
+def _scale(tokens: Sequence[QuantityToken], end: int, before: str) -> tuple[int | None, int]:
     """Return (scale, index after it) of the scale word, letter or sign at an index, or (None, the same index)."""
     at = end + 1 if text_at(tokens, end) == "-" and text_at(tokens, end + 1) in PLURAL_SCALES else end
     if at >= len(tokens):
@@ -322,7 +324,7 @@ def _scale(tokens: Sequence[Token], end: int, before: str) -> tuple[int | None, 
     return scale, at + 1
 
 
-def _with_percent(tokens: Sequence[Token], quantity: Quantity) -> tuple[Quantity, int]:
+def _with_percent(tokens: Sequence[QuantityToken], quantity: Quantity) -> tuple[Quantity, int]:
     """Return the quantity with the percent sign or word that follows it, and the index after it."""
     end = quantity.end
     if text_at(tokens, end) == "per" and text_at(tokens, end + 1) == "cent":
@@ -333,7 +335,7 @@ def _with_percent(tokens: Sequence[Token], quantity: Quantity) -> tuple[Quantity
 
 
 def _chinese_fraction(
-    tokens: Sequence[Token], first: int, above: int, below: Fraction | None
+    tokens: Sequence[QuantityToken], first: int, above: int, below: Fraction | None
 ) -> tuple[Quantity | None, int]:
     """Return the fraction whose numerator is at `above` ("三分之二", "百分之25"), and the index after it."""
     if above >= len(tokens):
@@ -351,7 +353,7 @@ def _chinese_fraction(
     return Quantity(value, first, above + 1), above + 1
 
 
-def _macro_fraction(tokens: Sequence[Token], index: int) -> tuple[Quantity | None, int]:
+def _macro_fraction(tokens: Sequence[QuantityToken], index: int) -> tuple[Quantity | None, int]:
     r"""Return the quantity of `\frac{3}{4}`, `\frac12` or `\frac 1 2`, without a value if it is no number's."""
     numbers: list[Fraction | None] = []
     at = index + 1
@@ -379,7 +381,7 @@ def _quotient(numbers: Sequence[Fraction | None]) -> Fraction | None:
     return numbers[0] / numbers[1]
 
 
-def _closing(tokens: Sequence[Token], start: int) -> int:
+def _closing(tokens: Sequence[QuantityToken], start: int) -> int:
     """Return the index of the brace that closes the one at `start`, or the last of the 40 tokens that are looked at."""
     depth = 0
     for index in range(start, min(len(tokens), start + _MAX_GROUP)):

@@ -30,7 +30,7 @@ class TokenKind(Enum):
     """A sign that is neither letter nor digit, or the end of a line."""
 
 
-class Token(NamedTuple):
+class QuantityToken(NamedTuple):
     """A token. `text` is in lower case; `raw` is as it was written, with the sign of the currency before it."""
 
     kind: TokenKind
@@ -89,7 +89,7 @@ _TAG = re.compile(r"<(/?)([A-Za-z]{1,10})[^<>]{0,60}>")
 _NUMBER_ENDS = frozenset({TokenKind.NUMBER, TokenKind.NUMERAL})
 
 
-def tokens_of(text: str) -> list[Token]:
+def tokens_of(text: str) -> list[QuantityToken]:
     """Return the tokens of a text in their order, without marks that are only layout."""
     plain = plain_text(text)
     tokens, end, currency = [], 0, ""
@@ -101,7 +101,7 @@ def tokens_of(text: str) -> list[Token]:
             currency = raw if raw in "€£¥₹₩" or (raw == "$" and is_money) else ""
             continue
         kind = _KINDS[match.lastgroup or "MARK"]
-        tokens.append(Token(kind, raw.lower() if kind is TokenKind.WORD else raw, currency + raw, start == end))
+        tokens.append(QuantityToken(kind, raw.lower() if kind is TokenKind.WORD else raw, currency + raw, start == end))
         end, currency = match.end(), ""
     return _without_emphasis(tokens)
 
@@ -132,7 +132,7 @@ def _macro(match: re.Match[str]) -> str:
     return _MACROS.get(match.group(1), f" {match.group(1)} ")
 
 
-def _without_emphasis(tokens: list[Token]) -> list[Token]:
+def _without_emphasis(tokens: list[QuantityToken]) -> list[QuantityToken]:
     """Return the tokens without emphasis. A blank before it is one before the token that follows it."""
     kept, is_glued = [], True
     for index, token in enumerate(tokens):
@@ -144,7 +144,7 @@ def _without_emphasis(tokens: list[Token]) -> list[Token]:
     return kept
 
 
-def _is_layout(tokens: list[Token], index: int) -> bool:
+def _is_layout(tokens: list[QuantityToken], index: int) -> bool:
     """Return whether the token is an emphasis: "*", "**" or "_" that doesn't stand between two operands."""
     text = tokens[index].text
     if text == "_":

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from vlaa_ray.rewards.verifiers.number_words import text_at
 from vlaa_ray.rewards.verifiers.quantities import Quantity
-from vlaa_ray.rewards.verifiers.quantity_tokens import Token, TokenKind
+from vlaa_ray.rewards.verifiers.quantity_tokens import QuantityToken, TokenKind
 
 _OPERATORS = frozenset("+ × * ** · ÷ / ± ^ x plus times minus".split())
 _ALTERNATIVES = frozenset(
@@ -72,7 +72,7 @@ _MAX_GAP = 6
 _YEARS = range(1500, 2101)
 
 
-def merged(tokens: Sequence[Token], quantities: Sequence[Quantity]) -> list[Quantity]:
+def merged(tokens: Sequence[QuantityToken], quantities: Sequence[Quantity]) -> list[Quantity]:
     """Return the quantities; those that name one thing together (a range, a date, a sum) are one without a value."""
     result: list[Quantity] = []
     parts = 1
@@ -102,7 +102,7 @@ def worth(quantity: Quantity) -> Fraction | None:
     return quantity.value / 100 if quantity.percent and quantity.value is not None else quantity.value
 
 
-def _is_broken_down(tokens: Sequence[Token], whole: Quantity, rest: Sequence[Quantity]) -> bool:
+def _is_broken_down(tokens: Sequence[QuantityToken], whole: Quantity, rest: Sequence[Quantity]) -> bool:
     """Return whether a dash between blanks stands before the parts of a whole: "9 - 4 red and 5 blue"."""
     gap = tokens[whole.end : rest[0].first]
     if (
@@ -116,7 +116,7 @@ def _is_broken_down(tokens: Sequence[Token], whole: Quantity, rest: Sequence[Qua
     return sum(part.value or 0 for part in rest) == whole.value
 
 
-def _joined(tokens: Sequence[Token], left: Quantity, right: Quantity, parts: int) -> Quantity | None:
+def _joined(tokens: Sequence[QuantityToken], left: Quantity, right: Quantity, parts: int) -> Quantity | None:
     """Return the quantity that two neighbours are together, or None if they are two. `left` holds `parts` of them."""
     gap = tokens[left.end : right.first]
     if not gap or len(gap) > _MAX_GAP:
@@ -147,13 +147,13 @@ def _joined(tokens: Sequence[Token], left: Quantity, right: Quantity, parts: int
     return whole._replace(aside=_is_year(left) and _is_year(right)) if is_choice else None
 
 
-def _is_plain(gap: Sequence[Token]) -> bool:
+def _is_plain(gap: Sequence[QuantityToken]) -> bool:
     """Return whether the tokens can name what is counted: at most three words, no "and", no mark but a comma."""
     words = [token for token in gap if token.text != ","]
     return len(words) <= 3 and all(token.kind is not TokenKind.MARK and token.text not in _PAIRS for token in words)
 
 
-def _is_compound(tokens: Sequence[Token], gap: Sequence[Token], right: Quantity) -> bool:
+def _is_compound(tokens: Sequence[QuantityToken], gap: Sequence[QuantityToken], right: Quantity) -> bool:
     """Return whether two numbers are one quantity in two units: "5 feet 3 inches", "3点40分"."""
     if gap[0].text not in _SUBUNITS or len(gap) > 2 or (len(gap) == 2 and gap[1].text not in ("and", ",", "零")):
         return False
@@ -165,7 +165,7 @@ def _is_year(quantity: Quantity) -> bool:
     return value is not None and value.denominator == 1 and value.numerator in _YEARS
 
 
-def _dated(tokens: Sequence[Token], quantity: Quantity) -> Quantity:
+def _dated(tokens: Sequence[QuantityToken], quantity: Quantity) -> Quantity:
     """Return the quantity, without a value if it is the day beside a month, or the year after such a day."""
     before, after = text_at(tokens, quantity.first - 1), text_at(tokens, quantity.end)
     is_ordinal = after in ("th", "st", "nd", "rd")
@@ -179,20 +179,20 @@ def _dated(tokens: Sequence[Token], quantity: Quantity) -> Quantity:
     return quantity._replace(value=None, aside=True) if is_day else quantity
 
 
-def _before(tokens: Sequence[Token], quantities: Sequence[Quantity], place: int) -> list[str]:
+def _before(tokens: Sequence[QuantityToken], quantities: Sequence[Quantity], place: int) -> list[str]:
     """Return the texts of the tokens directly before a quantity, four at most, up to the quantity before it."""
     first = quantities[place].first
     start = max(first - 4, quantities[place - 1].end if place else 0)
     return [token.text for token in tokens[start:first]]
 
 
-def _after(tokens: Sequence[Token], quantities: Sequence[Quantity], place: int) -> list[str]:
+def _after(tokens: Sequence[QuantityToken], quantities: Sequence[Quantity], place: int) -> list[str]:
     end = quantities[place].end
     stop = min(end + 4, quantities[place + 1].first if place + 1 < len(quantities) else len(tokens))
     return [token.text for token in tokens[end:stop]]
 
 
-def is_denied(tokens: Sequence[Token], quantities: Sequence[Quantity], place: int) -> bool:
+def is_denied(tokens: Sequence[QuantityToken], quantities: Sequence[Quantity], place: int) -> bool:
     """Return whether the words before a quantity deny it: "not 3", "instead of 3", "不是3"."""
     before = _before(tokens, quantities, place)
     clause = next((n for n in range(len(before), 0, -1) if before[n - 1] in _CLAUSE_ENDS), 0)
@@ -201,7 +201,7 @@ def is_denied(tokens: Sequence[Token], quantities: Sequence[Quantity], place: in
     return any(text in _DENIALS for text in before[clause:])
 
 
-def is_bounded(tokens: Sequence[Token], quantities: Sequence[Quantity], place: int) -> bool:
+def is_bounded(tokens: Sequence[QuantityToken], quantities: Sequence[Quantity], place: int) -> bool:
     """Return whether the words beside a quantity make another one of it: "at least 3", "3 or more", "half of 3"."""
     before, after = _before(tokens, quantities, place), _after(tokens, quantities, place)
     last = before[-1] if before else ""
@@ -213,7 +213,7 @@ def is_bounded(tokens: Sequence[Token], quantities: Sequence[Quantity], place: i
     return is_more or is_open or after[:1] in (["多"], ["余"], ["餘"], ["几"]) or not _BOUND_SIGNS.isdisjoint(after[:3])
 
 
-def is_label(tokens: Sequence[Token], quantities: Sequence[Quantity], place: int) -> bool:
+def is_label(tokens: Sequence[QuantityToken], quantities: Sequence[Quantity], place: int) -> bool:
     """Return whether a quantity numbers something or is the whole that others are a part of, and is no count.
 
     Examples are "row 2", "3rd", "in 2015", "第3", the number of a line of a list, and the 10 of "3 out of 10".
@@ -242,13 +242,13 @@ def is_label(tokens: Sequence[Token], quantities: Sequence[Quantity], place: int
     )
 
 
-def is_list_number(tokens: Sequence[Token], quantity: Quantity) -> bool:
+def is_list_number(tokens: Sequence[QuantityToken], quantity: Quantity) -> bool:
     """Return whether the quantity opens a line and is followed by "." or ")", and then by words."""
     opens = text_at(tokens, quantity.first - 1) in ("", "\n") and text_at(tokens, quantity.end) in (".", ")")
     return opens and text_at(tokens, quantity.end + 1) not in ("", "\n")
 
 
-def zero_in_words(tokens: Sequence[Token]) -> bool:
+def zero_in_words(tokens: Sequence[QuantityToken]) -> bool:
     """Return whether a text without numbers says that there is nothing: "none", "no cats", "not any", "没有"."""
     denied = False
     for index, token in enumerate(tokens):
@@ -266,7 +266,7 @@ def zero_in_words(tokens: Sequence[Token]) -> bool:
     return False
 
 
-def _is_counted(tokens: Sequence[Token], index: int) -> bool:
+def _is_counted(tokens: Sequence[QuantityToken], index: int) -> bool:
     """Return whether the word at an index, or the one after it if this one is an adjective, can be counted."""
     near = tokens[index : index + 3]
     if not near or near[0].kind is not TokenKind.WORD or near[0].text in _FUNCTION_WORDS:

@@ -50,7 +50,7 @@ _FLORENCE = re.compile(r"([^<>;\n]{0,200}+)((?:<loc_\d{1,4}>)++)")
 _DIGITS = re.compile(r"\d+")
 
 
-class Token(NamedTuple):
+class ShapeToken(NamedTuple):
     """A piece of the text from `start` to `end`; `kind` is the name of its group in the pattern."""
 
     kind: str
@@ -59,14 +59,14 @@ class Token(NamedTuple):
     end: int
 
 
-def tokens_of(text: str) -> Iterator[Token]:
+def tokens_of(text: str) -> Iterator[ShapeToken]:
     """Return the text's tokens in order. Blanks, marks of lists, fences and LaTeX commands are left out."""
     for match in _TOKEN.finditer(text):
         kind = match.lastgroup or ""
         if kind == "word" and match[0].lower() in _NOT_FINITE:
             kind = "number"
         if kind != "skip" and kind != "marker":
-            yield Token(kind, match[kind] if kind == "ref" else match[0], match.start(), match.end())
+            yield ShapeToken(kind, match[kind] if kind == "ref" else match[0], match.start(), match.end())
 
 
 def number_of(text: str) -> float:

@@ -43,7 +43,7 @@ from vlaa_ray.rewards.verifiers.shape_parts import (
     shape_of,
     swapped,
 )
-from vlaa_ray.rewards.verifiers.shape_tokens import Token, locations_as_objects, number_of, tokens_of, unquoted
+from vlaa_ray.rewards.verifiers.shape_tokens import ShapeToken, locations_as_objects, number_of, tokens_of, unquoted
 
 _MAX_DEPTH = 40
 _TAG_NAME = re.compile(r"[A-Za-z]\w*")
@@ -125,7 +125,7 @@ def _out_of_json(text: str) -> str:
     return plain[1:-1] if whole == text and whole[:2] in ('"{', '"[') and whole[-2:] in ('}"', ']"') else text
 
 
-def _take(groups: list[_Group], token: Token) -> None:
+def _take(groups: list[_Group], token: ShapeToken) -> None:
     group = groups[-1]
     if token.kind == "open" or (token.kind == "tag" and _opens(token.text)):
         if len(groups) < _MAX_DEPTH:
@@ -172,7 +172,7 @@ class _Group:
         self.label = ""
         self.reference: str | None = None  # the label that a tag before the box gives
         self.key: str | None = None
-        self.last: Token | None = None  # the word or text that a colon would make a key
+        self.last: ShapeToken | None = None  # the word or text that a colon would make a key
         self.name = ""  # of the coordinate whose number follows
         self.row = self.run = 0
         self.only_numbers = True
@@ -182,7 +182,7 @@ class _Group:
         """Return an empty group for the brackets that open here."""
         return _Group(self.text, opener, start, self.corners, self.depth)
 
-    def add_word(self, token: Token) -> None:
+    def add_word(self, token: ShapeToken) -> None:
         """Take a word: a key if a colon follows, the name of a coordinate, a part of a label, or just a word."""
         self.settle()
         self.last = token
@@ -195,7 +195,7 @@ class _Group:
         self.run += word not in UNITS
         self.only_numbers = self.only_numbers and (bool(name) or word in UNITS or word in LINKS)
 
-    def add_string(self, token: Token) -> None:
+    def add_string(self, token: ShapeToken) -> None:
         """Take a quoted text: the value of the key before it, or a key if a colon follows."""
         self.settle()
         if self.key is None:
@@ -204,7 +204,7 @@ class _Group:
             self._add_value(unquoted(token.text), token)
             self.key = None
 
-    def add_colon(self, token: Token) -> None:
+    def add_colon(self, token: ShapeToken) -> None:
         """Take a colon or an equals sign, which makes a key of the word before it."""
         self.run += 1
         if self.last is not None:
@@ -213,28 +213,28 @@ class _Group:
             self.name = coordinate_name(key)
         self.last = None
 
-    def add_comma(self, token: Token) -> None:
+    def add_comma(self, token: ShapeToken) -> None:
         """Take a comma, which ends the value of a key. The numbers around it are still one run."""
         self.settle()
         self.key = None
 
-    def add_line(self, token: Token) -> None:
+    def add_line(self, token: ShapeToken) -> None:
         """Take the end of a line, which ends a run of numbers. A key holds on: its value may stand on the next line."""
         self.settle()
         self.row, self.run = self.row + 1, self.run + 1
         if self.key in LABEL_KEYS and self.label:
             self.key = None
 
-    def add_semicolon(self, token: Token) -> None:
+    def add_semicolon(self, token: ShapeToken) -> None:
         """Take a semicolon, which ends a run of numbers and the value of a key."""
         self.settle()
         self.row, self.run, self.key = self.row + 1, self.run + 1, None
 
-    def add_reference(self, token: Token) -> None:
+    def add_reference(self, token: ShapeToken) -> None:
         """Take the label that a tag gives to the boxes behind it."""
         self.reference = token.text.strip()
 
-    def add_number(self, token: Token) -> None:
+    def add_number(self, token: ShapeToken) -> None:
         """Take a number, unless it is a part of a label, or the value of a key of an object that holds no box."""
         self.settle()
         if self.key in LABEL_KEYS:
@@ -244,13 +244,13 @@ class _Group:
             self.numerals.append(numeral)
         self.name = ""
 
-    def add_junk(self, token: Token) -> None:
+    def add_junk(self, token: ShapeToken) -> None:
         """Take a word that begins with a digit, such as 2nd."""
         self.settle()
         self.run += 1
         self.only_numbers = False
 
-    def add_attributes(self, token: Token) -> None:
+    def add_attributes(self, token: ShapeToken) -> None:
         """Take a tag such as `<point x="10" y="20" alt="cat">`."""
         self.settle()
         pairs = [(name.lower(), one or two or bare) for name, one, two, bare in _ATTRIBUTE.findall(token.text)]
@@ -288,7 +288,7 @@ class _Group:
         if last is not None and last.kind == "string":
             self._add_value(unquoted(last.text), last)
 
-    def _add_value(self, value: str, token: Token) -> None:
+    def _add_value(self, value: str, token: ShapeToken) -> None:
         key = self.key
         if key in LABEL_KEYS:
             self.label = value

@@ -21,7 +21,7 @@ from functools import lru_cache
 
 from vlaa_ray.rewards.verifiers.number_words import text_at
 from vlaa_ray.rewards.verifiers.quantities import MAX_QUANTITIES, Quantity, read_quantities
-from vlaa_ray.rewards.verifiers.quantity_tokens import Token, TokenKind, tokens_of
+from vlaa_ray.rewards.verifiers.quantity_tokens import QuantityToken, TokenKind, tokens_of
 from vlaa_ray.rewards.verifiers.relations import (
     is_bounded,
     is_denied,
@@ -53,7 +53,7 @@ _SENTENCE_ENDS = frozenset(". ! ? ; \n".split(" "))
 _CACHED = 200
 _BETWEEN_BOXES = (",", ";", "or", "and", "/", "或", "和", "、")
 _MAX_CUES = 20
-Rule = Callable[[Sequence[Token], Sequence[Quantity]], Sequence[Quantity]]
+Rule = Callable[[Sequence[QuantityToken], Sequence[Quantity]], Sequence[Quantity]]
 
 
 def stated_quantity(text: str, *, counts: bool = False) -> Quantity | str:
@@ -127,7 +127,7 @@ def _strong(quantities: Sequence[Quantity]) -> Sequence[Quantity]:
     return [quantity for quantity in quantities if not quantity.weak] or quantities
 
 
-def _usable(tokens: Sequence[Token], quantities: Sequence[Quantity]) -> list[Quantity]:
+def _usable(tokens: Sequence[QuantityToken], quantities: Sequence[Quantity]) -> list[Quantity]:
     """Return the quantities that may be stated: no denied one, no bound, and an aside only if there is no other."""
     places = range(len(quantities))
     stated = [n for n in places if not is_denied(tokens, quantities, n) and not is_bounded(tokens, quantities, n)]
@@ -148,7 +148,7 @@ def _usable(tokens: Sequence[Token], quantities: Sequence[Quantity]) -> list[Qua
     return [quantities[place] for place in main or stated]
 
 
-def _depths(tokens: Sequence[Token]) -> list[int]:
+def _depths(tokens: Sequence[QuantityToken]) -> list[int]:
     """Return for each token the number of brackets that are open before it."""
     depth, depths = 0, []
     for token in tokens:
@@ -157,7 +157,7 @@ def _depths(tokens: Sequence[Token]) -> list[int]:
     return depths
 
 
-def _chosen(tokens: Sequence[Token], quantities: Sequence[Quantity]) -> Quantity | str:
+def _chosen(tokens: Sequence[QuantityToken], quantities: Sequence[Quantity]) -> Quantity | str:
     """Return the quantity on which the rules agree. Each rule leaves out quantities, or leaves all as they are."""
     for rule in (None, *_RULES):
         quantities = (rule(tokens, quantities) if rule else quantities) or quantities
@@ -166,7 +166,9 @@ def _chosen(tokens: Sequence[Token], quantities: Sequence[Quantity]) -> Quantity
     return SEVERAL
 
 
-def _after_last(tokens: Sequence[Token], quantities: Sequence[Quantity], cues: frozenset[str]) -> Sequence[Quantity]:
+def _after_last(
+    tokens: Sequence[QuantityToken], quantities: Sequence[Quantity], cues: frozenset[str]
+) -> Sequence[Quantity]:
     """Return the quantities after the last cue that has any after it, in the sentence of the first of them."""
     last = max((index for index in range(quantities[-1].first) if tokens[index].text in cues), default=-1)
     start = next(quantity.end for quantity in quantities if quantity.first > last)
@@ -174,11 +176,11 @@ def _after_last(tokens: Sequence[Token], quantities: Sequence[Quantity], cues: f
     return [quantity for quantity in quantities if last < quantity.first < end] if last >= 0 else ()
 
 
-def _answered(tokens: Sequence[Token], quantities: Sequence[Quantity]) -> Sequence[Quantity]:
+def _answered(tokens: Sequence[QuantityToken], quantities: Sequence[Quantity]) -> Sequence[Quantity]:
     return _after_last(tokens, quantities, _ANSWERS)
 
 
-def _totalled(tokens: Sequence[Token], quantities: Sequence[Quantity]) -> Sequence[Quantity]:
+def _totalled(tokens: Sequence[QuantityToken], quantities: Sequence[Quantity]) -> Sequence[Quantity]:
     """Return the quantity that "total" or "in all" marks: the one before "in total", else the one after the word."""
     cues = [
         index
@@ -203,15 +205,15 @@ def _totalled(tokens: Sequence[Token], quantities: Sequence[Quantity]) -> Sequen
     return ()
 
 
-def _has_mark(tokens: Sequence[Token]) -> bool:
+def _has_mark(tokens: Sequence[QuantityToken]) -> bool:
     return any(token.kind is TokenKind.MARK for token in tokens)
 
 
-def _ends_sentence(tokens: Sequence[Token]) -> bool:
+def _ends_sentence(tokens: Sequence[QuantityToken]) -> bool:
     return any(token.text in _SENTENCE_ENDS for token in tokens)
 
 
-def _equalled(tokens: Sequence[Token], quantities: Sequence[Quantity]) -> Sequence[Quantity]:
+def _equalled(tokens: Sequence[QuantityToken], quantities: Sequence[Quantity]) -> Sequence[Quantity]:
     """Return the quantity after the last "=", or the one before it if an expression stands after it."""
     last = max((index for index, token in enumerate(tokens) if token.text in _EQUALS), default=-1)
     if last < 0:
@@ -230,11 +232,11 @@ def _sum(values: Sequence[Fraction | None]) -> Fraction:
     return sum((value for value in values if value is not None), Fraction(0))
 
 
-def _concluded(tokens: Sequence[Token], quantities: Sequence[Quantity]) -> Sequence[Quantity]:
+def _concluded(tokens: Sequence[QuantityToken], quantities: Sequence[Quantity]) -> Sequence[Quantity]:
     return _after_last(tokens, quantities, _CONCLUSIONS)
 
 
-def _summed(tokens: Sequence[Token], quantities: Sequence[Quantity]) -> Sequence[Quantity]:
+def _summed(tokens: Sequence[QuantityToken], quantities: Sequence[Quantity]) -> Sequence[Quantity]:
     """Return the first or the last quantity, if it is the sum of two or more others and words stand between them.
 
     Where something is taken away, the first number is no total.
@@ -248,7 +250,7 @@ def _summed(tokens: Sequence[Token], quantities: Sequence[Quantity]) -> Sequence
     return quantities[-1:] if sum(values[:-1]) == values[-1] else ()
 
 
-def _before_breakdown(tokens: Sequence[Token], quantities: Sequence[Quantity]) -> Sequence[Quantity]:
+def _before_breakdown(tokens: Sequence[QuantityToken], quantities: Sequence[Quantity]) -> Sequence[Quantity]:
     """Return the quantities before the first word or mark that explains or lists: ":", "because", "including"."""
     for index in range(quantities[0].end, quantities[-1].first):
         text = tokens[index].text
@@ -258,7 +260,7 @@ def _before_breakdown(tokens: Sequence[Token], quantities: Sequence[Quantity]) -
     return ()
 
 
-def _said(tokens: Sequence[Token], quantities: Sequence[Quantity]) -> Sequence[Quantity]:
+def _said(tokens: Sequence[QuantityToken], quantities: Sequence[Quantity]) -> Sequence[Quantity]:
     """Return the last quantity, if it is the only one that "is", "are" or "has" introduces."""
     said = []
     for quantity in quantities:
@@ -270,7 +272,7 @@ def _said(tokens: Sequence[Token], quantities: Sequence[Quantity]) -> Sequence[Q
     return said if len(said) == 1 and said[0] is quantities[-1] else ()
 
 
-def _last_sentence(tokens: Sequence[Token], quantities: Sequence[Quantity]) -> Sequence[Quantity]:
+def _last_sentence(tokens: Sequence[QuantityToken], quantities: Sequence[Quantity]) -> Sequence[Quantity]:
     return _after_last(tokens, quantities, _SENTENCE_ENDS)
 
 
