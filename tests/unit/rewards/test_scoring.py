@@ -21,6 +21,15 @@ RIGHT |= {"points": "(0.3, 0.3)", "letters": "D, B", "number": "3.5", "text": "R
 RIGHT |= {"yes_no": "Yes.", "ocr": "Red 7"}
 PARAMS: dict[str, dict] = {"points": {"frame": "unit"}, "ocr": {"least": 0.5}}
 KINDS = sorted(GOLDS)
+
+
+def nested(depth: int) -> list:
+    value: list = [1]
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 FRAGMENTS = st.sampled_from(
     [
         "<answer>",
@@ -116,6 +125,34 @@ def test_a_hostile_answer_does_not_freeze_the_caller() -> None:
     result = score(rf"<answer>\boxed{{{'(x+1)^{50}' * 20}}}</answer>", "5", "math")
     assert not result.valid and result.reason == "timeout after 5 s"
     assert time.monotonic() - start < 8
+
+
+LARGE_GOLDS = [
+    nested(2000),
+    "[" * 2000,
+    {"a": nested(2000)},
+    10**5000,
+    "9" * 30_000,
+    "x" * 1_000_000,
+    "\ud800",
+    b"x",
+    {1},
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("number", range(len(LARGE_GOLDS)))
+def test_no_gold_makes_a_verifier_raise(kind: str, number: int) -> None:
+    for answer in ("3", "[" * 3000, "\ud800"):
+        assert well_formed(score(f"<answer>{answer}</answer>", LARGE_GOLDS[number], kind, **PARAMS.get(kind, {})))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_answer_that_is_too_long_is_wrong_and_a_bad_gold_is_invalid_all_the_same(kind: str) -> None:
+    long = f"<answer>{RIGHT[kind]}{' ' * 20_000}.</answer>"
+    result = score(long, GOLDS[kind], kind, **PARAMS.get(kind, {}))
+    assert (result.value, result.valid) == (0.0, True) and "characters, more than 20000" in result.reason
+    assert not score(long, " ", kind, **PARAMS.get(kind, {})).valid
 
 
 def test_importing_the_rewards_is_light() -> None:
