@@ -16,6 +16,7 @@ from vlaa_ray.data.files.tables import Table, is_table, open_table
 from vlaa_ray.data.formats.fields import field_of, identity_of
 from vlaa_ray.data.formats.registry import FORMATS, Draft, read_record
 from vlaa_ray.data.prompt_checks import refuse_faulty
+from vlaa_ray.data.reading_notes import ReadingNotes
 from vlaa_ray.data.reading_progress import log_progress, side_by_side
 from vlaa_ray.errors import DataError
 from vlaa_ray.images.fetch import Fetcher
@@ -34,6 +35,7 @@ def iterate_prompts(
     verifier_type: str | None = None,
     keep: Collection[str] = (),
     fetch: FetchSection = NO_FETCH,
+    notes: ReadingNotes | None = None,
 ) -> Iterator[tuple[int, Prompt | DataError]]:
     """Yield (row, prompt) for each record of a file, with a DataError in place of the prompt if the record is bad.
 
@@ -44,37 +46,46 @@ def iterate_prompts(
 
     A record that names no verifier type gets `verifier_type`. It is bad if its type is not in `verifier_types`.
     `keep` names fields of the record, such as `meta.rationale`, that are copied into the prompt's `meta`.
+    `notes` is filled with what the records hold and the prompts don't.
 
     Raises DataError if the file, or the rest of it, can't be read.
     """
     if str(file).startswith(BUILTIN):
         return enumerate(BuiltinData(str(file).removeprefix(BUILTIN)), start=1)
-    reader = _Reader(Path(file), image_root, verifier_types, verifier_type, keep, fetch)
+    reader = _Reader(Path(file), image_root, verifier_types, verifier_type, keep, fetch, notes)
     return reader.read(rows_of(Path(file)), reader.prompt)
 
 
 def iterate_pairs(
-    file: str | Path, image_root: str | Path | None, fetch: FetchSection = NO_FETCH
+    file: str | Path,
+    image_root: str | Path | None,
+    fetch: FetchSection = NO_FETCH,
+    notes: ReadingNotes | None = None,
 ) -> Iterator[tuple[int, Preference | DataError]]:
     """Yield (row, preference) for each record with `image`, `question`, `chosen` and `rejected`.
 
     A bad record gives a DataError in place of the preference. Rows, images and errors are as in `iterate_prompts`.
     """
-    reader = _Reader(Path(file), image_root, fetch=fetch)
+    reader = _Reader(Path(file), image_root, fetch=fetch, notes=notes)
     return reader.read(rows_of(Path(file)), reader.pair)
 
 
 def iterate_for(
-    file: str | Path, source: SourceSection, fetch: FetchSection, config: TrainingConfig | None
+    file: str | Path,
+    source: SourceSection,
+    fetch: FetchSection,
+    config: TrainingConfig | None,
+    notes: ReadingNotes | None = None,
 ) -> Iterator[tuple[int, Prompt | Preference | DataError]]:
     """Yield (row, prompt or preference) for each record, as a run with this config reads it.
 
     A bad record gives a DataError in its place. Without a config, records are read as for GRPO with default rewards.
+    `notes` is filled with what the records hold and the prompts don't.
     """
     if config and config.learns_from == "preferences" and not str(file).startswith(BUILTIN):
-        return iterate_pairs(file, source.image_root, fetch)
+        return iterate_pairs(file, source.image_root, fetch, notes)
     verifier_types = config.verifier_types if config else VERIFIER_TYPES
-    return iterate_prompts(file, source.image_root, verifier_types, source.verifier_type, fetch=fetch)
+    return iterate_prompts(file, source.image_root, verifier_types, source.verifier_type, fetch=fetch, notes=notes)
 
 
 @dataclass(frozen=True)
@@ -201,8 +212,10 @@ class _Reader:
         verifier_type: str | None = None,
         keep: Collection[str] = (),
         fetch: FetchSection = NO_FETCH,
+        notes: ReadingNotes | None = None,
     ) -> None:
         self.file = file
+        self._notes = notes or ReadingNotes(str(file))
         self._keep = keep
         self._root = root_of(file, image_root)
         self._verifier_types = verifier_types

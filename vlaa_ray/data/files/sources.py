@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 from vlaa_ray.data.builtin import BUILTIN
 from vlaa_ray.data.files.tables import hub_name, is_on_hub, is_saved
+from vlaa_ray.data.reading_notes import SkippedFile
 from vlaa_ray.errors import DataError
 
 _SUFFIXES = (".json", ".jsonl", ".parquet")
 _IMAGEFOLDER = "metadata.csv"
 _NO_RECORDS = ("dataset_infos.json", "dataset_info.json")
 _SPLIT = re.compile(r"(train|validation|valid|val|dev|test)(?=[-_.])")
+
+
+class Found(NamedTuple):
+    """The files of a source that hold records, and the files of its folder that are left out."""
+
+    files: list[Path]
+    skipped: list[SkippedFile]
+
+
+def found_files(source: str | Path) -> Found:
+    """Return the files of a source as `record_files` does, and the files of its folder that it leaves out."""
+    return Found(record_files(source), [])
 
 
 def record_files(source: str | Path) -> list[Path]:
