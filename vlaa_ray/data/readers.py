@@ -18,9 +18,10 @@ from vlaa_ray.data.formats.registry import FORMATS, Draft, read_record
 from vlaa_ray.data.prompt_checks import refuse_faulty
 from vlaa_ray.data.reading_notes import ReadingNotes
 from vlaa_ray.data.reading_progress import log_progress, side_by_side
+from vlaa_ray.data.record_faults import lacking, no_verifier, refuse_no_pair
 from vlaa_ray.errors import DataError
 from vlaa_ray.images.fetch import Fetcher
-from vlaa_ray.images.resolve import image_of
+from vlaa_ray.images.resolve import images_of
 from vlaa_ray.records import VERIFIER_TYPES, Defect, Preference, Prompt
 
 Row = dict[str, Any]
@@ -188,7 +189,14 @@ def row_id(file: Path, row: int) -> str:
 
 def defect_of(error: DataError, file: Path, row: int) -> Defect:
     """Return the defect that an error of `iterate_prompts` describes, at this row of the file."""
-    return Defect(str(error.facts.get("id", row_id(file, row))), str(file), row, error.one_line())
+    return Defect(
+        id=str(error.facts.get("id", row_id(file, row))),
+        file=str(file),
+        row=row,
+        reason=error.one_line(),
+        expected=error.expected(),
+        fix=error.fix,
+    )
 
 
 def rows_of(file: Path) -> Table | Iterator[Row | DataError]:
@@ -253,10 +261,8 @@ class _Reader:
         draft = _draft(row, number, file, self._verifier_type)
         verifier_type = draft.verifier_type
         if verifier_type is None or verifier_type not in self._verifier_types:
-            facts: dict[str, Any] = {"file": str(file), "row": number, "got": verifier_type or draft.source}
-            fix = "set `verifier_type` in the record, or data.verifier_type for all records without a type"
-            raise DataError("no verifier for this record", **facts, expected=list(self._verifier_types), fix=fix)
-        images = tuple(image_of(image, self._root, self._fetcher, file, number) for image in draft.images)
+            raise no_verifier(verifier_type, draft.source, self._verifier_types, file=str(file), row=number)
+        images = images_of(draft.images, self._root, self._fetcher, file, number)
         params = dict(draft.verifier_params)
         if "original_px" in (params.get("frame"), params.get("gold_frame")) and images:
             params.setdefault("image_size", [images[0].width_px, images[0].height_px])
@@ -276,8 +282,7 @@ class _Reader:
     def pair(self, row: Row, number: int) -> Preference:
         """Return the preference of the row with this number. Raises DataError, with file and row, if it is bad."""
         chosen, rejected = row.get("chosen"), row.get("rejected")
-        if not (isinstance(chosen, str) and isinstance(rejected, str)):
-            raise DataError("a pair needs two texts", file=str(self.file), row=number, expected="chosen and rejected")
+        refuse_no_pair(chosen, rejected, file=str(self.file), row=number)
         prompt = self.prompt({"verifier_type": "open_ended", **row, "gt": chosen}, number)
         return Preference(prompt=prompt, answers=(chosen, rejected), worths=(1.0, 0.0))
 
@@ -298,5 +303,9 @@ def _draft(row: dict[str, Any], number: int, file: Path, verifier_type: str | No
     if draft is None:
         format_names = ", ".join(record_format.name for record_format in FORMATS)
         expected = f"image, question, and gt or answer; or the keys of {format_names}"
-        raise DataError("a record lacks a field", file=str(file), row=number, expected=expected, got=sorted(row))
+        fix = "rename its columns to the keys of one of these formats (see Data in the documentation)"
+        raise DataError(
+            f"a record lacks a field: {lacking(row)}", file=str(file), row=number, expected=expected, fix=fix,
+            columns=sorted(row),
+        )  # fmt: skip
     return draft
