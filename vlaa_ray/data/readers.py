@@ -18,7 +18,7 @@ from vlaa_ray.data.formats.registry import FORMATS, Draft, read_record
 from vlaa_ray.data.prompt_checks import refuse_faulty
 from vlaa_ray.data.reading_notes import ReadingNotes
 from vlaa_ray.data.reading_progress import log_progress, side_by_side
-from vlaa_ray.data.record_faults import lacking, no_verifier, refuse_no_pair
+from vlaa_ray.data.record_faults import lacking, no_verifier, pair_of
 from vlaa_ray.errors import DataError
 from vlaa_ray.images.fetch import Fetcher
 from vlaa_ray.images.resolve import images_of
@@ -281,8 +281,7 @@ class _Reader:
 
     def pair(self, row: Row, number: int) -> Preference:
         """Return the preference of the row with this number. Raises DataError, with file and row, if it is bad."""
-        chosen, rejected = row.get("chosen"), row.get("rejected")
-        refuse_no_pair(chosen, rejected, file=str(self.file), row=number)
+        chosen, rejected = pair_of(row.get("chosen"), row.get("rejected"), file=str(self.file), row=number)
         prompt = self.prompt({"verifier_type": "open_ended", **row, "gt": chosen}, number)
         return Preference(prompt=prompt, answers=(chosen, rejected), worths=(1.0, 0.0))
 
@@ -303,9 +302,8 @@ def _draft(row: dict[str, Any], number: int, file: Path, verifier_type: str | No
     if draft is None:
         format_names = ", ".join(record_format.name for record_format in FORMATS)
         expected = f"image, question, and gt or answer; or the keys of {format_names}"
-        fix = "rename its columns to the keys of one of these formats (see Data in the documentation)"
+        fix = f"rename the record's columns, which are {', '.join(sorted(map(str, row)))}"
         raise DataError(
-            f"a record lacks a field: {lacking(row)}", file=str(file), row=number, expected=expected, fix=fix,
-            columns=sorted(row),
-        )  # fmt: skip
+            f"a record lacks a field: {lacking(row)}", file=str(file), row=number, expected=expected, fix=fix
+        )
     return draft

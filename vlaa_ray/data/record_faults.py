@@ -47,12 +47,11 @@ def no_verifier(verifier_type: str | None, source: str, known: Collection[str], 
     return DataError(message, **facts, got=verifier_type or source, expected=list(known), fix=fix)
 
 
-def refuse_no_pair(chosen: Any, rejected: Any, **facts: Any) -> None:
-    """Raise DataError if `chosen` and `rejected` are not two different texts that say something."""
+def pair_of(chosen: Any, rejected: Any, **facts: Any) -> tuple[str, str]:
+    """Return both answers of a pair. Raises DataError if they are not two different texts that say something."""
     expected = "chosen and rejected, two different texts"
-    odd = [name for name, text in (("chosen", chosen), ("rejected", rejected)) if not isinstance(text, str)]
-    if odd:
-        raise DataError("a pair needs two texts", expected=expected, not_text=odd, **facts)
+    if not (isinstance(chosen, str) and isinstance(rejected, str)):
+        raise DataError("a pair needs two texts", expected=expected, **facts)
     blank = [name for name, text in (("chosen", chosen), ("rejected", rejected)) if not text.strip()]
     if blank:
         fix = "leave the record out, or fill in the answer"
@@ -60,3 +59,4 @@ def refuse_no_pair(chosen: Any, rejected: Any, **facts: Any) -> None:
     if " ".join(chosen.split()) == " ".join(rejected.split()):
         fix = "leave the record out: nothing can be learned from it"
         raise DataError("both answers of the pair are the same", expected=expected, fix=fix, **facts)
+    return chosen, rejected

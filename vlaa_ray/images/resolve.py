@@ -21,9 +21,7 @@ _KEYS = ("bytes", "path", "image", "url")
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]{128,}={0,2}\s*")  # a path would have a dot
 
 
-def images_of(
-    images: Sequence[Any], root: Path, fetcher: Fetcher, file: Path, number: int
-) -> tuple[ImageRef, ...]:
+def images_of(images: Sequence[Any], root: Path, fetcher: Fetcher, file: Path, number: int) -> tuple[ImageRef, ...]:
     """Return the references of a record's images, in their order, as `image_of` makes them.
 
     Raises DataError for the first image that can't be used; of several images, it says which one.
