@@ -89,6 +89,38 @@ ROWS = {
         "extra_info": {"tolerance": 0.05},
     },
     "r1-v": {"image": {"bytes": PNG}, "problem": "How many?", "solution": "<answer> 3 </answer>"},
+    "messages": {
+        "messages": [{"role": "user", "content": "<image>How many squares lie here?"}],
+        "images": ["coco/a.png"],
+        "solution": "<answer> 5 </answer>",
+    },
+    "paired turns": {
+        "images": ["coco/a.png"],
+        "texts": [{"user": "Which shape is it?", "assistant": "a square", "source": "shapes"}],
+    },
+    "vlmevalkit": {
+        "index": 17,
+        "image": _BASE64,
+        "hint": "Look at the colour.",
+        "question": "Which colour is it?",
+        "A": "red",
+        "B": "blue",
+        "answer": "A",
+    },
+    "instruction and output": {
+        "instruction": "Name the colour.",
+        "input": "One word.",
+        "output": "red",
+        "images": ["coco/a.png"],
+    },
+    "query and response": {"query": "<image>Name the shape.", "response": "a square", "images": ["coco/a.png"]},
+    "question and answer": {
+        "id": "q",
+        "images": ["coco/a.png"],
+        "question": "<image>How many corners?",
+        "answer": "4",
+        "verifier_type": "digit",
+    },
     "r1-v evaluation": {"image_path": "coco/a.png", "question": "How many?", "ground_truth": 3},
 }
 

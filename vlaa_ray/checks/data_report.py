@@ -168,7 +168,9 @@ def _findings_table(title: str, findings: Sequence[Finding]) -> Table:
     for finding in findings[:_SHOWN]:
         lines = [finding.reason, _places(finding)]
         lines += [f"{name}: {text}" for name, text in (("expected", finding.expected), ("fix", finding.fix)) if text]
-        table.add_row(f"{finding.count:,}{_unit(finding)}", "\n".join(_shown(line[:_SHOWN_CHARS]) for line in lines if line))
+        table.add_row(
+            f"{finding.count:,}{_unit(finding)}", "\n".join(_shown(line[:_SHOWN_CHARS]) for line in lines if line)
+        )
     if len(findings) > _SHOWN:
         table.add_row("", f"… and {len(findings) - _SHOWN} more reasons; --report FILE writes them all")
     return table

@@ -1,9 +1,9 @@
-"""Reads records of any known format from JSON, JSON Lines, CSV, parquet files or datasets, and makes prompts."""
+"""Reads records of any known format from data files or datasets, and makes prompts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -12,13 +12,15 @@ from vlaa_ray.data.builtin import BUILTIN, BuiltinData
 from vlaa_ray.data.files.csv_rows import csv_rows
 from vlaa_ray.data.files.json_rows import json_rows
 from vlaa_ray.data.files.sources import root_of
+from vlaa_ray.data.files.streams import kind_of
 from vlaa_ray.data.files.tables import Table, is_table, open_table
 from vlaa_ray.data.formats.fields import field_of, identity_of
-from vlaa_ray.data.formats.registry import FORMATS, Draft, read_record
+from vlaa_ray.data.formats.pairs import read_pair
+from vlaa_ray.data.formats.registry import FORMATS, Draft, missing_in, read_record
 from vlaa_ray.data.prompt_checks import refuse_faulty
 from vlaa_ray.data.reading_notes import ReadingNotes
 from vlaa_ray.data.reading_progress import log_progress, side_by_side
-from vlaa_ray.data.record_faults import lacking, no_verifier, pair_of
+from vlaa_ray.data.record_faults import no_verifier
 from vlaa_ray.errors import DataError
 from vlaa_ray.images.fetch import Fetcher
 from vlaa_ray.images.resolve import images_of
@@ -63,7 +65,7 @@ def iterate_pairs(
     fetch: FetchSection = NO_FETCH,
     notes: ReadingNotes | None = None,
 ) -> Iterator[tuple[int, Preference | DataError]]:
-    """Yield (row, preference) for each record with `image`, `question`, `chosen` and `rejected`.
+    """Yield (row, preference) for each record with a question and the answers `chosen` and `rejected`.
 
     A bad record gives a DataError in place of the preference. Rows, images and errors are as in `iterate_prompts`.
     """
@@ -206,7 +208,7 @@ def rows_of(file: Path) -> Table | Iterator[Row | DataError]:
     """
     if is_table(file):
         return open_table(file)
-    return csv_rows(file) if file.suffix.lower() == ".csv" else json_rows(file)
+    return csv_rows(file) if kind_of(file) in (".csv", ".tsv") else json_rows(file)
 
 
 class _Reader:
@@ -247,18 +249,22 @@ class _Reader:
         self, number: int, row: Row | DataError, make: Callable[[Row, int], Item]
     ) -> tuple[int, Item | DataError]:
         if isinstance(row, DataError):
+            self._notes.add_refused()
             return number, row
         try:
             return number, make(row, number)
         except DataError as error:
+            self._notes.add_refused()
             if (identity := identity_of(row)) is not None:
                 error.facts["id"] = identity
             return number, error
 
     def prompt(self, row: Row, number: int) -> Prompt:
         """Return the prompt of the row with this number. Raises DataError with file and row if the record is bad."""
+        return self._prompt(_draft(row, number, self.file, self._verifier_type), row, number)
+
+    def _prompt(self, draft: Draft, row: Row, number: int) -> Prompt:
         file = self.file
-        draft = _draft(row, number, file, self._verifier_type)
         verifier_type = draft.verifier_type
         if verifier_type is None or verifier_type not in self._verifier_types:
             raise no_verifier(verifier_type, draft.source, self._verifier_types, file=str(file), row=number)
@@ -266,6 +272,7 @@ class _Reader:
         params = dict(draft.verifier_params)
         if "original_px" in (params.get("frame"), params.get("gold_frame")) and images:
             params.setdefault("image_size", [images[0].width_px, images[0].height_px])
+        self._notes.add(number, self._unread(draft), draft.unseen, len(images))
         return Prompt(
             prompt_id=draft.record_id or row_id(file, number),
             question=draft.question,
@@ -281,9 +288,19 @@ class _Reader:
 
     def pair(self, row: Row, number: int) -> Preference:
         """Return the preference of the row with this number. Raises DataError, with file and row, if it is bad."""
-        chosen, rejected = pair_of(row.get("chosen"), row.get("rejected"), file=str(self.file), row=number)
-        prompt = self.prompt({"verifier_type": "open_ended", **row, "gt": chosen}, number)
-        return Preference(prompt=prompt, answers=(chosen, rejected), worths=(1.0, 0.0))
+        try:
+            pair = read_pair(row)
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            fix = "a pair has a question with its images, and the answers `chosen` and `rejected`"
+            raise DataError(str(error), file=str(self.file), row=number, fix=fix) from error
+        draft = _draft(pair.row, number, self.file, None)
+        seen = dict.fromkeys((*draft.unseen, *pair.unseen))
+        prompt = self._prompt(replace(draft, unseen=tuple(seen)), row, number)
+        return Preference(prompt=prompt, answers=(pair.chosen, pair.rejected), worths=(1.0, 0.0))
+
+    def _unread(self, draft: Draft) -> list[str]:
+        kept = {name.partition(".")[0] for name in self._keep}
+        return [name for name in draft.unread if name not in kept]
 
     def _kept(self, row: Row, number: int) -> dict[str, Any]:
         try:
@@ -301,9 +318,8 @@ def _draft(row: dict[str, Any], number: int, file: Path, verifier_type: str | No
         raise DataError(f"a damaged record: {error}", file=str(file), row=number) from error
     if draft is None:
         format_names = ", ".join(record_format.name for record_format in FORMATS)
-        expected = f"image, question, and gt or answer; or the keys of {format_names}"
+        expected = f"images, question, and gt or answer; or the keys of {format_names}"
         fix = f"rename the record's columns, which are {', '.join(sorted(map(str, row)))}"
-        raise DataError(
-            f"a record lacks a field: {lacking(row)}", file=str(file), row=number, expected=expected, fix=fix
-        )
+        message = f"a record lacks a field: {' and '.join(missing_in(row)) or 'no format has these keys together'}"
+        raise DataError(message, file=str(file), row=number, expected=expected, fix=fix)
     return draft

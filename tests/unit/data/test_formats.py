@@ -35,6 +35,12 @@ EXPECTED = {
     "vero": ("number", "12", "charts", {"rel_tol": 0.05}),
     "r1-v": ("math", "3", "r1-v", {}),
     "r1-v evaluation": ("math", 3, "r1-v", {}),
+    "messages": ("math", "5", "messages", {}),
+    "paired turns": ("text", "a square", "texts", {}),
+    "vlmevalkit": ("mcq", "A", "vlmevalkit", {}),
+    "instruction and output": ("text", "red", "instruction", {}),
+    "query and response": ("text", "a square", "query", {}),
+    "question and answer": ("digit", "4", "question", {}),
 }
 
 

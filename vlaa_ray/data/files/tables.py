@@ -1,4 +1,4 @@
-"""Opens parquet files, saved datasets and datasets of the Hugging Face hub as tables on disk.
+"""Opens parquet and Arrow files, saved datasets and datasets of the Hugging Face hub as tables on disk.
 
 A row is made when it is asked for.
 
@@ -9,14 +9,20 @@ table[3]  -> {"problem": …, "images": [{"bytes": …, "path": None}], "answer"
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from vlaa_ray.data.files.column_types import conversions
+from vlaa_ray.data.files.streams import explained
 from vlaa_ray.errors import DataError
 
 HUB = "hub:"
 _READ_ROWS, _CONVERTED_ROWS = 16, 64  # at once, with their images
 _BUFFER_BYTES = 1 << 20
+_PARQUET = ".parquet"
+_ARROW = (".arrow", ".feather")
+_IPC_FILE = b"ARROW1"
 _NO_GOLDS = ("meta", "extra_info")  # columns without golds: the types of their values don't matter
 
 
@@ -25,22 +31,41 @@ class Table(Sequence[dict[str, Any]]):
 
     def __init__(self, dataset: Any) -> None:
         self._stored = dataset.with_format("arrow")
+        self._as_written = conversions(dataset)
 
     def __len__(self) -> int:
         return len(self._stored)
 
     def __getitem__(self, index: int) -> dict[str, Any]:  # type: ignore[override]
         (row,) = self._stored[index].to_pylist()
-        return dict(row)
+        return self._row(row)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        for batch in self._stored.iter(_READ_ROWS):
-            yield from batch.to_pylist()
+        for batch in self._stored.iter(_READ_ROWS) if len(self) else ():
+            yield from map(self._row, batch.to_pylist())
+
+    def _row(self, row: dict[str, Any]) -> dict[str, Any]:
+        for name, convert in self._as_written.items():
+            row[name] = convert(row[name])
+        return row
 
 
 def is_table(file: Path) -> bool:
-    """Return whether `open_table` reads this path: a dataset of the hub, a folder or a parquet file."""
-    return is_on_hub(file) or file.suffix == ".parquet" or file.is_dir()
+    """Return whether `open_table` reads this path: a dataset of the hub, a folder, a parquet or an Arrow file."""
+    return is_on_hub(file) or file.suffix.lower() in (_PARQUET, *_ARROW) or file.is_dir()
+
+
+def is_empty_table(file: Path) -> bool:
+    """Return whether this is a parquet file without rows; False, too, for any other or damaged file."""
+    if file.suffix.lower() != _PARQUET:
+        return False
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        return bool(parquet.read_metadata(file).num_rows == 0)
+    except (OSError, pyarrow.ArrowException):
+        return False  # opening it will say what is wrong
 
 
 def is_on_hub(file: Path) -> bool:
@@ -54,7 +79,7 @@ def is_saved(folder: Path) -> bool:
 
 
 def open_table(file: Path) -> Table:
-    """Return the table of a parquet file, a saved dataset or a dataset of the hub.
+    """Return the table of a parquet or Arrow file, a saved dataset or a dataset of the hub.
 
     A parquet file is first copied, uncompressed, to the cache of `datasets` (below HF_HOME), and read from there as
     long as it doesn't change.
@@ -69,11 +94,12 @@ def open_table(file: Path) -> Table:
     datasets.disable_progress_bars()
     facts = {"file": str(file)}
     try:
-        dataset = _loaded(file)
+        with explained(file) if file.is_file() else nullcontext():
+            dataset = _loaded(file)
     except ConnectionError as error:
         fix = "check the network and the name, or download the files on another machine and give their folder"
         raise DataError(f"can't reach the hub: {error}", **facts, fix=fix) from error
-    except (OSError, ValueError, pyarrow.ArrowException, DatasetsError) as error:
+    except (OSError, ValueError, NotImplementedError, pyarrow.ArrowException, DatasetsError) as error:
         cause = f"{error} {error.__cause__ or ''}".strip()
         raise DataError(f"can't read the data: {cause}", **facts) from error
     if not isinstance(dataset, datasets.Dataset):
@@ -94,7 +120,22 @@ def _loaded(file: Path) -> Any:
     if is_on_hub(file):
         name, split = hub_name(file)
         return load_dataset(name, split=split)
-    return load_from_disk(str(file)) if file.is_dir() else _converted(file)
+    if file.is_dir():
+        return load_from_disk(str(file))
+    return _arrow(file) if file.suffix.lower() in _ARROW else _converted(file)
+
+
+def _arrow(file: Path) -> Any:
+    """Return the dataset of an Arrow file: a stream as `datasets` writes it, or a file of the IPC format (Feather)."""
+    import pyarrow
+    from datasets import Dataset
+    from datasets.table import InMemoryTable
+
+    with file.open("rb") as stream:
+        is_stream = stream.read(len(_IPC_FILE)) != _IPC_FILE
+    if is_stream:
+        return Dataset.from_file(str(file))
+    return Dataset(InMemoryTable(pyarrow.ipc.open_file(pyarrow.memory_map(str(file))).read_all()))
 
 
 def _converted(file: Path) -> Any:
@@ -103,6 +144,8 @@ def _converted(file: Path) -> Any:
     from datasets import Dataset
     from pyarrow.dataset import ParquetFragmentScanOptions
 
+    if is_empty_table(file):
+        return Dataset.from_dict({})
     scan = ParquetFragmentScanOptions(use_buffered_stream=True, buffer_size=_BUFFER_BYTES, pre_buffer=False)
     usual = pyarrow.default_memory_pool()
     pyarrow.set_memory_pool(pyarrow.system_memory_pool())

@@ -1,7 +1,6 @@
-"""Reads the fields of a record (texts, images, and messages with both) in the layouts that publishers use.
+"""Reads the fields of a record (texts, mappings, answers) in the layouts that publishers use.
 
-asked([{"role": "user", "content": [{"type": "image", "image": "a.png"}, {"type": "text", "text": "How many?"}]}])
--> ("<image>How many?", ("a.png",))
+untagged("<think>I count.</think><answer> 6 </answer>")  -> "6"
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from contextlib import suppress
 from typing import Any
 
 from vlaa_ray.text.answers import last_boxed
-from vlaa_ray.text.placeholders import IMAGE
 
 Row = Mapping[str, Any]
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
@@ -88,62 +86,6 @@ def text_of(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"the question must be text, not {type(value).__name__}")
     return value
-
-
-def asked(messages: Any) -> tuple[str, tuple[Any, ...]]:
-    """Return (question, images) of the only user message in `messages`, which may also be given as JSON.
-
-    An image part ({"type": "image", "image": …} or OpenAI's image_url) becomes `<image>` in the question, unless a text
-    part has `<image>` already.
-
-    Raises ValueError if `messages` does not have exactly one user message, or if that message has a video.
-    """
-    messages = json.loads(messages) if isinstance(messages, str) else messages
-    users = [message for message in messages if isinstance(message, Mapping) and message.get("role") == "user"]
-    if len(users) != 1:
-        raise ValueError(f"the prompt has {len(users)} user messages; it must have exactly one")
-    content = users[0].get("content")
-    if isinstance(content, str):
-        return content, ()
-    parts = [part for part in content or () if isinstance(part, Mapping)]
-    place = "" if any(IMAGE in str(part.get("text")) for part in parts) else IMAGE
-    question, images = "", []
-    for part in parts:
-        part_type = part.get("type")
-        if part_type in ("image", "image_url"):
-            question += place
-            if part.get(part_type) or part.get("url") or part.get("path"):
-                images.append(part.get(part_type) or part)
-        elif part_type == "video":
-            raise ValueError("videos are not supported")
-        elif isinstance(part.get("text"), str):
-            question += ("\n" if question and not question.endswith(IMAGE) else "") + part["text"]
-    return question, tuple(images)
-
-
-def first_turn(row: Row) -> tuple[str, Any, tuple[Any, ...]]:
-    """Return (first question, first answer, the question's images) of a conversation in LLaVA's layout.
-
-    Raises ValueError if the conversation has no question or no answer.
-    """
-    turns = [turn for turn in row["conversations"] if isinstance(turn, Mapping)]
-    questions, answers = ([turn.get("value") for turn in turns if turn.get("from") == who] for who in ("human", "gpt"))
-    if not questions or not answers:
-        raise ValueError("the conversation lacks a human or a gpt turn")
-    question, images = text_of(questions[0]), images_of(row)
-    later = sum(str(other).count(IMAGE) for other in questions[1:])
-    return question, answers[0], images[:-later] if later and question.count(IMAGE) + later == len(images) else images
-
-
-def images_of(row: Row) -> tuple[Any, ...]:
-    """Return the row's `images`, or else its `image`, as they are; an empty tuple if it has neither."""
-    value = row.get("images")
-    if value is None:
-        value = row.get("image")
-    if value is None:
-        return ()
-    value = literal(value)  # CSV holds a list as text
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
 def path_of(image: Any) -> str:

@@ -16,15 +16,20 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from vlaa_ray.data.formats.dialogues import (
+    instruction_output,
+    is_query_response,
+    messages,
+    paired_turns,
+    query_response,
+    vlm_r1,
+)
+from vlaa_ray.data.formats.drafts import derived, fields_of, grounded, worked
 from vlaa_ray.data.formats.fields import (
-    Row,
-    asked,
     field_of,
     final,
-    first_turn,
     folder_of,
     identity_of,
-    images_of,
     json_list,
     literal,
     mapping,
@@ -32,12 +37,30 @@ from vlaa_ray.data.formats.fields import (
     text_of,
     untagged,
 )
+from vlaa_ray.data.formats.messages import asked, first_exchange
+from vlaa_ray.data.formats.options import read_options, with_options
+from vlaa_ray.data.formats.pictures import images_of, placed, refuse_media, refuse_unread_picture, with_pictures
+from vlaa_ray.data.formats.tracked_row import TrackedRow, is_missing
+from vlaa_ray.data.reading_notes import SYSTEM_TEXT, TOOLS
 
 _SECTION = re.compile(r"<(SUMMARY|CAPTION|REASONING|CONCLUSION)>(.*?)</\1>", re.DOTALL)
-_THOUGHT = re.compile(r"\s*<think>(.*?)</think>", re.DOTALL)
-_DETECTION = re.compile(r"```json.*?bbox", re.DOTALL)
 _WORD = re.compile(r"(?<![\\\w])[^\W\d_]{2,}")  # but not a LaTeX command
 _PROSE_WORDS = 3  # an answer of this many words is prose
+_QUESTIONS = ("question", "problem")
+_GOLDS = ("gt", "answer", "ground_truth", "solution", "response")
+_UNSEEN_COLUMNS = ((SYSTEM_TEXT, ("system", "system_prompt", "system_message")), (TOOLS, ("tools", "functions")))
+_NEEDED = (
+    ("a question", ("question", "problem", "query", "prompt", "instruction", "messages", "conversations")),
+    ("a gold", ("gt", "answer", "solution", "ground_truth", "response", "output")),
+    ("a picture", ("image", "images", "image_path")),
+)
+_VIDEO_R1_TYPES = {
+    "multiple choice": "mcq",
+    "numerical": "number",
+    "regression": "number",
+    "ocr": "ocr",
+    "free-form": "open_ended",
+}
 _NUMBER = re.compile(r"\d+(?:\.\d+)?|nan", re.IGNORECASE)
 _SOURCES = {
     "clevr_math": "digit",
@@ -67,8 +90,6 @@ _VERO_TYPES = {
 """The verifier type for each reward type of Vero, by the names in its data's description and in its reward router."""
 _VERO_UNJUDGED = ("web_action", "instruction_following")  # reward types for which there is no verifier here
 _VERO_ORDERED = ("number_list", "ordering")
-_VLM_R1_METHODS = {"mcq": "mcq", "yes_no": "yes_no", "math": "math", "llm": "open_ended"}
-_VLM_R1_METHODS |= dict.fromkeys(("detection", "map", "odLength", "od_ap", "od_ap50", "weighted_sum"), "boxes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,65 +105,93 @@ class Draft:
     verifier_params: dict[str, Any] = field(default_factory=dict)
     solution: str | None = None
     record_id: str | None = None
+    unseen: tuple[str, ...] = ()
+    """The parts of `reading_notes.UNSEEN` that the record has."""
+    unread: tuple[str, ...] = ()
+    """The columns with a value at which no reader has looked."""
 
 
 class Format(NamedTuple):
     """A record format: `matches` recognises a row by its keys, and `read` returns the fields of its `Draft`."""
 
     name: str
-    matches: Callable[[Row], bool]
-    read: Callable[[Row], dict[str, Any]]
+    matches: Callable[[TrackedRow], bool]
+    read: Callable[[TrackedRow], dict[str, Any]]
 
 
-def read_record(row: Row, verifier_type: str | None = None) -> Draft | None:
+def read_record(row: dict[str, Any], verifier_type: str | None = None) -> Draft | None:
     """Return the draft of a row in any of FORMATS, or None if no format has the row's keys.
 
-    A row that names no verifier type gets `verifier_type`, or else the type of its format.
+    A row that names no verifier type gets `verifier_type`, or else the type of its format. Options in columns of their
+    own are put into the question, and placeholders of pictures are written as `<image>`.
 
     Raises ValueError, TypeError, LookupError or AttributeError if the row is damaged.
     """
-    row = _with_image(row)
-    if row.get("videos"):
-        raise ValueError("videos are not supported")
+    tracked = TrackedRow(row)
+    refuse_media(tracked)
+    tracked = with_pictures(tracked)
     for record_format in FORMATS:
-        if record_format.matches(row):
-            values = record_format.read(row)
-            if wanted_type := row.get("verifier_type") or verifier_type:
-                values["verifier_type"] = wanted_type
-            if (params := mapping(row.get("verifier_params"))) is not None:
-                values["verifier_params"] = {  # a table has null for parameters that only other rows have
-                    name: value for name, value in params.items() if value is not None
-                }
-            return Draft(record_format=record_format.name, record_id=identity_of(row), **values)
+        if record_format.matches(tracked):
+            return _finished(record_format, record_format.read(tracked), tracked, verifier_type)
     return None
 
 
-def _with_image(row: Row) -> Row:
-    """Return the row with `image` or `images`, which an imagefolder names `file_name` or `file_names`."""
-    if "image" in row or "images" in row:
-        return row
-    named = (("image", row.get("file_name")), ("images", row.get("file_names")))
-    return {**row, **{key: value for key, value in named if value is not None}}
+def _finished(record_format: Format, values: dict[str, Any], row: TrackedRow, verifier_type: str | None) -> Draft:
+    """Return the draft with these fields, and with what all formats share."""
+    if not is_missing(row.get("history")):
+        raise ValueError("the record has earlier turns in `history`, which can't be given to the model")
+    own_type = row.get("verifier_type")
+    wanted_type = (None if is_missing(own_type) else own_type) or verifier_type
+    if options := read_options(row):
+        values["question"], values["gold"], chosen = with_options(
+            values["question"], options, values["gold"], wanted_type
+        )
+        values["verifier_type"] = chosen or values.get("verifier_type")
+    if wanted_type:
+        values["verifier_type"] = wanted_type
+    values["question"], values["images"] = placed(values["question"], values["images"])
+    if (params := mapping(row.get("verifier_params"))) is not None:
+        values["verifier_params"] = {  # a table has null for parameters that only other rows have
+            name: value for name, value in params.items() if value is not None
+        }
+    values["unseen"] = _unseen(row, values.get("unseen", ()))
+    identity = identity_of(row)
+    if not values["images"]:
+        refuse_unread_picture(row)
+    record_id = values.pop("record_id", None) if identity is None else identity
+    return Draft(record_format=record_format.name, **values | {"record_id": record_id}, unread=row.unread())
 
 
-def _has(*keys: str) -> Callable[[Row], bool]:
+def _unseen(row: TrackedRow, found: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the parts of the record that the model is not shown: those found in its turns, and those in columns."""
+    for name, columns in _UNSEEN_COLUMNS:
+        if name not in found and any(column in row and not is_missing(row[column]) for column in columns):
+            found = (*found, name)
+    return found
+
+
+def missing_in(row: Mapping[str, Any]) -> list[str]:
+    """Return in words what a row lacks to be a record of any format: a question, a gold, a picture."""
+    return [f"{what} ({', '.join(names)})" for what, names in _NEEDED if not any(name in row for name in names)]
+
+
+def _has(*keys: str) -> Callable[[TrackedRow], bool]:
     return lambda row: all(key in row for key in keys)
 
 
-def _vlaa_thinking(row: Row) -> dict[str, Any]:
+def _vlaa_thinking(row: TrackedRow) -> dict[str, Any]:
     name = path_of(row["image"]).lstrip("/").removeprefix("images/")
     source = next((part for part in name.split("/") if part in _SOURCES), folder_of(name) or "vlaa-thinking")
     verifier_type = row.get("verifier_type") or _SOURCES.get(source)
     gold = json.loads(row["gt_json"]) if row.get("gt_json") else row.get("gt")
-    if gold is None:
+    if is_missing(gold):
         gold = final(row.get("answer"))
     if verifier_type == "iou" and not row.get("verifier_type") and len(_NUMBER.findall(str(gold))) < 4:  # not a box
         verifier_type = "open_ended"
     texts = (row.get("answer"), row.get("ds_answer"))
     solution = next((text for text in texts if isinstance(text, str) and "<answer>" in text), None)
-    if solution is None and gold is not None:  # the published SFT answers end in prose, without answer tags
-        thoughts = (_THOUGHT.match(text) for text in texts if isinstance(text, str))
-        solution = next((f"<think>{match[1]}</think><answer>{gold}</answer>" for match in thoughts if match), None)
+    if solution is None:  # the published SFT answers end in prose, without answer tags
+        solution = next((made for text in texts if (made := worked(text, gold))), None)
     return {
         "question": text_of(row["question"]),
         "gold": gold,
@@ -154,18 +203,7 @@ def _vlaa_thinking(row: Row) -> dict[str, Any]:
     }
 
 
-def _record(row: Row, question: Any, gold: Any, source: Any, verifier_type: str | None = "math") -> dict[str, Any]:
-    """Return the draft's fields that most formats share, with the row's images."""
-    return {
-        "question": text_of(question),
-        "gold": gold,
-        "images": images_of(row),
-        "source": str(source),
-        "verifier_type": verifier_type,
-    }
-
-
-def _verl(row: Row) -> dict[str, Any]:
+def _verl(row: TrackedRow) -> dict[str, Any]:
     reward_model = mapping(row["reward_model"])
     if reward_model is None or "ground_truth" not in reward_model:
         raise ValueError("reward_model has no ground_truth")
@@ -173,13 +211,13 @@ def _verl(row: Row) -> dict[str, Any]:
     with suppress(ValueError):  # extra_info is damaged, but only records of Vero need it
         reward_type = str(field_of(row, "extra_info.reward_type")).strip().lower()
     if reward_type in _VERO_TYPES or reward_type in _VERO_UNJUDGED:  # a record of Vero, as its scripts write it
-        return _vero({**row, "reward_type": reward_type, "answer": reward_model["ground_truth"]})
-    question, images = asked(row["prompt"])
-    record = _record(row, question, reward_model["ground_truth"], row.get("data_source") or "verl")
-    return record | {"images": record["images"] or images}
+        return _vero(row.with_values(reward_type=reward_type, answer=reward_model["ground_truth"]))
+    question, images, unseen = asked(row["prompt"])
+    record = fields_of(row, question, reward_model["ground_truth"], row.get("data_source") or "verl")
+    return record | {"images": record["images"] or images, "unseen": unseen}
 
 
-def _vero(row: Row) -> dict[str, Any]:
+def _vero(row: TrackedRow) -> dict[str, Any]:
     """Read a record of Vero. Gold boxes are in pixels of the original; answers in thousandths if the record says so."""
     reward_type = str(row["reward_type"]).strip().lower()
     verifier_type, gold = _VERO_TYPES.get(reward_type), row["answer"]
@@ -194,101 +232,115 @@ def _vero(row: Row) -> dict[str, Any]:
         params = {"ordered": True}
     elif reward_type == "list_string_match":
         gold = literal(gold)
-    question, images = asked(row["prompt"])
+    question, images, unseen = asked(row["prompt"])
     source = row.get("data_source") or "vero"
-    record = _record(row, question, gold, source, verifier_type or reward_type)
-    return record | {"verifier_params": params, "images": record["images"] or images}
+    record = fields_of(row, question, gold, source, verifier_type or reward_type)
+    return record | {"verifier_params": params, "images": record["images"] or images, "unseen": unseen}
 
 
-def _easyr1(row: Row) -> dict[str, Any]:
-    return _record(row, row["problem"], row["answer"], row.get("source") or row.get("data_source") or "easyr1")
+def _easyr1(row: TrackedRow) -> dict[str, Any]:
+    record = fields_of(row, row["problem"], row["answer"], row.get("source") or row.get("data_source") or "easyr1")
+    return record | {"solution": derived(row.get("solution"), row["answer"])}
 
 
-def _vlm_r1(row: Row) -> dict[str, Any]:
-    """Read a record of VLM-R1. Golds are boxes in pixels of the original; for detection, labelled boxes or None."""
-    question, answer, images = first_turn(row)
-    gold = untagged(answer)
-    return _record(row, question, gold, "vlm-r1") | _grounded(gold, row) | {"images": images}
+def _vlm_r1_evaluation(row: TrackedRow) -> dict[str, Any]:
+    return fields_of(row, row["problem"], row["solution"], "vlm-r1") | grounded(row["solution"], row)
 
 
-def _vlm_r1_evaluation(row: Row) -> dict[str, Any]:
-    return _record(row, row["problem"], row["solution"], "vlm-r1") | _grounded(row["solution"], row)
-
-
-def _llava_cot(row: Row) -> dict[str, Any]:
-    question, answer, images = first_turn(row)
+def _llava_cot(row: TrackedRow) -> dict[str, Any]:
+    question, answer, images, unseen = first_exchange(row, "conversations")
     sections = dict(_SECTION.findall(str(answer)))
     if "CONCLUSION" not in sections:
         raise ValueError("the answer has no <CONCLUSION>")
     conclusion = sections.pop("CONCLUSION").strip()
     thought = "\n".join(text.strip() for text in sections.values())
     source = folder_of(path_of(row.get("image"))) or "llava-cot"
-    return _record(row, question, conclusion, source, "open_ended") | {
+    return fields_of(row, question, conclusion, source, "open_ended") | {
         "images": images,
+        "unseen": unseen,
         "solution": f"<think>{thought}</think><answer>{conclusion}</answer>",
     }
 
 
-def _llava_cot_r1(row: Row) -> dict[str, Any]:
+def _llava_cot_r1(row: TrackedRow) -> dict[str, Any]:
     """Read a record of LLaVA-CoT's RL data, or of EasyR1 with a caption.
 
     A gold in prose becomes `open_ended`, a short one `math`.
     """
     gold = untagged(row["answer"])
     verifier_type = "open_ended" if len(_WORD.findall(str(gold))) >= _PROSE_WORDS else "math"
-    return _record(row, row["problem"], gold, "llava-cot", verifier_type)
+    return fields_of(row, row["problem"], gold, "llava-cot", verifier_type)
 
 
-def _mmk12(row: Row) -> dict[str, Any]:
+def _mmk12(row: TrackedRow) -> dict[str, Any]:
     verifier_type = "mcq" if "subject" in row else "math"  # only the test set has subjects, with four options
-    return _record(row, row["question"], row["answer"], "mmk12", verifier_type)
+    return fields_of(row, row["question"], row["answer"], "mmk12", verifier_type)
 
 
-def _virl39k(row: Row) -> dict[str, Any]:
-    return _record(row, row["question"], row["answer"], row.get("source") or "virl39k")
+def _virl39k(row: TrackedRow) -> dict[str, Any]:
+    return fields_of(row, row["question"], row["answer"], row.get("source") or "virl39k")
 
 
-def _mm_eureka(row: Row) -> dict[str, Any]:
-    question, images = asked(row["message"])
-    record = _record(row, question, row["answer"], "mm-eureka")
-    return record | {"images": images or record["images"]}
+def _mm_eureka(row: TrackedRow) -> dict[str, Any]:
+    question, images, unseen = asked(row["message"])
+    record = fields_of(row, question, row["answer"], "mm-eureka")
+    return record | {"images": images or record["images"], "unseen": unseen}
 
 
-def _r1v(row: Row) -> dict[str, Any]:
-    return _record(row, row["problem"], untagged(row["solution"]), "r1-v")
+def _r1v(row: TrackedRow) -> dict[str, Any]:
+    """Read a record of R1-V, or of Video-R1 with a picture, whose thoughts stand in `process`."""
+    kind = _VIDEO_R1_TYPES.get(str(row.get("problem_type")).strip().lower(), "math")
+    process = row.get("process")
+    thoughts = process if isinstance(process, str) and "<think>" in process else ""
+    record = fields_of(row, row["problem"], untagged(row["solution"]), "r1-v", kind)
+    return record | {"solution": thoughts + row["solution"], "record_id": _text_or_none(row.get("problem_id"))}
 
 
-def _r1v_evaluation(row: Row) -> dict[str, Any]:
-    return _record({"images": [row["image_path"]]}, row["question"], row["ground_truth"], "r1-v")
+def _question_and_answer(row: TrackedRow) -> dict[str, Any]:
+    """Read a question and its gold, under the names that most publishers give them."""
+    question = next(name for name in _QUESTIONS if name in row)
+    gold = next((row[name] for name in _GOLDS if name in row and not is_missing(row[name])), None)
+    verifier_type = "math" if question == "problem" else None
+    result = final(gold)
+    source = row.get("source") or row.get("data_source") or "question"
+    record = fields_of(row, row[question], result, source, verifier_type)
+    return record | {"solution": worked(gold, result) or derived(row.get("solution"), result)}
 
 
-def _grounded(gold: Any, row: Row) -> dict[str, Any]:
-    """Return the verifier type, its parameters and, if it holds boxes, the gold of a VLM-R1 record.
-
-    Boxes may be JSON text, with or without a Markdown fence.
-    """
-    pixels = {"frame": "original_px"}
-    gold = json_list(gold)
-    method = row.get("accu_reward_method")
-    verifier_type = _VLM_R1_METHODS.get(str(method), "text")
-    if gold == "None" and (verifier_type == "boxes" or method is None):
-        gold = []
-    if isinstance(gold, list) and len(gold) == 4 and all(isinstance(edge, int | float) for edge in gold):
-        return {"gold": gold, "verifier_type": "iou", "verifier_params": pixels}
-    if isinstance(gold, list) or (isinstance(gold, str) and _DETECTION.search(gold)):
-        return {"gold": gold, "verifier_type": "boxes", "verifier_params": pixels}
-    return {"verifier_type": verifier_type, "verifier_params": pixels if verifier_type == "boxes" else {}}
+def _vlmevalkit(row: TrackedRow) -> dict[str, Any]:
+    """Read a row of a benchmark of VLMEvalKit: a hint stands before the question, options have columns A, B, C …."""
+    texts = [row.get("hint"), row["question"]]
+    question = "\n".join(str(text) for text in texts if not is_missing(text))
+    record = fields_of(row, question, row["answer"], row.get("source") or "vlmevalkit", None)
+    return record | {"record_id": _text_or_none(row["index"])}
 
 
-def _is_vlaa_thinking(row: Row) -> bool:
+def _text_or_none(value: Any) -> str | None:
+    return None if is_missing(value) else str(value)
+
+
+def _r1v_evaluation(row: TrackedRow) -> dict[str, Any]:
+    return fields_of({"images": [row["image_path"]]}, row["question"], row["ground_truth"], "r1-v")
+
+
+def _is_vlaa_thinking(row: TrackedRow) -> bool:
     return "image" in row and "question" in row and ("gt" in row or "answer" in row)
 
 
-def _is_r1v(row: Row) -> bool:
+def _is_vlmevalkit(row: TrackedRow) -> bool:
+    return _has("index", "question", "answer")(row) and ("image" in row or "images" in row)
+
+
+def _is_question_and_answer(row: TrackedRow) -> bool:
+    asks = any(name in row for name in _QUESTIONS) and any(name in row for name in _GOLDS)
+    return asks and ("images" in row or "image" in row)
+
+
+def _is_r1v(row: TrackedRow) -> bool:
     return "problem" in row and isinstance(row.get("solution"), str) and "<answer>" in row["solution"]
 
 
-def _is_llava_cot_r1(row: Row) -> bool:
+def _is_llava_cot_r1(row: TrackedRow) -> bool:
     required = {"images", "problem", "answer", "caption"}
     return required <= row.keys() <= required | {"id", "verifier_type", "verifier_params"}
 
@@ -298,7 +350,9 @@ FORMATS = (
     Format("verl", _has("reward_model", "prompt"), _verl),
     Format("mm-eureka", _has("message", "answer"), _mm_eureka),
     Format("llava-cot", lambda row: "conversations" in row and "<CONCLUSION>" in str(row["conversations"]), _llava_cot),
-    Format("vlm-r1", _has("conversations"), _vlm_r1),
+    Format("vlm-r1", _has("conversations"), vlm_r1),
+    Format("messages", _has("messages"), messages),
+    Format("paired turns", _has("texts"), paired_turns),
     Format("r1-v", _is_r1v, _r1v),
     Format("r1-v evaluation", _has("image_path", "question", "ground_truth"), _r1v_evaluation),
     Format("vlm-r1 evaluation", _has("problem", "solution", "image"), _vlm_r1_evaluation),
@@ -306,6 +360,10 @@ FORMATS = (
     Format("easyr1", _has("problem", "answer"), _easyr1),
     Format("virl39k", _has("question", "answer", "qid"), _virl39k),
     Format("mmk12", lambda row: _has("question", "answer")(row) and isinstance(row.get("image"), Mapping), _mmk12),
+    Format("vlmevalkit", _is_vlmevalkit, _vlmevalkit),
     Format("vlaa-thinking", _is_vlaa_thinking, _vlaa_thinking),
+    Format("instruction and output", _has("instruction", "output"), instruction_output),
+    Format("query and response", is_query_response, query_response),
+    Format("question and answer", _is_question_and_answer, _question_and_answer),
 )
 """All formats, in the order in which they are tried: formats with more particular keys come first."""

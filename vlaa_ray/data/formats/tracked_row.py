@@ -32,6 +32,10 @@ class TrackedRow(dict[str, Any]):
         changed.looked_at = self.looked_at
         return changed
 
+    def peek(self, name: str) -> Any:
+        """Return the value of a column without a look that counts."""
+        return super().get(name)
+
     def unread(self) -> tuple[str, ...]:
         """Return the names of the columns that hold a value at which no reader has looked, in their order."""
         return tuple(name for name, value in self.items() if name not in self.looked_at and not is_missing(value))
