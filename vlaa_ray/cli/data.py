@@ -245,10 +245,12 @@ def _estimate(config: CurationConfig) -> None:
     from rich.console import Console
 
     from vlaa_ray.curation.estimate import estimate, estimate_table, over_budget
+    from vlaa_ray.curation.refusals import Refusals
     from vlaa_ray.curation.store import recorded
     from vlaa_ray.run.run_json import run_path
 
-    estimates = estimate(config, recorded(run_path(config)))
+    refusals = Refusals()
+    estimates = estimate(config, recorded(run_path(config)), refusals)
     Console().print(estimate_table(estimates))
-    for line in over_budget(estimates, config):
+    for line in (*refusals.lines(), *over_budget(estimates, config)):
         Console().print(line, soft_wrap=True, highlight=False)
