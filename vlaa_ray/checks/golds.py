@@ -145,8 +145,7 @@ def _unit_in_pixels(prompt: Prompt) -> Iterator[Oddity]:
         return
     for box in read_boxes(prompt.gold):
         if 0 <= min(box) and max(box) <= 1:
-            reason = (
-                f"the gold box {[float(f'{edge:g}') for edge in box]} has edges from 0 to 1, but its frame is pixels"
-            )
+            edges = ", ".join(f"{edge:g}" for edge in box)
+            reason = f"the gold box [{edges}] has edges from 0 to 1, but its frame is in pixels"
             yield Oddity(reason, "set `verifier_params` to {frame: unit}, or give the box in pixels")
             return
