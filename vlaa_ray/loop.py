@@ -17,7 +17,7 @@ from vlaa_ray.algorithms.empty_steps import EmptySteps
 from vlaa_ray.algorithms.step_plan import group_has_variance, optimizer_steps, with_advantages
 from vlaa_ray.buffer import GroupBuffer
 from vlaa_ray.config import GrpoConfig
-from vlaa_ray.data.dataset import SeededOrder
+from vlaa_ray.data.order import SeededOrder
 from vlaa_ray.errors import CheckpointError, LearnerError, RewardError
 from vlaa_ray.evaluation.sampling import evaluate, sample_and_score
 from vlaa_ray.monitoring.clock import StepClock

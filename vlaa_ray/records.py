@@ -62,8 +62,10 @@ class ImageRef:
 class Prompt:
     """A question with its images, and what its verifier needs to judge an answer.
 
-    Example: Prompt(prompt_id="digits/train/17", question="How many digits are there?", gold=3,
-    verifier_type="digit", source="digits", images=(ImageRef(...),))
+    For example:
+
+        Prompt(prompt_id="digits/train/17", question="How many digits are there?", gold=3,
+               verifier_type="digit", source="digits", images=(ImageRef(...),))
     """
 
     prompt_id: str

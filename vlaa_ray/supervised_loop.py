@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from vlaa_ray.config import SupervisedConfig
-from vlaa_ray.data.dataset import SeededOrder
 from vlaa_ray.data.fingerprint import fingerprint
+from vlaa_ray.data.order import SeededOrder
 from vlaa_ray.data.supervised import Written, open_supervised
 from vlaa_ray.errors import DataError
-from vlaa_ray.learner.base import SupervisedLearner
 from vlaa_ray.learner.deepspeed import join_ranks
 from vlaa_ray.learner.rank_group import RankGroup
 from vlaa_ray.learner.supervised import make_learner
+from vlaa_ray.learner.supervised_base import SupervisedLearner
 from vlaa_ray.records import Defect
 from vlaa_ray.run.checkpoints import Checkpoint
 from vlaa_ray.run.writer import RunWriter

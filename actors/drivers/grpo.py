@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 async def run_grpo(config: GrpoConfig, resume: str = "auto") -> None:
-    """Train until `run.num_steps`, or continue a run of this name that stopped; a failure raises a VlaaRayError."""
+    """Train until `run.num_steps` steps are done, from step 0 or from the checkpoint that `resume` chooses.
+
+    A failure raises a VlaaRayError.
+    """
     with open_run(config, resume) as run:
         if run.finished:
             return

@@ -19,9 +19,9 @@ _POLL_S = 0.1
 
 
 def run_supervised(config: SupervisedConfig, resume: str = "auto") -> None:
-    """Train until `run.num_steps`, or continue a run of this name that stopped; a failure raises a VlaaRayError.
+    """Train until `run.num_steps` steps are done, from step 0 or from the checkpoint that `resume` chooses.
 
-    The resulting model is in `hf/` of the newest checkpoint.
+    The resulting model is in `hf/` of the newest checkpoint. A failure raises a VlaaRayError.
     """
     with open_run(config, resume) as run:
         if run.finished:
@@ -45,7 +45,7 @@ def _trainer(config: SupervisedConfig, run: RunSession) -> Any:
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    from actors.fleet.train_ranks import RanksConfig
+    from actors.fleet.ray_train_ranks import RanksConfig
     from actors.process.environment import role_environment
     from actors.roles.supervised_rank import RankTask, train_on_rank
 

@@ -60,7 +60,7 @@ class WeightSync:
         else:
             await self._send_buckets(engines)
         version = self._learner.weight_version
-        await engines.all("to go on", lambda actor: actor.resume.remote(version))
+        await engines.all("to go on", lambda actor: actor.finish_and_resume.remote(version))
         return failed
 
     async def _compare_manifests(self, actors: Sequence[Any], failed: Failures) -> None:
@@ -77,7 +77,7 @@ class WeightSync:
             data = self._learner.packed_bucket() if away else None
 
             def update(actor: Any, bucket: Any = bucket, data: Any = data) -> Any:
-                return actor.update_weights.remote(bucket, data if actor in away else None)
+                return actor.load_bucket.remote(bucket, data if actor in away else None)
 
             await engines.all("to load weights", update)
 

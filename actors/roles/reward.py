@@ -25,7 +25,7 @@ class RewardActor:
 
     def score(self, prompt: Prompt, responses: list[str], progress: float) -> tuple[list[RewardResult], float]:
         """Return (one result for each response, the seconds of scoring); errors as for `score_group`."""
-        from vlaa_ray.rewards.gold_checks import score_group
+        from vlaa_ray.rewards.group_scoring import score_group
 
         start = time.monotonic()
         results = score_group(self._rewards, prompt, responses, progress)

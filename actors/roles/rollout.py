@@ -70,7 +70,7 @@ class RolloutActor:
             await self._engine.weights.init_weight_transfer_engine({})
 
     async def pause(self) -> None:
-        """Finish the running requests, and take no new ones until `resume`."""
+        """Finish the running requests, and take no new ones until `finish_and_resume`."""
         await self._engine.weights.pause()
 
     async def start_weight_update(self) -> None:
@@ -89,17 +89,17 @@ class RolloutActor:
         """Receive all weights from the learner's NCCL group."""
         from vlaa_ray.weight_sync.nccl import update_info
 
-        await self._engine.weights.update_weights(update_info(self._manifest))
+        await self._engine.weights.load_bucket(update_info(self._manifest))
 
-    async def update_weights(self, bucket: Any, data: Any) -> None:
+    async def load_bucket(self, bucket: Any, data: Any) -> None:
         """Load a bucket from this node's shared memory; `data` holds its bytes if it was made on another node."""
         from vlaa_ray.weight_sync.shared_memory import unpack_bucket
 
         block = nullcontext(bucket) if data is None else unpack_bucket(bucket, data, self._shm_prefix)
         with block as local:
-            await self._engine.weights.update_weights(asdict(local))
+            await self._engine.weights.load_bucket(asdict(local))
 
-    async def resume(self, weight_version: int) -> None:
+    async def finish_and_resume(self, weight_version: int) -> None:
         """Check that the update is complete, clear the caches, and sample with the new weights."""
         await self._engine.weights.finish_weight_update()
         await self._engine.weights.resume(weight_version)

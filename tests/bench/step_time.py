@@ -17,7 +17,8 @@ from typing import Any
 from common import CONFIG, WARM_UP_STEPS, median, show, steady, train, without_evaluation
 
 from vlaa_ray.config import GrpoConfig, load_config
-from vlaa_ray.data.dataset import SeededOrder, open_dataset
+from vlaa_ray.data.dataset import open_dataset
+from vlaa_ray.data.order import SeededOrder
 from vlaa_ray.records import Prompt, SampledGroup
 from vlaa_ray.roles import request_seed
 

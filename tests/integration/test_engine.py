@@ -389,7 +389,7 @@ async def test_a_sample_asked_for_during_a_sync_is_of_the_new_weights(world):
     await asyncio.sleep(0.1)
     await weights.start_weight_update()
     async for bucket in world.buckets():
-        await weights.update_weights(asdict(bucket))
+        await weights.load_bucket(asdict(bucket))
     await weights.finish_weight_update()
     assert not asked.done()
     await weights.resume(weights.version + 1)
@@ -495,7 +495,7 @@ async def test_a_cancelled_update_takes_the_engine_out_of_service(world):
     await weights.start_weight_update()
     waiting = asyncio.create_task(world.sample())
     async with aclosing(world.buckets()) as buckets:
-        receiving = asyncio.create_task(weights.update_weights(asdict(await anext(buckets))))
+        receiving = asyncio.create_task(weights.load_bucket(asdict(await anext(buckets))))
         await asyncio.sleep(0)
         assert not waiting.done() and not receiving.done()
         receiving.cancel()

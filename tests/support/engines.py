@@ -21,7 +21,7 @@ async def update_weights(engine, buckets, version):
     await engine.weights.pause()
     await engine.weights.start_weight_update()
     async for bucket in buckets:
-        await engine.weights.update_weights(asdict(bucket))
+        await engine.weights.load_bucket(asdict(bucket))
     await engine.weights.finish_weight_update()
     await engine.weights.resume(version)
 

@@ -265,7 +265,7 @@ async def test_a_run_whose_model_can_not_be_saved_fails(tmp_path):
 
 
 def world_order(world, position):
-    from vlaa_ray.data.dataset import SeededOrder
+    from vlaa_ray.data.order import SeededOrder
 
     return SeededOrder(world.prompts, world.config.run.seed)[position]
 

@@ -54,7 +54,7 @@ class AdaptiveKl:
     def updated(self, kl: float, num_samples: int) -> "AdaptiveKl":
         """Return the controller after a step of `num_samples` samples whose mean KL per token was `kl`.
 
-        coefficient *= 1 + clip(kl / target - 1, -0.2, 0.2) * num_samples / horizon
+            coefficient *= 1 + clip(kl / target - 1, -0.2, 0.2) * num_samples / horizon
 
         Difference from OpenRLHF: num_samples / horizon is at most 1 here; above 5 the coefficient could become
         negative.
@@ -66,6 +66,7 @@ class AdaptiveKl:
         if self.target is None:
             return self
         if math.isnan(kl):
-            raise LearnerError("the step's KL is NaN", expected="a number", fix="look at the step's logprobs")
+            fix = "resume from the last checkpoint with a lower learning rate"
+            raise LearnerError("the step's KL is NaN", expected="a number", fix=fix)
         error = min(max(kl / self.target - 1, -MAX_KL_ERROR), MAX_KL_ERROR)
         return replace(self, coefficient=self.coefficient * (1 + error * min(num_samples / self.horizon, 1)))

@@ -1,7 +1,9 @@
 """The check of data before a run: one pass that finds every defect with its file and row, and counts what is there.
 
-report = check_data([Path("train.jsonl")], config.data, rewards, config)
-report.defects[0]  -> Defect(id="7", file="train.jsonl", row=7, reason="the image is damaged: …")
+For example:
+
+    report = check_data([Path("train.jsonl")], config.data, rewards, config)
+    report.defects[0]  -> Defect(id="7", file="train.jsonl", row=7, reason="the image is damaged: …")
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from contextlib import nullcontext, suppress
 from typing import NamedTuple
 
 from vlaa_ray.config import ModelSection, TrainingConfig
-from vlaa_ray.data.dataset import UNSOLVED
+from vlaa_ray.data.readers import UNSOLVED
 from vlaa_ray.errors import DataError
 from vlaa_ray.models.chat import ChatFormat, chat_format_of
 from vlaa_ray.records import VERIFIER_TYPES, Preference, Prompt

@@ -45,7 +45,8 @@ def base_folder(run_dir: str) -> Path:
 def find_input(path: str) -> str:
     """Return the path at which the file or folder `path` is read.
 
-    It is `path` itself, or in a Ray job whose copy lacks it the same path below the folder that the job was sent from.
+    It is `path` itself, or, in a Ray job whose copy has no such file, the same path below the folder that the job was
+    sent from.
     An absolute path, and any path outside a job, is returned as it is, whether anything is there or not.
 
     Raises ConfigError in a job if neither folder has the relative path.

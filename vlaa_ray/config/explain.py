@@ -1,8 +1,10 @@
 """The config explained: every key with its meaning, type, default and allowed values, from the code itself.
 
-explain("grpo.kl.target")   # one key or section, in words
-tree()                      # all keys of all kinds of runs
-markdown()                  # the same as a page: python -m vlaa_ray.config.explain > docs/config.md
+For example:
+
+    explain("grpo.kl.target")   # one key or section, in words
+    tree()                      # all keys of all kinds of runs
+    markdown()                  # the same as a page: python -m vlaa_ray.config.explain > docs/config.md
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 r"""The parser of a reasoning teacher's reply (its thinking and its final answer), and the cleaning of golds.
 
-read_reasoning("<think>Two and two.</think>So it is \boxed{4}.") == Reasoning("Two and two.", "So it is \boxed{4}.")
-final_answer("So it is \boxed{4}.", "digit") == "4"
+For example:
+
+    read_reasoning("<think>Two and two.</think>So it is \boxed{4}.") == Reasoning("Two and two.", "So it is \boxed{4}.")
+    final_answer("So it is \boxed{4}.", "digit") == "4"
 """
 
 from __future__ import annotations

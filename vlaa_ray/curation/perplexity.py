@@ -96,9 +96,9 @@ async def row_perplexity(
 
 
 def highest(values: Sequence[Sequence[float]], count: int) -> list[int]:
-    """Return the numbers of the `count` rows with the highest mean over the models, in ascending order.
+    """Return the indices (from 0), ascending, of the `count` rows with the highest perplexity.
 
-    `values` is [models][rows]. A row with a NaN is never chosen.
+    `values` is [models][rows]; the perplexity of a row is the mean over the models. A row with a NaN is never chosen.
     """
     means = np.asarray(values, dtype=np.float64).mean(axis=0)
     ranked = [int(row) for row in np.argsort(-means, kind="stable") if not np.isnan(means[row])]

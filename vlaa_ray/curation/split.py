@@ -1,6 +1,6 @@
 """Step 6 puts samples whose reasoning shows doubt into the RL set, the others into the SFT set, within source limits.
 
-has_cue("Hmm, let me check again.", PAPER_CUES, "substring") is True
+    has_cue("Hmm, let me check again.", PAPER_CUES, "substring") is True
 
 A cue is a word of doubt such as "again" or "check". The paper looks for it anywhere in the lower-cased text (arXiv
 2504.11468, appendix A.2), so "against" and "checkered" count, too. With the match `word`, only whole words count.

@@ -37,7 +37,7 @@ MEASURES: dict[str, Callable[[Spent], float]] = {
     "tokens": lambda spent: spent.input_tokens + spent.output_tokens,
     "calls": lambda spent: spent.calls,
 }
-"""The function that measures the amount for each limit of the budget, by the limit's name."""
+"""For each limit of the budget, by its name: a function from what was spent to the amount that the limit bounds."""
 
 SERVED_KEY = "VLAA_RAY_SERVED_KEY"
 """The environment variable with the key of the servers that the run itself has started."""

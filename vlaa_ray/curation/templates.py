@@ -1,6 +1,8 @@
 """The prompt templates of the steps: the files in `templates/`, or a user's own file with the same slots.
 
-load_template("verify", None).filled(gold="3", answer="three")
+For example:
+
+    load_template("verify", None).filled(gold="3", answer="three")
 """
 
 from __future__ import annotations

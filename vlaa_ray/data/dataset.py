@@ -1,22 +1,20 @@
-"""The prompts that a run reads, and the order in which it takes them."""
+"""The prompts that a run reads: its sources are opened, filtered and mixed."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from vlaa_ray.config import DataSection, Source, SourceSection
 from vlaa_ray.data.builtin import BUILTIN, BuiltinData
 from vlaa_ray.data.files.sources import record_files
-from vlaa_ray.data.fingerprint import Digest, fingerprint, mixed
-from vlaa_ray.data.readers import Opened, open_prompts
+from vlaa_ray.data.fingerprint import fingerprint, mixed
+from vlaa_ray.data.readers import Opened, PromptFilter, open_prompts
 from vlaa_ray.errors import DataError
 from vlaa_ray.records import PAPER_TYPES, VERIFIER_TYPES, Defect, Prompt
 
-UNSOLVED = "the record has no worked answer to learn from"
 Item = TypeVar("Item")
 
 
@@ -53,7 +51,7 @@ def _open(
     quarantine: list[Defect] | None,
     solved: bool,
 ) -> Sequence[Prompt]:
-    wanted = _Wanted(data.verifier_types, source.max_per_source, solved)
+    wanted = PromptFilter(data.verifier_types, source.max_per_source, solved)
     prompts: Sequence[Prompt] = []
     if source.path.startswith(BUILTIN):
         types = PAPER_TYPES if data.verifier_types is None else data.verifier_types
@@ -75,31 +73,6 @@ def _open(
             "no prompt is left", file=source.path, fix="check data.verifier_types and the records of the file"
         )
     return prompts
-
-
-class _Wanted:
-    """Decides, prompt after prompt, whether the run wants it.
-
-    A prompt is wanted if its verifier type is one of `verifier_types` (None: any) and its source has given fewer than
-    `max_per_source` wanted prompts so far (None: no limit). Raises DataError if `solved` and it has no worked answer.
-    """
-
-    def __init__(self, verifier_types: Collection[str] | None, max_per_source: int | None, solved: bool) -> None:
-        self._verifier_types, self._max_per_source, self._solved = verifier_types, max_per_source, solved
-        self._num_of_source: Counter[str] = Counter()
-        self.digest = Digest(solved)
-        """The hash of the wanted prompts."""
-
-    def __call__(self, prompt: Prompt) -> bool:
-        if self._verifier_types is not None and prompt.verifier_type not in self._verifier_types:
-            return False
-        if self._solved and prompt.solution is None:
-            raise DataError(UNSOLVED, id=prompt.prompt_id)
-        self._num_of_source[prompt.source] += 1
-        if self._max_per_source is not None and self._num_of_source[prompt.source] > self._max_per_source:
-            return False
-        self.digest.add(prompt)
-        return True
 
 
 def leave_out(opened: Opened[Any], max_bad_share: float, quarantine: list[Defect] | None) -> None:
@@ -156,26 +129,6 @@ def first(items: Sequence[Item], limit: int | None) -> Sequence[Item]:
     if not limit or limit >= len(items):
         return items
     return items[:limit] if isinstance(items, list) else _First(items, limit)
-
-
-class SeededOrder(Generic[Item]):
-    """The items in a random order: `order[position]`, with a new permutation for every epoch.
-
-    The item is a pure function of the seed and the position, so a resumed run continues where it stopped.
-    """
-
-    def __init__(self, items: Sequence[Item], seed: int) -> None:
-        self._items = items
-        self._seed = seed
-        self._epoch = -1
-        self._permutation = np.empty(0, dtype=np.int64)
-
-    def __getitem__(self, position: int) -> Item:
-        epoch, offset = divmod(position, len(self._items))
-        if epoch != self._epoch:
-            self._permutation = np.random.default_rng([self._seed, epoch]).permutation(len(self._items))
-            self._epoch = epoch
-        return self._items[int(self._permutation[offset])]
 
 
 class _First(Sequence[Item]):

@@ -1,6 +1,8 @@
 """A short fingerprint of the training data: a resumed run compares it to notice that the data has changed.
 
-fingerprint(prompts)  -> {"num_prompts": 25195, "sha256": "…"}
+For example:
+
+    fingerprint(prompts)  -> {"num_prompts": 25195, "sha256": "…"}
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Opens the answers from which reward models learn, with numbers that say which answer is better.
 
-open_preferences("builtin:train", data, None)[0]
--> Preference(prompt=…, answers=("a red circle at the top left", "a circle", …), worths=(3.0, 1.0, …))
+For example:
+
+    open_preferences("builtin:train", data, None)[0]
+    -> Preference(prompt=…, answers=("a red circle at the top left", "a circle", …), worths=(3.0, 1.0, …))
 """
 
 from __future__ import annotations

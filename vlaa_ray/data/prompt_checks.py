@@ -1,6 +1,8 @@
 """Faults of a prompt whose record can be read, but which can't be given to a model.
 
-list(faults_of(prompt)) == ["the number of <image> in the question is 2, but the number of images is 1"]
+For example:
+
+    list(faults_of(prompt)) == ["the number of <image> in the question is 2, but the number of images is 1"]
 """
 
 from __future__ import annotations

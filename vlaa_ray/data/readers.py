@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from vlaa_ray.data.files.json_rows import json_rows
 from vlaa_ray.data.files.sources import root_of
 from vlaa_ray.data.files.streams import kind_of
 from vlaa_ray.data.files.tables import Table, is_table, open_table
+from vlaa_ray.data.fingerprint import Digest
 from vlaa_ray.data.formats.fields import field_of, identity_of
 from vlaa_ray.data.formats.pairs import read_pair
 from vlaa_ray.data.formats.registry import FORMATS, Draft, missing_in, read_record
@@ -28,6 +30,7 @@ from vlaa_ray.records import VERIFIER_TYPES, Defect, Preference, Prompt
 
 Row = dict[str, Any]
 NO_FETCH = FetchSection()
+UNSOLVED = "the record has no worked answer to learn from"
 Item = TypeVar("Item")
 
 
@@ -99,6 +102,31 @@ class Opened(Generic[Item]):
     defects: list[Defect]
     first_error: DataError | None
     num_rows: int
+
+
+class PromptFilter:
+    """Decides, prompt after prompt, whether the run wants it.
+
+    A prompt is wanted if its verifier type is one of `verifier_types` (None: any) and its source has given fewer than
+    `max_per_source` wanted prompts so far (None: no limit). Raises DataError if `solved` and it has no worked answer.
+    """
+
+    def __init__(self, verifier_types: Collection[str] | None, max_per_source: int | None, solved: bool) -> None:
+        self._verifier_types, self._max_per_source, self._solved = verifier_types, max_per_source, solved
+        self._num_of_source: Counter[str] = Counter()
+        self.digest = Digest(solved)
+        """The hash of the wanted prompts."""
+
+    def __call__(self, prompt: Prompt) -> bool:
+        if self._verifier_types is not None and prompt.verifier_type not in self._verifier_types:
+            return False
+        if self._solved and prompt.solution is None:
+            raise DataError(UNSOLVED, id=prompt.prompt_id)
+        self._num_of_source[prompt.source] += 1
+        if self._max_per_source is not None and self._num_of_source[prompt.source] > self._max_per_source:
+            return False
+        self.digest.add(prompt)
+        return True
 
 
 def open_prompts(

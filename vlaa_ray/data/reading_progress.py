@@ -1,7 +1,9 @@
 """Reads records side by side, gives them in their order, and reports the progress every 10 seconds.
 
-with report_progress(progress.note):
-    for number, prompt in iterate_prompts("train.json", None): ...      # notes "train.json: 12,000 records read"
+For example:
+
+    with report_progress(progress.note):
+        for number, prompt in iterate_prompts("train.json", None): ...      # notes "train.json: 12,000 records read"
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ class DeepSpeedEngine:
         self._engine.backward(loss * self.num_ranks)
 
     def step(self, learning_rate: float) -> float:
-        """Return apply the gradients added up since the last step, and return their global norm before clipping.
+        """Apply the gradients added up since the last step; return their global norm before clipping.
 
         Raises:
             LearnerError: the norm is not a finite number.

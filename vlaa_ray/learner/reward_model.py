@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from vlaa_ray.config import RewardModelConfig
-from vlaa_ray.learner.base import SupervisedLearner
+from vlaa_ray.learner.supervised_base import SupervisedLearner
 from vlaa_ray.models.batches import Batch, Row
 from vlaa_ray.models.reward_model import MAX_ANSWERS, RewardModel, answers_row, last_tokens
 from vlaa_ray.records import Preference

@@ -1,8 +1,10 @@
 """The filter from samples to rows: a sample that can't be trained on is left out with its reason and ends no run.
 
-row_filter = RowFilter("sft", config.sft)
-rows = row_filter.rows(prompts, make_row)
-row_filter.dropped  -> [{"id": "train.json:7", "reason": "the image is damaged: …"}]
+For example:
+
+    row_filter = RowFilter("sft", config.sft)
+    rows = row_filter.rows(prompts, make_row)
+    row_filter.dropped  -> [{"id": "train.json:7", "reason": "the image is damaged: …"}]
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ import torch
 
 from vlaa_ray.algorithms.losses import sft_loss
 from vlaa_ray.config import SftConfig
-from vlaa_ray.data.dataset import UNSOLVED
+from vlaa_ray.data.readers import UNSOLVED
 from vlaa_ray.errors import DataError
-from vlaa_ray.learner.base import SupervisedLearner
+from vlaa_ray.learner.supervised_base import SupervisedLearner
 from vlaa_ray.models.batches import Batch, Row
 from vlaa_ray.models.paths import UNTRAINED
 from vlaa_ray.models.policy import policy_at

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from vlaa_ray.config import SupervisedConfig
-from vlaa_ray.learner.base import SupervisedLearner
 from vlaa_ray.learner.reward_model import RewardModelLearner
 from vlaa_ray.learner.sft import SftLearner
+from vlaa_ray.learner.supervised_base import SupervisedLearner
 
 
 def make_learner(config: SupervisedConfig, folder: Path) -> SupervisedLearner:

@@ -20,7 +20,7 @@ import torch
 from vlaa_ray.errors import DataError
 from vlaa_ray.records import ImageRef
 
-SCORE_CHUNK_TOKENS = 4096
+LOGPROB_CHUNK_TOKENS = 4096
 """The largest number of tokens whose logits exist at once: 2.5 GB in fp32 for a vocabulary of 152,000."""
 
 
@@ -48,11 +48,14 @@ class Batch:
     attention_mask: torch.Tensor  # [B, 1, S, S], True where the query token sees the key token
     pixel_values: torch.Tensor  # [P, patch]
     image_grid_thw: torch.Tensor  # [images, 3]
-    score_index: torch.Tensor  # [N] into the flattened rows: the token whose logits predict the target
+    logprob_index: torch.Tensor  # [N] into the flattened rows: the token whose logits predict the target
     targets: torch.Tensor  # [N]
     sequence_ids: torch.Tensor  # [N] the completion that each target belongs to
-    num_score_chunks: int = 1
-    """The number of parts in which the N targets are scored, at most SCORE_CHUNK_TOKENS each; some may be empty."""
+    num_logprob_chunks: int = 1
+    """The number of parts in which the logprobs of the N targets are computed; some may be empty.
+
+    A part has at most LOGPROB_CHUNK_TOKENS targets.
+    """
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch with all its tensors on the device."""
@@ -118,16 +121,16 @@ def micro_batches(rows: Sequence[Row], limit_tokens: int) -> Iterator[list[Row]]
         yield pending
 
 
-def num_score_chunks(rows: Sequence[Row]) -> int:
+def num_logprob_chunks(rows: Sequence[Row]) -> int:
     """Return the number of chunks that the completions' tokens fill; at least 1."""
     num_tokens = sum(len(completion) for row in rows for completion in row.completions)
-    return max(1, math.ceil(num_tokens / SCORE_CHUNK_TOKENS))
+    return max(1, math.ceil(num_tokens / LOGPROB_CHUNK_TOKENS))
 
 
 def collate(rows: Sequence[Row], tools: PackingTools, num_chunks: int | None = None) -> Batch:
     """Return the rows as one batch, padded on the right.
 
-    `num_chunks` is the number of parts in which all ranks score; without it, the number that these rows need.
+    `num_chunks` is the number of parts in which all ranks compute logprobs; the default is what these rows need.
 
     Raises:
         DataError: the image tokens of a row don't match its images.
@@ -142,7 +145,7 @@ def collate(rows: Sequence[Row], tools: PackingTools, num_chunks: int | None = N
     input_ids = torch.zeros(len(rows), size, dtype=torch.long)
     position_ids = torch.zeros(3, len(rows), size, dtype=torch.long)
     segments = torch.full((len(rows), size), -1, dtype=torch.long)
-    score_index: list[np.ndarray] = []
+    logprob_index: list[np.ndarray] = []
     targets: list[np.ndarray] = []
     sequence_ids: list[np.ndarray] = []
     first_image = 0
@@ -163,7 +166,7 @@ def collate(rows: Sequence[Row], tools: PackingTools, num_chunks: int | None = N
             position_ids[:, index, start:end] = torch.arange(next_position, next_position + inputs)
             segments[index, start:end] = number + 1
             predictors = np.concatenate([[prompt_tokens - 1], np.arange(start, end)])
-            score_index.append(predictors + index * size)
+            logprob_index.append(predictors + index * size)
             targets.append(completion)
             sequence_ids.append(np.full(len(completion), sequence_id))
             start = end
@@ -179,10 +182,10 @@ def collate(rows: Sequence[Row], tools: PackingTools, num_chunks: int | None = N
         attention_mask=_group_mask(segments),
         pixel_values=pixel_values,
         image_grid_thw=grids,
-        score_index=_joined(score_index),
+        logprob_index=_joined(logprob_index),
         targets=_joined(targets),
         sequence_ids=_joined(sequence_ids),
-        num_score_chunks=num_chunks or num_score_chunks(rows),
+        num_logprob_chunks=num_chunks or num_logprob_chunks(rows),
     )
 
 

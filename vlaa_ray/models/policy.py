@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from vlaa_ray.models.batches import SCORE_CHUNK_TOKENS, Batch
+from vlaa_ray.models.batches import LOGPROB_CHUNK_TOKENS, Batch
 from vlaa_ray.models.chat import ChatFormat
 from vlaa_ray.models.families import family_of
 
@@ -37,19 +37,22 @@ class Policy(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (logprobs [N], entropy [N]) of the completion tokens, in fp32; only the logprobs have a gradient."""
-        scored = self._family.completion_hidden_states(self.model, batch)
+        hidden = self._family.completion_hidden_states(self.model, batch)
         chunks = []
-        for number in range(batch.num_score_chunks):
-            part = slice(number * SCORE_CHUNK_TOKENS, (number + 1) * SCORE_CHUNK_TOKENS)
-            chunks.append(self._score(scored[part], batch.targets[part], batch.num_score_chunks))
+        for number in range(batch.num_logprob_chunks):
+            part = slice(number * LOGPROB_CHUNK_TOKENS, (number + 1) * LOGPROB_CHUNK_TOKENS)
+            chunks.append(self._chunk_logprobs(hidden[part], batch.targets[part], batch.num_logprob_chunks))
         return torch.cat([chunk[0] for chunk in chunks]), torch.cat([chunk[1] for chunk in chunks])
 
     def save(self, folder: Path, state: dict[str, torch.Tensor]) -> None:
         """Write the model so that transformers and vLLM load it; `state` has its weights by Hugging Face's names."""
         self.model.save_pretrained(folder, state_dict=state)
 
-    def _score(self, hidden: torch.Tensor, targets: torch.Tensor, num: int) -> tuple[torch.Tensor, torch.Tensor]:
-        if torch.is_grad_enabled() and num > 1:  # recompute the logits in the backward pass, not keep all chunks'
+    def _chunk_logprobs(
+        self, hidden: torch.Tensor, targets: torch.Tensor, num_chunks: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        # with several chunks, the backward pass computes the logits again, so that those of one chunk exist at a time
+        if torch.is_grad_enabled() and num_chunks > 1:
             result: tuple[torch.Tensor, torch.Tensor] = checkpoint(self._logprobs, hidden, targets, use_reentrant=False)
             return result
         return self._logprobs(hidden, targets)

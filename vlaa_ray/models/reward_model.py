@@ -80,7 +80,8 @@ def load_reward_model(section: ModelSection) -> RewardModel:
     """Return the trained reward model in the folder `section.path`, ready to score.
 
     Raises:
-        ModelError: the folder has no head, the head doesn't fit the model, or the model can't be loaded.
+        ModelError: the folder has no file with a value head, the head doesn't fit the model, or the model can't be
+            loaded.
 
     """
     folder = Path(section.path)

@@ -171,7 +171,7 @@ def types_in(names: Iterable[str], pattern: str) -> list[str]:
 
 
 def metric_page() -> str:
-    """Return the table as Markdown: the text of `docs/metrics.md`."""
+    """Return the table of metrics as Markdown: the text of `docs/metrics.md`."""
     lines = [
         "# Metrics",
         "",

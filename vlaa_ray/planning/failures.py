@@ -1,6 +1,8 @@
 """The decisions about failures: these functions return what to do, and pools and ranks do it.
 
-after_replica_failure(error, process_died=True, restarts=1, max_restarts=3, num_others=2) -> Action.REPLACE
+For example:
+
+    after_replica_failure(error, process_died=True, restarts=1, max_restarts=3, num_others=2) -> Action.REPLACE
 """
 
 from __future__ import annotations

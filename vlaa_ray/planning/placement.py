@@ -1,6 +1,8 @@
 """The resources of every process of a run, planned without a cluster.
 
-plan(config).bundles["learner"] -> [{"CPU": 1, "GPU": 1}, ...]         # one bundle an actor
+For example:
+
+    plan(config).bundles["learner"] -> [{"CPU": 1, "GPU": 1}, ...]         # one bundle an actor
 """
 
 from __future__ import annotations

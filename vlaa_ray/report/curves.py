@@ -168,7 +168,10 @@ def _with_types(chart: Chart, names: list[str]) -> Chart:
 
 
 def chart_svg(run: RecordedRun, chart: Chart) -> str:
-    """Return the chart as an `<svg>` element with a description for screen readers; ink is the page's text colour."""
+    """Return the chart as an `<svg>` element with a description for screen readers.
+
+    Its ink (text, axes and the main line) has the page's text colour.
+    """
     return figure_svg(chart.key, spoken(run, chart), lambda axes: draw(axes, run, chart))
 
 

@@ -46,7 +46,7 @@ class Comparison:
 
     @property
     def gain(self) -> float:
-        """The difference as an improvement: above 0 is better, below 0 worse, and 0 if that can't be said."""
+        """The difference as an improvement: above 0 is better, below 0 worse, and 0 if neither direction is better."""
         direction = {"higher": 1.0, "lower": -1.0, "": 0.0}[self.better]
         return direction * (self.difference or 0.0)
 

@@ -72,7 +72,7 @@ def draw_phases(axes: Axes, run: RecordedRun) -> None:
 
 
 def draw_timeline(axes: Axes, run: RecordedRun) -> None:
-    """Draw the run along the clock: one lane for each phase, the phases of a step end to end."""
+    """Draw when each phase ran, in minutes since the start: one lane for each phase."""
     lanes: dict[str, list[tuple[float, float]]] = {}
     clock = 0.0
     for row in run.metrics:

@@ -1,6 +1,8 @@
 """Verifiable rewards: for each verifier type, such as digit or mcq, a function judges an answer by the gold.
 
-score("<think>…</think><answer>3</answer>", 3, "digit") -> RewardResult(value=1.0, valid=True, …)
+For example:
+
+    score("<think>…</think><answer>3</answer>", 3, "digit") -> RewardResult(value=1.0, valid=True, …)
 """
 
 from vlaa_ray.records import RewardResult

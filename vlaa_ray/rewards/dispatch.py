@@ -1,6 +1,6 @@
 """Extracts the answer from a response, and passes it to the verifier of the prompt's verifier type.
 
-    verify_or_dispatch("<answer>3</answer>", 3, "digit", {}) -> RewardResult(value=1.0, …)
+    verdict_or_task("<answer>3</answer>", 3, "digit", {}) -> RewardResult(value=1.0, …)
 
 Most built-in verifiers are pure functions that take microseconds, so they judge at once. `math` and users' functions
 may take long. For these the result is a `SandboxTask`, which the sandbox runs in a process that can be killed.
@@ -52,7 +52,7 @@ class SandboxTask(NamedTuple):
     params: str = "{}"
 
 
-def verify_or_dispatch(
+def verdict_or_task(
     response: str, gold: Any, verifier_type: str, params: Mapping[str, Any], functions: Mapping[str, str] = _NONE
 ) -> RewardResult | SandboxTask:
     """Return the verdict, or the task with which the sandbox finds the verdict.

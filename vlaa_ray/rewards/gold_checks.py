@@ -1,7 +1,7 @@
 """Faults of golds: a gold with a fault can't judge any answer. Examples are text where a number is expected, a box
 without an area, and an empty gold.
 
-gold_faults(rewards, [prompt]) == ["the gold can't be judged: gold names no single option letter: 'maybe'"]
+    gold_faults(rewards, [prompt]) == ["the gold can't be judged: gold names no single option letter: 'maybe'"]
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from vlaa_ray.errors import DataError
 from vlaa_ray.records import Prompt, RewardResult
 from vlaa_ray.rewards.manager import RewardManager, is_blank
 from vlaa_ray.rewards.verifiers.frames import Size, frame_size
@@ -62,21 +61,6 @@ def gold_fault_from_results(rewards: RewardManager, prompt: Prompt, results: Seq
     if rewards.judge_of(prompt) == "rule" and (odd or prompt.verifier_type in _SILENT):
         return gold_faults(rewards, [prompt])[0]
     return None
-
-
-def score_group(
-    rewards: RewardManager, prompt: Prompt, responses: Sequence[str], progress: float
-) -> list[RewardResult]:
-    """Return one result for each response to the prompt; `progress` is the share of the run's steps done, in [0, 1].
-
-    Raises DataError if no answer can be judged by the prompt's gold: then the prompt has a fault, not the responses.
-    """
-    if fault := static_gold_fault(rewards, prompt):
-        raise DataError(fault, prompt_id=prompt.prompt_id)
-    results = rewards.score([(prompt, response) for response in responses], progress)
-    if fault := gold_fault_from_results(rewards, prompt, results):
-        raise DataError(fault, prompt_id=prompt.prompt_id)
-    return results
 
 
 def _right(rewards: RewardManager, prompt: Prompt) -> tuple[Prompt, str]:

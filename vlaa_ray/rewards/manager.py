@@ -1,7 +1,9 @@
 """The rewards of a run: responses are judged by the verifiers, parameters, weights and scorer of the config.
 
-with RewardManager(config.rewards) as rewards:
-rewards.score([(prompt, "<answer>3</answer>")])  -> [RewardResult(value=1.0, …)]
+For example:
+
+    with RewardManager(config.rewards) as rewards:
+        rewards.score([(prompt, "<answer>3</answer>")])  -> [RewardResult(value=1.0, …)]
 """
 
 from __future__ import annotations

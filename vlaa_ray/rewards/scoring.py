@@ -13,7 +13,7 @@ import threading
 from typing import Any
 
 from vlaa_ray.records import RewardResult
-from vlaa_ray.rewards.dispatch import SandboxTask, verify_or_dispatch
+from vlaa_ray.rewards.dispatch import SandboxTask, verdict_or_task
 from vlaa_ray.rewards.sandbox.sandbox import Sandbox
 
 _shared: tuple[int, Sandbox] | None = None
@@ -30,7 +30,7 @@ def score(response: str, gold: Any, verifier_type: str, **params: Any) -> Reward
     Raises RewardError for an unknown verifier type or parameter, or if the sandbox can't start. No text of a response
     or a gold makes it raise.
     """
-    planned = verify_or_dispatch(response, gold, verifier_type, params)
+    planned = verdict_or_task(response, gold, verifier_type, params)
     if isinstance(planned, SandboxTask):
         return _shared_sandbox().score_batch([(response, gold, verifier_type, params)])[0]
     return planned

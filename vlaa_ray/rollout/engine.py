@@ -226,13 +226,14 @@ class RolloutEngine:
                 "the prompt is too long",
                 got=prompt_tokens,
                 expected=f"at most {self._rollout.max_prompt_tokens} with image tokens (rollout.max_prompt_tokens)",
-                fix="shorten it, lower model.max_pixels, or raise rollout.max_prompt_tokens",
+                fix="shorten the prompt, lower model.max_pixels, or raise rollout.max_prompt_tokens",
             )
 
 
 def _completion(output: Any, tokenizer: Any) -> Completion:
     if output.finish_reason not in ("stop", "length") or not output.weight_versions:
-        raise RolloutError("a completion ended early", finish_reason=output.finish_reason, index=output.index)
+        message = "vLLM ended a completion for another reason than its end or its length"
+        raise RolloutError(message, finish_reason=output.finish_reason, index=output.index)
     token_ids = list(output.token_ids)
     return Completion(
         text=tokenizer.decode(token_ids, skip_special_tokens=True),

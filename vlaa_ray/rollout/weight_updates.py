@@ -86,8 +86,8 @@ class EngineWeights:
         async with self._step("start the update"):
             await self._llm.start_weight_update()
 
-    async def update_weights(self, update_info: dict[str, Any]) -> None:
-        """Receive the tensors that `update_info` names, through the open transport."""
+    async def load_bucket(self, update_info: dict[str, Any]) -> None:
+        """Receive the tensors that `update_info` names, through the open transport; over NCCL, all weights."""
         from vllm.distributed.weight_transfer.base import WeightTransferUpdateRequest
 
         self.require_sound()
@@ -132,7 +132,7 @@ class EngineWeights:
             raise WeightSyncError(f"the engine is out of service: {self.broken}", fix="replace the engine")
 
     async def _clear_caches(self) -> None:
-        """Keys and values, processed images, image embeddings; a request that still runs is computed anew.
+        """Clear keys and values, processed images and image embeddings; a request that still runs is computed anew.
 
         vLLM clears nothing by itself. It looks up image embeddings by the image alone, so that those of the old
         vision tower would be used again.

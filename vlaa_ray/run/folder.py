@@ -61,10 +61,6 @@ class RunFolder(LockedFolder):
             raise
         return folder
 
-    def update(self, step: int) -> None:
-        """Write to `run.json` that `step` steps are done."""
-        self.note(step=step)
-
     def _start(self, config: AnyConfig, resume: Resume) -> None:
         before = read_run(self.path)
         self.refuse_other_kind(config)

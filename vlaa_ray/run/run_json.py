@@ -76,7 +76,7 @@ class LockedFolder:
         except OSError as error:
             raise ConfigError(f"can't write the run folder: {error}", fix="free space, or set run.dir") from error
 
-    def note(self, **facts: Any) -> None:
+    def record(self, **facts: Any) -> None:
         """Put facts into `run.json`; a failed write is logged and does not end the run."""
         self._facts |= facts
         self._try_write()

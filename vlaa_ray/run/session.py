@@ -193,7 +193,7 @@ class RunSession(RunShell[Progress]):
 
     def _show(self, step: int, metrics: Metrics) -> None:
         self.display.step(step, metrics)
-        self._folder.note(step=step)
+        self._folder.record(step=step)
 
 
 @contextlib.contextmanager

@@ -30,7 +30,7 @@ def read_metrics(run_dir: Path, name: str = METRICS) -> list[dict[str, Any]]:
 
 
 def truncate_after(run_dir: Path, step: int) -> None:
-    """Drops what was written of steps after `step`: a resumed run makes those again."""
+    """Remove the metrics, rollouts and dropped prompts of steps after `step`; a resumed run writes them again."""
     run_dir = Path(run_dir)
     for path in (run_dir / "rollouts").glob("step_*.jsonl"):
         if int(path.stem.removeprefix("step_")) > step:
@@ -42,6 +42,6 @@ def truncate_after(run_dir: Path, step: int) -> None:
 
 
 def drop_torn_line(path: Path) -> None:
-    """Cuts a line that a killed writer left without its end, so that the next one starts on its own."""
+    """Remove an incomplete last line, which a killed writer left, so that the next row begins on a new line."""
     if path.exists() and (data := path.read_bytes()) and not data.endswith(b"\n"):
         os.truncate(path, data.rfind(b"\n") + 1)

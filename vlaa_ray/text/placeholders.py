@@ -2,8 +2,8 @@
 
 If a question has no `<image>`, all images stand before the text.
 
-in_parts("Is <image> larger than <image>?", 2)  -> ("Is ", None, " larger than ", None, "?")
-in_parts("How many?", 1)                        -> (None, "How many?")
+    in_parts("Is <image> larger than <image>?", 2)  -> ("Is ", None, " larger than ", None, "?")
+    in_parts("How many?", 1)                        -> (None, "How many?")
 """
 
 from __future__ import annotations

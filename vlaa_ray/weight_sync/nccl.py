@@ -1,8 +1,8 @@
 """The transport of weights over NCCL: vLLM's own packed broadcast from the learner's rank 0 to the GPUs of all engines.
 
 The learner is rank 0 of the broadcast; the engines join as ranks 1, 2, ... The caller must call both sides at the
-same time: `NcclSender(...)` here with `init_weight_transfer_engine` of the engines, and `send` with their
-`update_weights`.
+same time: `NcclSender(...)` here with `init_weight_transfer_engine` of the engines, and `send` with
+`EngineWeights.load_bucket`.
 """
 
 from __future__ import annotations

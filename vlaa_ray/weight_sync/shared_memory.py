@@ -2,7 +2,7 @@
 
     sender = SharedMemorySender("vlaa-quickstart-", manifest, bucket_bytes=256 << 20)
     for bucket in sender.buckets(tensors):      # a collective under ZeRO-3: every rank iterates to the end
-        await engine.update_weights(asdict(bucket))
+        await engine.load_bucket(asdict(bucket))
 
 Tensors are taken from the iterator one at a time and copied into the file at once. So the learner holds one bucket
 and one tensor only, for a model of any size. Another node gets the bytes through Ray's object store:
@@ -151,7 +151,8 @@ def _take(entry: TensorEntry, stream: Iterator[tuple[str, torch.Tensor]]) -> tor
     name, tensor = next(stream, ("nothing", torch.empty(0)))
     got = TensorEntry(name, dtype_name(tensor.dtype), tuple(tensor.shape))
     if got != entry:
-        raise WeightSyncError("the weights don't come as their manifest says", got=str(got), expected=str(entry))
+        message = "a weight differs from its entry in the manifest (name, dtype, shape or order)"
+        raise WeightSyncError(message, got=str(got), expected=str(entry))
     return tensor.detach()
 
 

@@ -46,7 +46,7 @@ class World:
         return self.engines[-1]
 
 
-UPDATE = ["pause", "start_weight_update", "update_weights", "update_weights", "resume"]
+UPDATE = ["pause", "start_weight_update", "load_bucket", "load_bucket", "finish_and_resume"]
 
 
 async def test_every_engine_gets_every_bucket_and_the_version(killed) -> None:
@@ -54,11 +54,11 @@ async def test_every_engine_gets_every_bucket_and_the_version(killed) -> None:
     await world.weight_sync.publish()
     for engine in world.engines:
         assert engine.called() == ["check_manifest", "node_id", *UPDATE]
-        assert [call for call in engine.calls if call[0] == "update_weights"] == [
-            ("update_weights", "first", None),
-            ("update_weights", "second", None),
+        assert [call for call in engine.calls if call[0] == "load_bucket"] == [
+            ("load_bucket", "first", None),
+            ("load_bucket", "second", None),
         ]
-        assert engine.calls[-1] == ("resume", 5)
+        assert engine.calls[-1] == ("finish_and_resume", 5)
     assert not killed and world.pool.pool.restarts == 0
 
 
@@ -72,23 +72,23 @@ async def test_manifests_are_compared_once(killed) -> None:
 async def test_engines_on_other_nodes_get_the_bytes(killed) -> None:
     world = World({"node_id": ["node-b"]}, {}, packed_bucket=["bytes"])
     await world.weight_sync.publish()
-    away, here = ([call[2] for call in engine.calls if call[0] == "update_weights"] for engine in world.engines)
+    away, here = ([call[2] for call in engine.calls if call[0] == "load_bucket"] for engine in world.engines)
     assert [item is None for item in away] == [False, False] and here == [None, None]
     for reference in away:
         assert await reference == "bytes"
 
 
 async def test_a_lost_engine_is_replaced_and_brought_up_to_date(killed) -> None:
-    world = World({"update_weights": [ActorDiedError()]}, {}, next_bucket=["first", None])
+    world = World({"load_bucket": [ActorDiedError()]}, {}, next_bucket=["first", None])
     await world.weight_sync.publish()
     lost, other, new = world.engines
-    assert killed == [lost] and "resume" not in lost.called()
-    assert other.calls[-1] == new.calls[-1] == ("resume", 5)
+    assert killed == [lost] and "finish_and_resume" not in lost.called()
+    assert other.calls[-1] == new.calls[-1] == ("finish_and_resume", 5)
     assert new.called()[:3] == ["start", "check_manifest", "node_id"]
 
 
 async def test_an_engine_with_a_mix_of_weights_is_replaced(killed) -> None:
-    world = World({"resume": [WeightSyncError("not all arrived")]}, {}, next_bucket=["first", None])
+    world = World({"finish_and_resume": [WeightSyncError("not all arrived")]}, {}, next_bucket=["first", None])
     await world.weight_sync.publish()
     assert killed == [world.engines[0]] and world.pool.pool.restarts == 1
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from vlaa_ray.config import DataSection
 from vlaa_ray.data.builtin import BuiltinData
-from vlaa_ray.data.dataset import Mixture, SeededOrder, open_dataset
+from vlaa_ray.data.dataset import Mixture, open_dataset
 from vlaa_ray.data.fingerprint import change_of, fingerprint
+from vlaa_ray.data.order import SeededOrder
 from vlaa_ray.errors import DataError
 from vlaa_ray.records import Defect, Preference
 

@@ -1,6 +1,8 @@
 """What stands in a record beside its question and gold: options, pictures under other names, places, turns, videos."""
 
 import base64
+import time
+from contextlib import suppress
 
 import pytest
 from formats import PNG, ROWS, png, written
@@ -15,6 +17,7 @@ from vlaa_ray.errors import DataError
 ASKED = {"image": "a.png", "question": "Which colour?", "verifier_type": "mcq"}
 LETTERED = "Which colour?\nA: red\nB: green"
 PLAIN = "Which colour?\nOptions:\nred\ngreen"
+CALL = {"role": "assistant", "content": None, "tool_calls": [{"name": "zoom"}]}
 TWO = ("a.png", "b.png")
 
 
@@ -48,6 +51,9 @@ def turns(*texts, who=("user", "assistant"), keys=("role", "content")):
         ({"choice_0": "red", "choice_1": "green"}, "A", LETTERED, "A"),
         ({"Options": ["red", "green"]}, "A", LETTERED, "A"),
         ({"options": [3.5, 4]}, "A", "Which colour?\nA: 3.5\nB: 4", "A"),
+        ({"options": [["A", "red"], ["B", "green"]]}, "A", LETTERED, "A"),
+        ({"answer_options": ["red", "green"], "num_options": None}, "A", LETTERED, "A"),
+        ({"multiple_choices": '["red", "green"]'}, "A", LETTERED, "A"),
         ({"options": []}, "A", "Which colour?", "A"),
         ({"options": None}, "A", "Which colour?", "A"),
     ],
@@ -113,6 +119,9 @@ def test_pictures_as_options_are_refused() -> None:
         ({"image": float("nan"), "img": "a.png"}, ("a.png",)),
         ({"images": [], "image": "a.png"}, ("a.png",)),
         ({"image": "x/1.png", "decoded_image": {"bytes": PNG}}, ({"bytes": PNG},)),
+        ({"question_image": "a.png"}, ("a.png",)),
+        ({"image_src": ["a.png", "b.png"]}, TWO),
+        ({"IMG_FILE": {"bytes": PNG}}, ({"bytes": PNG},)),
         ({"images": [""]}, ()),
         ({"image": " "}, ()),
         ({"path": "/data/7", "file": None}, ()),
@@ -146,6 +155,10 @@ def test_a_picture_that_no_reader_looks_at_is_named(value) -> None:
         ("<image_0> or <image_1>?", "<image> or <image>?", TWO),
         ("<image 1>, <image 2>: is <image 1> red?", "<image>, <image>: is image 1 red?", TWO),
         ("<image><image>Is <image 2> red?", "<image><image>Is image 2 red?", TWO),
+        ("<pic><image_token>?", "<image><image>?", TWO),
+        ("<|vision_start|><|image_pad|><|vision_end|>, <|image_pad|>?", "<image>, <image>?", TWO),
+        ("<start_of_image><ImageHere>?", "<image><image>?", TWO),
+        ("Write <image_caption> first.", "Write <image_caption> first.", TWO),
         ("Is it [image]?", "Is it [image]?", TWO),
         ("What is x < 3 or [2, 3]?", "What is x < 3 or [2, 3]?", TWO),
     ],
@@ -177,6 +190,30 @@ def test_pictures_may_stand_in_the_text_as_qwen_vl_writes_them() -> None:
     assert draft.question == "Picture 1: <image>\nPicture 2: <image>\nAlike?" and draft.images == ("x/a.png", "b.png")
 
 
+def test_pictures_may_stand_in_the_text_as_markdown_writes_them() -> None:
+    draft = read_record({"problem": "Is ![the first](x/a.png) like ![](b.png)?", "answer": "no"})
+    assert (draft.question, draft.images) == ("Is <image> like <image>?", ("x/a.png", "b.png"))
+
+
+def test_several_columns_that_speak_of_pictures_are_named() -> None:
+    with pytest.raises(ValueError, match="in the column `left_image`"):
+        read_record({"problem": "Alike?", "answer": "no", "left_image": "a.png", "right_image": "b.png"})
+
+
+@pytest.mark.parametrize(
+    "piece", ["<", "<image", "<|", "[IMAGE", "![", "<img>", " ", "(A", "A,", "<image 1>", "_ ", "{"]
+)
+def test_no_text_takes_long(piece) -> None:
+    text = piece * (1_000_000 // len(piece))
+    row = {"problem": text, "answer": text, "options": [text, text], "images": ["a.png"]}
+    start = time.monotonic()
+    with suppress(ValueError):
+        read_record(row)
+    with suppress(ValueError):
+        read_record({"problem": "?", "answer": "1", "options": text, "messages": text})
+    assert time.monotonic() - start < 5
+
+
 def test_places_in_options_count() -> None:
     row = {"question": "Which?", "options": ["<image 2>", "<image 1>"], "answer": "A", "image_1": "a", "image_2": "b"}
     draft = read_record(row)
@@ -198,6 +235,9 @@ def test_places_in_options_count() -> None:
         {"audio_path": "x"},
         {"recording": "a.wav"},
         {"speech": b"x"},
+        {"voice": {"array": [0.1], "sampling_rate": 16000}},
+        {"clip": {"bytes": b"\0\0\0\x18ftypmp42"}},
+        {"type": "video"},
     ],
 )
 def test_videos_and_sounds_are_refused_whatever_their_column_is_called(columns) -> None:
@@ -263,6 +303,9 @@ def test_a_part_of_unknown_type_is_refused_by_its_name(part, says) -> None:
         ({"prompt": turns("How many?"), "completion": turns("6", who=("assistant", ""))}, "6", ()),
         ({"prompt": "How many?", "solution": "6"}, "6", ()),
         ({"instruction": "How many?", "input": "", "output": "6", "system": "x"}, "6", "S"),
+        ({"dialogue": turns("How many?", "6")}, "6", ()),
+        ({"instruction": "How many?", "response": "6"}, "6", ()),
+        ({"Question": "How many?", "Answer": "6"}, "6", ()),
         ({"texts": [{"user": "How many?", "assistant": "6"}, {"user": "a", "assistant": "b"}]}, "6", "L"),
     ],
 )
@@ -281,6 +324,10 @@ def test_what_the_model_will_not_see_is_noted(row, gold, unseen) -> None:
         (
             {"messages": [{"role": "user", "content": "a"}, {"role": "tool", "content": "b"}, *turns("c", "d")[1:]]},
             "tool",
+        ),
+        (
+            {"messages": [*turns("a"), {"role": "assistant", "tool_calls": [1]}, *turns("", "b")[1:]]},
+            "the call of a tool",
         ),
         ({"messages": ["How many?"], "solution": "6"}, "a message must be a JSON object, not str"),
         ({"conversations": turns("a", who=("gpt", "human"), keys=("from", "value"))}, "lacks a human or a gpt turn"),

@@ -60,7 +60,7 @@ def test_one_group_by_hand():
     assert batch.targets.tolist() == [3, 4, 5, 6, 5, 2]
     assert batch.sequence_ids.tolist() == [10, 10, 10, 11, 12, 12]
     # the first token of each is predicted by the prompt's last one
-    assert batch.score_index.tolist() == [3, 4, 5, 3, 3, 6]
+    assert batch.logprob_index.tolist() == [3, 4, 5, 3, 3, 6]
     assert [visible(batch, 0, query) for query in range(7)] == [
         [0],
         [0, 1],
@@ -80,7 +80,7 @@ def test_two_rows_by_hand():
     batch = collate(rows, TOOLS)
     assert batch.input_ids.tolist() == [[1, 9, 2, 3], [5, 6, 0, 0]]
     assert batch.position_ids[0].tolist() == [[0, 1, 2, 3], [0, 1, 0, 0]]
-    assert batch.score_index.tolist() == [1, 2, 3, 4, 5]  # into the flattened rows: 4 is the first of the second row
+    assert batch.logprob_index.tolist() == [1, 2, 3, 4, 5]  # into the flattened rows: 4 is the first of the second row
     assert batch.targets.tolist() == [2, 3, 4, 6, 7]
     assert batch.sequence_ids.tolist() == [0, 0, 0, 1, 1]
     assert [visible(batch, 1, query) for query in range(4)] == [[0], [0, 1], [2], [2, 3]]
@@ -104,7 +104,7 @@ def test_text_only_rows_get_a_dummy_that_nothing_sees():
     assert batch.input_ids.tolist() == [[1, 2, 3, 7, 9, 8], [5, 6, 7, 8, 0, 0]]
     assert batch.position_ids[0, 0].tolist() == [0, 1, 2, 0, 1, 2]
     assert batch.image_grid_thw.tolist() == [[1, 2, 2]] and len(batch.pixel_values) == 4
-    assert batch.score_index.tolist() == [1, 2, 6, 7, 8, 9]
+    assert batch.logprob_index.tolist() == [1, 2, 6, 7, 8, 9]
     assert not batch.attention_mask[0, 0, :3, 3:].any()
     assert visible(batch, 0, 5)[-3:] == [3, 4, 5]
 
@@ -112,8 +112,8 @@ def test_text_only_rows_get_a_dummy_that_nothing_sees():
 def test_a_rank_without_rows_trains_on_nothing():
     batch = collate([TOOLS.dummy], TOOLS)
     assert batch.input_ids.tolist() == [[7, 9, 8]]
-    assert batch.score_index.shape == batch.targets.shape == batch.sequence_ids.shape == (0,)
-    assert batch.targets.dtype == batch.score_index.dtype == torch.long
+    assert batch.logprob_index.shape == batch.targets.shape == batch.sequence_ids.shape == (0,)
+    assert batch.targets.dtype == batch.logprob_index.dtype == torch.long
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_every_token_is_scored_once_by_the_one_before_it(shapes):
         for sequence_id, completion in zip(one.sequence_ids, one.completions, strict=True):
             mine = batch.sequence_ids == sequence_id
             assert batch.targets[mine].tolist() == completion.tolist()
-            predictors = batch.score_index[mine]
+            predictors = batch.logprob_index[mine]
             seen = batch.input_ids.flatten()[predictors]
             assert seen.tolist() == [one.prompt_token_ids[-1], *completion[:-1]]
             index, places = predictors // batch.input_ids.shape[1], predictors % batch.input_ids.shape[1]

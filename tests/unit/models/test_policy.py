@@ -188,8 +188,8 @@ def test_chunks_of_logits_change_nothing(world, monkeypatch):
 
     values, entropy, gradient = both()
     for module in (batches, policy_module):
-        monkeypatch.setattr(module, "SCORE_CHUNK_TOKENS", 50)
-    needed = batches.num_score_chunks(world.rows())
+        monkeypatch.setattr(module, "LOGPROB_CHUNK_TOKENS", 50)
+    needed = batches.num_logprob_chunks(world.rows())
     assert needed > 1
     in_chunks, entropy_in_chunks, gradient_in_chunks = both(needed + 1)  # another rank needs one more
     assert torch.allclose(values, in_chunks, atol=1e-6) and torch.allclose(entropy, entropy_in_chunks, atol=1e-6)

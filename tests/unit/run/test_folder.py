@@ -23,7 +23,7 @@ import sys, time
 from vlaa_ray.config import load_config
 from vlaa_ray.run.folder import RunFolder
 
-RunFolder.open(load_config(sys.argv[1])).update(4)
+RunFolder.open(load_config(sys.argv[1])).record(step=4)
 print("ready", flush=True)
 time.sleep(60)
 """
@@ -84,7 +84,7 @@ def test_auto_starts_over_where_nothing_was_saved(tmp_path: Path) -> None:
 def test_a_finished_run_has_nothing_left(tmp_path: Path) -> None:
     folder = RunFolder.open(make(tmp_path))
     save(folder, 50)
-    folder.update(50)
+    folder.record(step=50)
     folder.finish()
     before = (folder.path / "run.json").read_bytes()
     again = RunFolder.open(make(tmp_path), "auto")
@@ -176,7 +176,7 @@ def test_a_second_process_is_refused_and_a_killed_one_is_not_in_the_way(tmp_path
 )
 def test_the_cause_is_kept(tmp_path: Path, error: BaseException, state: str, stored: dict) -> None:
     folder = RunFolder.open(make(tmp_path))
-    folder.update(7)
+    folder.record(step=7)
     folder.fail(error)
     run = read_run(folder.path)
     assert (run["state"], run["step"], run["error"]) == (state, 7, stored) and run["ended"]
@@ -238,9 +238,9 @@ def test_a_full_disk_does_not_end_the_run(tmp_path: Path, monkeypatch, caplog) -
 
     with monkeypatch.context() as patch:
         patch.setattr(run_json, "write_whole", full)
-        folder.update(3)
+        folder.record(step=3)
         assert "No space left" in caplog.text
-    folder.update(4)
+    folder.record(step=4)
     assert read_run(folder.path)["step"] == 4
 
 

@@ -18,7 +18,7 @@ class StepCounts:
     """The counts that the averages divide by.
 
     As in TRL with `mask_truncated_completions`, masked sequences count in `num_sequences`, so that the other sequences
-    do not weigh more. Their tokens do not count in `num_tokens`, so that the other tokens do.
+    do not weigh more. Their tokens do not count in `num_tokens`, so that the other tokens weigh more.
     """
 
     num_sequences: int

@@ -2,8 +2,8 @@
 
 A row is made when it is asked for.
 
-table = open_table(Path("train.parquet"))
-table[3]  -> {"problem": …, "images": [{"bytes": …, "path": None}], "answer": "4.5"}
+    table = open_table(Path("train.parquet"))
+    table[3]  -> {"problem": …, "images": [{"bytes": …, "path": None}], "answer": "4.5"}
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def instruction_output(row: Row) -> Fields:
     """Read an instruction, with an input where there is one, and its output, in the layout of Alpaca."""
     texts = [row["instruction"], row.get("input")]
     question = "\n".join(text for text in texts if not is_missing(text))
-    return _answered(row, question, row["output"], "instruction")
+    return _answered(row, question, row["output" if "output" in row else "response"], "instruction")
 
 
 def _conversation(row: Row, column: str, source: str) -> Fields:

@@ -100,6 +100,8 @@ def _turns_in(message: Any) -> Iterator[_Turn]:
     role = _ROLES.get(str(who).strip().lower())
     if role is None:
         raise ValueError(f"a message of unknown role: {who!r}")
+    if role == ASSISTANT and not is_missing(message.get("tool_calls")):
+        role = TOOL
     content = message.get("content")
     yield _Turn(role, message.get("value") if content is None else content)
 

@@ -19,6 +19,8 @@ from vlaa_ray.data.formats.tracked_row import TrackedRow, is_missing
 
 _LETTERS = string.ascii_uppercase
 _LISTS = ("options", "choices", "option", "choice", "option_list", "choice_list", "candidates", "answer_choices")
+_SPEAKS = re.compile(r"options|choices", re.IGNORECASE)
+"""Other columns of this name hold the options if their value is a list or a mapping."""
 _SINGLE = re.compile(r"(?:options?|choices?|opt|answer_option)?[_ ]?([A-Za-z]|[0-9]{1,2})")
 _TEXT_KEYS = ("text", "content", "value", "option", "answer")
 _MARKED = re.compile(r"\s*[(\[]?([A-Za-z])[)\].:、．：]\s*(\S.*)", re.DOTALL)
@@ -44,8 +46,9 @@ def read_options(row: TrackedRow) -> Options:
     """
     lists, singles = _option_columns(tuple(row))
     for name in lists:
-        if not is_missing(row[name]):
-            return _listed(row[name])
+        if name.lower() in _LISTS or isinstance(literal(row.peek(name)), list | tuple | Mapping):
+            if not is_missing(row[name]):
+                return _listed(row[name])
     held = [(letter, row[name]) for letter, name in singles if not is_missing(row[name])]
     return [(letter, _unmarked(_text(value), letter)) for letter, value in held] if len(held) > 1 else []
 
@@ -54,7 +57,8 @@ def read_options(row: TrackedRow) -> Options:
 def _option_columns(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
     """Return (columns of all options, (letter, column) of each column of one option)."""
     lower = {name.lower(): name for name in names}
-    lists = tuple(lower[name] for name in _LISTS if name in lower)
+    others = (name for name in names if _SPEAKS.search(name) and name.lower() not in _LISTS)
+    lists = (*(lower[name] for name in _LISTS if name in lower), *others)
     found: dict[str, str] = {}
     for name in names:
         match = _SINGLE.fullmatch(name if len(name) == 1 else name.lower())
@@ -94,6 +98,8 @@ def _listed(value: Any) -> Options:
 
 
 def _text(option: Any) -> str:
+    if isinstance(option, list | tuple) and len(option) == 2 and str(option[0]).upper() in tuple(_LETTERS):
+        option = option[1]
     if isinstance(option, Mapping):
         option = next((option[key] for key in _TEXT_KEYS if isinstance(option.get(key), str)), option)
     if isinstance(option, Mapping | bytes):

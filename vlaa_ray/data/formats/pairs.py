@@ -1,7 +1,7 @@
 """Reads records that compare two answers, in the layouts of DPO and of reward models.
 
 read_pair({"image": "a.png", "prompt": "<image>How many?", "chosen": "six", "rejected": "four"})
--> Pair({"question": "<image>How many?", "image": "a.png", "gt": "six", …}, "six", "four", ())
+-> AnswerPair({"question": "<image>How many?", "image": "a.png", "gt": "six", …}, "six", "four", ())
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _DIALOGUES = ("messages", "conversations")
 _PICTURES = ("image", "images")
 
 
-class Pair(NamedTuple):
+class AnswerPair(NamedTuple):
     """A row that `read_record` reads as a question with the better answer as its gold, and both answers."""
 
     row: dict[str, Any]
@@ -29,7 +29,7 @@ class Pair(NamedTuple):
     """The parts of `reading_notes.UNSEEN` that the record's messages have."""
 
 
-def read_pair(row: dict[str, Any]) -> Pair:
+def read_pair(row: dict[str, Any]) -> AnswerPair:
     """Return the pair of a row.
 
     The answers are texts, messages, or lists of messages that end with the answer. The question stands in `question`,
@@ -57,7 +57,8 @@ def read_pair(row: dict[str, Any]) -> Pair:
         kept["images"] = list(images)
     elif not any(name in kept for name in _PICTURES):
         kept["image"] = None
-    return Pair({"verifier_type": "open_ended", **kept, "question": question, "gt": chosen}, chosen, rejected, unseen)
+    made = {"verifier_type": "open_ended", **kept, "question": question, "gt": chosen}
+    return AnswerPair(made, chosen, rejected, unseen)
 
 
 _SIDES = (_CHOSEN, _REJECTED)

@@ -29,6 +29,8 @@ _MAYBE = (
     *("jpg", "jpeg", "png", "webp"),
 )
 """Columns that hold a picture only if their value looks like one."""
+_SPEAKS = re.compile(r"image|img|picture|photo|screenshot", re.IGNORECASE)
+_OF_THE_ANSWER = re.compile(r"answer|solution|mask|output|target|gold|thumb|chosen|rejected", re.IGNORECASE)
 _NUMBERED = re.compile(r"(?:image|img|picture|pic)[_ -]?(\d{1,2})(?:_path)?", re.IGNORECASE)
 _TEXTS = {
     *("id", "question", "problem", "answer", "gt", "gt_json", "solution", "ground_truth", "caption", "conversations"),
@@ -43,7 +45,7 @@ _MOST_PATH_CHARS = 1024
 _MEDIA = {
     "videos": {"video", "videos", *(f"video_{what}" for what in ("path", "paths", "file", "files", "url", "urls"))},
     "sounds": {
-        *("audio", "audios", "sound", "sounds", "speech"),
+        *("audio", "audios", "sound", "sounds", "speech", "voice", "waveform"),
         *(f"audio_{what}" for what in ("path", "paths", "file", "files", "url", "urls")),
     },
 }
@@ -51,18 +53,20 @@ _MEDIA_ENDS = {
     "videos": (".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v", ".flv", ".wmv", ".3gp", ".ogv"),
     "sounds": (".wav", ".mp3", ".flac", ".ogg", ".m4a", ".aac", ".opus", ".wma"),
 }
-_MEDIA_KINDS = ("data_type", "modality", "media_type", "input_type")
+_MEDIA_KINDS = ("type", "data_type", "modality", "media_type", "input_type")
 _MEDIA_PLACES = {"videos": ("<video>", "<|video_pad|>"), "sounds": ("<audio>", "<sound>", "<|audio|>", "<speech>")}
 _NUMBERED_PLACE = re.compile(
     r"<\|?(?:image|img|IMAGE|Image|IMG)[ _-]?(\d{1,2})\|?>|\[(?:IMAGE|Image|image|IMG)[ _-]?(\d{1,2})\]"
 )
 _PLAIN_PLACE = re.compile(
-    r"<\|?(?:img|IMG|IMAGE|Image|ImageHere|image_placeholder)\|?>|<\|image\|>|\[(?:IMAGE|Image|IMG)\]"
+    r"(?:<\|vision_start\|>)?<\|?(?!image>)(?i:(?:start_of_)?(?:image|img|picture|pic)"
+    r"(?:[_ ]?(?:token|soft_token|placeholder|pad|here))?)\|?>"
+    r"(?:<\|vision_end\|>)?|\[(?:IMAGE|Image|IMG)\]"
 )
 _SMALL_PLACE = re.compile(r"\[(?:image|img)\]|\{image\}")
 """A place only where the record has as many pictures: elsewhere it may be text."""
-_NAMED_PLACE = re.compile(r"<img>([^<>\n]{1,1024})</img>")
-"""The path of a picture within the text, as Qwen-VL writes it."""
+_NAMED_PLACE = re.compile(r"<img>([^<>\n]{1,1024})</img>|!\[[^\[\]\n]{0,200}\]\(([^()\s]{1,1024})\)")
+"""The path of a picture within the text, as Qwen-VL and Markdown write it."""
 
 
 def refuse_media(row: TrackedRow) -> None:
@@ -92,11 +96,21 @@ def _media_of(value: Any) -> str:
     if isinstance(value, list | tuple):
         return next((media for one in value[:64] if isinstance(one, str | dict) and (media := _media_of(one))), "")
     if isinstance(value, dict):
-        value = value.get("path") or value.get("url")
+        if not is_missing(value.get("sampling_rate")):
+            return "sounds"
+        value = value.get("bytes") or value.get("path") or value.get("url")
+    if isinstance(value, bytes):
+        return _media_of_bytes(value[:16])
     if not isinstance(value, str) or not 4 < len(value) < _MOST_PATH_CHARS or value[-1] not in "4ivmgpc3asIVMGPCAS":
         return ""
     ending = value[-6:].lower()
     return next((media for media, ends in _MEDIA_ENDS.items() if ending.endswith(ends)), "")
+
+
+def _media_of_bytes(start: bytes) -> str:
+    if start[4:8] == b"ftyp" or start.startswith(b"\x1aE\xdf\xa3") or start[8:11] == b"AVI":
+        return "videos"
+    return "sounds" if start[8:12] == b"WAVE" or start.startswith((b"ID3", b"fLaC", b"OggS")) else ""
 
 
 def with_pictures(row: TrackedRow) -> TrackedRow:
@@ -111,10 +125,15 @@ def with_pictures(row: TrackedRow) -> TrackedRow:
     for name in named:
         value = row[name]
         if not is_missing(value) and (name.lower() not in _MAYBE or looks_like_picture(value)):
-            value = literal(value)
-            return row.with_values(images=list(value) if isinstance(value, list | tuple) else [value])
+            return row.with_values(images=_as_list(value))
         row.looked_at.discard(name)
-    return row
+    held = [name for name in _named_like_pictures(tuple(row)) if looks_like_picture(row.peek(name))]
+    return row.with_values(images=_as_list(row[held[0]])) if len(held) == 1 else row
+
+
+def _as_list(value: Any) -> list[Any]:
+    value = literal(value)
+    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def _has_none(row: TrackedRow, name: str) -> bool:
@@ -123,6 +142,12 @@ def _has_none(row: TrackedRow, name: str) -> bool:
 
 def _says_nothing(value: Any) -> bool:
     return is_missing(value) or (isinstance(value, list | tuple) and all(one == "" for one in value))
+
+
+@lru_cache(maxsize=256)
+def _named_like_pictures(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the columns whose names speak of a picture, but not of one that belongs to the answer."""
+    return tuple(name for name in names if _SPEAKS.search(name) and not _OF_THE_ANSWER.search(name))
 
 
 @lru_cache(maxsize=256)
@@ -188,7 +213,7 @@ def placed(question: str, images: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]
         return question, images
     _refuse_media_places(question)
     if not images and (paths := _NAMED_PLACE.findall(question)):
-        return _NAMED_PLACE.sub(IMAGE, question), tuple(path.strip() for path in paths)
+        return _NAMED_PLACE.sub(IMAGE, question), tuple((first or second).strip() for first, second in paths)
     if numbers := [int(match[1] or match[2]) for match in _NUMBERED_PLACE.finditer(question)]:
         return _numbered(question, images, numbers)
     return (question, images) if IMAGE in question else _in_turn(question, images)

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from vlaa_ray.data.formats.dialogues import (
@@ -49,6 +50,11 @@ _PROSE_WORDS = 3  # an answer of this many words is prose
 _QUESTIONS = ("question", "problem")
 _GOLDS = ("gt", "answer", "ground_truth", "solution", "response")
 _UNSEEN_COLUMNS = ((SYSTEM_TEXT, ("system", "system_prompt", "system_message")), (TOOLS, ("tools", "functions")))
+_OTHER_NAMES = dict.fromkeys(("conversation", "dialog", "dialogue", "dialogs", "dialogues"), "conversations")
+_KNOWN_NAMES = {
+    *("question", "problem", "answer", "solution", "image", "images", "conversations", "messages", "query", "response"),
+    *("prompt", "instruction", "input", "output", "system", "tools", "history"),
+}
 _NEEDED = (
     ("a question", ("question", "problem", "query", "prompt", "instruction", "messages", "conversations")),
     ("a gold", ("gt", "answer", "solution", "ground_truth", "response", "output")),
@@ -127,13 +133,30 @@ def read_record(row: dict[str, Any], verifier_type: str | None = None) -> Draft 
 
     Raises ValueError, TypeError, LookupError or AttributeError if the row is damaged.
     """
-    tracked = TrackedRow(row)
+    tracked = TrackedRow(_renamed(row))
     refuse_media(tracked)
     tracked = with_pictures(tracked)
     for record_format in FORMATS:
         if record_format.matches(tracked):
             return _finished(record_format, record_format.read(tracked), tracked, verifier_type)
     return None
+
+
+def _renamed(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the row with the names of columns that the formats know, for those that are written in another way."""
+    renamed = _names_of(tuple(row))
+    return {renamed.get(name, name): value for name, value in row.items()} if renamed else row
+
+
+@lru_cache(maxsize=256)
+def _names_of(names: tuple[str, ...]) -> dict[str, str]:
+    """Return the known name of each column that has another: `Question` is `question`, `dialogue` `conversations`."""
+    found: dict[str, str] = {}
+    for name in names:
+        known = _OTHER_NAMES.get(name.lower(), name.lower())
+        if known != name and known in _KNOWN_NAMES and known not in (*names, *found.values()):
+            found[name] = known
+    return found
 
 
 def _finished(record_format: Format, values: dict[str, Any], row: TrackedRow, verifier_type: str | None) -> Draft:
@@ -331,6 +354,10 @@ def _is_vlmevalkit(row: TrackedRow) -> bool:
     return _has("index", "question", "answer")(row) and ("image" in row or "images" in row)
 
 
+def _is_instruction(row: TrackedRow) -> bool:
+    return "instruction" in row and ("output" in row or "response" in row)
+
+
 def _is_question_and_answer(row: TrackedRow) -> bool:
     asks = any(name in row for name in _QUESTIONS) and any(name in row for name in _GOLDS)
     return asks and ("images" in row or "image" in row)
@@ -362,7 +389,7 @@ FORMATS = (
     Format("mmk12", lambda row: _has("question", "answer")(row) and isinstance(row.get("image"), Mapping), _mmk12),
     Format("vlmevalkit", _is_vlmevalkit, _vlmevalkit),
     Format("vlaa-thinking", _is_vlaa_thinking, _vlaa_thinking),
-    Format("instruction and output", _has("instruction", "output"), instruction_output),
+    Format("instruction and output", _is_instruction, instruction_output),
     Format("query and response", is_query_response, query_response),
     Format("question and answer", _is_question_and_answer, _question_and_answer),
 )

@@ -25,9 +25,8 @@ def family_named(model_type: str) -> Family:
 
     """
     if model_type not in FAMILIES:
-        raise ModelError(
-            f"unknown model type {model_type!r}", expected=sorted(FAMILIES), fix="use a checkpoint of such a type"
-        )
+        fix = "use a checkpoint whose config.json has one of these model types"
+        raise ModelError(f"unknown model type {model_type!r}", expected=sorted(FAMILIES), fix=fix)
     return FAMILIES[model_type]
 
 

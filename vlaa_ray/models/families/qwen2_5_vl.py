@@ -124,8 +124,8 @@ class Qwen25VL(Family):
         hidden = base.language_model(
             inputs_embeds=embeddings, attention_mask=mask, position_ids=batch.position_ids, use_cache=False
         ).last_hidden_state
-        scored: torch.Tensor = hidden.flatten(0, 1)[batch.score_index]
-        return scored
+        predicting: torch.Tensor = hidden.flatten(0, 1)[batch.logprob_index]
+        return predicting
 
     def engine_arguments(self, model: ModelSection, max_images: int) -> dict[str, Any]:
         """See `Family`."""

@@ -19,7 +19,7 @@ from typing import Any
 
 from vlaa_ray.errors import RewardError
 from vlaa_ray.records import RewardResult
-from vlaa_ray.rewards.dispatch import SandboxTask, verify_or_dispatch, without_answer
+from vlaa_ray.rewards.dispatch import SandboxTask, verdict_or_task, without_answer
 from vlaa_ray.rewards.sandbox.fork_server import ForkServer, Worker
 from vlaa_ray.rewards.verifiers.verdicts import invalid
 
@@ -74,13 +74,13 @@ class Sandbox:
 
         Raises RewardError for an unknown verifier type or parameter, if no process can be started, or after `close`.
         """
-        plans = [verify_or_dispatch(*item, self.functions) for item in items]
+        plans = [verdict_or_task(*item, self.functions) for item in items]
         tasks = dict.fromkeys(task for task in plans if isinstance(task, SandboxTask))
         verdicts: dict[SandboxTask, RewardResult] = {}
         if tasks:
             with self._lock:
                 if self._closed:
-                    raise RewardError("the sandbox is closed", fix="make a new one")
+                    raise RewardError("the sandbox is closed", fix="make a new Sandbox")
                 verdicts = {task: self._cache[task] for task in tasks if task in self._cache}
                 verdicts |= _Round(self, self._template, self._idle, [t for t in tasks if t not in verdicts]).run()
                 self._remember(verdicts)

@@ -1,6 +1,9 @@
 """The client of a reward model that several runs share over HTTP. `vlaa-ray reward-server` serves such a model.
 
-POST /score {"question", "images": [base64], "answers": [text]} -> {"scores": [number, or text if there is no score]}
+The request and its reply:
+
+    POST /score {"question", "images": [base64], "answers": [text]}
+    -> {"scores": [number, or text if there is no score]}
 """
 
 from __future__ import annotations

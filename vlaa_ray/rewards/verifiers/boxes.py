@@ -1,6 +1,6 @@
 """boxes: several boxes with labels. Each gold box earns its IoU with the answered box that is matched to it.
 
-verify_boxes('[{"bbox_2d": [0, 0, 2, 2], "label": "cat"}]', [{"bbox_2d": [0, 0, 2, 1], "label": "cat"}]).value == 0.5
+    verify_boxes('[{"bbox_2d": [0, 0, 2, 2], "label": "ox"}]', [{"bbox_2d": [0, 0, 2, 1], "label": "ox"}]).value == 0.5
 
 The matching is one to one and the best possible one (Hungarian method), so the order of the boxes does not matter.
 Where the gold has labels, they must agree. A missing box earns nothing. Each surplus box, even a malformed one, adds
@@ -51,10 +51,12 @@ def verify_boxes(
 ) -> RewardResult:
     """Return the sum of the matched boxes' IoUs / (number of gold boxes + `surplus_price` · surplus boxes), in [0, 1].
 
-    An IoU below `threshold` counts as 0. In a schedule [[until, threshold], …] the first entry counts whose `until` is
-    at least `progress`, the share of the training that is done. (V-Triune's dynamic IoU, arXiv 2505.18129, is
-    [[0.1, 0.85], [0.25, 0.95], [1, 0.99]].) If the gold is an empty list, the right answer is an empty list or "none".
-    Frames and sizes are as in `verify_box`, and a box that is the whole image earns as little as there.
+    An IoU below `threshold` counts as 0. `threshold` may be a schedule [[until, threshold], …]. The first entry with
+    `until` >= `progress` applies; `progress` is the share of training that is done. (V-Triune's dynamic IoU, arXiv
+    2505.18129, is [[0.1, 0.85], [0.25, 0.95], [1, 0.99]].)
+
+    If the gold is an empty list, the right answer is an empty list or "none". Frames and sizes are as in `verify_box`.
+    A box that is the whole image earns 0, unless a gold box fills at least half of the image.
     """
     reference = read_labelled(gold)
     if not reference and not (isinstance(gold, list | tuple) and not gold):

@@ -1,6 +1,8 @@
 """digit: 1 if the answer's number is the gold one, else 0 (the paper's counting reward, arXiv 2504.11468, 4.1).
 
-verify_digit("There are 3 cubes.", 3).value == 1.0
+For example:
+
+    verify_digit("There are 3 cubes.", 3).value == 1.0
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """format: 1 if a response is a thought and then an answer, in their tags, else 0. Used only if a weight names it.
 
-verify_format("<think>I see 3.</think><answer>3</answer>").value == 1.0
+For example:
+
+    verify_format("<think>I see 3.</think><answer>3</answer>").value == 1.0
 """
 
 from __future__ import annotations

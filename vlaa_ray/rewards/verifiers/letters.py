@@ -1,6 +1,8 @@
 """letters: questions with several right options. The answer must name all of them and no other.
 
-verify_letters("A and C", "AC").value == 1.0
+For example:
+
+    verify_letters("A and C", "AC").value == 1.0
 """
 
 from __future__ import annotations

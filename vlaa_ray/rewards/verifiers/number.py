@@ -1,6 +1,8 @@
 """number: a measured quantity, right within a tolerance.
 
-verify_number("about 12.4 cm", 12.5, rel_tol=0.05).value == 1.0
+For example:
+
+    verify_number("about 12.4 cm", 12.5, rel_tol=0.05).value == 1.0
 """
 
 from __future__ import annotations

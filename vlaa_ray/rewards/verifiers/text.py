@@ -1,7 +1,9 @@
 """text, ocr, yes_no and list: answers that are words or texts, compared with the gold as text.
 
-verify_text("The Eiffel Tower.", "eiffel tower").value == 1.0
-verify_ocr("STOP", "ST0P").value == 0.75
+For example:
+
+    verify_text("The Eiffel Tower.", "eiffel tower").value == 1.0
+    verify_ocr("STOP", "ST0P").value == 0.75
 """
 
 from __future__ import annotations
