@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vlaa_ray.checks.data_report import Findings, Report, place_of
+from vlaa_ray.checks.data_report import Remarks, Report, place_of
 from vlaa_ray.checks.fitness import Fitness, Misfit
 from vlaa_ray.checks.golds import GoldWatch
 from vlaa_ray.config import DataSection, TrainingConfig
@@ -73,7 +73,7 @@ class _Checker:
         self._fitness = Fitness(config)
         self._golds = GoldWatch()
         self._report = Report()
-        self._warnings, self._unused = Findings(), Findings()
+        self._warnings, self._unused = Remarks(), Remarks()
         self._ids: dict[str, Place] = {}
         self._asked: dict[bytes, _Asked] = {}
         self._pictures = LookAlikes()
@@ -113,6 +113,8 @@ class _Checker:
         self._report.defects.sort(key=lambda defect: (order[defect.file], defect.row))
         for oddity, count in self._golds.lopsided():
             self._warnings.add(oddity.reason, "", count=count, fix=oddity.fix)
+        for kind, count in self._left_out.items():
+            self._unused.add(f"left out: data.verifier_types does not name {kind}", "", count=count)
         pairs, fitness = self._pictures.pairs, self._fitness
         self._report.warnings, self._report.unused = self._warnings.sorted(), self._unused.sorted()
         self._report.statistics = {

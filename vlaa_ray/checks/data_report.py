@@ -1,4 +1,4 @@
-"""The result of a data check, and the tables that the terminal shows of it: findings grouped by their reason."""
+"""The result of a data check, and the tables that the terminal shows of it: remarks grouped by their reason."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PARTICULAR = re.compile(r"'[^']*'|\"[^\"]*\"|\([^()]*\)|\[[^\[\]]*\]|\d[\d,.]*|
 
 
 @dataclass
-class Finding:
+class Remark:
     """Something that the check found in `count` records. `places` holds the first of them, as `FILE:ROW`.
 
     A place without a row is a whole file.
@@ -36,27 +36,27 @@ class Finding:
     fix: str = ""
 
     def add(self, place: str, count: int = 1) -> None:
-        """Count further records, the first of them at `place`."""
+        """Count further records, the first of them at `place` (empty: nowhere in particular)."""
         self.count += count
-        if len(self.places) < _SHOWN_ROWS and place not in self.places:
+        if place and place not in self.places and len(self.places) < _SHOWN_ROWS:
             self.places.append(place)
 
 
-class Findings:
-    """Findings by their reason, in the order in which they were found first."""
+class Remarks:
+    """Remarks by their reason, in the order in which they were found first."""
 
     def __init__(self) -> None:
-        self._by_kind: dict[str, Finding] = {}
+        self._by_kind: dict[str, Remark] = {}
 
     def add(self, reason: str, place: str, *, count: int = 1, expected: str = "", fix: str = "") -> None:
-        """Count records with this reason. Reasons that differ only in quoted text and numbers are one finding."""
+        """Count records with this reason. Reasons that differ only in quoted text and numbers are one remark."""
         kind = _PARTICULAR.sub("…", reason)
-        finding = self._by_kind.setdefault(kind, Finding(reason, expected=expected, fix=fix))
-        finding.add(place, count)
+        remark = self._by_kind.setdefault(kind, Remark(reason, expected=expected, fix=fix))
+        remark.add(place, count)
 
-    def sorted(self) -> list[Finding]:
-        """Return the findings, those of the most records first."""
-        return sorted(self._by_kind.values(), key=lambda finding: -finding.count)
+    def sorted(self) -> list[Remark]:
+        """Return the remarks, those of the most records first."""
+        return sorted(self._by_kind.values(), key=lambda remark: -remark.count)
 
 
 @dataclass
@@ -69,16 +69,16 @@ class Report:
     """
 
     defects: list[Defect] = field(default_factory=list)
-    warnings: list[Finding] = field(default_factory=list)
-    unused: list[Finding] = field(default_factory=list)
+    warnings: list[Remark] = field(default_factory=list)
+    unused: list[Remark] = field(default_factory=list)
     statistics: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> str:
         """Return the report as `vlaa-ray data check --report` writes it."""
         content = {
             "defects": [defect.as_json() for defect in self.defects],
-            "warnings": [asdict(finding) for finding in self.warnings],
-            "unused": [asdict(finding) for finding in self.unused],
+            "warnings": [asdict(remark) for remark in self.warnings],
+            "unused": [asdict(remark) for remark in self.unused],
             "statistics": self.statistics,
         }
         return json.dumps(content, indent=1)
@@ -106,9 +106,9 @@ def report_parts(report: Report) -> list[RenderableType]:
     if report.statistics["image_pairs"]:
         parts.append(_pairs_table(report.statistics))
     parts += [
-        _findings_table(title, found)
+        _remarks_table(title, found)
         for title, found in (
-            ("Not used", report.unused),
+            ("Not seen by the model", report.unused),
             ("To look at", report.warnings),
             ("Defects", _grouped(report.defects)),
         )
@@ -117,13 +117,13 @@ def report_parts(report: Report) -> list[RenderableType]:
     return [*parts, report.verdict()]
 
 
-def _grouped(defects: Iterable[Defect]) -> list[Finding]:
-    findings = Findings()
+def _grouped(defects: Iterable[Defect]) -> list[Remark]:
+    remarks = Remarks()
     for defect in defects:
         place = place_of(defect.file, defect.row)
         named = place if defect.id == place else f"{place} ({defect.id})"
-        findings.add(defect.reason, named, expected=defect.expected, fix=defect.fix)
-    return findings.sorted()
+        remarks.add(defect.reason, named, expected=defect.expected, fix=defect.fix)
+    return remarks.sorted()
 
 
 def _statistics_table(statistics: dict[str, Any]) -> Table:
@@ -158,35 +158,35 @@ def _pairs_table(statistics: dict[str, Any]) -> Table:
     return table
 
 
-def _findings_table(title: str, findings: Sequence[Finding]) -> Table:
+def _remarks_table(title: str, remarks: Sequence[Remark]) -> Table:
     """Return a table with one row for each reason: the number of records, the reason, the first places, and the fix."""
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", show_lines=True)
     table.add_column("count", justify="right", no_wrap=True)
     table.add_column("what, where first, and what to do")
-    for finding in findings[:_SHOWN]:
-        lines = [finding.reason, _places(finding)]
-        lines += [f"{name}: {text}" for name, text in (("expected", finding.expected), ("fix", finding.fix)) if text]
+    for remark in remarks[:_SHOWN]:
+        lines = [remark.reason, _places(remark)]
+        lines += [f"{name}: {text}" for name, text in (("expected", remark.expected), ("fix", remark.fix)) if text]
         table.add_row(
-            f"{finding.count:,}{_unit(finding)}", "\n".join(_shown(line[:_SHOWN_CHARS]) for line in lines if line)
+            f"{remark.count:,}{_unit(remark)}", "\n".join(_shown(line[:_SHOWN_CHARS]) for line in lines if line)
         )
-    if len(findings) > _SHOWN:
-        table.add_row("", f"… and {len(findings) - _SHOWN} more reasons; --report FILE writes them all")
+    if len(remarks) > _SHOWN:
+        table.add_row("", f"… and {len(remarks) - _SHOWN} more reasons; --report FILE writes them all")
     return table
 
 
-def _unit(finding: Finding) -> str:
+def _unit(remark: Remark) -> str:
     """Return what is counted: whole files, if the first place has no row; else records."""
-    unit = "file" if finding.places and ":" not in finding.places[0] else "record"
-    return f" {unit}" if finding.count == 1 else f" {unit}s"
+    unit = "file" if remark.places and ":" not in remark.places[0] else "record"
+    return f" {unit}" if remark.count == 1 else f" {unit}s"
 
 
-def _places(finding: Finding) -> str:
-    if not finding.places:
+def _places(remark: Remark) -> str:
+    if not remark.places:
         return ""
-    more = finding.count - len(finding.places)
-    return "at " + ", ".join(finding.places) + (f" and {more:,} more" if more > 0 else "")
+    more = remark.count - len(remark.places)
+    return "at " + ", ".join(remark.places) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _shown(text: str) -> str:

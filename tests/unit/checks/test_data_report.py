@@ -1,10 +1,10 @@
-"""Findings are grouped by their reason, and each group is told once."""
+"""Remarks are grouped by their reason, and each group is told once."""
 
 import io
 
 from rich.console import Console
 
-from vlaa_ray.checks.data_report import Findings, Report, place_of, report_parts
+from vlaa_ray.checks.data_report import Remarks, Report, place_of, report_parts
 from vlaa_ray.records import Defect
 
 STATISTICS = {"records": 50_000, "records_with_defects": 46_741, "image_pairs": [], "shared_images": 0}
@@ -42,11 +42,11 @@ def test_a_whole_file_is_counted_as_a_file():
 
 
 def test_reasons_that_differ_in_words_stay_apart():
-    findings = Findings()
+    remarks = Remarks()
     for number in range(7):
-        findings.add(f"row {number} lacks 'x'", f"f:{number}")
-        findings.add(f"row {number} lacks a gold", f"f:{number}", count=3)
-    first, second = findings.sorted()
+        remarks.add(f"row {number} lacks 'x'", f"f:{number}")
+        remarks.add(f"row {number} lacks a gold", f"f:{number}", count=3)
+    first, second = remarks.sorted()
     assert (first.reason, first.count, len(first.places)) == ("row 0 lacks a gold", 21, 5)
     assert (second.reason, second.count) == ("row 0 lacks 'x'", 7)
 
