@@ -102,7 +102,7 @@ class _Checker:
             self._left_out.total() - num_left_out,
         )
         if num_read and num_left_out == num_read:
-            types = ", ".join(self._data.verifier_types or ())
+            types = ", ".join(dict.fromkeys(self._data.verifier_types or ()))
             fix = "name the types of the records in data.verifier_types, or set `verifier_type` in the records"
             self._add_file_fault(Path(source), DataError(f"no record is of data.verifier_types ({types})", fix=fix))
 

@@ -99,16 +99,16 @@ def ready_to_write(file: Path | None, option: str) -> None:
 
 @contextmanager
 def without_library_warnings() -> Iterator[None]:
-    """Keep the warnings of libraries (not those of this project) off the terminal, inside a `with` block.
+    """Keep what libraries (not this project) report off the terminal, inside a `with` block.
 
-    What they warn of in a picture or a file, the project's own messages say with its file and row.
+    The project's own messages say what is wrong with a picture or a file, and where it is.
     """
     loggers = [logging.getLogger(name) for name in _LIBRARIES]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for logger in loggers:
-            logger.setLevel(logging.ERROR)
+            logger.setLevel(logging.CRITICAL)
         try:
             yield
         finally:

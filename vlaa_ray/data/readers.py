@@ -319,7 +319,7 @@ class _Reader:
         try:
             pair = read_pair(row)
         except (ValueError, TypeError, LookupError, AttributeError) as error:
-            fix = "a pair has a question with its images, and the answers `chosen` and `rejected`"
+            fix = "leave the record out, or give it a question and two different answers, `chosen` and `rejected`"
             raise DataError(str(error), file=str(self.file), row=number, fix=fix) from error
         draft = _draft(pair.row, number, self.file, None)
         seen = dict.fromkeys((*draft.unseen, *pair.unseen))
