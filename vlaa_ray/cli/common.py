@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vlaa_ray.config import TrainingConfig
 
 _LIBRARIES = ("PIL", "datasets", "transformers", "huggingface_hub", "fsspec", "math_verify", "latex2sympy2_extended")
+_VERBOSITIES = ("DATASETS_VERBOSITY", "TRANSFORMERS_VERBOSITY", "HF_HUB_VERBOSITY")
 ConfigFile = Annotated[Path, typer.Option("--config", metavar="FILE", help="Config of the run, a YAML file.")]
 Overrides = Annotated[
     list[str] | None,
@@ -103,6 +104,8 @@ def without_library_warnings() -> Iterator[None]:
 
     The project's own messages say what is wrong with a picture or a file, and where it is.
     """
+    for name in _VERBOSITIES:  # a library that is imported later reads it then
+        os.environ.setdefault(name, "critical")
     loggers = [logging.getLogger(name) for name in _LIBRARIES]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
