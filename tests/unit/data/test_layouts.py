@@ -238,6 +238,7 @@ def test_places_in_options_count() -> None:
         {"voice": {"array": [0.1], "sampling_rate": 16000}},
         {"clip": {"bytes": b"\0\0\0\x18ftypmp42"}},
         {"type": "video"},
+        {"modality": "Audio"},
     ],
 )
 def test_videos_and_sounds_are_refused_whatever_their_column_is_called(columns) -> None:

@@ -54,6 +54,7 @@ _MEDIA_ENDS = {
     "sounds": (".wav", ".mp3", ".flac", ".ogg", ".m4a", ".aac", ".opus", ".wma"),
 }
 _MEDIA_KINDS = ("type", "data_type", "modality", "media_type", "input_type")
+_KINDS = {"video": "videos", "audio": "sounds"}
 _MEDIA_PLACES = {"videos": ("<video>", "<|video_pad|>"), "sounds": ("<audio>", "<sound>", "<|audio|>", "<speech>")}
 _NUMBERED_PLACE = re.compile(
     r"<\|?(?:image|img|IMAGE|Image|IMG)[ _-]?(\d{1,2})\|?>|\[(?:IMAGE|Image|image|IMG)[ _-]?(\d{1,2})\]"
@@ -72,8 +73,8 @@ _NAMED_PLACE = re.compile(r"<img>([^<>\n]{1,1024})</img>|!\[[^\[\]\n]{0,200}\]\(
 def refuse_media(row: TrackedRow) -> None:
     """Raise ValueError if the record has a video or a sound: in a column of that name, or by the ending of a path."""
     for name in _MEDIA_KINDS:
-        if name in row and str(row[name]).strip().lower() in ("video", "audio"):
-            raise ValueError(f"the record is {row[name]}: {_unsupported(str(row[name]).strip().lower() + 's')}")
+        if name in row and (media := _KINDS.get(str(row.peek(name)).strip().lower())):
+            raise ValueError(_unsupported(media, name))
     for name, media in _media_columns(tuple(row)):
         if not is_missing(row[name]) and row[name] is not False:
             raise ValueError(_unsupported(media, name))
