@@ -49,6 +49,11 @@ class VlaaRayError(Exception):
         got = self.facts.get("got")
         return self.message if got in (None, "") else f"{self.message} ({got})"
 
+    def expected(self) -> str:
+        """Return what was expected (the fact `expected`) as text; an empty text where the error does not say it."""
+        expected = self.facts.get("expected", "")
+        return ", ".join(map(str, expected)) if isinstance(expected, list | tuple) else str(expected)
+
 
 def _rebuild(cls: type[VlaaRayError], message: str, fix: str, facts: dict[str, Any]) -> VlaaRayError:
     return cls(message, fix=fix, **facts)

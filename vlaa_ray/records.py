@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -99,12 +99,21 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Defect:
-    """A reason not to train on a record. `id` is the record's own id, or `file:row` where it has none."""
+    """A reason not to train on a record. `id` is the record's own id, or `file:row` where it has none.
+
+    Row 0 stands for the whole file. `expected` and `fix` say what was expected and what to do; they may be empty.
+    """
 
     id: str
     file: str
     row: int
     reason: str
+    expected: str = ""
+    fix: str = ""
+
+    def as_json(self) -> dict[str, str | int]:
+        """Return the defect as files hold it: without `expected` and `fix` where they are empty."""
+        return {name: value for name, value in asdict(self).items() if value or name not in ("expected", "fix")}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,6 +63,8 @@ def _run(config: CurationConfig, steps: Steps, run: RunShell[CurationProgress]) 
     try:
         with report_progress(run.note):
             collected = collect(config, run.path)
+        for line in collected.refusals.lines():
+            run.note(line)
         outputs = Outputs(config, run.path)
         start_ray(config, plan(config))
         _log_to(run.log_dir / "ray_data.log")

@@ -9,53 +9,35 @@ For example:
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import nullcontext, suppress
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from vlaa_ray.config import DataSection, ModelSection, TrainingConfig
-from vlaa_ray.data.files.sources import record_files
+from vlaa_ray.checks.data_report import Remarks, Report, place_of
+from vlaa_ray.checks.fitness import Fitness, Misfit
+from vlaa_ray.checks.golds import GoldWatch
+from vlaa_ray.config import DataSection, TrainingConfig
+from vlaa_ray.data.files.sources import found_files
 from vlaa_ray.data.prompt_checks import faults_of
-from vlaa_ray.data.readers import UNSOLVED, defect_of, iterate_for, row_id
+from vlaa_ray.data.readers import defect_of, iterate_for, row_id
+from vlaa_ray.data.reading_notes import ReadingNotes
 from vlaa_ray.errors import DataError
 from vlaa_ray.images.decode import load
 from vlaa_ray.images.near_duplicates import NEAR_PX, LookAlikes, Pair, Place
-from vlaa_ray.models.chat import ChatFormat, chat_format_of
-from vlaa_ray.records import VERIFIER_TYPES, Defect, ImageRef, Preference, Prompt, prompt_of
+from vlaa_ray.records import Defect, ImageRef, Preference, Prompt, prompt_of
 from vlaa_ray.rewards.gold_checks import gold_faults
 from vlaa_ray.rewards.manager import RewardManager
 from vlaa_ray.text.placeholders import without_images
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 _BATCH = 256
-_SHOWN = 20
 _MOST_PAIRS = 1000
-_MOST_CHARS = 32_000
-
-
-@dataclass
-class Report:
-    """The result of a check: the defects of the data and its statistics. A run on data without defects is safe.
-
-    `statistics` holds counts by format, source, verifier type and type of gold, the spread (least, median, most) of
-    image sizes in pixels and of lengths in tokens, and the pairs of similar images in different sources.
-    """
-
-    defects: list[Defect] = field(default_factory=list)
-    statistics: dict[str, Any] = field(default_factory=dict)
-
-    def as_json(self) -> str:
-        """Return the report as `vlaa-ray data check --report` writes it."""
-        defects = [asdict(defect) for defect in self.defects]
-        return json.dumps({"defects": defects, "statistics": self.statistics}, indent=1)
+_NO_JSON = "a line is not JSON"
+_GOLD_CHARS = 60
+_OF_GOLD = "the gold "
 
 
 def check_data(
@@ -67,117 +49,221 @@ def check_data(
     tested with its verifier. With a config, images and texts must suit its model, and lengths its limits. Without one,
     the built-in model is used in its place, and the only limit on lengths is 32,000 characters for a question.
 
-    Raises DataError if a path or a file can't be read at all.
+    A path or a file that can't be read at all is a defect in row 0; the others are checked.
     """
-    checker = _Checker(rewards, config)
+    checker = _Checker(data, rewards, config)
     for path in paths:
-        source = data.source_at(str(path))
-        for file in record_files(path):
-            checker.check(str(path), file, iterate_for(file, source, data.fetch, config))
+        checker.check_source(str(path))
     return checker.report()
+
+
+class _Asked(NamedTuple):
+    """The place where a question was asked first, and its gold there."""
+
+    place: Place
+    gold: str
 
 
 class _Checker:
     """The state of one check: everything that later records are compared with."""
 
-    def __init__(self, rewards: RewardManager | None, config: TrainingConfig | None) -> None:
-        self._rewards = rewards
-        self._solved = _solved(config)
-        self._limits = _limits(config)
-        self._counts_tokens = config is not None
-        self._learns_answers = config is not None and config.learns_from != "rewards"
-        self._chat = chat_format_of(config.model if config else ModelSection(path="builtin:tiny-base"))
+    def __init__(self, data: DataSection, rewards: RewardManager | None, config: TrainingConfig | None) -> None:
+        self._data, self._rewards, self._config = data, rewards, config
+        self._chooses = config is not None and config.learns_from != "preferences"
+        self._fitness = Fitness(config)
+        self._golds = GoldWatch()
         self._report = Report()
-        self._first: dict[tuple[str, str | bytes], Place] = {}
+        self._warnings, self._unused = Remarks(), Remarks()
+        self._ids: dict[str, Place] = {}
+        self._asked: dict[bytes, _Asked] = {}
         self._pictures = LookAlikes()
         self._damaged: dict[str, str] = {}
         self._counts: dict[str, Counter[str]] = {
             name: Counter() for name in ("format", "source", "verifier_type", "gold_type")
         }
+        self._left_out: Counter[str] = Counter()
         self._sizes: list[tuple[int, int]] = []
-        self._prompt_tokens: list[int] = []
-        self._answer_tokens: list[int] = []
         self._num_rows = 0
 
-    def check(self, source: str, file: Path, rows: Iterator[tuple[int, Prompt | Preference | DataError]]) -> None:
-        """Check the rows of one file, each a row number with its record or the error that it raised."""
-        pending: list[tuple[int, Prompt]] = []
-        for number, read in rows:
-            self._num_rows += 1
-            if isinstance(read, DataError):
-                self._report.defects.append(defect_of(read, file, number))
-                continue
-            place = Place(source, str(file), number)
-            prompt = prompt_of(read)
-            self._count(prompt)
-            reasons = (
-                *self._repeats(prompt, read, place),
-                *faults_of(prompt),
-                *self._damaged_images(prompt, place),
-                *self._unfit_for_the_model(prompt, read),
-            )
-            for reason in dict.fromkeys(reasons):
-                self._add(prompt.prompt_id, file, number, reason)
-            pending.append((number, prompt))
-            if len(pending) == _BATCH:
-                self._judge(pending, file)
-                pending = []
-        self._judge(pending, file)
+    def check_source(self, source: str) -> None:
+        """Check all files of a path as `data.train` names it."""
+        try:
+            found = found_files(source)
+        except DataError as error:
+            self._add_file_fault(Path(source), error)
+            return
+        for skipped in found.skipped:
+            self._unused.add(f"a file of the folder is left out: {skipped.reason}", place_of(skipped.path, 0))
+        num_read, num_left_out = self._counts["verifier_type"].total(), self._left_out.total()
+        num_rows = {file: self._check_file(source, file) for file in found.files}
+        self._name_empty(num_rows)
+        num_read, num_left_out = (
+            self._counts["verifier_type"].total() - num_read,
+            self._left_out.total() - num_left_out,
+        )
+        if num_read and num_left_out == num_read:
+            types = ", ".join(dict.fromkeys(self._data.verifier_types or ()))
+            fix = "name the types of the records in data.verifier_types, or set `verifier_type` in the records"
+            self._add_file_fault(Path(source), DataError(f"no record is of data.verifier_types ({types})", fix=fix))
 
     def report(self) -> Report:
         """Return the report on all files so far, its defects sorted by file and row."""
         files = dict.fromkeys(defect.file for defect in self._report.defects)
         order = {file: place for place, file in enumerate(files)}
         self._report.defects.sort(key=lambda defect: (order[defect.file], defect.row))
-        pairs = self._pictures.pairs
+        for oddity, count in self._golds.lopsided():
+            self._warnings.add(oddity.reason, "", count=count, fix=oddity.fix)
+        for kind, count in self._left_out.items():
+            self._unused.add(f"left out: data.verifier_types does not name {kind}", "", count=count)
+        pairs, fitness = self._pictures.pairs, self._fitness
+        self._report.warnings, self._report.unused = self._warnings.sorted(), self._unused.sorted()
         self._report.statistics = {
             "records": self._num_rows,
-            "records_with_defects": len({(defect.file, defect.row) for defect in self._report.defects}),
+            "records_with_defects": len({(one.file, one.row) for one in self._report.defects if one.row}),
             **{name: dict(counts.most_common()) for name, counts in self._counts.items()},
+            "commonest_gold": {
+                kind: f"{top.gold!r} {top.share:.0%} of {top.total:,}"
+                for kind, top in self._golds.commonest().items()
+                if top.num_records > 1
+            },
+            "gold_shares": [{kind: shares} for kind, shares in self._golds.shares().items()],
+            "left_out_by_verifier_types": dict(self._left_out.most_common()),
             "image_width_px": _spread([width for width, _ in self._sizes]),
             "image_height_px": _spread([height for _, height in self._sizes]),
             "image_px": _spread([width * height for width, height in self._sizes]),
-            "prompt_tokens": _spread(self._prompt_tokens),
-            "answer_tokens": _spread(self._answer_tokens),
+            "prompt_tokens": _spread(fitness.prompt_tokens),
+            "answer_tokens": _spread(fitness.answer_tokens),
             "look_alike_images": self._pictures.num_alike,
             "shared_images": len(pairs),
             "image_pairs": [_pair_as_json(pair) for pair in pairs[:_MOST_PAIRS]],
         }
         return self._report
 
-    def _add(self, identity: str, file: Path, row: int, reason: str) -> None:
-        self._report.defects.append(Defect(identity, str(file), row, reason))
+    def _check_file(self, source: str, file: Path) -> int | None:
+        """Check a file and return the number of its rows, or None if it can't be read to its end.
 
-    def _repeats(self, prompt: Prompt, read: Prompt | Preference, place: Place) -> Iterator[str]:
+        What was read before the fault is checked all the same.
+        """
+        notes = ReadingNotes(str(file))
+        pending: list[tuple[int, Prompt]] = []
+        no_json: list[Defect] = []
+        number, is_whole = 0, True
+        try:
+            rows = iterate_for(file, self._data.source_at(source), self._data.fetch, self._config, notes)
+            for number, read in rows:
+                self._num_rows += 1
+                if isinstance(read, DataError):
+                    defect = defect_of(read, file, number)
+                    (no_json if read.message.startswith(_NO_JSON) else self._report.defects).append(defect)
+                elif self._check_record(read, Place(source, str(file), number)):
+                    pending.append((number, prompt_of(read)))
+                if len(pending) == _BATCH:
+                    self._judge(pending, file)
+                    pending = []
+        except DataError as error:
+            is_whole = False
+            self._add_file_fault(file, error)
+        self._judge(pending, file)
+        self._add_no_json(file, no_json, number)
+        self._add_notes(notes, file)
+        return number if is_whole else None
+
+    def _check_record(self, read: Prompt | Preference, place: Place) -> bool:
+        """Check a record; its gold is not judged yet. Return whether the gold can be judged."""
+        prompt = prompt_of(read)
+        self._count(prompt)
+        misfits = (
+            *self._repeats(prompt, read, place),
+            *(Misfit(fault) for fault in faults_of(prompt)),
+            *(Misfit(fault) for fault in self._damaged_images(prompt, place)),
+            *self._fitness.misfits(prompt, read),
+        )
+        for misfit in dict.fromkeys(misfits):
+            self._report.defects.append(Defect(prompt.prompt_id, place.file, place.row, misfit.reason, fix=misfit.fix))
+        for oddity in () if isinstance(read, Preference) else self._golds.oddities(prompt):
+            self._warnings.add(oddity.reason, place_of(place.file, place.row), fix=oddity.fix)
+        return not any(misfit.reason.startswith(_OF_GOLD) for misfit in misfits)
+
+    def _add_file_fault(self, file: Path, error: DataError) -> None:
+        """Add a defect of a whole file, in row 0."""
+        defect = defect_of(error, file, 0)
+        row = error.facts.get("row")
+        reason = f"{defect.reason}; the file can't be read from row {row} on" if row else defect.reason
+        self._report.defects.append(replace(defect, id=file.name or str(file), reason=reason))
+
+    def _name_empty(self, num_rows: Mapping[Path, int | None]) -> None:
+        """Name the files without a record: a defect if no file of the source has one, else something to look at."""
+        for file in (file for file, number in num_rows.items() if number == 0):
+            if any(number != 0 for number in num_rows.values()):
+                self._warnings.add("a file of the folder holds no record", place_of(file, 0))
+            else:
+                fix = "check how the file was made; a run ends if its data holds no record"
+                self._add_file_fault(file, DataError("the file holds no record", fix=fix))
+
+    def _add_no_json(self, file: Path, defects: list[Defect], num_rows: int) -> None:
+        """Add the lines that are not JSON. If all lines are such, the file is of another kind: that is one defect."""
+        if len(defects) > 1 and len(defects) == num_rows:
+            self._num_rows -= num_rows
+            message = f"the file is not JSON Lines: none of its {num_rows:,} lines is JSON"
+            detail = defects[0].reason.removeprefix(_NO_JSON).lstrip(": ")
+            fix = "give the file the suffix of its format, or convert it to JSON Lines: one object a line"
+            self._add_file_fault(file, DataError(f"{message} (row 1: {detail})", fix=fix))
+        else:
+            self._report.defects += defects
+
+    def _add_notes(self, notes: ReadingNotes, file: Path) -> None:
+        """Add what the readers of a file left unread, and the records without a picture."""
+        for name, count in notes.unread_columns.items():
+            place = place_of(file, notes.first_rows[name])
+            self._unused.add(f"no reader looks at the column `{name}`", place, count=count)
+        for name, count in notes.unseen.items():
+            place = place_of(file, notes.first_rows[name])
+            self._unused.add(f"the model will not see the {name} of the record", place, count=count)
+        if notes.without_picture:
+            place = place_of(file, notes.first_rows["without picture"])
+            self._unused.add("the record has no picture", place, count=notes.without_picture)
+
+    def _repeats(self, prompt: Prompt, read: Prompt | Preference, place: Place) -> Iterator[Misfit]:
         """Yield why the record repeats an earlier one: the same id in this source, or question and images anywhere.
 
         Records of preferences are compared with their answers, as one prompt may have many pairs of answers.
         """
         answers = read.answers if isinstance(read, Preference) else ()
+        if not answers and prompt.prompt_id != row_id(Path(place.file), place.row):
+            first = self._ids.setdefault(f"{place.source}\0{prompt.prompt_id}", place)
+            if first != place:
+                yield Misfit(f"the same id as {first}")
         question = without_images(prompt.question)
         asked = "\0".join([*(image.sha256 for image in prompt.images), question, *answers])
         key = hashlib.sha256(asked.encode("utf-8", "surrogatepass")).digest()
-        same: list[tuple[str, str | bytes]] = [
-            ("question, images and answers" if answers else "question and images", key)
-        ]
-        if not answers and prompt.prompt_id != row_id(Path(place.file), place.row):
-            same.insert(0, ("id", f"{place.source}\0{prompt.prompt_id}"))
-        for what, value in same:
-            first = self._first.setdefault((what, value), place)
-            if first != place:
-                yield f"the same {what} as {first}"
+        gold = " ".join(prompt.gold_text[:_GOLD_CHARS].split())
+        earlier = self._asked.setdefault(key, _Asked(place, gold))
+        if earlier.place == place:
+            return
+        if answers:
+            yield Misfit(f"the same question, images and answers as {earlier.place}")
+        elif earlier.gold == gold:
+            yield Misfit(f"the same question and images as {earlier.place}")
+        else:
+            reason = f"the same question and images as {earlier.place}, but another gold: {gold!r} here"
+            yield Misfit(f"{reason}, {earlier.gold!r} there", "leave out the record with the wrong gold")
 
     def _count(self, prompt: Prompt) -> None:
         self._counts["format"][prompt.record_format or "built-in"] += 1
         self._counts["source"][prompt.source] += 1
         self._counts["verifier_type"][prompt.verifier_type] += 1
         self._counts["gold_type"][type(prompt.gold).__name__] += 1
+        chosen = self._data.verifier_types
+        if self._chooses and chosen is not None and prompt.verifier_type not in chosen:
+            self._left_out[prompt.verifier_type] += 1
 
     def _damaged_images(self, prompt: Prompt, place: Place) -> Iterator[str]:
         """Yield what is wrong with each damaged image, and keep the sizes of the others."""
-        for image in prompt.images:
+        for number, image in enumerate(prompt.images, start=1):
             if fault := self._fault(image, place):
-                yield fault
+                which = f"image {number} of {len(prompt.images)}: " if len(prompt.images) > 1 else ""
+                name = f" ({Path(image.path).name})" if image.path else ""
+                yield f"{which}{fault}{name}"
             else:
                 self._sizes.append((image.width_px, image.height_px))
 
@@ -190,32 +276,6 @@ class _Checker:
                 self._damaged[image.sha256] = error.one_line()
         return self._damaged.get(image.sha256, "")
 
-    def _unfit_for_the_model(self, prompt: Prompt, read: Prompt | Preference) -> Iterator[str]:
-        """Yield why a run with this config can't use the record: a missing solution, its model, or its limits."""
-        if prompt.verifier_type in self._solved and prompt.solution is None:
-            yield UNSOLVED
-        if not self._counts_tokens and (length := len(prompt.question)) > _MOST_CHARS:
-            yield f"the question has {length} characters, more than {_MOST_CHARS}; with --config its tokens are counted"
-            return
-        answers: list[int] = []
-        try:
-            asked = len(self._chat.expanded_token_ids(prompt))
-            if prompt.verifier_type == "open_ended" and not self._learns_answers:  # a reward model will read the gold
-                self._chat.refuse_control_tokens(prompt.gold_text, "the gold")
-            with nullcontext() if self._learns_answers else suppress(DataError):
-                answers = list(_answer_tokens(read, self._chat))
-        except DataError as error:
-            yield error.one_line()
-            return
-        if not self._counts_tokens:  # without a config the real model's tokens are unknown
-            return
-        self._prompt_tokens.append(asked)
-        self._answer_tokens += answers
-        for what, most, counts in (("prompt", self._limits[0], [asked]), ("answer", self._limits[1], answers)):
-            for tokens in counts:
-                if most and tokens > most.tokens:
-                    yield f"the {what} has {tokens} tokens, over {most.key} = {most.tokens}"
-
     def _judge(self, pending: Sequence[tuple[int, Prompt]], file: Path) -> None:
         """Add a defect for each prompt whose gold can't judge any answer."""
         if self._rewards is None:
@@ -223,40 +283,8 @@ class _Checker:
         faults = gold_faults(self._rewards, [prompt for _, prompt in pending])
         for (number, prompt), fault in zip(pending, faults, strict=True):
             if fault:
-                self._add(prompt.prompt_id, file, number, fault)
-
-
-def _solved(config: TrainingConfig | None) -> Collection[str]:
-    """Return the verifier types whose prompts need a solution (a worked answer) in this kind of run."""
-    if config is None or config.learns_from != "solutions":
-        return ()
-    return config.data.verifier_types or VERIFIER_TYPES
-
-
-class _Limit(NamedTuple):
-    """The most tokens, and the key of the config that sets this limit."""
-
-    key: str
-    tokens: int
-
-
-def _limits(config: TrainingConfig | None) -> tuple[_Limit | None, _Limit | None]:
-    """Return the limits of a prompt and of a written answer to learn from; None where there is no limit."""
-    if config is None:
-        return None, None
-    key, limits = config.limits_key, config.limits
-    prompt = _Limit(f"{key}.max_prompt_tokens", limits.max_prompt_tokens)
-    if config.learns_from == "rewards":
-        return prompt, None
-    return prompt, _Limit(f"{key}.max_completion_tokens", limits.max_completion_tokens)
-
-
-def _answer_tokens(read: Prompt | Preference, chat: ChatFormat) -> Iterator[int]:
-    """Yield the number of tokens of each written answer, as a learner counts them."""
-    if isinstance(read, Preference):
-        yield from (len(chat.turn_token_ids(answer)) + 1 for answer in read.answers)  # and one id that is only a target
-    elif read.solution is not None:
-        yield len(chat.completion_token_ids(read.solution))
+                fix = f"correct the gold, or name another verifier type than {prompt.verifier_type!r}"
+                self._report.defects.append(Defect(prompt.prompt_id, str(file), number, fault, fix=fix))
 
 
 def _pair_as_json(pair: Pair) -> dict[str, Any]:
@@ -269,47 +297,3 @@ def _spread(values: Sequence[int]) -> dict[str, float]:
     if not values:
         return {}
     return {"least": min(values), "median": float(np.median(values)), "most": max(values)}
-
-
-def report_table(report: Report) -> Table:
-    """Return the statistics as a table, then the first 20 pairs of images in different sources and 20 defects."""
-    from rich.table import Table
-
-    table = Table(title="Data", title_justify="left", show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column()
-    for name, value in report.statistics.items():
-        if isinstance(value, list) or value == {}:
-            continue
-        shown = ", ".join(f"{key} {number:g}" for key, number in value.items()) if isinstance(value, dict) else value
-        table.add_row(name.replace("_", " "), _shown(str(shown)))
-    sections = [
-        ([_pair_line(pair) for pair in report.statistics["image_pairs"]], report.statistics["shared_images"]),
-        ([_defect_line(defect) for defect in report.defects], len(report.defects)),
-    ]
-    for lines, count in sections:
-        table.add_section()
-        for place, text in lines[:_SHOWN]:
-            table.add_row(f"[red]{_shown(place)}[/]", _shown(text))
-        if count > _SHOWN:
-            table.add_row("", f"… and {count - _SHOWN} more")
-    return table
-
-
-def _shown(text: str) -> str:
-    """Return the text as a terminal can print it: half of a surrogate pair becomes its escape."""
-    from rich.markup import escape
-
-    return escape(text.encode("utf-8", "backslashreplace").decode())
-
-
-def _pair_line(pair: dict[str, Any]) -> tuple[str, str]:
-    """Return the place of the second image, and which image it resembles."""
-    first, second = (f"{Path(pair[key]['file']).name}:{pair[key]['row']}" for key in ("first", "second"))
-    how = "the same image as" if pair["how"] == "the same" else "an image that looks like that of"
-    return second, f"{how} {first}"
-
-
-def _defect_line(defect: Defect) -> tuple[str, str]:
-    """Return the place of a defect, and its record's id with the reason."""
-    return f"{Path(defect.file).name}:{defect.row}", f"{defect.id}: {defect.reason}"

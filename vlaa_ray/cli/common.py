@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +19,8 @@ from vlaa_ray.errors import ConfigError
 if TYPE_CHECKING:
     from vlaa_ray.config import TrainingConfig
 
+_LIBRARIES = ("PIL", "datasets", "transformers", "huggingface_hub", "fsspec", "math_verify", "latex2sympy2_extended")
+_VERBOSITIES = ("DATASETS_VERBOSITY", "TRANSFORMERS_VERBOSITY", "HF_HUB_VERBOSITY")
 ConfigFile = Annotated[Path, typer.Option("--config", metavar="FILE", help="Config of the run, a YAML file.")]
 Overrides = Annotated[
     list[str] | None,
@@ -70,3 +77,43 @@ def require_own_actors() -> None:
         raise ConfigError(
             "another package called 'actors' would be imported", got=str(actual), expected=str(expected), fix=fix
         )
+
+
+def ready_to_write(file: Path | None, option: str) -> None:
+    """Make the folder of an output file, so that the work before it is not lost. Nothing is done for None.
+
+    Raises:
+        typer.BadParameter: the file can't be written; the message names the option.
+
+    """
+    if file is None:
+        return
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(f"can't make the folder {file.parent}: {error.strerror}", param_hint=option) from error
+    if file.is_dir():
+        raise typer.BadParameter(f"{file} is a folder; name a file", param_hint=option)
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise typer.BadParameter(f"{file} can't be written", param_hint=option)
+
+
+@contextmanager
+def without_library_warnings() -> Iterator[None]:
+    """Keep what libraries (not this project) report off the terminal, inside a `with` block.
+
+    The project's own messages say what is wrong with a picture or a file, and where it is.
+    """
+    for name in _VERBOSITIES:  # a library that is imported later reads it then
+        os.environ.setdefault(name, "critical")
+    loggers = [logging.getLogger(name) for name in _LIBRARIES]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

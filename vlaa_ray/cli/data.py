@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlaa_ray.cli.common import ConfigFile, Overrides, print_to_stderr, require_own_actors, training_config
+from vlaa_ray.cli.common import (
+    ConfigFile,
+    Overrides,
+    print_to_stderr,
+    ready_to_write,
+    require_own_actors,
+    training_config,
+    without_library_warnings,
+)
 
 if TYPE_CHECKING:
     from vlaa_ray.config import CurationConfig, DataSection, TrainingConfig
@@ -64,25 +72,30 @@ def check(
     ] = None,
 ) -> None:
     """List every defect of some data, with its file and row. Exits with 1 if there is one."""
+    for option, file in (("--report", report), ("--quarantine", quarantine)):
+        ready_to_write(file, option)
+    run = training_config(config)
+    data, sources = _data_section(run, image_root, image_host, verifier_type), _sources(paths)
+
     from rich.console import Console
 
-    from vlaa_ray.checks.data import check_data, report_table
+    from vlaa_ray.checks.data import check_data
+    from vlaa_ray.checks.data_report import report_parts
     from vlaa_ray.config import RewardsSection
-    from vlaa_ray.config.base_folder import find_data
     from vlaa_ray.data.reading_progress import report_progress
     from vlaa_ray.rewards.manager import RewardManager
     from vlaa_ray.run.quarantine import write_defects
 
-    run = training_config(config)
-    data, sources = _data_section(run, image_root, image_host, verifier_type), [find_data(path) for path in paths]
     section = run.judges_with if run else RewardsSection()
-    with report_progress(print_to_stderr), RewardManager(section) if section else nullcontext() as rewards:
+    judging = RewardManager(section) if section else nullcontext()
+    with without_library_warnings(), report_progress(print_to_stderr), judging as rewards:
         result = check_data(sources, data, rewards, run)
     if report:
         report.write_text(result.as_json() + "\n", encoding="utf-8")
     if quarantine:
         write_defects(quarantine, result.defects)
-    Console().print(report_table(result))
+    for part in report_parts(result):
+        Console().print(part, highlight=False)
     if result.defects:
         raise typer.Exit(1)
 
@@ -143,17 +156,37 @@ def show(
 
     Some records of each kind are chosen at random. Gold boxes are drawn into the pictures.
     """
+    ready_to_write(out, "--out")
+    run = training_config(config)
+    data, sources = _data_section(run, image_root, image_host, verifier_type), _sources(paths)
+
     from rich.console import Console
 
-    from vlaa_ray.config.base_folder import find_data
     from vlaa_ray.data.reading_progress import report_progress
     from vlaa_ray.report.data_page import write_data_page
 
-    run = training_config(config)
-    data, sources = _data_section(run, image_root, image_host, verifier_type), [find_data(path) for path in paths]
-    with report_progress(print_to_stderr):
+    with without_library_warnings(), report_progress(print_to_stderr):
         page = write_data_page(out, sources, data, run, limit, seed)
     Console().print(f"Page: {page}", soft_wrap=True, highlight=False)
+
+
+def _sources(paths: list[str]) -> list[str]:
+    """Return the paths as `data.train` takes them.
+
+    Raises:
+        DataError: a path names no file or folder. This is known before anything is read.
+
+    """
+    from vlaa_ray.config.base_folder import find_data
+    from vlaa_ray.errors import DataError
+
+    sources = [find_data(path) for path in paths]
+    missing = [
+        source for source in sources if not source.startswith(("builtin:", "hub:")) and not Path(source).exists()
+    ]
+    if missing:
+        raise DataError("No such file or folder: " + ", ".join(missing), fix="check the path; it is relative to here")
+    return sources
 
 
 def _data_section(
@@ -212,10 +245,12 @@ def _estimate(config: CurationConfig) -> None:
     from rich.console import Console
 
     from vlaa_ray.curation.estimate import estimate, estimate_table, over_budget
+    from vlaa_ray.curation.refusals import Refusals
     from vlaa_ray.curation.store import recorded
     from vlaa_ray.run.run_json import run_path
 
-    estimates = estimate(config, recorded(run_path(config)))
+    refusals = Refusals()
+    estimates = estimate(config, recorded(run_path(config)), refusals)
     Console().print(estimate_table(estimates))
-    for line in over_budget(estimates, config):
+    for line in (*refusals.lines(), *over_budget(estimates, config)):
         Console().print(line, soft_wrap=True, highlight=False)

@@ -35,7 +35,7 @@ class Flow:
 class SourceCounts:
     """Numbers of samples of one source, with the columns of the paper's Table 1.
 
-    `original` samples have a picture that no earlier sample has, `pipeline` samples passed every step, and `sft` and
+    `original` samples came in, `pipeline` samples passed every step, and `sft` and
     `rl` samples are in these sets.
     """
 
@@ -61,8 +61,7 @@ class Counts:
             if sample.dropped_at == name:
                 self.steps[name].dropped[sample.reason] += 1
                 break
-        if sample.dropped_at != METADATA:
-            self._of(sample).original += 1
+        self._of(sample).original += 1
         if not sample.dropped_at:
             self.steps[SPLIT].entered += 1
             self._of(sample).pipeline += 1

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from vlaa_ray.config import CurationConfig
 from vlaa_ray.curation.metadata import iterate_samples
+from vlaa_ray.curation.refusals import Refusals
 from vlaa_ray.curation.sample import STEPS
 from vlaa_ray.curation.steps import Call, Steps
 from vlaa_ray.curation.store import Spent, Usage
@@ -29,19 +30,24 @@ class StepEstimate:
     measured_on: int
 
 
-def estimate(config: CurationConfig, recorded: Mapping[str, Spent]) -> dict[str, StepEstimate]:
+def estimate(
+    config: CurationConfig, recorded: Mapping[str, Spent], refusals: Refusals | None = None
+) -> dict[str, StepEstimate]:
     """Return the estimate for each step. The sources are read once, and nothing is written.
 
-    `recorded` has the totals of the recorded calls by step. Raises DataError if a source can't be read, and ConfigError
-    if a template can't be used.
+    `recorded` has the totals of the recorded calls by step. `refusals` is filled with the records that can't be used.
+
+    Raises DataError if a source can't be read, or if no record can be used; ConfigError if a template can't be used.
     """
+    refusals = refusals or Refusals()
     estimates = {step: StepEstimate(Spent(), recorded.get(step, Spent()).calls) for step in STEPS}
     steps = Steps(config)
-    for sample in iterate_samples(config, None):
+    for sample in refusals.watched(iterate_samples(config, None)):
         if sample.dropped_at or sample.use != "distill":
             continue
         for call in steps.longest_calls(sample):
             estimates[call.step].spent.add(_usage(config, call, recorded.get(call.step)))
+    refusals.raise_if_all()
     return estimates
 
 

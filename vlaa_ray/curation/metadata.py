@@ -18,8 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from vlaa_ray.config import CurationConfig, CurationSourceSection, FetchSection
+from vlaa_ray.config.curation import SCRIPTED
 from vlaa_ray.curation.answers import clean_gold
+from vlaa_ray.curation.refusals import Refusals
 from vlaa_ray.curation.sample import Sample
+from vlaa_ray.data.builtin import BUILTIN
 from vlaa_ray.data.files.sources import record_files
 from vlaa_ray.data.prompt_checks import faults_of
 from vlaa_ray.data.readers import iterate_prompts, row_id
@@ -37,28 +40,31 @@ _SUFFIX = re.compile(r"\.[a-z0-9]{1,5}")
 
 @dataclass(frozen=True)
 class Collected:
-    """The file of all samples, the byte offset of each block in it, and the number of samples."""
+    """The file of all samples, the byte offset of each block in it, the number of samples, and what was refused."""
 
     file: Path
     offsets: tuple[int, ...]
     num_samples: int
+    refusals: Refusals
 
 
 def collect(config: CurationConfig, folder: Path) -> Collected:
     """Write `samples.jsonl` and the pictures into the folder.
 
-    Raises DataError if a source can't be read or holds no record, and ConfigError if a picture can't be written.
+    Raises DataError if a source can't be read, holds no record or none that can be used, and ConfigError if a picture
+    can't be written.
     """
-    file, offsets, count = folder / "samples.jsonl", [], 0
+    file, offsets, count, refusals = folder / "samples.jsonl", [], 0, Refusals()
     with file.open("wb") as out:
-        for sample in iterate_samples(config, folder / "images"):
+        for sample in refusals.watched(iterate_samples(config, folder / "images")):
             if count % BLOCK == 0:
                 offsets.append(out.tell())
             out.write(_line(sample).encode() + b"\n")
             count += 1
     if not count:
         raise DataError("the sources hold no record", fix="check `sources` in the config, and the files that it names")
-    return Collected(file, tuple(offsets), count)
+    refusals.raise_if_all()
+    return Collected(file, tuple(offsets), count, refusals)
 
 
 def iterate_samples(config: CurationConfig, images: Path | None) -> Iterator[Sample]:
@@ -69,12 +75,19 @@ def iterate_samples(config: CurationConfig, images: Path | None) -> Iterator[Sam
     """
     taken, index, names = _Images(images, config.unique_images), itertools.count(), set()
     for section in config.sources:
+        only_builtin = _shown_to_scripted(section, config)
         for record in islice(_records(section, config.fetch), section.max_samples):
-            sample = _sample(record, next(index), section, taken)
+            sample = _sample(record, next(index), section, taken, only_builtin)
             if _short_hash(sample.sample_id) in names:
                 sample = sample.with_(sample_id=f"{sample.sample_id}#{sample.index}")
             names.add(_short_hash(sample.sample_id))
             yield sample
+
+
+def _shown_to_scripted(section: CurationSourceSection, config: CurationConfig) -> bool:
+    """Return whether the scripted teacher describes pictures of a source that may be others than the built-in ones."""
+    url = config.teachers[config.steps.caption.teacher].url
+    return section.use == "distill" and url == SCRIPTED and not section.path.startswith(BUILTIN)
 
 
 def _line(sample: Sample) -> str:
@@ -115,11 +128,16 @@ def _records(section: CurationSourceSection, fetch: FetchSection) -> Iterator[tu
 
 
 def _sample(
-    record: tuple[str, Prompt | DataError], index: int, section: CurationSourceSection, images: _Images
+    record: tuple[str, Prompt | DataError],
+    index: int,
+    section: CurationSourceSection,
+    images: _Images,
+    only_builtin: bool,
 ) -> Sample:
     name, prompt = record
     if isinstance(prompt, DataError):
-        return _blank(name, index, section).drop("metadata", "the record can't be read", prompt.one_line())
+        blank = _blank(name, index, section).with_(source=section.name or name.rpartition(":")[0])
+        return blank.drop("metadata", "the record can't be read", prompt.one_line())
     source = section.name or prompt.source
     gold = clean_gold(prompt.gold, prompt.verifier_type)
     sample = _blank(prompt.prompt_id, index, section).with_(
@@ -139,9 +157,22 @@ def _sample(
     if section.use == "as_is" and not sample.solution:
         return sample.drop("metadata", "the record has no worked answer")
     (image,) = prompt.images
+    if only_builtin and not sample.caption and (fault := _not_builtin(image)):
+        return sample.drop("metadata", "the scripted teacher knows only the built-in pictures", fault)
     sample = sample.with_(image_sha256=image.sha256)
     place = images.take(image, source)
     return sample.with_(image=place) if place else sample.drop("metadata", "an earlier sample has the same picture")
+
+
+def _not_builtin(image: ImageRef) -> str:
+    """Return why the scripted teacher can't describe the picture, or an empty text."""
+    from vlaa_ray.curation.scripted_answers import caption_of
+
+    try:
+        caption_of(load(image), seed=1)
+    except (DataError, ValueError) as error:
+        return f"{error}; name a real teacher for steps.caption"
+    return ""
 
 
 def _blank(identity: str, index: int, section: CurationSourceSection) -> Sample:

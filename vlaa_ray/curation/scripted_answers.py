@@ -13,6 +13,9 @@ from PIL import Image
 from vlaa_ray.data.builtin import COLOURS, PLACES, SHAPES
 
 _CELL_PX, _SCALE = 28, 3
+_SHAPE_PX = 64  # the side of a picture with a shape
+_LEAST_LIGHT = 200  # the background of such a picture has at least this much of each colour
+_NOT_BUILTIN = "this is not a built-in picture"
 _RGB = {
     "red": (255, 0, 0),
     "blue": (0, 0, 255),
@@ -52,7 +55,9 @@ def caption_of(picture: Image.Image, seed: int) -> str:
     pixels = np.asarray(picture.convert("RGB")).astype(int)
     if pixels.shape[:2] == (2 * _CELL_PX, 2 * _CELL_PX):
         digits = _digits_in(pixels[:, :, 0])
-        listed = ", ".join(f"the handwritten digit {value} at {box}" for value, box in digits) or "nothing"
+        if not digits:
+            raise ValueError(_NOT_BUILTIN)
+        listed = ", ".join(f"the handwritten digit {value} at {box}" for value, box in digits)
         return f"A white square with {len(digits)} of the handwritten digits on it, in reading order: {listed}."
     colour, shape, place, box = _shape_in(pixels)
     if seed % 25 == 0:
@@ -97,8 +102,8 @@ def _shape_in(pixels: np.ndarray) -> tuple[str, str, str, str]:
     size = pixels.shape[0]
     background = np.median(pixels.reshape(-1, 3), axis=0)
     rows, columns = np.nonzero(np.abs(pixels - background).sum(axis=2) > 60)
-    if not len(rows):
-        raise ValueError("this is not a built-in picture")
+    if not len(rows) or pixels.shape[:2] != (_SHAPE_PX, _SHAPE_PX) or background.min() < _LEAST_LIGHT:
+        raise ValueError(_NOT_BUILTIN)
     left, top, right, bottom = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
     middle = np.median(pixels[rows, columns], axis=0)
     colour = min(_RGB, key=lambda name: float(np.abs(middle - _RGB[name]).sum()))

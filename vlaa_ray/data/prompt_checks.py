@@ -15,6 +15,10 @@ from vlaa_ray.records import Prompt
 from vlaa_ray.text.placeholders import in_parts, without_images
 
 _MIN_SIDE_PX = 4  # width and height of an image
+ABSENT = ("nan", "-nan", "none", "null", "n/a", "#n/a", "<na>", "nat", "nil", "undefined")
+"""How tables and programs write a missing value, in lower case."""
+_NEVER_ABSENT = ("digit", "mcq", "math", "letters", "number", "yes_no")
+"""The verifier types whose golds can't be such a word. Elsewhere it may be a right answer."""
 
 
 def faults_of(prompt: Prompt) -> Iterator[str]:
@@ -31,9 +35,16 @@ def faults_of(prompt: Prompt) -> Iterator[str]:
         yield f"the gold is {prompt.gold}"
     if isinstance(prompt.gold, str) and "\0" in prompt.gold:
         yield "the gold holds a NUL character"
+    if prompt.verifier_type in _NEVER_ABSENT and isinstance(prompt.gold, str) and says_nothing(prompt.gold):
+        yield f"the gold says nothing: {prompt.gold.strip()!r} stands for a missing value"
     for image in prompt.images:
         if min(image.width_px, image.height_px) < _MIN_SIDE_PX:
             yield f"an image of {image.width_px} x {image.height_px} pixels is too small to show anything"
+
+
+def says_nothing(gold: str) -> bool:
+    """Return whether the text is how a table or a program writes a missing value."""
+    return gold.strip().lower() in ABSENT
 
 
 def refuse_faulty(prompt: Prompt) -> None:

@@ -22,9 +22,10 @@ from vlaa_ray.data.formats.registry import FORMATS, Draft, missing_in, read_reco
 from vlaa_ray.data.prompt_checks import refuse_faulty
 from vlaa_ray.data.reading_notes import ReadingNotes
 from vlaa_ray.data.reading_progress import log_progress, side_by_side
+from vlaa_ray.data.record_faults import no_verifier
 from vlaa_ray.errors import DataError
 from vlaa_ray.images.fetch import Fetcher
-from vlaa_ray.images.resolve import image_of
+from vlaa_ray.images.resolve import images_of
 from vlaa_ray.records import VERIFIER_TYPES, Defect, Preference, Prompt
 
 Row = dict[str, Any]
@@ -218,7 +219,14 @@ def row_id(file: Path, row: int) -> str:
 
 def defect_of(error: DataError, file: Path, row: int) -> Defect:
     """Return the defect that an error of `iterate_prompts` describes, at this row of the file."""
-    return Defect(str(error.facts.get("id", row_id(file, row))), str(file), row, error.one_line())
+    return Defect(
+        id=str(error.facts.get("id", row_id(file, row))),
+        file=str(file),
+        row=row,
+        reason=error.one_line(),
+        expected=error.expected(),
+        fix=error.fix,
+    )
 
 
 def rows_of(file: Path) -> Table | Iterator[Row | DataError]:
@@ -287,13 +295,8 @@ class _Reader:
         file = self.file
         verifier_type = draft.verifier_type
         if verifier_type is None or verifier_type not in self._verifier_types:
-            facts: dict[str, Any] = {"file": str(file), "row": number, "got": verifier_type or draft.source}
-            fix = (
-                "set `verifier_type` in the record, or data.verifier_type for all records without a type "
-                f"(--verifier-type TYPE of `vlaa-ray data`): {', '.join(self._verifier_types)}"
-            )
-            raise DataError("no verifier for this record", **facts, expected=list(self._verifier_types), fix=fix)
-        images = tuple(image_of(image, self._root, self._fetcher, file, number) for image in draft.images)
+            raise no_verifier(verifier_type, draft.source, self._verifier_types, file=str(file), row=number)
+        images = images_of(draft.images, self._root, self._fetcher, file, number)
         params = dict(draft.verifier_params)
         if "original_px" in (params.get("frame"), params.get("gold_frame")) and images:
             params.setdefault("image_size", [images[0].width_px, images[0].height_px])
@@ -316,7 +319,7 @@ class _Reader:
         try:
             pair = read_pair(row)
         except (ValueError, TypeError, LookupError, AttributeError) as error:
-            fix = "a pair has a question with its images, and the answers `chosen` and `rejected`"
+            fix = "leave the record out, or give it a question and two different answers, `chosen` and `rejected`"
             raise DataError(str(error), file=str(self.file), row=number, fix=fix) from error
         draft = _draft(pair.row, number, self.file, None)
         seen = dict.fromkeys((*draft.unseen, *pair.unseen))
@@ -344,6 +347,7 @@ def _draft(row: dict[str, Any], number: int, file: Path, verifier_type: str | No
     if draft is None:
         format_names = ", ".join(record_format.name for record_format in FORMATS)
         expected = f"images, question, and gt or answer; or the keys of {format_names}"
-        message = f"a record lacks a field: {' and '.join(missing_in(row)) or 'no format has these keys'}"
-        raise DataError(message, file=str(file), row=number, expected=expected, keys=sorted(map(str, row)))
+        fix = f"rename the record's columns, which are {', '.join(sorted(map(str, row)))}"
+        message = f"a record lacks a field: {' and '.join(missing_in(row)) or 'no format has these keys together'}"
+        raise DataError(message, file=str(file), row=number, expected=expected, fix=fix)
     return draft

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,23 @@ from vlaa_ray.records import ImageRef
 
 _KEYS = ("bytes", "path", "image", "url")
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]{128,}={0,2}\s*")  # a path would have a dot
+
+
+def images_of(images: Sequence[Any], root: Path, fetcher: Fetcher, file: Path, number: int) -> tuple[ImageRef, ...]:
+    """Return the references of a record's images, in their order, as `image_of` makes them.
+
+    Raises DataError for the first image that can't be used; of several images, it says which one.
+    """
+    read = []
+    for place, image in enumerate(images, start=1):
+        try:
+            read.append(image_of(image, root, fetcher, file, number))
+        except DataError as error:
+            if len(images) == 1:
+                raise
+            message = f"image {place} of {len(images)}: {error.message}"
+            raise DataError(message, fix=error.fix, **error.facts) from error
+    return tuple(read)
 
 
 def image_of(image: Any, root: Path, fetcher: Fetcher, file: Path, number: int) -> ImageRef:
@@ -45,8 +62,15 @@ def image_of(image: Any, root: Path, fetcher: Fetcher, file: Path, number: int) 
     except binascii.Error as error:
         raise DataError(f"the image is not base64: {error}", file=str(file), row=number) from error
     except DataError as error:
-        facts = {"got": str(image)[:200], "file": str(file), **error.facts, "data": str(file), "row": number}
+        facts = {"got": _shown(image), "file": str(file), **error.facts, "data": str(file), "row": number}
         raise DataError(error.message, fix=error.fix, **facts) from error
+
+
+def _shown(image: Any) -> str:
+    """Return how a message names an image: its path or address, or the number of its encoded bytes."""
+    if isinstance(image, bytes):
+        return f"an image of {len(image):,} bytes"
+    return str(image)[:200] if isinstance(image, str) else repr(image)[:200]
 
 
 def _from_base64(text: str) -> bytes:
@@ -74,4 +98,8 @@ def _file_below(name: str, root: Path) -> ImageRef:
         # Causes are half of a surrogate pair, a name that is too long, or a link to itself.
         except (ValueError, OSError, RuntimeError) as error:
             raise DataError(f"the image's path is not a valid file name: {error}") from error
-    return reference(root / relative, relative)
+    try:
+        return reference(root / relative, relative)
+    except DataError as error:
+        error.fix = error.fix or f"name the folder of the images (--image-root, data.image_root); searched: {root}"
+        raise

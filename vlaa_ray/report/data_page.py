@@ -30,7 +30,7 @@ def write_data_page(
     chance; the same seed draws the same ones. With a config it also shows token counts.
 
     Raises:
-        DataError: a source can't be read.
+        DataError: a source is a folder without records.
 
     """
     draw = Draw(limit, random.Random(seed))
@@ -43,11 +43,15 @@ def write_data_page(
 def _rows(
     file: str, source: SourceSection, fetch: FetchSection, config: TrainingConfig | None
 ) -> Iterator[tuple[int, Prompt | Defect]]:
-    for row, read in iterate_for(file, source, fetch, config):
-        if isinstance(read, DataError):
-            yield row, defect_of(read, Path(file), row)
-        else:
-            yield row, prompt_of(read)
+    row = 0
+    try:
+        for row, read in iterate_for(file, source, fetch, config):
+            if isinstance(read, DataError):
+                yield row, defect_of(read, Path(file), row)
+            else:
+                yield row, prompt_of(read)
+    except DataError as error:  # the rest of the file is lost, but not the other files
+        yield row + 1, defect_of(error, Path(file), row + 1)
 
 
 def _content(draw: Draw, sources: Sequence[str], config: TrainingConfig | None, seed: int) -> dict[str, Any]:

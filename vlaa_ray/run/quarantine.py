@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from vlaa_ray.records import Defect
@@ -18,8 +17,11 @@ def write_quarantine(folder: Path, defects: Sequence[Defect]) -> None:
 
 
 def write_defects(file: Path, defects: Sequence[Defect]) -> None:
-    """Write id, file, row and reason of each record to `file`, one JSON object a line."""
-    lines = "".join(json.dumps(asdict(defect), ensure_ascii=False) + "\n" for defect in defects)
+    """Write id, file, row and reason of each record to `file`, one JSON object a line.
+
+    A record whose error says what was expected or what to do has `expected` and `fix`, too.
+    """
+    lines = "".join(json.dumps(defect.as_json(), ensure_ascii=False) + "\n" for defect in defects)
     file.write_text(lines, encoding="utf-8", errors="backslashreplace")
 
 

@@ -46,7 +46,7 @@ def test_every_planted_defect_gets_its_verdict_and_nothing_else_does(folder, cap
         assert planted[defect["row"]][1] in defect["reason"], defect
     assert len(report["defects"]) == len(PLANTED)
     assert report["statistics"]["records"] == len(made) + 1
-    assert "… and 4 more" in capsys.readouterr().out
+    assert f"{len(PLANTED)} of {len(made) + 1} records have defects." in capsys.readouterr().out
 
 
 def test_without_a_config_every_planted_defect_is_found_too(folder) -> None:
@@ -218,7 +218,7 @@ def test_what_no_verifier_can_take_is_named_and_what_it_can_is_not(folder, capsy
     assert reasons[1] == reasons[2] == "the gold can't be judged: it is empty"
     assert reasons[3] == "the verifier 'digit' can't use the verifier_params ['foo']"
     assert "parameters can't be used" in reasons[4]
-    assert "\\ud800: can't read the image" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "(\\ud800)" in " ".join(capsys.readouterr().out.replace("│", " ").split())
 
 
 def test_rows_without_ids_and_other_data_sets_ids_are_no_repeats(folder) -> None:
@@ -230,3 +230,75 @@ def test_rows_without_ids_and_other_data_sets_ids_are_no_repeats(folder) -> None
         write_rows(folder / name / "data.jsonl", *rows)
     files = [str(folder / f"{name}/data.jsonl") for name in ("train", "heldout")]
     assert main(["data", "check", *files, "--image-root", str(folder / "images")]) == 0
+
+
+def test_a_broken_file_hides_no_other(folder, capsys) -> None:
+    broken, empty, sound_file, prose = (folder / name for name in ("a.json", "b.jsonl", "c.jsonl", "d.jsonl"))
+    broken.write_text(json.dumps([sound(7), sound(8)])[:-20])
+    empty.write_text("\n")
+    write_rows(sound_file, sound(1), sound(2) | {"image": "none.png"})
+    prose.write_text("This is no data.\n" * 300)
+    report_file = folder / "new" / "folder" / "report.json"
+    files = [str(file) for file in (broken, empty, sound_file, prose)]
+    assert main(["data", "check", *files, "--report", str(report_file)]) == 1
+    report = json.loads(report_file.read_text())
+    by_file = {Path(one["file"]).name: (one["row"], one["reason"]) for one in report["defects"]}
+    assert len(report["defects"]) == 4
+    assert by_file["a.json"][0] == 0 and "the JSON array is broken" in by_file["a.json"][1]
+    assert by_file["b.jsonl"] == (0, "the file holds no record")
+    assert by_file["c.jsonl"][0] == 2 and "none.png" in by_file["c.jsonl"][1]
+    assert by_file["d.jsonl"][0] == 0 and "JSON" in by_file["d.jsonl"][1]
+    assert "3 files can't be used" in capsys.readouterr().out
+
+
+def test_where_nothing_can_be_written_or_read_is_said_at_once(folder, capsys, monkeypatch) -> None:
+    file = str(write_rows(folder / "data.jsonl", sound(1)))
+    monkeypatch.setattr("vlaa_ray.checks.data.check_data", None)  # nothing may be checked
+    for option in ("--report", "--quarantine"):
+        assert main(["data", "check", file, option, str(folder)]) == 2
+        assert main(["data", "check", file, option, str(folder / "data.jsonl" / "r.json")]) == 2
+    assert main(["data", "show", file, "--out", str(folder)]) == 2
+    assert main(["data", "check", file, str(folder / "nowhere.jsonl"), str(folder / "nor here")]) == 1
+    error = capsys.readouterr().err
+    assert "nowhere.jsonl" in error and "nor here" in error and "Traceback" not in error
+
+
+def test_data_of_which_the_config_chooses_nothing_is_no_data(folder, capsys) -> None:
+    config = folder / "chosen.yaml"
+    config.write_text(Path(QUICKSTART).read_text().replace("train: builtin:train", "verifier_types: [mcq, math]"))
+    code, report = checked(folder, sound(1), sound(2), config=str(config))
+    (defect,) = report["defects"]
+    assert (code, defect["row"]) == (1, 0)
+    assert defect["reason"] == "no record is of data.verifier_types (mcq, math)" and defect["fix"]
+    code, report = checked(folder, sound(1), sound(2) | {"verifier_type": "mcq", "gt": "B"}, config=str(config))
+    assert (code, report["statistics"]["left_out_by_verifier_types"]) == (0, {"digit": 1})
+    assert "digit 1" in capsys.readouterr().out
+
+
+def test_what_a_record_lacks_and_what_to_do_is_said_as_in_a_run(folder, capsys) -> None:
+    photo(0).save(folder / "images/b.png")
+    (folder / "images/bad.png").write_bytes((folder / "images/b.png").read_bytes()[:9000])
+    records = [{"image": "a.png", "question": "How many?", "target": 6}, sound(2), sound(3), sound(4), sound(5)]
+    del records[1]["verifier_type"]
+    records[2] |= {"image": ["a.png", "none.png", "b.png"]}
+    records[3] |= {"image": ["a.png", "b.png", "bad.png"]}
+    records += [sound(5) | {"id": "other", "gt": 6}]
+    _, report = checked(folder, *records)
+    told = {defect["row"]: defect for defect in report["defects"]}
+    assert told.keys() == {1, 2, 3, 4, 6}
+    assert "gold" in told[1]["reason"] and "target" in told[1]["fix"] and told[1]["expected"]
+    assert "--verifier-type" in told[2]["fix"] and "digit" in told[2]["expected"]
+    assert "image 2 of 3" in told[3]["reason"] and "none.png" in told[3]["reason"]
+    assert "image 3 of 3" in told[4]["reason"] and "bad.png" in told[4]["reason"]
+    assert "but another gold: '6' here, '5' there" in told[6]["reason"]
+    out = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "fix: name the type" in out and "expected: digit, mcq" in out
+
+
+def test_what_is_not_used_is_counted(folder) -> None:
+    records = [sound(1) | {"difficulty": 3}, sound(2) | {"image": None, "difficulty": 4}, sound(3)]
+    code, report = checked(folder, *records)
+    unused = {finding["reason"]: (finding["count"], finding["places"]) for finding in report["unused"]}
+    assert code == 0
+    assert unused["no reader looks at the column `difficulty`"] == (2, ["data.jsonl:1"])
+    assert unused["the record has no picture"] == (1, ["data.jsonl:2"])

@@ -1,15 +1,18 @@
 """`vlaa-ray data curate`: its config's mistakes, and the dry run."""
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 from curating import STEPS
+from PIL import Image
 
 from vlaa_ray.cli import main
 from vlaa_ray.config import CurationConfig, load_config
 from vlaa_ray.curation.steps import Reply
 from vlaa_ray.curation.store import CALLS, CallStore, Usage
+from vlaa_ray.data.builtin import BuiltinData
 from vlaa_ray.errors import ConfigError
 
 QUICKSTART = Path(__file__).parents[3] / "configs/curate_quickstart.yaml"
@@ -107,3 +110,42 @@ def test_other_commands_want_another_kind_of_config():
         load_config(QUICKSTART)
     assert main(["train", "--config", str(QUICKSTART), "--dry-run"]) == 2
     assert main(["doctor", "--config", str(QUICKSTART)]) == 2
+
+
+def written(folder, **changes):
+    picture = folder / "1.png"
+    Image.new("RGB", (112, 84), "teal").save(picture)
+    record = {"image": "1.png", "question": "How many squares?", "answer": "6", "verifier_type": "digit"} | changes
+    (folder / "data.jsonl").write_text(json.dumps({name: value for name, value in record.items() if value}) + "\n")
+    return [{"path": str(folder / "data.jsonl")}]
+
+
+def test_records_that_cannot_be_used_are_refused_in_the_dry_run(config, capsys, tmp_path):
+    file = config(sources=written(tmp_path, verifier_type=None))
+    assert curate(file, "--dry-run") == 1
+    error = capsys.readouterr().err
+    assert "no record can be used" in error and "no verifier for this record" in error and "data.jsonl:1" in error
+    assert "verifier_type" in error.partition("Fix:")[2]
+
+
+def test_records_that_cannot_be_used_beside_others_are_named_in_the_dry_run(config, capsys, tmp_path):
+    sources = [*written(tmp_path, image="none.png"), {"path": "builtin:train", "max_samples": 3}]
+    assert curate(config(sources=sources), "--dry-run") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "1 of 4 records are left out: the record can't be read" in told and "none.png" in told
+
+
+def test_the_scripted_teacher_refuses_pictures_that_are_not_built_in(config, capsys, tmp_path):
+    teachers = {"t": {"url": "builtin:scripted", "model": "scripted"}}
+    file = config(sources=written(tmp_path), teachers=teachers)
+    assert curate(file, "--dry-run") == 1
+    assert "the scripted teacher knows only the built-in pictures" in capsys.readouterr().err
+    known = next(iter(BuiltinData("train"))).images[0]
+    file = config(sources=written(tmp_path), teachers=teachers)
+    (tmp_path / "1.png").write_bytes(known.data)
+    assert curate(file, "--dry-run") == 0
+
+
+def test_the_quickstart_is_within_its_own_budget(capsys):
+    assert main(["data", "curate", "--config", str(QUICKSTART), "--dry-run"]) == 0
+    assert "is below the estimate" not in capsys.readouterr().out

@@ -51,7 +51,7 @@ def test_flows_by_hand():
     assert flows == {
         "metadata": (6, 5), "caption": (3, 3), "distill": (3, 2), "rewrite": (2, 2), "verify": (2, 1), "split": (3, 2),
     }  # fmt: skip
-    assert counts.sources == {"shapes": SourceCounts(4, 2, 1, 0), "other[bold]": SourceCounts(1, 1, 0, 1)}
+    assert counts.sources == {"shapes": SourceCounts(5, 2, 1, 0), "other[bold]": SourceCounts(1, 1, 0, 1)}
     assert counts.done == 6
 
 
@@ -74,8 +74,8 @@ def test_tables():
     counts = by_hand()
     sources = printed(sources_table(counts))
     rows = [line.replace("│", " ").replace("┃", " ").split() for line in sources.splitlines()]
-    assert ["shapes", "4", "2", "1", "0"] in rows and ["other[bold]", "1", "1", "0", "1"] in rows
-    assert ["total", "5", "3", "1", "1"] in rows and ["source", "original", "pipeline", "SFT", "RL"] in rows
+    assert ["shapes", "5", "2", "1", "0"] in rows and ["other[bold]", "1", "1", "0", "1"] in rows
+    assert ["total", "6", "3", "1", "1"] in rows and ["source", "original", "pipeline", "SFT", "RL"] in rows
     reasons = printed(reasons_table(counts))
     assert "over [the] limit" in reasons and "why verify" in reasons
     calls = {

@@ -114,3 +114,13 @@ def test_faults_are_drawn_in_their_shares(teacher, tmp_path):
     assert 60 < codes[500] < 140 and codes[500] + codes[200] == 200
     served = (tmp_path / "served").read_text().split()
     assert 0 < len(served) < codes[200] and len(set(served)) == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "colour"), [((112, 84), "teal"), ((64, 64), "black"), ((64, 64), "white"), ((56, 56), "white")]
+)
+def test_a_picture_that_is_not_built_in_is_refused(size, colour):
+    picture = Image.new("RGB", size, colour)
+    picture.putpixel((3, 3), (255, 0, 0) if colour != "white" else (255, 255, 255))
+    with pytest.raises(ValueError, match="not a built-in picture"):
+        caption_of(picture, NO_MISTAKE)

@@ -54,7 +54,7 @@ def test_what_became_of_whom(folder):
     for text in (
         "metadata 4 3 1 × the record can't be read",
         "verify 3 2 1,234 5,678 1.50 1 × the answer differs from the gold",
-        "shapes 3 2 1 1",
+        "shapes 4 2 1 1",
         "Question How many circles? Gold 3 Caption Three circles.",
         "The caption says 3.",
         "verified Yes",
