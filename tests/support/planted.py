@@ -22,7 +22,7 @@ PLANTED = {
     "nan box": ({"gt": "[0, 0, NaN, 1]", "verifier_type": "iou"}, "gold"),
     "reversed box": (
         {"gt": "[0.9, 0.9, 0.1, 0.1]", "verifier_type": "iou"},
-        "given as the answer, earns less than",
+        "the box is reversed or empty",
     ),
     "unreadable math": ({"gt": "\\frac{", "verifier_type": "math"}, "can't be judged"),
     "odd letter": ({"gt": "maybe", "verifier_type": "mcq"}, "can't be judged"),
