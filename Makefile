@@ -12,7 +12,7 @@ demo: $(VENV)/installed  ## GRPO on the built-in data: Ray, vLLM and DeepSpeed o
 test: $(VENV)/installed  ## all tests but the long ones
 	$(BIN)/python -m pytest
 
-acceptance: $(VENV)/installed  ## long checks with real engines: the whole demo against the README's table
+acceptance: $(VENV)/installed  ## long checks: the whole demo against the README's table, verifiers against long texts
 	$(BIN)/python -m pytest -m acceptance
 
 lint: $(VENV)/installed  ## style, types and import rules

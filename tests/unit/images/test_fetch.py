@@ -371,7 +371,10 @@ def test_curation_puts_fetched_images_into_its_folder(host, section, tmp_path) -
     (tmp_path / "data.json").write_text(json.dumps([record]))
     config = load_config("configs/curate_quickstart.yaml", kind=CurationConfig)
     sources = (config.sources[0].model_copy(update={"path": str(tmp_path / "data.json")}),)
-    config = config.model_copy(update={"sources": sources, "fetch": section})
+    teachers = {  # the scripted teacher knows no picture of this host
+        name: teacher.model_copy(update={"url": "http://127.0.0.1:1/v1"}) for name, teacher in config.teachers.items()
+    }
+    config = config.model_copy(update={"sources": sources, "fetch": section, "teachers": teachers})
     (sample,) = iterate_samples(config, tmp_path / "images")
     assert not sample.reason
     assert (tmp_path / "images" / sample.image).read_bytes() == png()

@@ -916,14 +916,14 @@ _READERS = [without_remark, words_as_numbers, rewrite_shapes, rewrite_whole, rea
 def test_no_reader_of_a_result_takes_long_for_repeated_text(reader) -> None:
     for piece in _PUMPED:
         text = plain_layout("5" + piece * (1_500 // len(piece)))
-        start = time.perf_counter()
+        start = time.process_time()
         reader(text)
-        assert time.perf_counter() - start < 1.0, piece
+        assert time.process_time() - start < 1.0, piece
 
 
 @pytest.mark.parametrize("reader", [plain_layout, stated_part, excess])
 def test_no_reader_of_an_answer_takes_long_for_repeated_text(reader) -> None:
     for piece in [piece for piece in _PUMPED if "{" not in piece]:  # more than 50 open braces are refused before
-        start = time.perf_counter()
+        start = time.process_time()
         reader("5" + piece * (20_000 // len(piece)))
-        assert time.perf_counter() - start < 1.0, piece
+        assert time.process_time() - start < 1.0, piece

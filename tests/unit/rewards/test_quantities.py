@@ -955,17 +955,17 @@ PUMPED = [
 def test_no_text_takes_long(piece) -> None:
     for length in (19_999, 1_000_000):
         text = (piece * (length // len(piece) + 1))[:length]
-        start = time.perf_counter()
+        start = time.process_time()
         verify_digit(text, 3)
         verify_number("3", text)
-        assert time.perf_counter() - start < 3  # two readings on a machine that may be busy; alone each takes 0.05 s
+        assert time.process_time() - start < 3  # two readings on a machine that may be busy; alone each takes 0.05 s
 
 
 def test_many_random_pieces_are_quick() -> None:
     rng = random.Random(0)
     text = "".join(rng.choice(PUMPED) for _ in range(8_000))[:19_999]
-    start = time.perf_counter()
-    assert verify_digit(text, 3).value == 0.0 and time.perf_counter() - start < 3
+    start = time.process_time()
+    assert verify_digit(text, 3).value == 0.0 and time.process_time() - start < 3
 
 
 def test_a_quantity_has_its_place() -> None:
