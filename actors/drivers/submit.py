@@ -38,12 +38,12 @@ def submit(address: str | None, args: list[str], working_dir: Path, wait: bool) 
         PlacementError: the cluster can't be reached or does not accept the job.
 
     """
-    from ray.exceptions import AuthenticationError
+    from ray.exceptions import RayError
     from ray.job_submission import JobStatus, JobSubmissionClient
 
     try:
         client = JobSubmissionClient(address)
-    except (ConnectionError, RuntimeError, AuthenticationError) as error:
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         raise PlacementError(
             f"can't reach a Ray cluster: {str(error).splitlines()[0]}",
             address=address,

@@ -12,6 +12,7 @@ def role_environment(role: str, num_threads: int | None, cpus: float, gpus: floa
     environment = {
         "OMP_NUM_THREADS": str(num_threads or max(1, int(cpus))),
         "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONUTF8": "1",  # torch and vLLM read their own files in the locale's encoding
         # DeepSpeed builds an operator with ninja, which pip installs beside the interpreter
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
     }

@@ -206,3 +206,23 @@ def test_what_is_dumped_reloads_equal(
 def test_a_supervised_config_reloads_equal(tmp_path: Path) -> None:
     config = SftConfig.model_validate({**BASE, "sft": {"samples_per_step": 3}})
     assert reload(config, tmp_path) == config
+
+
+@pytest.mark.parametrize(
+    ("file", "kind", "command"),
+    [
+        ("tiny_base_sft", GrpoConfig, "sft"),
+        ("curate_quickstart", GrpoConfig, "data curate"),
+        ("quickstart", SftConfig, "train"),
+        ("tiny_reward_model", SftConfig, "reward-model"),
+    ],
+)
+def test_a_config_of_another_command_names_that_command(file, kind, command) -> None:
+    with pytest.raises(ConfigError, match=f"the file is a config of `vlaa-ray {command}`"):
+        load_config(f"configs/{file}.yaml", kind=kind)
+
+
+def test_yaml_that_is_too_deep_is_an_error_of_the_file(tmp_path) -> None:
+    (tmp_path / "deep.yaml").write_text("a: " + "[" * 5000)
+    with pytest.raises(ConfigError, match="too many brackets"):
+        load_config(tmp_path / "deep.yaml")

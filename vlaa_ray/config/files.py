@@ -48,7 +48,7 @@ def load_config(
         raise ConfigError("the config must be a mapping of sections", file=str(path), got=type(values).__name__)
     for override in overrides:
         _apply(values, override)
-    if isabstract(kind):
+    if isabstract(kind) or _is_of_another_kind(values, kind):
         kind = _concrete(kind, values, path)
     try:
         return kind.model_validate(values)
@@ -59,6 +59,7 @@ def load_config(
 
 _KINDS: dict[str, type[AnyConfig]] = {"steps": CurationConfig, "reward_model": RewardModelConfig, "sft": SftConfig}
 """The kinds of runs by the section that only they have; a config without any of these sections is a GRPO run's."""
+_OF_GRPO = {"grpo", "rollout", "weight_sync"}
 _ALL_KINDS: tuple[type[AnyConfig], ...] = (GrpoConfig, *_KINDS.values())
 
 
@@ -67,12 +68,20 @@ def config_kind(values: dict[str, Any]) -> type[AnyConfig]:
     return next((kind for section, kind in _KINDS.items() if section in values), GrpoConfig)
 
 
+def _is_of_another_kind(values: dict[str, Any], kind: type[Any]) -> bool:
+    """Return whether a section shows that the file describes another kind of run than the concrete `kind`."""
+    actual = config_kind(values)
+    return not issubclass(actual, kind) and (actual is not GrpoConfig or bool(_OF_GRPO & values.keys()))
+
+
 def _concrete(kind: type[Config], values: dict[str, Any], path: Path) -> type[Config]:
     actual = config_kind(values)
     if not issubclass(actual, kind):
         wanted = " or ".join(f"`vlaa-ray {other.command}`" for other in _ALL_KINDS if issubclass(other, kind))
         message = f"the file is a config of `vlaa-ray {actual.command}`"
-        raise ConfigError(message, file=str(path), expected=f"a config of {wanted}", fix="give another file")
+        raise ConfigError(
+            message, file=str(path), expected=f"a config of {wanted}", fix="give another file, or run that command"
+        )
     return actual
 
 
@@ -82,6 +91,8 @@ def parse_yaml(text: str) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
+    except RecursionError:
+        raise ValueError("it has too many brackets inside one another") from None
 
 
 def dump_config(config: Section) -> str:

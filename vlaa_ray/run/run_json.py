@@ -142,7 +142,11 @@ def read_run(path: Path) -> dict[str, Any]:
 
 def _lock(path: Path) -> int:
     """Return a descriptor that holds the folder's lock until it is closed or the process ends in any way."""
-    handle = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        handle = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        fix = "give yourself the right to write there, or choose another run.name or run.dir"
+        raise ConfigError(f"can't write into the run folder: {error}", folder=str(path), fix=fix) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
