@@ -19,6 +19,8 @@ PAPER_TYPES = ("digit", "mcq", "math", "iou", "open_ended")
 OTHER_TYPES = ("boxes", "points", "letters", "number", "text", "list", "yes_no", "ocr")
 VERIFIER_TYPES = (*PAPER_TYPES, *OTHER_TYPES)
 """All built-in verifier types, in the order of tables and curves: the paper's first. A config can add more."""
+GROUNDING_TYPES = ("iou", "boxes", "points")
+"""The types whose golds are places in a picture."""
 FORMAT = "format"
 """The verifier that checks a response's tags. It is never a sample's own verifier; a weight adds it to another."""
 VERIFIER_TYPE_PATTERN = r"[a-z][a-z0-9_]*"

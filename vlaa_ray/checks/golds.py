@@ -18,6 +18,7 @@ from vlaa_ray.data.prompt_checks import says_nothing
 from vlaa_ray.records import Prompt
 from vlaa_ray.rewards.verifiers.choice import read_letter
 from vlaa_ray.rewards.verifiers.grounding import read_boxes
+from vlaa_ray.text.words import num_words
 
 _COUNTED = ("digit", "mcq", "letters", "number", "math", "text", "yes_no")
 """The types whose golds are short enough to repeat."""
@@ -29,7 +30,6 @@ _LEAST_RECORDS = 20
 _COMMON_SHARE = {"yes_no": 0.8}
 _USUAL_COMMON_SHARE = 0.5
 _PIXELS = ("original_px", "resized_px")
-_WORD = re.compile(r"(?<![\\\w])[^\W\d_]{2,}")  # but not a LaTeX command
 _SIGN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 _OPTION = re.compile(r"(?:^|[\s(\[（])([A-Z])(?=[)\].:：、．）])", re.MULTILINE)
 _LETTERS = re.compile(r"[A-Z]")
@@ -111,9 +111,9 @@ def _odd_text(kind: str, gold: str) -> Iterator[Oddity]:
         return
     if len(gold) < 2 * _MANY_WORDS or kind == "list":
         return
-    num_words, num_signs = len(_WORD.findall(gold)), len(_SIGN.findall(gold))
-    if num_words >= _MANY_WORDS or num_signs >= _MANY_SIGNS:
-        reason = f"the gold is prose ({num_words or num_signs} words): under {kind!r} only the same words are right"
+    words, num_signs = num_words(gold), len(_SIGN.findall(gold))
+    if words >= _MANY_WORDS or num_signs >= _MANY_SIGNS:
+        reason = f"the gold is prose ({words or num_signs} words): under {kind!r} only the same words are right"
         yield Oddity(reason, "open_ended is meant for prose: set `verifier_type`, or use --verifier-type open_ended")
 
 

@@ -1,8 +1,10 @@
 """The records that a curation can't use, known before a teacher is asked.
 
-refusals = Refusals()
-for sample in refusals.watched(iterate_samples(config, None)): ...
-refusals.lines()  -> ["3 of 10 records are left out: not exactly one picture: 2 pictures (first: data.jsonl:2)"]
+For example:
+
+    refusals = Refusals()
+    for sample in refusals.watched(iterate_samples(config, None)): ...
+    refusals.lines()  -> ["3 of 10 records are left out: not exactly one picture: 2 pictures (first: data.jsonl:2)"]
 """
 
 from __future__ import annotations

@@ -11,14 +11,13 @@ from typing import NamedTuple
 from vlaa_ray.data.reservoir import Reservoir
 from vlaa_ray.errors import DataError
 from vlaa_ray.models.chat import ChatFormat
-from vlaa_ray.records import Defect, Prompt
+from vlaa_ray.records import GROUNDING_TYPES, Defect, Prompt
 from vlaa_ray.report.samples import pieces, shown_text
 from vlaa_ray.report.thumbnails import BoxOnPicture, Picture, PointOnPicture, thumbnail
 from vlaa_ray.rewards.verifiers.frames import Size, frame_size, in_unit
 from vlaa_ray.rewards.verifiers.grounding import Box, box_fault, read_boxes, to_unit
 from vlaa_ray.rewards.verifiers.points import read_points
 
-_ON_PICTURES = ("iou", "boxes", "points")
 _MOST_MARKS = 50
 
 
@@ -127,7 +126,7 @@ def _facts(prompt: Prompt, chat: ChatFormat | None) -> Iterator[tuple[str, str]]
 
 def _marks(prompt: Prompt, chat: ChatFormat | None) -> tuple[list[BoxOnPicture | PointOnPicture], str]:
     """Return the gold's boxes or points in the unit frame, and why some or all of them can't be drawn, or ""."""
-    if prompt.verifier_type not in _ON_PICTURES or not prompt.images:
+    if prompt.verifier_type not in GROUNDING_TYPES or not prompt.images:
         return [], ""
     size = _gold_size(prompt, chat)
     if isinstance(size, str):

@@ -26,7 +26,8 @@ MAX_CHARS = 20_000
 OPEN, CLOSE = "<answer>", "</answer>"
 ExtractionRule = Literal["last", "exactly_one"]
 _THOUGHT_TAG = re.compile("</?think>")
-_BOX = re.compile(r"\\f?boxed\s*(?=\{)|\\fbox\s*(?=\{)")
+BOX = re.compile(r"\\f?boxed\s*(?=\{)|\\fbox\s*(?=\{)")
+"""The beginning of a box, up to its brace."""
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
@@ -87,7 +88,7 @@ def without_thoughts(response: str) -> str:
 
 def last_boxed(text: str) -> str | None:
     r"""Return the content of the last `\boxed{…}` with balanced braces, or None. It may hold braces itself."""
-    boxes = {match.end() for match in _BOX.finditer(text)}
+    boxes = {match.end() for match in BOX.finditer(text)}
     if not boxes:
         return None
     opened: list[int] = []

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from vlaa_ray.data.builtin import BUILTIN
 from vlaa_ray.data.files.streams import kind_of
 from vlaa_ray.data.files.tables import hub_name, is_empty_table, is_on_hub, is_saved
+from vlaa_ray.data.formats.pictures import PICTURE_SUFFIXES
 from vlaa_ray.data.reading_notes import SkippedFile
 from vlaa_ray.errors import DataError
 
@@ -19,7 +20,6 @@ _SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow",
 _COMPRESSED = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
 _IMAGEFOLDER = "metadata.csv"
 _NO_RECORDS = ("dataset_infos.json", "dataset_info.json", "state.json", "dataset_dict.json")
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 _DOCUMENTS = (".md", ".py", ".sh", ".lock", ".gitattributes", ".gitignore")
 _SPLIT = re.compile(r"(train|validation|valid|val|dev|test)(?=[-_.]|$)")
 _NOT_CHOSEN = "other files of the folder are taken for its records"
@@ -79,7 +79,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
     for place, inner, names in os.walk(folder):
         inner[:] = sorted(name for name in inner if not name.startswith("."))
         for name in sorted(names):
-            if name.startswith("._") or not name.lower().endswith(_PICTURES):
+            if name.startswith("._") or not name.lower().endswith(PICTURE_SUFFIXES):
                 yield Path(place, name)
 
 

@@ -1,7 +1,9 @@
 """The formats of people who fine-tune chat models: conversations, messages, queries with responses, instructions.
 
-messages({"messages": [{"role": "user", "content": "<image>How many?"}], "images": ["a.png"], "solution": "6"})
--> {"question": "<image>How many?", "gold": "6", "images": ("a.png",), "verifier_type": "math", …}
+For example:
+
+    messages({"messages": [{"role": "user", "content": "<image>How many?"}], "images": ["a.png"], "solution": "6"})
+    -> {"question": "<image>How many?", "gold": "6", "images": ("a.png",), "verifier_type": "math", …}
 """
 
 from __future__ import annotations

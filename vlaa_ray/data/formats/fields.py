@@ -1,6 +1,8 @@
 """Reads the fields of a record (texts, mappings, answers) in the layouts that publishers use.
 
-untagged("<think>I count.</think><answer> 6 </answer>")  -> "6"
+For example:
+
+    untagged("<think>I count.</think><answer> 6 </answer>")  -> "6"
 """
 
 from __future__ import annotations

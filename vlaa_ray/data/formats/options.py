@@ -1,8 +1,10 @@
 r"""Puts options that stand in columns of their own into the question, as the built-in data writes them.
 
-read_options(TrackedRow({"options": ["red", "green"]}))  -> [("A", "red"), ("B", "green")]
-with_options("Which colour?", options, "B", None)
--> Chosen("Which colour?\nA: red\nB: green", "B", "mcq")
+For example:
+
+    read_options(TrackedRow({"options": ["red", "green"]}))  -> [("A", "red"), ("B", "green")]
+    with_options("Which colour?", options, "B", None)
+    -> Chosen("Which colour?\nA: red\nB: green", "B", "mcq")
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Reads records that compare two answers, in the layouts of DPO and of reward models.
 
-read_pair({"image": "a.png", "prompt": "<image>How many?", "chosen": "six", "rejected": "four"})
--> AnswerPair({"question": "<image>How many?", "image": "a.png", "gt": "six", …}, "six", "four", ())
+For example:
+
+    read_pair({"image": "a.png", "prompt": "<image>How many?", "chosen": "six", "rejected": "four"})
+    -> AnswerPair({"question": "<image>How many?", "image": "a.png", "gt": "six", …}, "six", "four", ())
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ _TEXTS = {
     *("chosen", "rejected", "ds_answer", "message", "texts", "system"),
 }
 """Columns of text, which are never taken for pictures or videos."""
-_PICTURE_ENDS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 _PICTURE_STARTS = ("data:image/", "iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR")
 _PICTURE_BYTES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM")
 _MOST_PATH_CHARS = 1024
@@ -188,7 +188,7 @@ def looks_like_picture(value: Any) -> bool:
         return value.startswith(_PICTURE_BYTES)
     if not isinstance(value, str):
         return False
-    if len(value) < _MOST_PATH_CHARS and value.partition("?")[0].lower().endswith(_PICTURE_ENDS):
+    if len(value) < _MOST_PATH_CHARS and value.partition("?")[0].lower().endswith(PICTURE_SUFFIXES):
         return True
     return len(value) >= 128 and value.startswith(_PICTURE_STARTS)
 

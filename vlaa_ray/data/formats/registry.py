@@ -43,9 +43,9 @@ from vlaa_ray.data.formats.options import read_options, with_options
 from vlaa_ray.data.formats.pictures import images_of, placed, refuse_media, refuse_unread_picture, with_pictures
 from vlaa_ray.data.formats.tracked_row import TrackedRow, is_missing
 from vlaa_ray.data.reading_notes import SYSTEM_TEXT, TOOLS
+from vlaa_ray.text.words import num_words
 
 _SECTION = re.compile(r"<(SUMMARY|CAPTION|REASONING|CONCLUSION)>(.*?)</\1>", re.DOTALL)
-_WORD = re.compile(r"(?<![\\\w])[^\W\d_]{2,}")  # but not a LaTeX command
 _PROSE_WORDS = 3  # an answer of this many words is prose
 _QUESTIONS = ("question", "problem")
 _GOLDS = ("gt", "answer", "ground_truth", "solution", "response")
@@ -291,7 +291,7 @@ def _llava_cot_r1(row: TrackedRow) -> dict[str, Any]:
     A gold in prose becomes `open_ended`, a short one `math`.
     """
     gold = untagged(row["answer"])
-    verifier_type = "open_ended" if len(_WORD.findall(str(gold))) >= _PROSE_WORDS else "math"
+    verifier_type = "open_ended" if num_words(str(gold)) >= _PROSE_WORDS else "math"
     return fields_of(row, row["problem"], gold, "llava-cot", verifier_type)
 
 

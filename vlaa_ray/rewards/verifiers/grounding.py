@@ -130,7 +130,7 @@ def read_boxes(value: Any, size: Size = ANY_SIZE, *, corners: bool = True) -> li
 def gold_shapes(value: Any, size: Size = ANY_SIZE, *, corners: bool = True) -> tuple[Shape, ...]:
     """Return the different boxes and points of a text, a list or a mapping in their order.
 
-    There are none in a value that can't be written as JSON, or that has more than 50,000 characters.
+    The tuple is empty for a value that can't be written as JSON, or that has more than 50,000 characters.
     """
     text = value if isinstance(value, str) else _as_json(value)
     return _read_gold(text, tuple(size), corners) if len(text) <= _MAX_GOLD_CHARS else ()

@@ -56,7 +56,6 @@ _MACROS = (
 )
 _NAMED_FRACTIONS = re.compile(r"\\(?:nicefrac|sfrac|flatfrac|xfrac|[dtc]frac)(?![A-Za-z])")
 _REAL = re.compile(r"\\(?:mathbf|bm|boldsymbol|mathrm)\s*\{\s*R\s*\}|\\(?:R|Reals|reals)(?![A-Za-z])")
-_SPACES = re.compile(r"\\[,;:!> ]|\\(?:q?quad|enspace|thinspace|medspace|thickspace|space|hfil)(?![A-Za-z])")
 _LINES = re.compile(r"\\begin\{(" + "|".join(
     "aligned align align* alignat equation equation* gather gather* gathered split multline multline* center cases "
     "dcases array eqnarray eqnarray* math displaymath".replace("*", r"\*").split()
@@ -166,8 +165,3 @@ def _without_brace(before: str, after: str) -> tuple[str, str, bool]:
     if not opened:
         return before, after, False
     return before[: opened.start()], _CLOSE_BRACE.sub("", after, count=1), True
-
-
-def spaces_as_blanks(text: str) -> str:
-    r"""Return the text with a blank for each spacing command, such as `\,` and `\quad`."""
-    return _SPACES.sub(" ", text)

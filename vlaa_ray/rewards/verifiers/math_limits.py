@@ -1,7 +1,9 @@
 """Limits that can be told from a text before it is parsed: length, depth, digits, and the size of a power.
 
-excess("((((…") == "60 brackets inside one another, more than 50"
-has_huge_power("9^{9^{9}}") is True
+For example:
+
+    excess("((((…") == "60 brackets inside one another, more than 50"
+    has_huge_power("9^{9^{9}}") is True
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 r"""Reads forms that Math-Verify's grammar would take for something else: dates, ratios, sets, recurring decimals.
 
-read_date("2024-01-05") -> "date 2024 1 5"
-ratio_terms("1 : 2 : 3") -> ["1", "2", "3"]
-rewrite_shapes(r"0.1\overline{6}") -> r"\frac{15}{90}"
+For example:
+
+    read_date("2024-01-05") -> "date 2024 1 5"
+    ratio_terms("1 : 2 : 3") -> ["1", "2", "3"]
+    rewrite_shapes(r"0.1\overline{6}") -> r"\frac{15}{90}"
 """
 
 from __future__ import annotations

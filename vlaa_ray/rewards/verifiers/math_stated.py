@@ -1,7 +1,9 @@
 r"""Finds the part of a text that states the result: after "final answer is", or in the last box, or the whole text.
 
-stated_part(r"First \boxed{3}. Checking again, \boxed{5}") -> "5"
-stated_part(r"\boxed{3}, \boxed{5}") -> "3, 5"
+For example:
+
+    stated_part(r"First \boxed{3}. Checking again, \boxed{5}") -> "5"
+    stated_part(r"\boxed{3}, \boxed{5}") -> "3, 5"
 """
 
 from __future__ import annotations
@@ -10,12 +12,11 @@ import re
 
 from vlaa_ray.rewards.verifiers.latex import strip_wrappers
 from vlaa_ray.rewards.verifiers.math_spans import find_spans
-from vlaa_ray.text.answers import closing_brace
+from vlaa_ray.text.answers import BOX, closing_brace
 
 MAX_RESULT_CHARS = 1_500
 _CHAT_MARK = re.compile(r"<\|[^|<>]{0,40}\|>")
 _FINAL = re.compile(r"\bfinal answer\b(?:\s+is\b)?\s*:?(?:\s*the final answer is)?", re.IGNORECASE)
-_BOX = re.compile(r"\\f?boxed\s*(?=\{)|\\fbox\s*(?=\{)")
 _OPEN_BOX = re.compile(r"\\f?boxed\s*\{?|\\boxed\s+(?=\w)")
 # Between two boxes that are parts of one answer: a separator, perhaps with the name of the second part.
 _BETWEEN_BOXES = re.compile(
@@ -99,7 +100,7 @@ def bare_text(text: str) -> str:
 def _boxed(text: str) -> str:
     """Return the content of the last box, after those of the boxes that only separators divide from it."""
     boxes: list[tuple[int, int, str]] = []
-    for match in _BOX.finditer(text):
+    for match in BOX.finditer(text):
         end = closing_brace(text, match.end())
         if end is not None and not (boxes and match.start() < boxes[-1][1]):
             boxes.append((match.start(), end, text[match.end() + 1 : end].strip()))
@@ -115,4 +116,4 @@ def _boxed(text: str) -> str:
             contents.append(content)
     last = contents[0]
     # A box in a box, such as one around "the answer is \boxed{5}", is read from the inside.
-    return ", ".join(reversed(contents)) if len(contents) > 1 or not _BOX.search(last) else _boxed(last)
+    return ", ".join(reversed(contents)) if len(contents) > 1 or not BOX.search(last) else _boxed(last)

@@ -1,6 +1,8 @@
 """Judges golds of words, such as "isosceles triangle" and "no", as words.
 
-same_words("isosceles triangle", "It is an isosceles triangle.") is True
+For example:
+
+    same_words("isosceles triangle", "It is an isosceles triangle.") is True
 """
 
 from __future__ import annotations

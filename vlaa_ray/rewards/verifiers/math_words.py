@@ -1,7 +1,9 @@
 r"""Reads what words make of a number: its value, its sign, its size, or a bound that makes another answer of it.
 
-words_as_numbers("minus three quarters") -> "-(3/4)"
-qualifier("less than ", "") -> "less"
+For example:
+
+    words_as_numbers("minus three quarters") -> "-(3/4)"
+    qualifier("less than ", "") -> "less"
 """
 
 from __future__ import annotations
@@ -9,15 +11,9 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-_SMALL = {
-    word: number
-    for number, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-        "seventeen eighteen nineteen".split()
-    )
-} | {
-    word: 10 * number for number, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)
-}
+from vlaa_ray.rewards.verifiers.number_words import CHINESE_DIGITS, CHINESE_TENS, TENS, UNITS
+
+_SMALL = UNITS | TENS
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _PARTS = {"half": 2, "halves": 2, "quarter": 4, "quarters": 4} | {
     word + ending: number
@@ -30,11 +26,9 @@ _RUN = re.compile(
     rf"(?:{_NUMERAL})(?:(?:[ -]|,? and (?:a )?)(?:{_NUMERAL})(?![A-Za-z]))*(?![\w-])",
     re.IGNORECASE,
 )
-_CHINESE = {char: number for number, char in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
-_CHINESE_TENS = {"十": 10, "百": 100, "千": 1000}
-_CHINESE_DIGITS = "零〇一二两三四五六七八九十百千万亿"
+_CHINESE_NUMERALS = "零〇一二两三四五六七八九十百千万亿"
 _CHINESE_WHOLE = re.compile(
-    rf"^(?:答案)?(?:是|为|等于|共有?|有|:)?\s*(?P<sign>负)?(?:(?P<below>[{_CHINESE_DIGITS}]+)分之)?(?P<number>[{_CHINESE_DIGITS}]+)"
+    rf"^(?:答案)?(?:是|为|等于|共有?|有|:)?\s*(?P<sign>负)?(?:(?P<below>[{_CHINESE_NUMERALS}]+)分之)?(?P<number>[{_CHINESE_NUMERALS}]+)"
     r"(?P<half>个?半)?\s*(?:个|人|元|米|厘米|天|年|岁|次|种|条|度|块|张|本|只|名|倍|小时|分钟|秒|千克|公斤|平方米)?[.!]?$"
 )
 _NUMBER = r"(?<![\w.,/\\^_{])-?\d++(?:[.,/]\d++)*+"  # possessive: a part of a number is never the number
@@ -189,10 +183,10 @@ def _whole_and_count(words: list[str]) -> tuple[Fraction | None, Fraction | None
 def _chinese(text: str) -> Fraction | None:
     total = section = digit = 0
     for char in text:
-        if char in _CHINESE:
-            digit = _CHINESE[char]
-        elif char in _CHINESE_TENS:
-            section, digit = section + (digit or 1) * _CHINESE_TENS[char], 0
+        if char in CHINESE_DIGITS:
+            digit = CHINESE_DIGITS[char]
+        elif char in CHINESE_TENS:
+            section, digit = section + (digit or 1) * CHINESE_TENS[char], 0
         else:
             total, section, digit = (total + section + digit) * (10**4 if char == "万" else 10**8), 0, 0
     return Fraction(total + section + digit)

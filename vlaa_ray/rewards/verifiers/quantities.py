@@ -29,7 +29,6 @@ from vlaa_ray.rewards.verifiers.quantity_tokens import FRACTION, QuantityToken, 
 MAX_QUANTITIES = 200
 """The number of quantities that are read of a text at most."""
 _MAX_GROUP = 40
-_MAX_BITS = 2_000
 _POWERS = {"squared": 2, "cubed": 3}
 _MINUS_WORDS = frozenset("minus negative 负 負 零下".split())
 _BEFORE_SPACED_MINUS = frozenset(

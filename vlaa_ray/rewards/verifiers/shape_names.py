@@ -1,6 +1,8 @@
 """The names that people and models give to boxes, points, their coordinates and their labels, and what each means.
 
-box_by_names(["xmin", "ymin", "w", "h"], [10, 20, 100, 50]) == (10, 20, 110, 70)
+For example:
+
+    box_by_names(["xmin", "ymin", "w", "h"], [10, 20, 100, 50]) == (10, 20, 110, 70)
 """
 
 from __future__ import annotations
