@@ -4,7 +4,8 @@
     Console().print(score_table(rows))
 
 A row is a JSON object with `response` (or `completion`, as in the rollouts of a run), `gold` and `verifier_type`. It
-may also have `verifier_params`, `source`, and, for reward models and judges, `question` and `images`.
+may also have `verifier_params`, `source`, and, for reward models and judges, `question`, `images`, `system` and
+`history`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from vlaa_ray.errors import DataError, RewardError
 from vlaa_ray.images.decode import reference
 from vlaa_ray.records import ImageRef, Prompt
 from vlaa_ray.rewards.manager import Response, RewardManager
+from vlaa_ray.text.conversation import context_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -110,6 +112,10 @@ def _response(row: dict[str, Any], file: Path, number: int) -> Response:
     if not isinstance(response, str) or "gold" not in row or not isinstance(row.get("verifier_type"), str):
         expected = "response (or completion), gold and verifier_type"
         raise DataError("the row lacks a field", file=str(file), row=number, expected=expected, got=sorted(row))
+    try:
+        system, history = context_of(row)
+    except ValueError as error:
+        raise DataError(f"the row can't be read: {error}", file=str(file), row=number) from error
     prompt = Prompt(
         prompt_id=f"{row.get('prompt_id', '')}:{number}",
         question=str(row.get("question", "")),
@@ -118,6 +124,8 @@ def _response(row: dict[str, Any], file: Path, number: int) -> Response:
         source=str(row.get("source") or ""),
         images=tuple(_image(file, image) for image in row.get("images") or ()),
         verifier_params=row.get("verifier_params") or {},
+        system=system,
+        history=history,
     )
     return prompt, response
 

@@ -59,7 +59,7 @@ class ModelSection(Section):
     dtype: Literal["fp32", "bf16"] = "fp32"
     """Number format of the weights, in the learner and in the engine."""
     system_prompt: str | None = PAPER_SYSTEM_PROMPT
-    """System prompt that is put before every prompt; null for no system prompt."""
+    """System prompt that is put before every prompt, below the record's own system text; null for no system prompt."""
     min_pixels: int = Field(3136, ge=MIN_IMAGE_PIXELS)
     """Images with fewer pixels are enlarged to this number."""
     max_pixels: int = Field(1_003_520, ge=MIN_IMAGE_PIXELS)
