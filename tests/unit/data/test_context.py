@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from formats import read_prompts, written
+from formats import CONVERSATIONS, read_prompts, written
 
 from vlaa_ray.cli import main
 from vlaa_ray.data.fingerprint import fingerprint
@@ -21,59 +21,13 @@ from vlaa_ray.run.reader import RecordedRun
 from vlaa_ray.text.conversation import as_one_text, context_json
 
 HISTORY = (Turn(role="user", text="<image>How many squares?", num_images=1), Turn(role="assistant", text="6"))
+ALPACA, SHAREGPT, SWIFT = (CONVERSATIONS[name] for name in ("alpaca history", "sharegpt turns", "ms-swift turns"))
 TOLD = "system: Be brief.\n\nuser: <image>How many squares?\n\nassistant: 6\n\nuser: And red ones?"
-ALPACA = {  # LLaMA-Factory, "alpaca"
-    "instruction": "And red ones?",
-    "input": "",
-    "output": "2",
-    "system": "Be brief.",
-    "history": [["<image>How many squares?", "6"]],
-    "images": ["coco/a.png"],
-    "verifier_type": "digit",
-}
-SHAREGPT = {  # LLaMA-Factory, "sharegpt"
-    "conversations": [
-        {"from": "human", "value": "<image>How many squares?"},
-        {"from": "gpt", "value": "6"},
-        {"from": "human", "value": "And red ones?"},
-        {"from": "gpt", "value": "2"},
-    ],
-    "system": "Be brief.",
-    "images": ["coco/a.png"],
-    "verifier_type": "digit",
-}
-SWIFT = {  # ms-swift, GRPO
-    "messages": [
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "<image>How many squares?"},
-        {"role": "assistant", "content": "6"},
-        {"role": "user", "content": "And red ones?"},
-    ],
-    "images": ["coco/a.png"],
-    "solution": "2",
-    "verifier_type": "digit",
-}
-VERL = {
-    "data_source": "mine",
-    "prompt": SWIFT["messages"],
-    "images": ["coco/a.png"],
-    "reward_model": {"style": "rule", "ground_truth": "2"},
-    "verifier_type": "digit",
-}
-QUERY = {  # ms-swift, the older layout
-    "query": "And red ones?",
-    "response": "2",
-    "system": "Be brief.",
-    "history": [["<image>How many squares?", "6"]],
-    "images": ["coco/a.png"],
-    "verifier_type": "digit",
-}
-LAYOUTS = {"alpaca": ALPACA, "sharegpt": SHAREGPT, "ms-swift": SWIFT, "verl": VERL, "query": QUERY}
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", CONVERSATIONS)
 def test_every_layout_gives_the_same_conversation(tmp_path, name) -> None:
-    (prompt,) = read_prompts(written(tmp_path, LAYOUTS[name]), None)
+    (prompt,) = read_prompts(written(tmp_path, CONVERSATIONS[name]), None)
     assert (prompt.question, prompt.gold, prompt.history, prompt.system) == ("And red ones?", "2", HISTORY, "Be brief.")
     assert len(prompt.images) == 1 and list(faults_of(prompt)) == []
     assert as_one_text(prompt) == TOLD
