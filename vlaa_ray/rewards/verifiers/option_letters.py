@@ -51,26 +51,62 @@ class Options(NamedTuple):
         return [mention for chain in self.chains for mention in chain]
 
 
+class _Chain(NamedTuple):
+    """A chain with a mention that is not denied."""
+
+    whole: list[Mention]
+    live: list[Mention]
+    """The mentions that are not denied."""
+    direct: bool
+    """Whether a word leads to the chain, or a verdict calls it right."""
+
+
 def read_options(tokens: list[str]) -> Options:
     """Return the mentions of options among the tokens of `tokens_of`, sorted by what is said about them."""
     words = [token.lower() for token in tokens]
     mentions = mentions_of(tokens, words)
-    chains, directs = [], []
+    return _options(words, mentions, _live_chains(words, mentions))
+
+
+def read_choice(tokens: list[str]) -> str | Options:
+    """Return the only letter that the text names and does not deny, or what `read_options` returns.
+
+    Where the letter is clear, most of the work of `read_options` is left out: this is the usual text, and its speed
+    counts.
+    """
+    words = [token.lower() for token in tokens]
+    mentions = mentions_of(tokens, words)
+    if len({mention.letter for mention in mentions}) == 1 and not say.may_deny(words):
+        return mentions[0].letter
+    chains = _live_chains(words, mentions)
+    letters = {mention.letter for chain in chains for mention in chain.live}
+    return letters.pop() if len(letters) == 1 else _options(words, mentions, chains)
+
+
+def _live_chains(words: list[str], mentions: list[Mention]) -> list[_Chain]:
+    chains = []
     starts = {mention.start for mention in mentions}
     tabled = _is_table(words, mentions)
     for chain in _chains(words, mentions):
         lead = lead_of(words, chain[0].start)
         verdict = _verdict(words, chain[-1], starts, tabled)
         live = _live(words, chain, lead.denied, verdict)
-        if not live:
-            continue
-        chains.append(live)
-        said = lead.direct or verdict.right or (lead.denied and verdict.wrong)
-        if said or _concludes(words, chain) or _is_last_sentence(words, live):
-            directs.append(live)
-    chosen = [mention for chain in chains for mention in chain]
+        if live:
+            said = lead.direct or verdict.right or (lead.denied and verdict.wrong)
+            chains.append(_Chain(chain, live, said))
+    return chains
+
+
+def _options(words: list[str], mentions: list[Mention], chains: list[_Chain]) -> Options:
+    directs = [
+        chain.live
+        for chain in chains
+        if chain.direct or _concludes(words, chain.whole) or _is_last_sentence(words, chain.live)
+    ]
+    chosen = [mention for chain in chains for mention in chain.live]
     denied = frozenset(mention.letter for mention in set(mentions).difference(chosen))
-    return Options(words, chains, directs, _items(words, chosen), _reasoned(words, chosen), denied)
+    live = [chain.live for chain in chains]
+    return Options(words, live, directs, _items(words, chosen), _reasoned(words, chosen), denied)
 
 
 def answer_chain(options: Options) -> list[Mention]:
@@ -154,6 +190,8 @@ def _is_joined(words: list[str], left: Mention, right: Mention) -> bool:
 
 def _live(words: list[str], chain: list[Mention], denied: bool, verdict: Verdict) -> list[Mention]:
     """Return the mentions of the chain that neither the words before nor those after it deny."""
+    if len(chain) == 1:
+        return chain if denied == verdict.wrong else []
     gaps = [words[left.end : right.start] for left, right in pairwise(chain)]
     joined = [not say.CONJUNCTIONS.isdisjoint(gap) or "、" in gap for gap in gaps]
     if denied and verdict.wrong:  # "all except B are wrong"
