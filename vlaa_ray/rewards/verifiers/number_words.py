@@ -47,6 +47,8 @@ _ORDINALS = frozenset(PARTS) | {"first", "second"}
 _STARTS = (
     UNITS.keys() | TENS.keys() | {"hundred", "thousand", "million", "billion", "dozen", "half", "a", "an", "single"}
 )
+NUMBER_WORDS = UNITS.keys() | TENS.keys() | PLURAL_SCALES.keys() | PARTS.keys() | _PLURAL_PARTS.keys() | _GROUPS.keys()
+"""The words of which numbers are made."""
 
 # What may stand before "one" where it is a number, and what stands after it where it is a pronoun.
 _BEFORE_ONE = frozenset(
