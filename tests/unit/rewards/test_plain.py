@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vlaa_ray.rewards.verifiers.choice import read_letter
 from vlaa_ray.rewards.verifiers.grounding import Box
 from vlaa_ray.rewards.verifiers.option_letters import read_choice, read_options
 from vlaa_ray.rewards.verifiers.option_tokens import tokens_of
@@ -25,7 +26,7 @@ BOX_PIECES = (
     "[1, 2, 30, 40]|(1, 2, 30, 40)|(1,2),(30,40)|(1, 2) (30, 40)|[1,2],[30,40]|1 2 30 40|1, 2, 30, 40|"
     "x1=1, y1=2, x2=30, y2=40|<box>(1,2),(30,40)</box>|<|box_start|>(1,2),(30,40)<|box_end|>|"
     '{"bbox_2d": [1, 2, 30, 40]}|[{"bbox_2d": [1,2,30,40], "label": "a, [1,2,3,4]"}]|{"label": "cat", "bbox_2d": '
-    '[1, 2, 30, -40.5]}|```json|```|box:|label:|name =|the|cat|left|width|w|and|to|nan|inf|information|"|\'|don\'t|'
+    "[1, 2, 30, -40.5]}|```json|```|box:|label:|name =|the|cat|left|width|w|and|to|nan|inf|information|\"|'|don't|"
     ".|,|;|\n|5|2nd|image 3|- |1.|(|)|[|]|\\boxed{|}|px"
 ).split("|")
 CHOICE_PIECES = (
@@ -102,3 +103,36 @@ def test_numbers_of_plain_sentences(text: str, number: int | Fraction | None) ->
 )
 def test_boxes_in_usual_forms(text: str, box: tuple[float, ...] | None) -> None:
     assert plain_box(text) == box
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("none of A, B, C fits", None),
+        ("None of A, B fits", None),
+        ("None of the options A, B, C fits, so D", "D"),
+        ("neither of A, B works; it is C", "C"),
+        ("none of A, B and C is right. D", "D"),
+        ("Of A, B and C, none but C fits", "C"),
+    ],
+)
+def test_a_list_after_none_of_is_denied(text: str, letter: str | None) -> None:
+    assert read_letter(text) == letter
+
+
+@pytest.mark.parametrize(
+    ("text", "box"),
+    [
+        ("(x, y, w, h) = (10, 20, 100, 50)", (10, 20, 110, 70)),
+        ("[x, y, width, height]: [10, 20, 100, 50]", (10, 20, 110, 70)),
+        ("The box (x, y, w, h) is (10, 20, 100, 50).", (10, 20, 110, 70)),
+        ("(cx, cy, w, h) = (60, 45, 100, 50)", (10, 20, 110, 70)),
+        ("(y1, x1, y2, x2) = (20, 10, 70, 110)", (10, 20, 110, 70)),
+        ("(x1, y1, x2, y2) = (10, 20, 110, 70)", (10, 20, 110, 70)),
+        ("top, left, bottom, right: [20, 10, 70, 110]", (10, 20, 110, 70)),
+        ("cat, dog, tree, car: [10, 20, 110, 70]", (10, 20, 110, 70)),
+    ],
+)
+def test_names_before_numbers_say_what_each_is(text: str, box: tuple[float, ...]) -> None:
+    assert [shape.numbers for shape in read_shapes(text)] == [box]
+    assert plain_box(text) in (None, box)

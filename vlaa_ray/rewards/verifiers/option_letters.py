@@ -17,6 +17,7 @@ from typing import NamedTuple
 from vlaa_ray.rewards.verifiers import option_tokens as say
 from vlaa_ray.rewards.verifiers.option_mentions import REACH, Form, Mention, lead_of, mark_of, mentions_of
 
+_BEFORE_A_LIST = frozenset("the options option choices answers letters : (".split())
 _FAR = 15  # the number of words after "answer" within which its letter stands
 
 
@@ -91,6 +92,8 @@ def _live_chains(words: list[str], mentions: list[Mention]) -> list[_Chain]:
         lead = lead_of(words, chain[0].start)
         verdict = _verdict(words, chain[-1], starts, tabled)
         live = _live(words, chain, lead.denied, verdict)
+        if lead.denied and not verdict.wrong and _follows_none_of(words, chain[0]):
+            live = []
         if live:
             said = lead.direct or verdict.right or (lead.denied and verdict.wrong)
             chains.append(_Chain(chain, live, said))
@@ -165,14 +168,15 @@ def _sentence_end(words: list[str], at: int) -> int:
 def _chains(words: list[str], mentions: list[Mention]) -> list[list[Mention]]:
     chains: list[list[Mention]] = []
     for mention in mentions:
-        if chains and _is_joined(words, chains[-1][-1], mention):
+        if chains and _is_joined(words, chains[-1], mention):
             chains[-1].append(mention)
         else:
             chains.append([mention])
     return chains
 
 
-def _is_joined(words: list[str], left: Mention, right: Mention) -> bool:
+def _is_joined(words: list[str], chain: list[Mention], right: Mention) -> bool:
+    left = chain[-1]
     gap = words[left.end : right.start]
     if not gap:
         return left.form is right.form is not Form.MARKED
@@ -185,7 +189,17 @@ def _is_joined(words: list[str], left: Mention, right: Mention) -> bool:
         if not may_stand or (word in say.CHOOSING and not conjunction):  # "not B, choose A" is no chain
             return False
     after = words[right.end] if right.end < len(words) else ""
-    return conjunction or after not in say.SINGULAR  # "B, A is wrong" is about two things
+    if conjunction or after not in say.SINGULAR:  # "B, A is wrong" is about two things
+        return True
+    return _follows_none_of(words, chain[0])
+
+
+def _follows_none_of(words: list[str], first: Mention) -> bool:
+    """Return whether "none of", "neither of" or "not any of" opens the list whose first mention this is."""
+    start = first.start
+    while start > 2 and words[start - 1] in _BEFORE_A_LIST:
+        start -= 1
+    return start > 1 and words[start - 1] == "of" and words[start - 2] in ("none", "neither", "any")
 
 
 def _live(words: list[str], chain: list[Mention], denied: bool, verdict: Verdict) -> list[Mention]:

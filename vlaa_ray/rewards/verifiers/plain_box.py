@@ -20,8 +20,8 @@ _COMMA = ",[ ]?"
 _TWO = rf"{_N}{_COMMA}{_N}"
 _FOUR = rf"{_TWO}{_COMMA}{_TWO}"
 _TEXT = r'"[^"\\\n]{0,200}+"'
-# A word that is a number, or that may name a size in place of a corner, needs the closer reader.
-_LETTERS = r"(?!(?i:nan|inf|xywh|cxcywh|width|height|[wh]\b|c[xy]\b))[A-Za-z]++"
+# A word that is a number, or that may name the coordinates in another order, needs the closer reader.
+_LETTERS = r"(?!(?i:nan|inf|xywh|cxcywh|width|height|[wh]\b|c[xy]\b|xmax|ymin|ymax|(?:top|right|bottom|y),))[A-Za-z]++"
 _PROSE = rf"(?:{_LETTERS}(?:['-]{_LETTERS})*+|[ ,.;:=!?*`\n]++)*+"
 _CORNERS = rf"\({_TWO}\),?+[ ]?\({_TWO}\)"
 _FORMS = (
@@ -34,7 +34,8 @@ _FORMS = (
 )
 _AMONG_WORDS = re.compile(f"{_PROSE}(?:{'|'.join(_FORMS)}){_PROSE}")
 _ALONE = re.compile(
-    rf"{_N}[ ]{_N}[ ]{_N}[ ]{_N}|{_FOUR}|" + _COMMA.join(rf"{name}[ ]?[=:][ ]?{_N}" for name in ("x1", "y1", "x2", "y2"))
+    rf"{_N}[ ]{_N}[ ]{_N}[ ]{_N}|{_FOUR}|"
+    + _COMMA.join(rf"{name}[ ]?[=:][ ]?{_N}" for name in ("x1", "y1", "x2", "y2"))
 )
 
 
