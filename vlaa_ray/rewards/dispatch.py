@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from vlaa_ray.data.prompt_checks import says_nothing
 from vlaa_ray.errors import RewardError
 from vlaa_ray.records import FORMAT, RewardResult
 from vlaa_ray.rewards.limits import gold_excess
@@ -43,7 +44,6 @@ A built-in verifier raises no error for any answer or gold.
 """
 
 EXTRACTIONS = ("last", "exactly_one")
-_NOTHING = ("nan", "null", "n/a")  # how tables write a missing gold
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -127,7 +127,7 @@ def _plan_function(
 def _plan_math(answer: str | None, gold: Any) -> RewardResult | SandboxTask:
     if isinstance(gold, bool) or not isinstance(gold, str | int | float) or not str(gold).strip():
         return invalid(answer, f"gold is neither text nor a number: {str(gold)[:80]!r}")
-    if str(gold).strip().lower() in _NOTHING:
+    if says_nothing(str(gold)):
         return invalid(answer, f"gold is missing: {gold!r} stands in its place")
     if excess := math_excess(str(gold)):
         return invalid(answer, f"the gold has {excess}")

@@ -72,8 +72,11 @@ def _letter(text: str, boxed: bool = False) -> str | None:
         return opened.group(1).upper()
     tokens = tokens_of(text)
     options = read_options(tokens) if boxed else read_choice(tokens)
-    if isinstance(options, str):
-        return options
+    return options if isinstance(options, str) else _settled(options, boxed)
+
+
+def _settled(options: Options, boxed: bool) -> str | None:
+    """Return the letter on which the rules settle, asked in turn."""
     first, settled = opener(options)
     chain = answer_chain(options)
     led = chain and options.words[chain[0].start - 1] in COPULAS | REVISIONS | ANSWERS
