@@ -809,6 +809,7 @@ WRONG: dict[str, list[tuple[str, str]]] = {
     "combinations": [
         ("C_n^2", "C_n^3"),
         ("n^2", "C_n^2"),
+        ("y = -5\\sin(2x)", "y = -6\\sin(2x)"),
         ("15", "C_6^3"),
         ("C_6^2", "16"),
     ],
