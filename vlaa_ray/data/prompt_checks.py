@@ -16,7 +16,7 @@ from vlaa_ray.text.conversation import spoken_turns, texts_before
 from vlaa_ray.text.placeholders import without_images
 
 _MIN_SIDE_PX = 4  # width and height of an image
-ABSENT = ("nan", "-nan", "none", "null", "n/a", "#n/a", "<na>", "nat", "nil", "undefined")
+ABSENT = ("nan", "-nan", "none", "null", "n/a", "n.a.", "#n/a", "<na>", "nat", "nil", "undefined")
 """How tables and programs write a missing value, in lower case."""
 _NEVER_ABSENT = ("digit", "mcq", "math", "letters", "number", "yes_no")
 """The verifier types whose golds can't be such a word. Elsewhere it may be a right answer."""

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from vlaa_ray.data.prompt_checks import says_nothing
 from vlaa_ray.errors import RewardError
 from vlaa_ray.records import FORMAT, RewardResult
 from vlaa_ray.rewards.limits import gold_excess
@@ -44,7 +45,6 @@ A built-in verifier raises no error for any answer or gold.
 """
 
 EXTRACTIONS = ("last", "exactly_one")
-_NOTHING = ("nan", "null", "n/a")  # how tables write a missing gold
 _ABOUT_GOLDS = ("gold", "the gold")
 """How reasons begin that blame a gold: a gold that is tried may not suit the parameters, but the records' golds may."""
 _TRIED_ANSWERS = ("<answer>2</answer>", "<answer>[0.2, 0.2, 0.6, 0.6]</answer>", "<answer>[0.2, 0.2]</answer>")
@@ -153,7 +153,7 @@ def _plan_function(
 def _plan_math(answer: str | None, gold: Any) -> RewardResult | SandboxTask:
     if isinstance(gold, bool) or not isinstance(gold, str | int | float) or not str(gold).strip():
         return invalid(answer, f"gold is neither text nor a number: {str(gold)[:80]!r}")
-    if str(gold).strip().lower() in _NOTHING:
+    if says_nothing(str(gold)):
         return invalid(answer, f"gold is missing: {gold!r} stands in its place")
     if excess := math_excess(str(gold)):
         return invalid(answer, f"the gold has {excess}")

@@ -516,6 +516,10 @@ RIGHT: dict[str, list[tuple[str, str]]] = {
     ],
     "combinations": [
         ("15", "C_{6}^{2}"),
+        ("C_n^2", "\\frac{n(n-1)}{2}"),
+        ("C_n^{n-2}", "C_{n}^{2}"),
+        ("\\binom{2n}{n}", "C_{2n}^{n}"),
+        ("n(n-1)", "A_n^2"),
         ("15", "\\mathrm{C}_6^2"),
         ("15", "C(6,2)"),
         ("15", "{6 \\choose 2}"),
@@ -803,6 +807,9 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ("red", "5"),
     ],
     "combinations": [
+        ("C_n^2", "C_n^3"),
+        ("n^2", "C_n^2"),
+        ("y = -5\\sin(2x)", "y = -6\\sin(2x)"),
         ("15", "C_6^3"),
         ("C_6^2", "16"),
     ],
