@@ -6,7 +6,7 @@ import time
 import psutil
 import pytest
 from metric_table import check_logged
-from quickstart import ROOT, alive, metrics, run_json, running, shared_memory, train
+from quickstart import ROOT, alive, in_use, metrics, run_json, running, shared_memory, train
 from sockets import listening_beyond_loopback
 
 pytestmark = pytest.mark.integration
@@ -48,6 +48,12 @@ def test_engine_and_learner_agree_on_every_token_of_every_step(finished):
         assert step["reward/invalid_share"] == 0
 
 
+def what_is_left(run, family, before):
+    """Processes of the run, and what lies in shared memory since `before` and belongs to no living process."""
+    new = shared_memory() - before
+    return [*alive(family), *run.processes(), *(new - in_use(new))]
+
+
 def test_a_run_of_its_own_listens_on_loopback_alone_and_a_killed_one_leaves_nothing_and_resumes_exactly(
     finished, tmp_path
 ):
@@ -59,7 +65,7 @@ def test_a_run_of_its_own_listens_on_loopback_alone_and_a_killed_one_leaves_noth
         assert not (wide := listening_beyond_loopback(run.driver.pid)), wide
         assert shared_memory() - before
     deadline = time.monotonic() + 15
-    while (left := [*alive(family), *run.processes(), *(shared_memory() - before)]) and time.monotonic() < deadline:
+    while (left := what_is_left(run, family, before)) and time.monotonic() < deadline:
         time.sleep(0.5)
     assert not left, left
     assert run_json(tmp_path)["state"] == "running"  # it had no time to say otherwise
