@@ -38,6 +38,7 @@ def item(answer: str, gold: object = "5") -> tuple[str, object, str, dict]:
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox(timeout_s=LIMIT_S, memory_limit_bytes=512 << 20) as sandbox:
+        sandbox.worker_pids()  # started, so that no test's time holds the start
         yield sandbox
 
 
