@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 RUNS = ("faults", "train", "jobs", "sft", "formats", "curation")
 if "PYTEST_XDIST_WORKER" in os.environ:  # two processes with a thread for each core would hold each other up
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 lets the other process starve its actors
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
