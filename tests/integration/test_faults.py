@@ -6,7 +6,7 @@ import pytest
 from quickstart import metrics, run_json, running
 
 pytestmark = pytest.mark.integration
-ENDLESS = ["run.num_steps=1000", "eval.num_prompts=8", "eval.every_steps=1000"]
+ENDLESS = ["run.num_steps=1000", "eval.num_prompts=8", "eval.every_steps=1000", "rewards.open_ended.scorer=words"]
 
 
 def test_sigterm_saves_and_leaves_and_a_lost_learner_rank_ends_the_run_with_its_cause(tmp_path):

@@ -135,7 +135,7 @@ def write_heldout(folder: Path) -> None:
 def test_a_job_runs_on_two_nodes_and_one_that_is_sent_again_after_an_edit_continues(cluster, checkout):
     arguments = ["train", "--config", "configs/quickstart.yaml", "run.dir=results", *SMALL, "checkpoint.every_steps=1"]
     # the learner fills one node, so the engine is on the other, and weights travel by the object store
-    arguments += ["learner.cpus_per_rank=2", "eval.num_prompts=4"]
+    arguments += ["learner.cpus_per_rank=2", "eval.num_prompts=4", "rewards.open_ended.scorer=words"]
     write_heldout(checkout / "runs")  # a folder that is not uploaded
     arguments += ["data.heldout=runs/heldout.jsonl", "model.path=runs/model"]
     result = submit(*cluster, *arguments, "run.num_steps=2", folder=checkout)

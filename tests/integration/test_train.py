@@ -10,7 +10,7 @@ from metric_table import check_logged
 from quickstart import ROOT, alive, in_use, metrics, run_json, running, shared_memory, train
 from sockets import listening_beyond_loopback
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 OPTIONS = ["run.num_steps=10", "checkpoint.every_steps=5", "eval.every_steps=10"]
 
 
