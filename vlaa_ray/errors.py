@@ -34,8 +34,16 @@ class VlaaRayError(Exception):
         self.message = message
         self.fix = fix
         self.facts = facts
-        where = ", ".join(f"{key}={value!r}" for key, value in facts.items())
-        super().__init__(message + (f" ({where})" if where else "") + (f". Fix: {fix}" if fix else ""))
+        super().__init__(self._text())
+
+    def add_facts(self, **facts: Any) -> None:
+        """Add facts that only a caller knows, such as the run's folder; facts that are there stay."""
+        self.facts = facts | self.facts
+        self.args = (self._text(),)
+
+    def _text(self) -> str:
+        where = ", ".join(f"{key}={value!r}" for key, value in self.facts.items())
+        return self.message + (f" ({where})" if where else "") + (f". Fix: {self.fix}" if self.fix else "")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, self.fix, self.facts)

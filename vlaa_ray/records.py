@@ -62,6 +62,16 @@ class ImageRef:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Turn:
+    """A turn of the conversation before the question. Its text marks the places of its images as a question does."""
+
+    role: Literal["user", "assistant"]
+    text: str
+    num_images: int = 0
+    """The number of its images: the next ones in `Prompt.images`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Prompt:
     """A question with its images, and what its verifier needs to judge an answer.
 
@@ -77,13 +87,36 @@ class Prompt:
     verifier_type: str
     source: str
     images: tuple[ImageRef, ...] = ()
+    """The images of the earlier turns, in their order, and then those of the question."""
     verifier_params: dict[str, Any] = field(default_factory=dict)
+    system: str | None = None
+    """The record's own system text. The model gets it before the run's system prompt."""
+    history: tuple[Turn, ...] = ()
+    """The earlier turns of a conversation whose last user turn is the question."""
     solution: str | None = None
     """A worked answer (`<think>…</think><answer>…</answer>`), where the data has one. SFT trains on it."""
     record_format: str = ""
     """The name of the record's format in `data.formats.registry.FORMATS`; empty if the prompt comes from no file."""
     meta: dict[str, Any] = field(default_factory=dict)
     """The other fields of the record that its reader was asked to keep."""
+
+    @property
+    def num_question_images(self) -> int:
+        """The number of images that belong to the question itself; negative if the earlier turns want too many."""
+        return len(self.images) - sum(turn.num_images for turn in self.history)
+
+    @property
+    def gold_image_index(self) -> int:
+        """The index of the image that a gold's coordinates belong to: the question's first, or else the last before it.
+
+        It is -1 if the prompt has no images.
+        """
+        return len(self.images) - max(self.num_question_images, 1) if self.images else -1
+
+    @property
+    def gold_image(self) -> ImageRef | None:
+        """The image at `gold_image_index`; None if the prompt has no images."""
+        return self.images[self.gold_image_index] if self.images else None
 
     @property
     def gold_text(self) -> str:

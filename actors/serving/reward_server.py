@@ -38,16 +38,21 @@ class RewardServer:
     def check_health(self) -> None:
         """Return without an error, which tells Ray Serve that the replica is healthy."""
 
-    def score(self, question: str, images: list[bytes], answers: list[str]) -> list[float | str]:
+    def score(
+        self, question: str, images: list[bytes], answers: list[str], context: dict[str, Any] | None = None
+    ) -> list[float | str]:
         """Return the score of each answer, or a sentence that says why it has no score.
 
         Raises:
             DataError: a picture can't be read.
+            ValueError: `context` has a `system` or a `history` of another form than `context_json` makes.
 
         """
         from vlaa_ray.images.decode import reference_of
         from vlaa_ray.records import Prompt
+        from vlaa_ray.text.conversation import context_of
 
+        system, history = context_of(context or {})
         prompt = Prompt(
             prompt_id="request",
             question=question,
@@ -55,6 +60,8 @@ class RewardServer:
             verifier_type="open_ended",
             source="request",
             images=tuple(reference_of(image) for image in images),
+            system=system,
+            history=history,
         )
         return self._model.scores(prompt, answers)
 
@@ -69,7 +76,7 @@ class RewardServer:
             texts = [question, *answers]
             if not all(isinstance(text, str) for text in texts) or not 0 < len(answers) <= _MAX_ANSWERS:
                 raise ValueError(f"question and 1 to {_MAX_ANSWERS} answers must be text")
-            scores = await asyncio.to_thread(self.score, question, images, answers)
+            scores = await asyncio.to_thread(self.score, question, images, answers, body)
         except (ValueError, LookupError, TypeError, binascii.Error, DataError) as error:
             return JSONResponse({"error": str(error)}, status_code=422)
         return JSONResponse({"scores": scores})

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 
 import pytest
-from formats import COLORS, ROWS, variant, written
+from formats import COLORS, CONVERSATIONS, ROWS, variant, written
 from planted import PLANTED, rows, write_images, write_rows
 from quickstart import metrics, run_json, train
 
@@ -18,11 +18,12 @@ pytestmark = pytest.mark.integration
 def test_a_mixture_of_all_formats_and_defects_is_trained_on(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     sources = []
-    for name, row in ROWS.items():
+    layouts = ROWS | CONVERSATIONS
+    for name, row in layouts.items():
         folder = tmp_path / name.replace(" ", "_")
         variants = [variant(row, color) | {"id": f"{name}, {color}"} for color in COLORS]
         sources.append({"path": written(folder, *variants)})
-    sound = {f"{name}, {color}" for name in ROWS for color in COLORS}
+    sound = {f"{name}, {color}" for name in layouts for color in COLORS}
     write_images(tmp_path / "planted")
     planted = write_rows(tmp_path / "planted/data.jsonl", *rows())
     sources.append({"path": str(planted)})
@@ -49,4 +50,6 @@ def test_a_mixture_of_all_formats_and_defects_is_trained_on(tmp_path, monkeypatc
         assert gold_faults | {"control", "long"} <= gone.keys()
         pictures = {row["prompt_id"]: row["images"][0]["sha256"] for row in rollouts if row["prompt_id"] in sound}
         assert len(set(pictures.values())) == len(COLORS)
+        told = {row["prompt_id"].partition(",")[0] for row in rollouts if "history" in row and "system" in row}
+        assert told == CONVERSATIONS.keys()
     assert [row["reward/invalid_share"] for row in metrics(tmp_path)[1:]] == [0, 0]

@@ -124,6 +124,61 @@ ROWS = {
     "r1-v evaluation": {"image_path": "coco/a.png", "question": "How many?", "ground_truth": 3},
 }
 
+_ALPACA = {  # LLaMA-Factory, "alpaca"
+    "instruction": "And red ones?",
+    "input": "",
+    "output": "2",
+    "system": "Be brief.",
+    "history": [["<image>How many squares?", "6"]],
+    "images": ["coco/a.png"],
+    "verifier_type": "digit",
+}
+_SHAREGPT = {  # LLaMA-Factory, "sharegpt"
+    "conversations": [
+        {"from": "human", "value": "<image>How many squares?"},
+        {"from": "gpt", "value": "6"},
+        {"from": "human", "value": "And red ones?"},
+        {"from": "gpt", "value": "2"},
+    ],
+    "system": "Be brief.",
+    "images": ["coco/a.png"],
+    "verifier_type": "digit",
+}
+_SWIFT = {  # ms-swift, GRPO
+    "messages": [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "<image>How many squares?"},
+        {"role": "assistant", "content": "6"},
+        {"role": "user", "content": "And red ones?"},
+    ],
+    "images": ["coco/a.png"],
+    "solution": "2",
+    "verifier_type": "digit",
+}
+_VERL = {
+    "data_source": "mine",
+    "prompt": _SWIFT["messages"],
+    "images": ["coco/a.png"],
+    "reward_model": {"style": "rule", "ground_truth": "2"},
+    "verifier_type": "digit",
+}
+_QUERY = {  # ms-swift, the older layout
+    "query": "And red ones?",
+    "response": "2",
+    "system": "Be brief.",
+    "history": [["<image>How many squares?", "6"]],
+    "images": ["coco/a.png"],
+    "verifier_type": "digit",
+}
+CONVERSATIONS: dict[str, dict[str, Any]] = {
+    "alpaca history": _ALPACA,
+    "sharegpt turns": _SHAREGPT,
+    "ms-swift turns": _SWIFT,
+    "verl turns": _VERL,
+    "query history": _QUERY,
+}
+"""The same conversation, with a system text and an earlier turn, in every layout that can hold one."""
+
 
 def variant(value: Any, color: str) -> Any:
     """A record, or part of one, with a picture of another colour."""

@@ -1,6 +1,9 @@
 """The command line: quick help, one clean message an error, the right exit code, and only our own actors."""
 
+import contextlib
+import errno
 import importlib.machinery
+import os
 import signal
 import subprocess
 import sys
@@ -103,8 +106,9 @@ def test_submit_passes_the_command_on_and_ends_with_its_code(calls: list) -> Non
     assert main(line) == 5
     assert calls == [("submit", "http://head:8265", ["train", "--config", "c.yaml", "run.seed=1"], Path("."), False)]
     assert main(["submit", "--", "rm", "-rf"]) == 2
-    assert main(["submit", "--working-dir", "/code", "--", "doctor"]) == 5
-    assert calls[-1] == ("submit", None, ["doctor"], Path("/code"), True)
+    assert main(["submit", "--working-dir", str(ROOT), "--", "doctor"]) == 5
+    assert calls[-1] == ("submit", None, ["doctor"], ROOT, True)
+    assert main(["submit", "--working-dir", str(ROOT / "no-folder"), "--", "doctor"]) == 2
 
 
 def test_config_prints_what_reloads(config: str, capsys, tmp_path: Path) -> None:
@@ -218,3 +222,64 @@ def test_doctor_ends_with_two_if_something_is_broken(monkeypatch, capsys, config
     assert seen[0].run.name == "trial" and "pip install ninja" in capsys.readouterr().out
     monkeypatch.setattr(doctor, "diagnose", lambda config: [doctor.Finding("ninja", True, "here")])
     assert main(["doctor"]) == 0
+
+
+def run_cli(*args: str, stdout: int | str, **environment: str) -> tuple[int, str]:
+    """Return the exit code and stderr of a command in a process of its own, its stdout sent to a file."""
+    with open(stdout, "wb") if isinstance(stdout, str) else contextlib.nullcontext(stdout) as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "vlaa_ray", *args],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            env=os.environ | environment,
+            timeout=60,
+        )
+    return done.returncode, done.stderr.decode()
+
+
+def test_an_output_that_takes_nothing_is_one_error(config: str) -> None:
+    code, said = run_cli("config", config, stdout="/dev/full")
+    assert code == 1 and "can't write the output: No space left on device" in said and "Traceback" not in said
+    assert run_cli("config", config, stdout="/dev/null") == (0, "")
+
+
+def test_a_terminal_of_ascii_gets_replaced_characters(config: str, tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    assert run_cli("config", config, stdout=out, PYTHONIOENCODING="ascii") == (0, "")  # 🤔 is in the system prompt
+    assert run_cli("report", str(tmp_path), stdout=out, PYTHONIOENCODING="ascii")[0] == 2
+    code, said = run_cli("config", "nösuch", stdout=out, PYTHONIOENCODING="ascii")
+    assert code == 2 and "n\\xf6such" in said and "Traceback" not in said
+
+
+def test_a_file_that_cannot_be_used_is_named_without_a_traceback(config, calls, monkeypatch, capsys, caplog) -> None:
+    async def fails(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/some/file")
+
+    monkeypatch.setattr(sys.modules["actors.drivers.grpo"], "run_grpo", fails)
+    assert main(["train", "--config", config]) == 1
+    said = capsys.readouterr().err
+    assert "can't use a file: Permission denied" in said and "path='/some/file'" in said
+    assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["score", "FILE", "--out", "FILE"],
+        ["data", "show", "FILE", "--out", "FILE"],
+        ["data", "check", "FILE", "--report", "FILE"],
+        ["data", "check", "FILE", "--report", "OTHER", "--quarantine", "OTHER"],
+    ],
+)
+def test_an_output_never_overwrites_another_file_of_the_command(line, capsys, tmp_path: Path) -> None:
+    file = tmp_path / "data.jsonl"
+    file.write_text("{}\n")
+    names = {"FILE": str(file), "OTHER": str(tmp_path / "other")}
+    assert main([names.get(word, word) for word in line]) == 2
+    assert "is another file of this command, too" in capsys.readouterr().err
+    assert file.read_text() == "{}\n"
+
+
+def test_the_home_folder_is_found_in_options(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert common.ready_to_write(Path("~/reports/a.json"), "--report") == tmp_path / "reports/a.json"

@@ -1,5 +1,6 @@
 """The configuration: unknown keys name the nearest, all problems come at once, and what is dumped reloads equal."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,24 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from vlaa_ray.config import PAPER_SYSTEM_PROMPT, GrpoConfig, SftConfig, TrainingConfig, dump_config, load_config
+from vlaa_ray.config import (
+    PAPER_SYSTEM_PROMPT,
+    GrpoConfig,
+    SftConfig,
+    TrainingConfig,
+    dump_config,
+    load_config,
+    parse_yaml,
+)
 from vlaa_ray.errors import ConfigError
 
 BASE = {"run": {"name": "x", "num_steps": 3}, "model": {"path": "m"}}
+
+
+def _bomb() -> str:
+    """Return six lists, each of ten aliases of the one before: a million values in all."""
+    names = "abcdefg"
+    return "".join(f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n" for old, new in itertools.pairwise(names))
 
 
 @pytest.fixture
@@ -179,7 +194,7 @@ def reload(config: GrpoConfig | SftConfig, folder: Path) -> GrpoConfig | SftConf
 @example(name="x", seed=0, prompt="a\x85b", temperature=1.0, learning_rate=1.0, preset=None, kl={}, types=[])
 @given(
     name=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True),
-    seed=st.integers(),
+    seed=st.integers(0, 2**32 - 1),
     prompt=st.none() | st.text(),
     temperature=st.floats(0, 2, exclude_min=True),
     learning_rate=st.floats(1e-12, 1.0),
@@ -226,3 +241,88 @@ def test_yaml_that_is_too_deep_is_an_error_of_the_file(tmp_path) -> None:
     (tmp_path / "deep.yaml").write_text("a: " + "[" * 5000)
     with pytest.raises(ConfigError, match="too many brackets"):
         load_config(tmp_path / "deep.yaml")
+
+
+@pytest.mark.parametrize(
+    "override, says",
+    [
+        ("data.train=[]", "data.train: no source is named"),
+        ("data.train=''", "data.train: no source is named"),
+        ("data.train=[{path: ''}]", "data.train.0.path: the path is empty"),
+        ("data.train=[{path: x, weight: .inf}]", "data.train.0.weight: must be a finite number"),
+        ("data.train=[{path: x, weight: .nan}]", "data.train.0.weight: must be a finite number"),
+        ("data.train=[{path: x, weight: 1e15}]", "data.train.0.weight: Input should be less than or equal to 10000"),
+        ("data.image_root=' '", "data.image_root: the path is empty"),
+        ("learner.optim.learning_rate=.inf", "learner.optim.learning_rate: must be a finite number"),
+        ("learner.optim.learning_rate=inf", "learner.optim.learning_rate: must be a finite number"),
+        ("learner.optim.betas=[0.9, 1]", "learner.optim.betas.1: Input should be less than 1"),
+        ("learner.optim.betas=[true, 0.9]", "learner.optim.betas: true and false"),
+        ("rewards.verifiers={digit: {params: {a: [.nan]}}}", "rewards.verifiers.digit.params: must be a finite number"),
+        ("rewards.verifiers={digit: {weights: {digit: true}}}", "rewards.verifiers.digit.weights: true and false"),
+        ("run.num_steps=true", "run.num_steps: true and false"),
+        ("run.num_steps=1000000000000000000", "run.num_steps: must be at most 1_000_000_000_000"),
+        ("run.seed=4294967296", "run.seed: Input should be less than or equal to 4294967295"),
+        ("run.seed=-1", "run.seed: Input should be greater than or equal to 0"),
+        ("rollout.kv_cache_bytes=1000000000000000000", "must be at most 1_125_899_906_842_624"),
+        ("rollout.num_actors=1000000", "rollout.num_actors: Input should be less than or equal to 10000"),
+        ("deadlines.start_s=1e300", "deadlines.start_s: must be at most 1_000_000_000"),
+        ('run.dir="a\\0b"', "run.dir: a line end or another control character"),
+        ('run.name="a\\n"', "run.name: a line end or another control character"),
+        ('data.train="a\\n"', "data.train: a line end or another control character"),
+        ('model.system_prompt="\\ud800"', "model.system_prompt: half of a surrogate pair is no text"),
+        ("tracking.wandb_project=no", "tracking.wandb_project: true and false (and yes, no, on, off)"),
+        ("run.dir=~nobody-of-this-name/runs", "run.dir: no home folder is known for '~nobody-of-this-name'"),
+        ("grpo.preset=[]", "grpo.preset: Input should be 'paper'"),
+        ("rewards.open_ended.service.url=http://", "rewards.open_ended.service.url: 'http://' is no address"),
+        ("rewards.open_ended.service.url=http://a:99999", "rewards.open_ended.service.url: Port out of range"),
+        ("ray.address=''", "ray.address: '' is no address of a Ray cluster"),
+        ("ray.address=head", "ray.address: 'head' is no address of a Ray cluster"),
+        ("ray.address=head:99999", "ray.address: 'head:99999' is no address of a Ray cluster"),
+        ("rewards.open_ended.min_pixels=2000000", "min_pixels (2000000) is above max_pixels (1003520)"),
+    ],
+)
+def test_values_that_would_fail_later_are_refused(write, override: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(), [override])
+    assert says in str(caught.value) and "1 problem(s)" in str(caught.value)
+
+
+def test_what_is_unusual_but_right_is_taken(write, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    config = load_config(
+        write(),
+        [
+            "run.dir=~/runs",
+            "data.train=~/a.json",
+            'model.system_prompt="a\\nb"',
+            "ray.address='[::1]:6379'",
+            "run.seed=4294967295",
+            "rewards.verifiers={digit: {params: {strict: true}}}",
+        ],
+    )
+    assert (config.run.dir, config.data.train) == ("/home/somebody/runs", "/home/somebody/a.json")
+    assert config.model.system_prompt == "a\nb" and config.rewards.verifiers["digit"].params == {"strict": True}
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ("run:\n  seed: 1\n  name: x\n  seed: 2\n", "the key 'seed' stands twice in one section, in lines 2 and 4"),
+        ("run: {}\nmodel: {}\nrun: {}\n", "the key 'run' stands twice in one section, in lines 1 and 3"),
+        ("run:\n  seed: 010\n", "line 2: 010 would be read to base 8"),
+        ("run:\n  seed: 1:30\n", "line 2: 1:30 would be read to base 60"),
+        ("run: &a [*a]\n", "line 1: a value holds itself"),
+        ("a: &a [1,1,1,1,1,1,1,1,1,1]\n" + _bomb(), "more than 100,000 values"),
+    ],
+)
+def test_yaml_that_nobody_means_is_refused_with_its_lines(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(tmp_path / "config.yaml")
+    assert says in str(caught.value) and str(tmp_path / "config.yaml") in str(caught.value)
+
+
+def test_merged_keys_and_aliases_stay_allowed() -> None:
+    text = "a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\nc: {<<: *a}\nd: 0\ne: 007.5\nf: 2026-01-02\n"
+    values = parse_yaml(text)
+    assert values["b"] == {"x": 3, "y": 2} and values["c"] == {"x": 1, "y": 2} and values["e"] == 7.5

@@ -46,13 +46,12 @@ def test_usage_type_default_and_bounds_are_those_of_the_code() -> None:
     assert "| `--config FILE` | path | required | " in train
     assert "| `--resume auto\\|never\\|DIR` | text | `auto` | " in train
     assert "| `--dry-run` | switch | off | " in train
-    assert (
-        "| `--limit N` | whole number, at least 1 | `40` | " in show and "| `--seed N` | whole number | `0` | " in show
-    )
+    assert "| `--limit N` | whole number, at least 1, at most 1000000000 | `40` | " in show
+    assert "| `--seed N` | whole number, at least 0 | `0` | " in show
     assert "| `--image-host HOST` | text, any number of them | none | " in show
     assert "\nvlaa-ray submit [OPTIONS] -- COMMAND...\n" in submit
     assert "| `--wait`, `--no-wait` | switch | on | " in submit
-    assert "| `--gpus N` | number | `0` | " in section("vlaa-ray reward-server")
+    assert "| `--gpus N` | number, at least 0 | `0` | " in section("vlaa-ray reward-server")
 
 
 def test_exit_codes_are_those_of_the_errors_and_are_in_the_help(capsys) -> None:

@@ -9,6 +9,7 @@ For example:
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -31,6 +32,7 @@ from vlaa_ray.images.near_duplicates import NEAR_PX, LookAlikes, Pair, Place
 from vlaa_ray.records import Defect, ImageRef, Preference, Prompt, prompt_of
 from vlaa_ray.rewards.gold_checks import gold_faults
 from vlaa_ray.rewards.manager import RewardManager
+from vlaa_ray.text.conversation import context_json
 from vlaa_ray.text.placeholders import without_images
 
 _BATCH = 256
@@ -82,6 +84,7 @@ class _Checker:
             name: Counter() for name in ("format", "source", "verifier_type", "gold_type")
         }
         self._left_out: Counter[str] = Counter()
+        self._before: Counter[str] = Counter()
         self._sizes: list[tuple[int, int]] = []
         self._num_rows = 0
 
@@ -121,6 +124,7 @@ class _Checker:
             "records": self._num_rows,
             "records_with_defects": len({(one.file, one.row) for one in self._report.defects if one.row}),
             **{name: dict(counts.most_common()) for name, counts in self._counts.items()},
+            **{f"records_with_{what}": self._before[what] for what in ("system_text", "earlier_turns")},
             "commonest_gold": {
                 kind: f"{top.gold!r} {top.share:.0%} of {top.total:,}"
                 for kind, top in self._golds.commonest().items()
@@ -233,8 +237,9 @@ class _Checker:
             first = self._ids.setdefault(f"{place.source}\0{prompt.prompt_id}", place)
             if first != place:
                 yield Misfit(f"the same id as {first}")
+        before = (json.dumps(context_json(prompt)),) if prompt.system or prompt.history else ()
         question = without_images(prompt.question)
-        asked = "\0".join([*(image.sha256 for image in prompt.images), question, *answers])
+        asked = "\0".join([*(image.sha256 for image in prompt.images), *before, question, *answers])
         key = hashlib.sha256(asked.encode("utf-8", "surrogatepass")).digest()
         gold = " ".join(prompt.gold_text[:_GOLD_CHARS].split())
         earlier = self._asked.setdefault(key, _Asked(place, gold))
@@ -253,6 +258,8 @@ class _Checker:
         self._counts["source"][prompt.source] += 1
         self._counts["verifier_type"][prompt.verifier_type] += 1
         self._counts["gold_type"][type(prompt.gold).__name__] += 1
+        self._before["system_text"] += prompt.system is not None
+        self._before["earlier_turns"] += bool(prompt.history)
         chosen = self._data.verifier_types
         if self._chooses and chosen is not None and prompt.verifier_type not in chosen:
             self._left_out[prompt.verifier_type] += 1

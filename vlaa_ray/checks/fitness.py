@@ -11,6 +11,7 @@ from vlaa_ray.data.readers import UNSOLVED
 from vlaa_ray.errors import DataError
 from vlaa_ray.models.chat import ChatFormat, chat_format_of
 from vlaa_ray.records import VERIFIER_TYPES, Preference, Prompt
+from vlaa_ray.text.conversation import as_one_text
 
 _MOST_CHARS = 32_000
 _SOLVE = "give it a worked answer (<think>…</think><answer>…</answer>), or train on it with another command"
@@ -43,7 +44,7 @@ class Fitness:
         """Yield the reasons why the run can't use the record; its lengths are kept."""
         if prompt.verifier_type in self._solved and prompt.solution is None:
             yield Misfit(UNSOLVED, _SOLVE)
-        if not self._counts_tokens and (length := len(prompt.question)) > _MOST_CHARS:
+        if not self._counts_tokens and (length := len(as_one_text(prompt))) > _MOST_CHARS:
             yield Misfit(
                 f"the question has {length} characters, more than {_MOST_CHARS}; with --config its tokens are counted"
             )

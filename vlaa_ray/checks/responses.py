@@ -4,7 +4,8 @@
     Console().print(score_table(rows))
 
 A row is a JSON object with `response` (or `completion`, as in the rollouts of a run), `gold` and `verifier_type`. It
-may also have `verifier_params`, `source`, and, for reward models and judges, `question` and `images`.
+may also have `verifier_params`, `source`, and, for reward models and judges, `question`, `images`, `system` and
+`history`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from vlaa_ray.errors import DataError, RewardError
 from vlaa_ray.images.decode import reference
 from vlaa_ray.records import ImageRef, Prompt
 from vlaa_ray.rewards.manager import Response, RewardManager
+from vlaa_ray.text.conversation import context_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,13 +34,15 @@ if TYPE_CHECKING:
 _BATCH = 512
 _NUMBERS = re.compile(r"\d+(?:\.\d+)?|'[^']*'|\"[^\"]*\"|\[[^\]]*\]")
 _MAX_REASONS = 3
+_OPTIONAL: dict[str, type] = {"images": list, "verifier_params": dict}
+_KINDS: dict[type, str] = {str: "text", list: "a list", dict: "a JSON object"}
 
 
 def score_file(file: str | Path, rewards: RewardManager) -> list[dict[str, Any]]:
     """Return the rows of a JSON or JSON Lines file, with `reward`, `valid`, `extracted`, `reason` and `parts` added.
 
-    Raises DataError, which names the file and the rows, if a row can't be read, lacks a field, or has an unknown
-    verifier type or parameter.
+    Raises DataError, which names the file and the rows, if a row can't be read, lacks a field, has a field of another
+    type, or has an unknown verifier type or parameter, and if the file has no row.
     """
     file = Path(file)
     rows: list[dict[str, Any]] = []
@@ -55,6 +59,8 @@ def score_file(file: str | Path, rewards: RewardManager) -> list[dict[str, Any]]
         for (_, row), result in zip(batch, results, strict=True):
             verdict = {"reward": result.value, "valid": result.valid, "extracted": result.extracted}
             rows.append(row | verdict | {"reason": result.reason, "parts": result.parts})
+    if not rows:
+        raise DataError("the file holds no record", file=str(file), fix="give a file with one JSON object a line")
     return rows
 
 
@@ -105,31 +111,50 @@ def _objects(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def _response(row: dict[str, Any], file: Path, number: int) -> Response:
-    """Return the row as a prompt and a response. Raises DataError if a field is missing."""
-    response = row.get("response", row.get("completion"))
-    if not isinstance(response, str) or "gold" not in row or not isinstance(row.get("verifier_type"), str):
+    """Return the row as a prompt and a response. Raises DataError if a field is missing or of another type."""
+    name = "response" if "response" in row else "completion"
+    if not {name, "gold", "verifier_type"} <= row.keys():
         expected = "response (or completion), gold and verifier_type"
         raise DataError("the row lacks a field", file=str(file), row=number, expected=expected, got=sorted(row))
+    for field, kind in {name: str, "verifier_type": str, **_OPTIONAL}.items():
+        value = row.get(field)
+        if not isinstance(value, kind) and not (value is None and field in _OPTIONAL):
+            message = f"the field {field!r} of the row must be {_KINDS[kind]}"
+            raise DataError(message, file=str(file), row=number, got=f"{type(value).__name__}: {value!r:.80}")
+    try:
+        system, history = context_of(row)
+    except ValueError as error:
+        raise DataError(f"the row can't be read: {error}", file=str(file), row=number) from error
+    response = row[name]
     prompt = Prompt(
         prompt_id=f"{row.get('prompt_id', '')}:{number}",
         question=str(row.get("question", "")),
         gold=row["gold"],
         verifier_type=row["verifier_type"],
         source=str(row.get("source") or ""),
-        images=tuple(_image(file, image) for image in row.get("images") or ()),
+        images=tuple(_image(file, image, number) for image in row.get("images") or ()),
         verifier_params=row.get("verifier_params") or {},
+        system=system,
+        history=history,
     )
     return prompt, response
 
 
-def _image(file: Path, image: Any) -> ImageRef:
+def _image(file: Path, image: Any, number: int) -> ImageRef:
     """Return the reference of a row's image: a path, or {"path": …} as in the rollouts of a run.
 
     A path is relative to the folder of the file or, if nothing is there, to the folder above it (the run's).
     """
-    name = str(image["path"] if isinstance(image, dict) else image)
+    name = image.get("path") if isinstance(image, dict) else image
+    if not isinstance(name, str) or not name:
+        message = "an image of the row must be a path, or an object with a path"
+        raise DataError(message, file=str(file), row=number, got=f"{image!r:.80}")
     beside = file.parent / name
-    return _reference(beside if beside.exists() else file.parent.parent / name)
+    try:
+        return _reference(beside if beside.exists() else file.parent.parent / name)
+    except DataError as error:
+        error.add_facts(row=number)
+        raise
 
 
 @lru_cache(maxsize=1024)

@@ -6,8 +6,11 @@ Heavy modules are imported inside the commands that need them, so that every `--
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
 import logging
+import os
 import sys
 
 import typer
@@ -40,6 +43,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(inspect.app)
 app.add_typer(cluster.app)
 log = logging.getLogger(__name__)
+_OUTPUT_FAULTS = (errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT)
 
 
 def main(args: list[str] | None = None) -> int:
@@ -47,21 +51,51 @@ def main(args: list[str] | None = None) -> int:
 
     Errors are printed to stderr and never raised.
     """
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # closed by the caller: nobody reads it
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")
     if isinstance(sys.stdout, io.TextIOWrapper):  # a text of the data may hold what the terminal can't encode
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        app(args, prog_name="vlaa-ray")
-    except SystemExit as done:
-        return done.code if isinstance(done.code, int) else 1
+        try:
+            app(args, prog_name="vlaa-ray")
+        except SystemExit as done:
+            sys.stdout.flush()
+            return done.code if isinstance(done.code, int) else 1
+        sys.stdout.flush()
     except VlaaRayError as error:
         log.debug("the run ended", exc_info=error)
         _print_error(error)
         return error.exit_code
+    except OSError as error:
+        log.debug("the command ended", exc_info=error)
+        return _end_without(error)
     except Exception as error:
         log.exception("unexpected error")
         _complain(type(error).__name__, str(error), "This is a bug: please report it, with the traceback above.")
         return 1
     return 0
+
+
+def _end_without(error: OSError) -> int:
+    """Print an error about a file that can't be used, or about the output itself; return the exit code."""
+    if error.filename is not None:
+        fix = "check that it is there, that you may use it, and that the disk has room"
+        _print_error(VlaaRayError(f"can't use a file: {error.strerror}", path=str(error.filename), fix=fix))
+    elif error.errno == errno.EPIPE:  # the reader of a pipe, such as `head`, has seen enough
+        _drop_output()
+    elif error.errno in _OUTPUT_FAULTS:
+        _drop_output()
+        _print_error(VlaaRayError(f"can't write the output: {error.strerror}", fix="send it elsewhere, or free space"))
+    else:
+        log.error("unexpected error", exc_info=error)
+        _print_error(VlaaRayError(f"the system refused an operation: {error}", fix="see the traceback above"))
+    return 1
+
+
+def _drop_output() -> None:
+    """Let what is left for stdout go nowhere, so that Python does not fail to write it when it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_error(error: VlaaRayError) -> None:

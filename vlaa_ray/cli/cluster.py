@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.core import TyperGroup
@@ -11,7 +11,11 @@ from typer.core import TyperGroup
 from vlaa_ray.cli.common import require_own_actors
 from vlaa_ray.errors import ConfigError
 
+if TYPE_CHECKING:
+    from vlaa_ray.config import OpenEndedSection
+
 app = typer.Typer(rich_markup_mode=None)
+_TOKEN = "VLAA_RAY_TOKEN"
 
 
 @app.command()
@@ -54,6 +58,8 @@ def submit(
     commands = root.list_commands(context)
     if args[0] not in commands:
         raise ConfigError(f"unknown command {args[0]!r}", fix=f"use one of {', '.join(commands)}, after --")
+    if not working_dir.is_dir():
+        raise ConfigError("--working-dir is no folder", folder=str(working_dir), fix="name the folder of your project")
     require_own_actors()
     from actors.drivers.submit import submit as submit_job
 
@@ -71,12 +77,12 @@ def reward_server(
     host: Annotated[
         str, typer.Option(metavar="HOST", help="Address to listen on. One that other machines can reach needs a token.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(metavar="N", help="Port to listen on.")] = 8400,
+    port: Annotated[int, typer.Option(min=1, max=65535, metavar="N", help="Port to listen on.")] = 8400,
     token_env: Annotated[
         str,
         typer.Option(metavar="NAME", help="Name of the environment variable with the token that requests must carry."),
-    ] = "VLAA_RAY_TOKEN",
-    gpus: Annotated[float, typer.Option(metavar="N", help="GPUs of each copy; 0 runs it on the CPU.")] = 0,
+    ] = _TOKEN,
+    gpus: Annotated[float, typer.Option(min=0, metavar="N", help="GPUs of each copy; 0 runs it on the CPU.")] = 0,
     address: Annotated[
         str | None,
         typer.Option(metavar="ADDRESS", help="Ray cluster to join, auto or HOST:PORT. Default: a Ray of its own."),
@@ -93,28 +99,75 @@ def reward_server(
     It answers POST /score, which a run asks with rewards.open_ended.service.url. The server runs on Ray Serve, until it
     is interrupted.
     """
-    import os
-
     from pydantic import SecretStr
 
-    from vlaa_ray.config import OpenEndedSection
-    from vlaa_ray.config.base_folder import find_checkpoint
+    from vlaa_ray.services.secret import secret_in
 
-    model = find_checkpoint(model)
-    section = OpenEndedSection(scorer="reward_model", model=model, min_pixels=min_pixels, max_pixels=max_pixels)
-    secret = os.environ.get(token_env, "").strip()
-    if not secret and not _is_loopback(host):
+    section = _reward_model(model, min_pixels, max_pixels, gpus, address)
+    secret = secret_in(token_env, "--token-env")
+    if not secret and (not _is_loopback(host) or token_env != _TOKEN):
         raise ConfigError(
-            "a reward server that others can reach needs a token",
+            "a reward server that others can reach needs a token"
+            if token_env == _TOKEN
+            else f"the environment variable {token_env!r} of --token-env holds no token",
             host=host,
             fix=f"set the environment variable {token_env} to a secret, here and where the runs start, and name it in "
             "the runs' configs: rewards.open_ended.service.api_key_env",
         )
+    if address is None:
+        _require_free(host, port)
     require_own_actors()
     from actors.serving.reward_server import serve_reward_model
 
     token = SecretStr(secret) if secret else None
     serve_reward_model(section, num_replicas=replicas, host=host, port=port, token=token, address=address, gpus=gpus)
+
+
+def _reward_model(model: str, min_pixels: int, max_pixels: int, gpus: float, address: str | None) -> OpenEndedSection:
+    """Return the section of the reward model that these options of `reward-server` describe.
+
+    Raises:
+        ConfigError: an option has a value that can't be used, or there is no such model.
+
+    """
+    from pydantic import ValidationError
+
+    from vlaa_ray.config import OpenEndedSection
+    from vlaa_ray.config.base_folder import find_checkpoint
+    from vlaa_ray.config.sections import cluster_address
+    from vlaa_ray.planning.start_checks import model_check
+
+    checkpoint = find_checkpoint(model)
+    try:
+        if address is not None:
+            cluster_address(address)
+        if gpus > 1 and gpus % 1:
+            raise ValueError(f"--gpus must be a whole number or at most 1, got {gpus:g}")
+        section = OpenEndedSection(
+            scorer="reward_model", model=checkpoint, min_pixels=min_pixels, max_pixels=max_pixels
+        )
+    except ValidationError as error:
+        problems = [(*problem["loc"], problem["msg"].removeprefix("Value error, ")) for problem in error.errors()]
+        text = "; ".join(": ".join(map(str, problem)) for problem in problems)
+        raise ConfigError(f"the reward model's options can't be used: {text}", fix="give other values") from None
+    except ValueError as error:
+        raise ConfigError(str(error), fix="see vlaa-ray reward-server --help") from None
+    _, check = model_check(checkpoint)
+    if check.ok is False:
+        raise ConfigError(f"--model: {check.found}", fix="give a folder, a hub id or builtin:tiny-reward")
+    return section
+
+
+def _require_free(host: str, port: int) -> None:
+    """Raise ConfigError if no server can listen at this address: it is in use, or not of this machine."""
+    import socket
+
+    try:
+        (family, *_, place), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        socket.create_server(place[:2], family=family).close()
+    except (OSError, UnicodeError) as error:
+        fix = "choose another --port, or a --host of this machine"
+        raise ConfigError(f"can't listen on {host}:{port}: {error}", fix=fix) from error
 
 
 def _is_loopback(host: str) -> bool:

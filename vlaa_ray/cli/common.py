@@ -6,7 +6,7 @@ import importlib.util
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import vlaa_ray
-from vlaa_ray.errors import ConfigError
+from vlaa_ray.errors import ConfigError, VlaaRayError
 
 if TYPE_CHECKING:
     from vlaa_ray.config import TrainingConfig
@@ -43,7 +43,7 @@ def print_report(run_dir: Path) -> None:
     from vlaa_ray.report import final_table, write_report
 
     path = write_report(run_dir)
-    console = Console()
+    console = Console(emoji=False)
     console.print(final_table(run_dir))
     console.print(f"Report: {path}", soft_wrap=True, highlight=False)
 
@@ -79,15 +79,18 @@ def require_own_actors() -> None:
         )
 
 
-def ready_to_write(file: Path | None, option: str) -> None:
-    """Make the folder of an output file, so that the work before it is not lost. Nothing is done for None.
+def ready_to_write(file: Path, option: str, others: Iterable[str | Path | None] = ()) -> Path:
+    """Return the output file's path, with `~` expanded, and make its folder, so that the work before it is not lost.
+
+    `others` are the command's other files, which it must not overwrite.
 
     Raises:
-        typer.BadParameter: the file can't be written; the message names the option.
+        typer.BadParameter: the file can't be written, or it is one of `others`; the message names the option.
 
     """
-    if file is None:
-        return
+    from vlaa_ray.config.base_folder import expand_home
+
+    file = Path(expand_home(str(file)))
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -96,6 +99,26 @@ def ready_to_write(file: Path | None, option: str) -> None:
         raise typer.BadParameter(f"{file} is a folder; name a file", param_hint=option)
     if not os.access(file if file.exists() else file.parent, os.W_OK):
         raise typer.BadParameter(f"{file} can't be written", param_hint=option)
+    if any(other is not None and os.path.realpath(other) == os.path.realpath(file) for other in others):
+        raise typer.BadParameter(f"{file} is another file of this command, too", param_hint=option)
+    return file
+
+
+@contextmanager
+def writing(file: Path) -> Iterator[None]:
+    """Name the output file in the error, inside a `with` block that writes it.
+
+    Raises:
+        VlaaRayError: the file can't be written, for instance because the disk is full.
+
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename not in (None, str(file)):
+            raise  # it is about another file
+        fix = "free space, or name a file elsewhere"
+        raise VlaaRayError(f"can't write the file: {error.strerror}", file=str(file), fix=fix) from error
 
 
 @contextmanager

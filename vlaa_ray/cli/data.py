@@ -16,6 +16,7 @@ from vlaa_ray.cli.common import (
     require_own_actors,
     training_config,
     without_library_warnings,
+    writing,
 )
 
 if TYPE_CHECKING:
@@ -72,8 +73,8 @@ def check(
     ] = None,
 ) -> None:
     """List every defect of some data, with its file and row. Exits with 1 if there is one."""
-    for option, file in (("--report", report), ("--quarantine", quarantine)):
-        ready_to_write(file, option)
+    report = report and ready_to_write(report, "--report", [*paths, config])
+    quarantine = quarantine and ready_to_write(quarantine, "--quarantine", [*paths, config, report])
     run = training_config(config)
     data, sources = _data_section(run, image_root, image_host, verifier_type), _sources(paths)
 
@@ -91,11 +92,13 @@ def check(
     with without_library_warnings(), report_progress(print_to_stderr), judging as rewards:
         result = check_data(sources, data, rewards, run)
     if report:
-        report.write_text(result.as_json() + "\n", encoding="utf-8")
+        with writing(report):
+            report.write_text(result.as_json() + "\n", encoding="utf-8")
     if quarantine:
-        write_defects(quarantine, result.defects)
+        with writing(quarantine):
+            write_defects(quarantine, result.defects)
     for part in report_parts(result):
-        Console().print(part, highlight=False)
+        Console(emoji=False).print(part, highlight=False)
     if result.defects:
         raise typer.Exit(1)
 
@@ -146,8 +149,8 @@ def show(
             help="Config of the run that will use the data; the page then shows the tokens of its model.",
         ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Records to show, at most.")] = 40,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the random choice of records.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=10**9, metavar="N", help="Records to show, at most.")] = 40,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the random choice of records.")] = 0,
     out: Annotated[Path, typer.Option(metavar="FILE.html", help="File to which the page is written.")] = Path(
         "data.html"
     ),
@@ -156,7 +159,7 @@ def show(
 
     Some records of each kind are chosen at random. Gold boxes are drawn into the pictures.
     """
-    ready_to_write(out, "--out")
+    out = ready_to_write(out, "--out", [*paths, config])
     run = training_config(config)
     data, sources = _data_section(run, image_root, image_host, verifier_type), _sources(paths)
 
@@ -165,25 +168,27 @@ def show(
     from vlaa_ray.data.reading_progress import report_progress
     from vlaa_ray.report.data_page import write_data_page
 
-    with without_library_warnings(), report_progress(print_to_stderr):
+    with without_library_warnings(), report_progress(print_to_stderr), writing(out):
         page = write_data_page(out, sources, data, run, limit, seed)
-    Console().print(f"Page: {page}", soft_wrap=True, highlight=False)
+    Console(emoji=False).print(f"Page: {page}", soft_wrap=True, highlight=False)
 
 
 def _sources(paths: list[str]) -> list[str]:
     """Return the paths as `data.train` takes them.
 
     Raises:
-        DataError: a path names no file or folder. This is known before anything is read.
+        DataError: a path names no file, folder or built-in split. This is known before anything is read.
 
     """
     from vlaa_ray.config.base_folder import find_data
+    from vlaa_ray.data.builtin import BUILTIN, BuiltinData
     from vlaa_ray.errors import DataError
 
     sources = [find_data(path) for path in paths]
-    missing = [
-        source for source in sources if not source.startswith(("builtin:", "hub:")) and not Path(source).exists()
-    ]
+    missing = [source for source in sources if not source.startswith((BUILTIN, "hub:")) and not Path(source).exists()]
+    for source in sources:
+        if source.startswith(BUILTIN):
+            BuiltinData(source.removeprefix(BUILTIN))  # refuses an unknown split
     if missing:
         raise DataError("No such file or folder: " + ", ".join(missing), fix="check the path; it is relative to here")
     return sources
@@ -232,7 +237,7 @@ def _show_curated(config: CurationConfig, outputs: Outputs) -> None:
     from vlaa_ray.report.curation_page import write_curation_page
     from vlaa_ray.run.run_json import run_path
 
-    console, folder = Console(), run_path(config)
+    console, folder = Console(emoji=False), run_path(config)
     console.print(flow_table(outputs.counts, outputs.calls))
     console.print(reasons_table(outputs.counts))
     console.print(sources_table(outputs.counts))
@@ -251,6 +256,6 @@ def _estimate(config: CurationConfig) -> None:
 
     refusals = Refusals()
     estimates = estimate(config, recorded(run_path(config)), refusals)
-    Console().print(estimate_table(estimates))
+    Console(emoji=False).print(estimate_table(estimates))
     for line in (*refusals.lines(), *over_budget(estimates, config)):
-        Console().print(line, soft_wrap=True, highlight=False)
+        Console(emoji=False).print(line, soft_wrap=True, highlight=False)

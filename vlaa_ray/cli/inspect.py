@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlaa_ray.cli.common import Overrides, print_report, training_config
+from vlaa_ray.cli.common import Overrides, print_report, print_to_stderr, ready_to_write, training_config, writing
 from vlaa_ray.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -90,12 +90,14 @@ def score(
     from vlaa_ray.config.base_folder import find_input
     from vlaa_ray.rewards.manager import RewardManager
 
+    out = out and ready_to_write(out, "--out", [file, config])
     with RewardManager(_rewards(config)) as rewards:
         rows = score_file(find_input(str(file)), rewards)
     if out:
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        out.write_text(lines, encoding="utf-8", errors="backslashreplace")  # half of a surrogate pair has no UTF-8
-    Console().print(score_table(rows))
+        with writing(out):
+            out.write_text(lines, encoding="utf-8", errors="backslashreplace")  # half of a surrogate pair has no UTF-8
+    Console(emoji=False).print(score_table(rows))
 
 
 @app.command()
@@ -112,13 +114,13 @@ def probe(
         ),
     ] = None,
     limit: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Prompts to use, at most; the first ones are taken.")
+        int, typer.Option(min=1, max=10**9, metavar="N", help="Prompts to use, at most; the first ones are taken.")
     ] = 500,
     config: RewardsOf = None,
 ) -> None:
     """Show what answers earn that do not look at the picture.
 
-    Exits with 1 if one of them earns more than an honest wrong answer.
+    Records that can't be used are left out and counted. Exits with 1 if an answer earns more than an honest wrong one.
     """
     from rich.console import Console
 
@@ -126,14 +128,19 @@ def probe(
     from vlaa_ray.config import DataSection
     from vlaa_ray.config.base_folder import find_data, find_input
     from vlaa_ray.data.dataset import open_dataset
+    from vlaa_ray.records import Defect
     from vlaa_ray.rewards.manager import RewardManager
+    from vlaa_ray.run.quarantine import left_out
 
     section = _rewards(config)
     data = DataSection(image_root=find_input(image_root) if image_root else None)
-    prompts = open_dataset(find_data(source), data, limit, section.verifier_types())
+    bad: list[Defect] = []
+    prompts = open_dataset(find_data(source), data, limit, section.verifier_types(), bad)
+    if bad:
+        print_to_stderr(f"{left_out(bad)}; `vlaa-ray data check` lists them all")
     with RewardManager(section) as rewards:
         outcomes = probe_prompts(prompts, rewards)
-    Console().print(probe_table(outcomes))
+    Console(emoji=False).print(probe_table(outcomes))
     if any(outcome.holes for outcome in outcomes):
         raise typer.Exit(1)
 
@@ -151,7 +158,7 @@ def doctor(
     from vlaa_ray.planning.doctor import diagnose, is_broken, table
 
     findings = diagnose(training_config(config))
-    Console().print(table(findings))
+    Console(emoji=False).print(table(findings))
     if is_broken(findings):
         raise typer.Exit(2)
 

@@ -101,14 +101,16 @@ def _label(parameter: Parameter) -> str:
 
 
 def _type(parameter: Parameter, hint: Any) -> str:
-    """Return the type and the least value in words, from the annotation of the command's function."""
+    """Return the type, the least and the largest value in words, from the annotation of the command's function."""
     annotation, *extras = typing.get_args(hint)
     if isinstance(annotation, types.UnionType):
         annotation = next(part for part in typing.get_args(annotation) if part is not types.NoneType)
     inner = typing.get_args(annotation)  # of a list
     words = _TYPES[inner[0] if inner else annotation]
     least = next((extra.min for extra in extras if getattr(extra, "min", None) is not None), None)
-    bounds = [f"at least {least}"] if least is not None else []
+    most = next((extra.max for extra in extras if getattr(extra, "max", None) is not None), None)
+    limits = (("at least", least), ("at most", most))
+    bounds = [f"{word} {limit}" for word, limit in limits if limit is not None]
     if inner:
         bounds.append("one or more" if parameter.required else "any number of them")
     return ", ".join([words, *bounds])

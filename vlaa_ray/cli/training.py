@@ -80,7 +80,7 @@ def _plan(config: GrpoConfig) -> None:
     from vlaa_ray.planning.dry_run import examine, failed, show
 
     examined = examine(config)
-    show(examined, Console())
+    show(examined, Console(markup=False, emoji=False))
     if error := failed(examined):
         raise error
 

@@ -21,7 +21,7 @@ from vlaa_ray.config.curation import (
     StepsSection,
     TeacherSection,
 )
-from vlaa_ray.config.files import config_kind, dump_config, load_config, parse_yaml
+from vlaa_ray.config.files import config_kind, dump_config, load_config
 from vlaa_ray.config.grpo import GRPO_PRESETS, GrpoSection, KlSection
 from vlaa_ray.config.rewards import OpenEndedSection, RewardsSection, ServiceSection, VerifierSection
 from vlaa_ray.config.runs import (
@@ -52,6 +52,7 @@ from vlaa_ray.config.sections import (
     TrackingSection,
     WeightSyncSection,
 )
+from vlaa_ray.config.yaml_text import parse_yaml
 
 __all__ = [
     "GRPO_PRESETS",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -42,14 +43,30 @@ def base_folder(run_dir: str) -> Path:
     return Path(base)
 
 
+def expand_home(path: str) -> str:
+    """Return the path with the home folder in place of a leading `~` or `~user`.
+
+    Raises ConfigError if there is no such user, or if the path is empty or holds a control character.
+    """
+    if any(unicodedata.category(character) == "Cc" for character in path):
+        raise ConfigError("the path holds a line end or another control character", path=path, fix="rename the file")
+    if not path.strip():
+        raise ConfigError("the path is empty", fix="name a file or a folder")
+    expanded = os.path.expanduser(path)
+    if path.startswith("~") and expanded == path:
+        raise ConfigError(f"no home folder is known for {Path(path).parts[0]!r}", fix="give the whole path")
+    return expanded
+
+
 def find_input(path: str) -> str:
     """Return the path at which the file or folder `path` is read.
 
     It is `path` itself, or, in a Ray job whose copy has no such file, the same path below the folder that the job was
     sent from.
-    An absolute path, and any path outside a job, is returned as it is, whether anything is there or not.
+    An absolute path, and any path outside a job, is returned as it is, whether anything is there or not. A leading `~`
+    is the home folder.
 
-    Raises ConfigError in a job if neither folder has the relative path.
+    Raises ConfigError if the path is empty, and in a job if neither folder has the relative path.
     """
     found = _found(path)
     if found is None:
@@ -88,6 +105,7 @@ def in_config(find: Callable[[str], str]) -> Callable[[str], str]:
     return validate
 
 
+OutputPath = Annotated[str, AfterValidator(in_config(expand_home))]
 InputPath = Annotated[str, AfterValidator(in_config(find_input))]
 DataPath = Annotated[str, AfterValidator(in_config(find_data))]
 CheckpointPath = Annotated[str, AfterValidator(in_config(find_checkpoint))]
@@ -99,6 +117,7 @@ def _runs_in_copy() -> bool:
 
 def _found(path: str) -> str | None:
     """Return `path`, or where it lies below the sender's folder; None in a job if it lies nowhere."""
+    path = expand_home(path)
     if path.startswith(_BUILTIN) or os.path.isabs(path) or not _runs_in_copy() or os.path.exists(path):
         return path
     base = os.environ.get(BASE_FOLDER)

@@ -103,7 +103,12 @@ def markdown() -> str:
         "This page lists every key of a config file. `vlaa-ray config --explain KEY` prints the entry of one key.",
     ]
     lines += ["This page is generated: `python -m vlaa_ray.config.explain > docs/config.md`.", ""]
-    lines += ["In a key, NAME stands for a name of your choice in a mapping, and [] for an item of a list."]
+    lines += ["In a key, NAME stands for a name of your choice in a mapping, and [] for an item of a list.", ""]
+    lines += [
+        "Numbers are finite and at most 10^12; at most 2^50 in keys that end with `_bytes`, and 10^9 in those that end "
+        "with `_s` (seconds).",
+        "A leading `~` in a path is the home folder. A key may stand only once in its section.",
+    ]
     for key in keys().values():
         if key.is_section:
             used = ", ".join(f"`{command}`" for command in key.commands)

@@ -16,6 +16,7 @@ from vlaa_ray.config.base_folder import find_input
 from vlaa_ray.config.curation import CurationConfig
 from vlaa_ray.config.runs import GrpoConfig, RewardModelConfig, SftConfig
 from vlaa_ray.config.sections import Section
+from vlaa_ray.config.yaml_text import parse_yaml
 from vlaa_ray.errors import ConfigError
 
 Config = TypeVar("Config", bound=Section)
@@ -37,13 +38,13 @@ def load_config(
     """
     path = Path(find_input(str(path)))
     try:
-        values = parse_yaml(path.read_text(encoding="utf-8")) or {}
+        values = parse_yaml(_text_of(path)) or {}
     except OSError as error:
         raise ConfigError(
             f"can't read the config: {error}", file=str(path), fix="give the path of a YAML file"
         ) from error
     except ValueError as error:
-        raise ConfigError(f"the config file is not YAML: {error}", file=str(path)) from error
+        raise ConfigError(f"the config file is not YAML that can be used: {error}", file=str(path)) from error
     if not isinstance(values, dict):
         raise ConfigError("the config must be a mapping of sections", file=str(path), got=type(values).__name__)
     for override in overrides:
@@ -53,10 +54,21 @@ def load_config(
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        problems = "\n".join(f"  - {_describe(problem, kind)}" for problem in error.errors())
-        raise ConfigError(f"{error.error_count()} problem(s) in the config:\n{problems}\n", file=str(path)) from None
+        problems = [f"  - {_describe(problem, kind)}" for problem in _meant(error.errors())]
+        text = "\n".join(problems)
+        raise ConfigError(f"{len(problems)} problem(s) in the config:\n{text}\n", file=str(path)) from None
 
 
+def _text_of(path: Path) -> str:
+    """Return the text of a config file; ValueError for one without an end, such as a device, or of another kind."""
+    with path.open(encoding="utf-8") as file:
+        text = file.read(_MOST_CHARS + 1)
+    if len(text) > _MOST_CHARS:
+        raise ValueError(f"it has more than {_MOST_CHARS:,} characters")
+    return text
+
+
+_MOST_CHARS = 1 << 22
 _KINDS: dict[str, type[AnyConfig]] = {"steps": CurationConfig, "reward_model": RewardModelConfig, "sft": SftConfig}
 """The kinds of runs by the section that only they have; a config without any of these sections is a GRPO run's."""
 _OF_GRPO = {"grpo", "rollout", "weight_sync"}
@@ -83,16 +95,6 @@ def _concrete(kind: type[Config], values: dict[str, Any], path: Path) -> type[Co
             message, file=str(path), expected=f"a config of {wanted}", fix="give another file, or run that command"
         )
     return actual
-
-
-def parse_yaml(text: str) -> Any:
-    """Return the value of a YAML text, None for an empty one; raises ValueError if it is not YAML."""
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
-    except RecursionError:
-        raise ValueError("it has too many brackets inside one another") from None
 
 
 def dump_config(config: Section) -> str:
@@ -122,11 +124,16 @@ def _apply(values: dict[str, Any], override: str) -> None:
     try:
         values[leaf] = parse_yaml(text)
     except ValueError as error:
-        raise ConfigError(f"override {key!r}: not a YAML value: {text!r}") from error
+        raise ConfigError(f"override {key!r}: not a YAML value: {text!r} ({error})") from error
+
+
+def _meant(problems: Sequence[Any]) -> list[Any]:
+    """Return the problems without those of types that were not meant: text was possible where a list is given."""
+    return [one for one in problems if not (one["loc"][-1:] == ("str",) and isinstance(one["input"], list))]
 
 
 def _describe(problem: Any, kind: type[Section]) -> str:
-    path = [str(part) for part in problem["loc"]]
+    path = [str(part) for part in problem["loc"] if "[" not in str(part)]  # pydantic names a type there
     where = ".".join(path) or "config"
     if problem["type"] == "extra_forbidden":
         known = _fields_at(kind, path[:-1])

@@ -101,8 +101,9 @@ class GrpoSection(Section):
     @model_validator(mode="before")
     @classmethod
     def _fill_preset(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("preset") in GRPO_PRESETS:
-            preset = GRPO_PRESETS[values["preset"]]
+        name = values.get("preset") if isinstance(values, dict) else None
+        if isinstance(name, str) and name in GRPO_PRESETS:
+            preset = GRPO_PRESETS[name]
             kl = values.get("kl", {})
             merged = {**preset, **values}
             if isinstance(kl, dict):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from vlaa_ray.config.base_folder import find_checkpoint, in_config
-from vlaa_ray.config.sections import MIN_IMAGE_PIXELS, Section
+from vlaa_ray.config.sections import MAX_PROCESSES, MIN_IMAGE_PIXELS, Section
 from vlaa_ray.records import VERIFIER_TYPE_PATTERN, VERIFIER_TYPES
 
 
@@ -40,7 +41,7 @@ class ServiceSection(Section):
     """Address of an OpenAI-compatible endpoint, for example http://localhost:8000/v1, or of a shared reward model."""
     api_key_env: str | None = None
     """Environment variable that holds the key, such as OPENAI_API_KEY; null sends no key, and so does an unset one."""
-    concurrency: int = Field(32, ge=1)
+    concurrency: int = Field(32, ge=1, le=10_000)
     """Requests in flight at once, in each actor; fewer while the service says that it is overloaded."""
     requests_per_minute: int | None = Field(None, ge=1)
     """Requests that may be sent in a minute; null sets no limit."""
@@ -50,6 +51,15 @@ class ServiceSection(Section):
     """Attempts at one sample; only errors that may pass are tried again."""
     give_up_s: float = Field(60, gt=0)
     """Seconds without any answer from the service after which the run ends with one error."""
+
+    @field_validator("url")
+    @classmethod
+    def _whole_address(cls, url: str | None) -> str | None:
+        if url and url.startswith("http"):
+            parts = urlsplit(url)  # its port raises ValueError if it is none
+            if not parts.hostname or any(map(str.isspace, url)) or parts.port == 0:
+                raise ValueError(f"{url!r} is no address: give http://HOST:PORT/PATH or https://HOST/PATH")
+        return url
 
 
 class OpenEndedSection(Section):
@@ -89,6 +99,8 @@ class OpenEndedSection(Section):
     @model_validator(mode="after")
     def _complete(self) -> OpenEndedSection:
         problems = []
+        if self.min_pixels > self.max_pixels:
+            problems.append(f"min_pixels ({self.min_pixels}) is above max_pixels ({self.max_pixels})")
         remote = self.scorer == "reward_model" and self.service.url
         if self.scorer in ("reward_model", "xcomposer", "judge") and not self.model and not remote:
             problems.append(f"scorer {self.scorer!r} needs a model")
@@ -104,7 +116,7 @@ class OpenEndedSection(Section):
 class RewardsSection(Section):
     """How completions are judged, and by how many actors."""
 
-    num_actors: int = Field(1, ge=1)
+    num_actors: int = Field(1, ge=1, le=MAX_PROCESSES)
     """Number of reward actors, which judge samples at the same time."""
     cpus_per_actor: float = Field(0.5, gt=0)
     """CPUs that Ray reserves for each reward actor."""

@@ -5,11 +5,20 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
-from vlaa_ray.config.base_folder import CheckpointPath, DataPath, InputPath, find_data, in_config
+from vlaa_ray.config.base_folder import CheckpointPath, DataPath, InputPath, OutputPath, find_data, in_config
+from vlaa_ray.config.values import MAX_SEED, fault_of
 from vlaa_ray.records import VERIFIER_TYPE_PATTERN
 
 PAPER_SYSTEM_PROMPT = (
@@ -24,13 +33,28 @@ PAPER_SYSTEM_PROMPT = (
 
 MIN_IMAGE_PIXELS = 28 * 28
 """Pixels that one image token covers, in two by two patches of 14 x 14: an image can't be made smaller than that."""
+MAX_PROCESSES = 10_000
+"""The most processes of one role."""
 _HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*")
+_HOST = re.compile(r"[\w-]+(\.[\w-]+)*|\[[0-9A-Fa-f:.]+\]")
 
 
 class Section(BaseModel):
-    """A frozen part of the tree; unknown keys are errors."""
+    """A frozen part of the tree; unknown keys are errors, and every value keeps the rules of `config/values.py`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _sound(cls, value: Any, convert: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        key = str(info.field_name)
+        annotation = cls.model_fields[key].annotation
+        if fault := fault_of(key, value, annotation):
+            raise ValueError(fault)
+        converted = convert(value)
+        if fault := fault_of(key, converted, annotation):  # the text "inf" becomes a number, for instance
+            raise ValueError(fault)
+        return converted
 
 
 class NamedSection(Section):
@@ -38,9 +62,9 @@ class NamedSection(Section):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Name of the run; its folder is `dir`/`name`."""
-    seed: int = 0
+    seed: int = Field(0, ge=0, le=MAX_SEED)
     """Seed of every random choice in the run."""
-    dir: str = "runs"
+    dir: OutputPath = "runs"
     """Folder in which run folders are made."""
 
 
@@ -59,7 +83,7 @@ class ModelSection(Section):
     dtype: Literal["fp32", "bf16"] = "fp32"
     """Number format of the weights, in the learner and in the engine."""
     system_prompt: str | None = PAPER_SYSTEM_PROMPT
-    """System prompt that is put before every prompt; null for no system prompt."""
+    """System prompt that is put before every prompt, below the record's own system text; null for no system prompt."""
     min_pixels: int = Field(3136, ge=MIN_IMAGE_PIXELS)
     """Images with fewer pixels are enlarged to this number."""
     max_pixels: int = Field(1_003_520, ge=MIN_IMAGE_PIXELS)
@@ -82,7 +106,7 @@ class FetchSection(Section):
     10.0.0.0/8. A name that leads to a private address needs that address listed, too. Empty fetches nothing."""
     cache: str = "~/.cache/vlaa-ray/images"
     """Folder where fetched images stay, so that each is fetched once; on a cluster one that every node sees."""
-    concurrency: int = Field(16, ge=1)
+    concurrency: int = Field(16, ge=1, le=10_000)
     """Images that are fetched at once."""
     timeout_s: float = Field(30, gt=0)
     """Seconds after which fetching one image is given up."""
@@ -118,7 +142,7 @@ class SourceSection(Section):
 
     path: DataPath
     """File, folder or hub data set, in any form that `data.train` takes."""
-    weight: float = Field(1.0, gt=0)
+    weight: float = Field(1.0, gt=0, le=10_000)
     """Number of times that its prompts come in an epoch: 2 takes each twice, 0.5 every other one."""
     max_per_source: int | None = Field(None, ge=1)
     """Prompts at most of each source that the records name; null for all."""
@@ -165,6 +189,8 @@ class DataSection(Section):
     @field_validator("train", "heldout")
     @classmethod
     def _where(cls, source: Source) -> Source:
+        if not source:
+            raise ValueError("no source is named; name a file, or leave the key out for the built-in data")
         return in_config(find_data)(source) if isinstance(source, str) else source
 
     def source_at(self, path: str) -> SourceSection:
@@ -181,7 +207,7 @@ class DataSection(Section):
 class RolloutSection(Section):
     """Engines that sample completions, and how many they sample."""
 
-    num_actors: int = Field(1, ge=1)
+    num_actors: int = Field(1, ge=1, le=MAX_PROCESSES)
     """Number of rollout actors, each with one vLLM engine."""
     cpus_per_actor: float = Field(1, gt=0)
     """CPUs that Ray reserves for each rollout actor."""
@@ -191,7 +217,7 @@ class RolloutSection(Section):
     memory, too."""
     prompts_per_step: int = Field(64, ge=1)
     """Prompts of a training step, each sampled `group_size` times."""
-    group_size: int = Field(8, ge=2)
+    group_size: int = Field(8, ge=2, le=65_536)
     """Completions sampled for each prompt (the paper's G is 4)."""
     temperature: float = Field(1.0, gt=0, le=2)
     """Sampling temperature, applied both in the engine and in the learner's softmax."""
@@ -220,6 +246,9 @@ class RolloutSection(Section):
         return self
 
 
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
 class OptimSection(Section):
     """Learning rate, decay and clipping of the optimizer."""
 
@@ -231,7 +260,7 @@ class OptimSection(Section):
     """Share of all steps in which the learning rate rises to its peak."""
     weight_decay: float = Field(0.0, ge=0)
     """Weight decay of the AdamW optimizer."""
-    betas: tuple[float, float] = (0.9, 0.95)
+    betas: tuple[Decay, Decay] = (0.9, 0.95)
     """Decay rates of AdamW's averages of the gradient and of its square."""
     max_grad_norm: float = Field(1.0, gt=0)
     """Largest norm of the gradient; a larger gradient is scaled down to it."""
@@ -248,7 +277,7 @@ class OptimSection(Section):
 class LearnerSection(Section):
     """Ranks, memory and optimizer of the learner."""
 
-    num_ranks: int = Field(1, ge=1)
+    num_ranks: int = Field(1, ge=1, le=MAX_PROCESSES)
     """Number of learner ranks, one process each, that share an update."""
     cpus_per_rank: float = Field(1, gt=0)
     """CPUs that Ray reserves for each learner rank."""
@@ -338,6 +367,19 @@ class RaySection(Section):
     another."""
     object_store_bytes: int = Field(512 << 20, ge=80 << 20)
     """Size of the object store of a Ray that the run starts itself."""
+
+    @field_validator("address")
+    @classmethod
+    def _known_form(cls, address: str) -> str:
+        return address if address == "local" else cluster_address(address)
+
+
+def cluster_address(address: str) -> str:
+    """Return the address of a Ray cluster as it is; raises ValueError unless it is `auto` or host:port."""
+    host, _, port = address.rpartition(":")
+    if address != "auto" and not (_HOST.fullmatch(host) and port.isdecimal() and 0 < int(port) < 1 << 16):
+        raise ValueError(f"{address!r} is no address of a Ray cluster: give auto or HOST:PORT, such as 10.0.0.1:6379")
+    return address
 
 
 class SftSection(Section):

@@ -152,6 +152,8 @@ def _sample(
     )
     if fault := next(faults_of(prompt), ""):
         return sample.drop("metadata", "the question can't be used in a prompt", fault)
+    if prompt.history:
+        return sample.drop("metadata", "the record has earlier turns, which the teachers are not shown")
     if len(prompt.images) != 1:
         return sample.drop("metadata", "not exactly one picture", f"{len(prompt.images)} pictures")
     if section.use == "as_is" and not sample.solution:

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 
 from vlaa_ray.errors import DataError
 from vlaa_ray.records import Prompt
-from vlaa_ray.text.placeholders import in_parts, without_images
+from vlaa_ray.text.conversation import spoken_turns, texts_before
+from vlaa_ray.text.placeholders import without_images
 
 _MIN_SIDE_PX = 4  # width and height of an image
-ABSENT = ("nan", "-nan", "none", "null", "n/a", "#n/a", "<na>", "nat", "nil", "undefined")
+ABSENT = ("nan", "-nan", "none", "null", "n/a", "n.a.", "#n/a", "<na>", "nat", "nil", "undefined")
 """How tables and programs write a missing value, in lower case."""
 _NEVER_ABSENT = ("digit", "mcq", "math", "letters", "number", "yes_no")
 """The verifier types whose golds can't be such a word. Elsewhere it may be a right answer."""
@@ -24,13 +25,16 @@ _NEVER_ABSENT = ("digit", "mcq", "math", "letters", "number", "yes_no")
 def faults_of(prompt: Prompt) -> Iterator[str]:
     """Yield the faults of a prompt, each as a short text; nothing if the prompt is sound."""
     try:
-        in_parts(prompt.question, len(prompt.images))
+        spoken_turns(prompt)
     except DataError as error:
         yield error.message
+    if prompt.num_question_images < 0:
+        yield f"the earlier turns have places for more images than there are: {len(prompt.images)}"
     if not without_images(prompt.question):
         yield "the question is empty"
     if "\0" in prompt.question:
         yield "the question holds a NUL character"
+    yield from (f"{what} holds a NUL character" for what, text in texts_before(prompt) if "\0" in text)
     if isinstance(prompt.gold, float) and not math.isfinite(prompt.gold):
         yield f"the gold is {prompt.gold}"
     if isinstance(prompt.gold, str) and "\0" in prompt.gold:

@@ -298,10 +298,8 @@ class _Reader:
             raise no_verifier(verifier_type, draft.source, self._verifier_types, file=str(file), row=number)
         images = images_of(draft.images, self._root, self._fetcher, file, number)
         params = dict(draft.verifier_params)
-        if "original_px" in (params.get("frame"), params.get("gold_frame")) and images:
-            params.setdefault("image_size", [images[0].width_px, images[0].height_px])
         self._notes.add(number, self._unread(draft), draft.unseen, len(images))
-        return Prompt(
+        prompt = Prompt(
             prompt_id=draft.record_id or row_id(file, number),
             question=draft.question,
             gold=draft.gold,
@@ -309,10 +307,16 @@ class _Reader:
             source=draft.source,
             images=images,
             verifier_params=params,
+            system=draft.system,
+            history=draft.history,
             solution=draft.solution,
             record_format=draft.record_format,
             meta=self._kept(row, number),
         )
+        image = prompt.gold_image
+        if "original_px" in (params.get("frame"), params.get("gold_frame")) and image is not None:
+            params.setdefault("image_size", [image.width_px, image.height_px])
+        return prompt
 
     def pair(self, row: Row, number: int) -> Preference:
         """Return the preference of the row with this number. Raises DataError, with file and row, if it is bad."""

@@ -3,7 +3,7 @@
     notes = ReadingNotes("train.jsonl")
     for number, prompt in iterate_for(file, source, fetch, config, notes): ...
     notes.unread_columns  -> Counter({"difficulty": 25195})
-    notes.unseen          -> Counter({"system text": 12})
+    notes.unseen          -> Counter({"later turns": 12})
     notes.lines()         -> ["25195 of 25195 records: no reader looks at the column `difficulty`", …]
 
 The notes are complete when the last record has been read. A record that can't be read at all is only counted in
@@ -18,11 +18,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-SYSTEM_TEXT = "system text"
-EARLIER_TURNS = "earlier turns"
 LATER_TURNS = "later turns"
 TOOLS = "tools"
-UNSEEN = (SYSTEM_TEXT, EARLIER_TURNS, LATER_TURNS, TOOLS)
+UNSEEN = (LATER_TURNS, TOOLS)
 """The parts of a record that a reader recognises, but that the model is not shown."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ from vlaa_ray.models.families import family_of
 from vlaa_ray.models.loading import load_model_config, load_processor
 from vlaa_ray.models.paths import UNTRAINED, local_path
 from vlaa_ray.records import ImageRef, Prompt
-from vlaa_ray.text.placeholders import in_parts
+from vlaa_ray.text.conversation import Spoken, spoken_turns, texts_before
 
 _MARK = "the answer"
-_PROBES = ("Is it {{ 1 }} or {% 2 %}?\n\n\\frac{a}{b} <b>&amp; 'é' \"🎉\"</b>", "A")
+_PROBES = ("<think>?</think>Is it {{ 1 }} or {% 2 %}?\n\n\\frac{a}{b} <b>&amp; 'é' \"🎉\"</b>", "A")
 """Texts that show whether a chat template changes the texts it is given."""
-_Parts = tuple[str | None, ...]
+_Turns = tuple[Spoken, ...]
 
 
 def chat_format_of(model: ModelSection, path: str | Path | None = None) -> ChatFormat:
@@ -51,19 +51,25 @@ class ChatFormat:
         added = self.tokenizer.added_tokens_decoder.values()  # all_special_tokens may lack some, such as <|im_start|>
         special = {token.content for token in added if token.special}
         self._control = sorted(special | {*self.tokenizer.all_special_tokens, *family.vision_tokens})
-        self._frames: dict[tuple[bool, ...], list[str] | None] = {}
+        self._frames: dict[tuple[tuple[str, tuple[bool, ...]], ...], list[str] | None] = {}
 
     def prompt_token_ids(self, prompt: Prompt) -> list[int]:
         """Return the prompt's ids as vLLM takes them: one image token in place of each `<image>`.
 
+        The system text of the record comes first, then the run's system prompt, the earlier turns and the question.
+
         Raises:
-            DataError: the question holds control tokens, or its placeholders don't match its images.
+            DataError: one of the prompt's texts holds control tokens, or its placeholders don't match its images.
 
         """
-        parts = in_parts(prompt.question, len(prompt.images), prompt_id=prompt.prompt_id)
-        for part in parts:
+        turns = spoken_turns(prompt, prompt_id=prompt.prompt_id)
+        for what, text in texts_before(prompt):
+            self.refuse_control_tokens(text, what, prompt_id=prompt.prompt_id)
+        for part in turns[-1].parts:
             self.refuse_control_tokens(part or "", "the question", prompt_id=prompt.prompt_id)
-        ids: list[int] = self.tokenizer(self._conversation(parts), add_special_tokens=False)["input_ids"]
+        if prompt.system:
+            turns = (Spoken("system", (self._before_the_runs(prompt.system),)), *turns)
+        ids: list[int] = self.tokenizer(self._conversation(turns), add_special_tokens=False)["input_ids"]
         if ids.count(self.image_token_id) != len(prompt.images):
             raise DataError("image placeholders and images don't match", prompt_id=prompt.prompt_id)
         return ids
@@ -121,31 +127,35 @@ class ChatFormat:
         ids = self.tokenizer(text + self._turn_end, add_special_tokens=False)["input_ids"]
         return np.asarray(ids, dtype=np.int32)
 
-    def _conversation(self, parts: _Parts) -> str:
-        """Return the text of the conversation up to the beginning of the answer."""
-        shape = tuple(part is None for part in parts)
-        if shape not in self._frames:
-            self._frames[shape] = self._frame(parts)
-        frame = self._frames[shape]
-        return self._rendered(parts) if frame is None else _framed(parts, frame)
+    def _before_the_runs(self, system: str) -> str:
+        """Return the system text of a record, and below it the run's system prompt unless the record has that, too."""
+        own, of_run = system.strip(), (self._system_prompt or "").strip()
+        return own if of_run in own else f"{own}\n\n{of_run}"
 
-    def _frame(self, parts: _Parts) -> list[str] | None:
-        """Return what the template puts around the texts of such parts; None where that depends on the texts."""
-        probes, others = ([part and f"{probe}{number}" for number, part in enumerate(parts)] for probe in _PROBES)
+    def _conversation(self, turns: _Turns) -> str:
+        """Return the text of the conversation up to the beginning of the answer."""
+        shape = tuple((turn.role, tuple(part is None for part in turn.parts)) for turn in turns)
+        if shape not in self._frames:
+            self._frames[shape] = self._frame(turns)
+        frame = self._frames[shape]
+        return self._rendered(turns) if frame is None else _framed(_texts_of(turns), frame)
+
+    def _frame(self, turns: _Turns) -> list[str] | None:
+        """Return what the template puts around the texts of such turns; None where that depends on the texts."""
+        probes, others = (_probing(turns, probe) for probe in _PROBES)
         frame: list[str] = []
         rest = self._rendered(probes)
-        for probe in filter(None, probes):
+        for probe in _texts_of(probes):
             start, _, rest = rest.partition(probe)
             frame.append(start)
         frame.append(rest)
-        steady = all(_framed(some, frame) == self._rendered(some) for some in (probes, others))
+        steady = all(_framed(_texts_of(some), frame) == self._rendered(some) for some in (probes, others))
         return frame if steady else None
 
-    def _rendered(self, parts: Sequence[str | None]) -> str:
-        content = [{"type": "image"} if part is None else {"type": "text", "text": part} for part in parts]
-        messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
-        if self._system_prompt:
-            messages.insert(0, {"role": "system", "content": [{"type": "text", "text": self._system_prompt}]})
+    def _rendered(self, turns: _Turns) -> str:
+        if self._system_prompt and turns[0].role != "system":
+            turns = (Spoken("system", (self._system_prompt,)), *turns)
+        messages = [{"role": turn.role, "content": [_content(part) for part in turn.parts]} for turn in turns]
         return str(self.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
 
     @cached_property
@@ -170,7 +180,22 @@ class ChatFormat:
                 raise DataError(f"{what} holds the control token {token!r}", **facts)
 
 
-def _framed(parts: Sequence[str | None], frame: Sequence[str]) -> str:
+def _content(part: str | None) -> dict[str, str]:
+    return {"type": "image"} if part is None else {"type": "text", "text": part}
+
+
+def _probing(turns: _Turns, probe: str) -> _Turns:
+    """Return the turns with another text in place of each: the probe and a number of its own."""
+    numbers = count()
+    return tuple(
+        turn._replace(parts=tuple(part and f"{probe}{next(numbers)}" for part in turn.parts)) for turn in turns
+    )
+
+
+def _texts_of(turns: _Turns) -> list[str]:
+    return [part for turn in turns for part in turn.parts if part is not None]
+
+
+def _framed(texts: Sequence[str], frame: Sequence[str]) -> str:
     """Return the texts joined with the frame's pieces before, between and after them."""
-    texts = [part for part in parts if part is not None]
     return "".join(chain.from_iterable(zip(frame, [*texts, ""], strict=True)))

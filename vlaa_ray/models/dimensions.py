@@ -27,9 +27,9 @@ def model_dimensions(path: str) -> dict[str, Any]:
     if file.is_file():
         try:
             return dict(json.loads(file.read_text(encoding="utf-8")))
-        except ValueError as error:
+        except (OSError, TypeError, ValueError) as error:
             fix = "download the checkpoint again"
-            raise ModelError(f"the model's config is not JSON: {error}", file=str(file), fix=fix) from error
+            raise ModelError(f"the model's config is not a JSON object: {error}", file=str(file), fix=fix) from error
     if path in KNOWN_MODELS:
         return KNOWN_MODELS[path]
     fix = "download the model and give its folder as model.path"
@@ -47,5 +47,15 @@ def dimensions_family(dimensions: dict[str, Any]) -> Family:
 
 
 def count_parameters(dimensions: dict[str, Any]) -> ParameterCount:
-    """Return the number of a model's parameters by part, from the dimensions in its config.json."""
-    return dimensions_family(dimensions).count_parameters(dimensions)
+    """Return the number of a model's parameters by part, from the dimensions in its config.json.
+
+    Raises:
+        ModelError: the family is not supported, or a dimension is missing.
+
+    """
+    family = dimensions_family(dimensions)
+    try:
+        return family.count_parameters(dimensions)
+    except (KeyError, TypeError) as error:
+        fix = "download the checkpoint again"
+        raise ModelError(f"the model's config lacks a dimension, or it is no number: {error}", fix=fix) from error

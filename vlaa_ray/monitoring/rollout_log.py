@@ -7,6 +7,7 @@ from typing import Any
 
 from vlaa_ray.images.decode import encoded
 from vlaa_ray.records import Group, ImageRef, Prompt, Rollout
+from vlaa_ray.text.conversation import context_json
 
 SaveImage = Callable[[str, bytes], str]
 """A function from (sha256, encoded bytes) to the path under which the report finds the image."""
@@ -40,6 +41,7 @@ def _row(prompt: Prompt, rollout: Rollout, images: list[dict[str, Any]]) -> dict
         "prompt_id": prompt.prompt_id,
         "verifier_type": prompt.verifier_type,
         "source": prompt.source,
+        **context_json(prompt),
         "question": prompt.question,
         "gold": prompt.gold,
         "verifier_params": prompt.verifier_params,

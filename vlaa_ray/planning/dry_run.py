@@ -3,40 +3,36 @@
     report = examine(config)      # numbers and checks
     show(report, console)         # the same as tables
 
-A check that fails (`failed`) ends the command with PlacementError.
+A check that fails (`failed`) ends the command with ConfigError or PlacementError.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlaa_ray.algorithms.schedule import learning_rate
-from vlaa_ray.config import GrpoConfig, Source
-from vlaa_ray.errors import ConfigError, ModelError, PlacementError, VlaaRayError
-from vlaa_ray.models.dimensions import count_parameters, model_dimensions
+from vlaa_ray.config import GrpoConfig
+from vlaa_ray.errors import ConfigError, PlacementError, VlaaRayError
 from vlaa_ray.planning.memory import GIB, MemoryRow, kv_bytes_per_token, memory_estimate
 from vlaa_ray.planning.placement import Placement, plan
-from vlaa_ray.run.run_json import read_run, run_path
+from vlaa_ray.planning.start_checks import (
+    Check,
+    cluster_check,
+    data_checks,
+    model_check,
+    reward_checks,
+    run_folder_check,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+_MEMORY = "GPU memory"
 _GPU_BYTES = 80 * 10**9
 """The memory of the GPU for which a plan is checked: an 80 GB card."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """The result of one check; `ok` is None for something that only the machine of the run can tell."""
-
-    name: str
-    ok: bool | None
-    found: str
 
 
 @dataclass(frozen=True)
@@ -53,21 +49,16 @@ class DryRun:
 def examine(config: GrpoConfig) -> DryRun:
     """Return the plan, the estimates and the checks of `config`."""
     placement = plan(config)
-    try:
-        dimensions = model_dimensions(config.model.path)
-        memory = memory_estimate(config, dimensions)
-        model = Check("model", True, f"{count_parameters(dimensions).total:,} parameters")
-    except ModelError as error:
-        dimensions, memory = {}, []
-        model = Check("model", None, f"{error.message}; {error.fix}")
+    dimensions, model = model_check(config.model.path)
+    memory = memory_estimate(config, dimensions) if dimensions else []
     checks = [
         Check("config", True, "all keys are known, all rules across sections hold"),
         model,
-        *_data_checks("data.train", config.data.train),
-        *_data_checks("data.heldout", config.data.heldout),
-        *_reward_checks(config),
+        *data_checks(config),
+        *reward_checks(config),
         *_memory_checks(config, memory),
-        _run_folder_check(config),
+        cluster_check(config.ray.address),
+        run_folder_check(config),
     ]
     return DryRun(config, placement, memory, _facts(config, dimensions), checks)
 
@@ -138,47 +129,6 @@ def _kv_fact(config: GrpoConfig, dimensions: dict[str, Any]) -> str:
     return f"{max(0, tokens):,} tokens an engine, {max(0, tokens) // length:,} sequences of full length at once"
 
 
-def _data_checks(name: str, source: Source) -> list[Check]:
-    if isinstance(source, str):
-        return [_data_check(name, source)]
-    return [_data_check(f"{name}[{index}]", part.path) for index, part in enumerate(source)]
-
-
-def _data_check(name: str, source: str) -> Check:
-    if source.startswith("builtin:"):
-        return Check(name, True, f"{source} needs no files")
-    if Path(source).exists():
-        return Check(name, True, f"{source} exists")
-    return Check(name, None, f"{source} is not on this machine; the run needs it when it starts")
-
-
-def _reward_checks(config: GrpoConfig) -> list[Check]:
-    """Return checks of the user's verifiers and of the scorer of open answers: whether they can be loaded."""
-    checks = []
-    for name, verifier in config.rewards.verifiers.items():
-        if verifier.function:
-            module = verifier.function.partition(":")[0]
-            here = _can_import(module)
-            where = "can be imported" if here else "is neither on the Python path nor in the current folder"
-            checks.append(Check(f"rewards.verifiers.{name}", here, f"{module} {where}"))
-    section = config.rewards.open_ended
-    scorer = section.service.url or section.model
-    if section.scorer != "words" and scorer:
-        is_here = True if scorer.startswith("builtin:") or Path(scorer).is_dir() else None
-        text = f"{section.scorer}: {scorer} {'exists' if is_here else 'is needed when the run starts'}"
-        checks.append(Check("rewards.open_ended", is_here, text))
-    return checks
-
-
-def _can_import(module: str) -> bool:
-    if (Path.cwd() / f"{module.replace('.', '/')}.py").is_file():
-        return True
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ImportError:
-        return False
-
-
 def _memory_checks(config: GrpoConfig, memory: list[MemoryRow]) -> list[Check]:
     """Return a check for each role on GPUs: whether its process fits the memory of a GPU."""
     on_gpu = {"learner": config.learner.gpus_per_rank, "rollout": config.rollout.gpus_per_actor}
@@ -187,30 +137,21 @@ def _memory_checks(config: GrpoConfig, memory: list[MemoryRow]) -> list[Check]:
         if on_gpu.get(role):
             share = config.rollout.gpu_memory_share if role == "rollout" else 1.0
             found = f"{need / GIB:.1f} GiB of {share * _GPU_BYTES / GIB:.1f} GiB on an 80 GB GPU"
-            checks.append(Check(f"GPU memory, {role}", need <= share * _GPU_BYTES, found))
+            checks.append(Check(f"{_MEMORY}, {role}", need <= share * _GPU_BYTES, found))
     return checks
-
-
-def _run_folder_check(config: GrpoConfig) -> Check:
-    """Return the state of the run folder, from which `--resume auto` would continue."""
-    path = run_path(config)
-    state = read_run(path)
-    if not state:
-        return Check("run folder", True, f"{path} is new")
-    return Check("run folder", True, f"{path}: {state.get('state')} at step {state.get('step')}; see --resume")
 
 
 def failed(report: DryRun) -> VlaaRayError | None:
     """Return the error with which the command ends if a check fails; None if all are ok."""
-    names = {check.name: f"{check.name}: {check.found}" for check in report.checks if check.ok is False}
-    if not names:
+    faults = [check for check in report.checks if check.ok is False]
+    wrong = [check for check in faults if not check.name.startswith(_MEMORY)]
+    if wrong:
+        found = "\n".join(f"  - {check.name}: {check.found}" for check in wrong)
+        return ConfigError(f"the run could not start:\n{found}\n", fix="; ".join(dict.fromkeys(c.fix for c in wrong)))
+    if not faults:
         return None
-    missing = [text for name, text in names.items() if name.startswith("rewards.")]
-    if missing:
-        fix = "start the run in the folder of that file"
-        return ConfigError("the run could not start: " + "; ".join(missing), fix=fix)
     fix = "use more ranks or a higher learner.zero_stage, fewer learner.micro_batch_tokens, or gradient_checkpointing"
-    return PlacementError("the run would not fit: " + "; ".join(names.values()), fix=fix)
+    return PlacementError("the run would not fit: " + "; ".join(f"{c.name}: {c.found}" for c in faults), fix=fix)
 
 
 def _role_table(placement: Placement) -> Table:

@@ -30,14 +30,17 @@ def write_data_page(
     chance; the same seed draws the same ones. With a config it also shows token counts.
 
     Raises:
-        DataError: a source is a folder without records.
+        DataError: a source is a folder without records, or no source holds a record.
 
     """
     draw = Draw(limit, random.Random(seed))
     for source in sources:
         for file in map(str, record_files(source)):
             draw.take_in(_short(file), _rows(file, data.source_at(source), data.fetch, config))
-    return write_page(out, "data.html.jinja", _content(draw, sources, config, seed))
+    content = _content(draw, sources, config, seed)
+    if not content["num_records"]:
+        raise DataError("no record to show", sources=list(sources), fix="check how the files were made")
+    return write_page(out, "data.html.jinja", content)
 
 
 def _rows(

@@ -11,12 +11,13 @@ from typing import NamedTuple
 from vlaa_ray.data.reservoir import Reservoir
 from vlaa_ray.errors import DataError
 from vlaa_ray.models.chat import ChatFormat
-from vlaa_ray.records import GROUNDING_TYPES, Defect, Prompt
+from vlaa_ray.records import GROUNDING_TYPES, Defect, ImageRef, Prompt
 from vlaa_ray.report.samples import pieces, shown_text
 from vlaa_ray.report.thumbnails import BoxOnPicture, Picture, PointOnPicture, thumbnail
 from vlaa_ray.rewards.verifiers.frames import Size, frame_size, in_unit
 from vlaa_ray.rewards.verifiers.grounding import Box, box_fault, read_boxes, to_unit
 from vlaa_ray.rewards.verifiers.points import read_points
+from vlaa_ray.text.conversation import as_one_text
 
 _MOST_MARKS = 50
 
@@ -96,16 +97,16 @@ def data_sample(file: str, record: DrawnRecord, chat: ChatFormat | None) -> Data
     marks, not_drawn = _marks(prompt, chat)
     boxes = tuple(mark for mark in marks if isinstance(mark, BoxOnPicture))
     points = tuple(mark for mark in marks if isinstance(mark, PointOnPicture))
-    drawn = [(boxes, points), *[((), ())] * len(prompt.images)]  # a gold's coordinates are those of the first picture
+    drawn = [(boxes, points) if place == prompt.gold_image_index else ((), ()) for place in range(len(prompt.images))]
     return DataSample(
         source=prompt.source,
         where=f"row {record.row} of {file}",
-        question=shown_text(prompt.question),
+        question=shown_text(as_one_text(prompt)),
         gold=shown_text(prompt.gold_text),
         gold_type=type(prompt.gold).__name__,
         solution=None if prompt.solution is None else pieces(shown_text(prompt.solution)),
         facts=tuple((title, text) for title, text in _facts(prompt, chat) if text),
-        pictures=tuple(thumbnail(image, *on) for image, on in zip(prompt.images, drawn, strict=False)),
+        pictures=tuple(thumbnail(image, *on) for image, on in zip(prompt.images, drawn, strict=True)),
         not_drawn=not_drawn,
     )
 
@@ -126,9 +127,10 @@ def _facts(prompt: Prompt, chat: ChatFormat | None) -> Iterator[tuple[str, str]]
 
 def _marks(prompt: Prompt, chat: ChatFormat | None) -> tuple[list[BoxOnPicture | PointOnPicture], str]:
     """Return the gold's boxes or points in the unit frame, and why some or all of them can't be drawn, or ""."""
-    if prompt.verifier_type not in GROUNDING_TYPES or not prompt.images:
+    image = prompt.gold_image
+    if prompt.verifier_type not in GROUNDING_TYPES or image is None:
         return [], ""
-    size = _gold_size(prompt, chat)
+    size = _gold_size(prompt, image, chat)
     if isinstance(size, str):
         return [], size
     boxes = read_boxes(prompt.gold, corners=prompt.verifier_type != "points")
@@ -145,13 +147,12 @@ def _on_picture(box: Box) -> BoxOnPicture:
     return BoxOnPicture("gold", box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1)
 
 
-def _gold_size(prompt: Prompt, chat: ChatFormat | None) -> Size | str:
+def _gold_size(prompt: Prompt, image: ImageRef, chat: ChatFormat | None) -> Size | str:
     """Return the width and height of the coordinate frame of the gold, or a sentence that says why they are unknown."""
     params = prompt.verifier_params
     frame, gold_frame = params.get("frame"), params.get("gold_frame")
     if frame is None and gold_frame is None:
         return "the record does not say in which frame its coordinates are"
-    image = prompt.images[0]
     image_size, input_size = params.get("image_size", (image.width_px, image.height_px)), params.get("input_size")
     if input_size is None and chat is not None:
         try:

@@ -18,6 +18,7 @@ from vlaa_ray.records import in_order
 from vlaa_ray.report.thumbnails import BoxOnPicture, Picture, thumbnail
 from vlaa_ray.rewards.verifiers.grounding import read_boxes
 from vlaa_ray.run.reader import RecordedRun, Row
+from vlaa_ray.text.conversation import context_of, one_text
 
 _MAX_CHARS = 6000
 
@@ -86,7 +87,7 @@ def _sample(run: RecordedRun, label: str, row: Row) -> RolloutView:
     return RolloutView(
         label=label,
         step=int(row["step"]) if _is_number(row.get("step")) else 0,
-        question=shown_text(row.get("question")),
+        question=shown_text(_asked(row, len(images) if isinstance(images, list) else 0)),
         gold=shown_text(row.get("gold")),
         completion=pieces(shown_text(row.get("completion"))),
         reward=f"{reward:.3f}" if _is_number(reward) else "not judged",
@@ -94,6 +95,17 @@ def _sample(run: RecordedRun, label: str, row: Row) -> RolloutView:
         facts=_facts(row),
         pictures=tuple(picture(run.path, image, row) for image in (images if isinstance(images, list) else [])),
     )
+
+
+def _asked(row: Row, num_images: int) -> Any:
+    """Return the question of a rollout, below its system text and its earlier turns if it has them."""
+    question = row.get("question")
+    try:
+        system, history = context_of(row)
+    except ValueError:  # written by something else; the question itself can still be shown
+        return question
+    own = num_images - sum(turn.num_images for turn in history)
+    return one_text(question, own, system, history) if isinstance(question, str) else question
 
 
 def _facts(row: Row) -> tuple[tuple[str, str], ...]:

@@ -12,11 +12,13 @@ may take long. For these the result is a `SandboxTask`, which the sandbox runs i
 from __future__ import annotations
 
 import inspect
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from vlaa_ray.data.prompt_checks import says_nothing
 from vlaa_ray.errors import RewardError
 from vlaa_ray.records import FORMAT, RewardResult
 from vlaa_ray.rewards.limits import gold_excess
@@ -43,7 +45,10 @@ A built-in verifier raises no error for any answer or gold.
 """
 
 EXTRACTIONS = ("last", "exactly_one")
-_NOTHING = ("nan", "null", "n/a")  # how tables write a missing gold
+_ABOUT_GOLDS = ("gold", "the gold")
+"""How reasons begin that blame a gold: a gold that is tried may not suit the parameters, but the records' golds may."""
+_TRIED_ANSWERS = ("<answer>2</answer>", "<answer>[0.2, 0.2, 0.6, 0.6]</answer>", "<answer>[0.2, 0.2]</answer>")
+_TRIED_GOLDS = ("1", "A", "yes", [0.1, 0.1, 0.5, 0.5], [[0.1, 0.1]], ["a", "b"])
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -91,6 +96,27 @@ def takes(verifier_type: str, parameter: str) -> bool:
     return parameter in _PARAMETERS.get(verifier_type, ())
 
 
+def params_fault(verifier_type: str, params: Mapping[str, Any]) -> str:
+    """Return why the built-in verifier of this type can't use the parameters, in words; an empty text if it can.
+
+    Answers and golds of several kinds are tried with and without the parameters, because a verifier reads its gold
+    first. What can be judged without them, but not with them, shows their fault.
+    """
+    of_records = {"frame": "unit", "image_size": [1, 1], "input_size": [1, 1]}
+    given = {name: value for name, value in of_records.items() if takes(verifier_type, name)}
+    for answer, gold in itertools.product(_TRIED_ANSWERS, _TRIED_GOLDS):
+        try:
+            verdict = verdict_or_task(answer, gold, verifier_type, given | dict(params))
+        except RewardError as error:
+            return f"{error.one_line()}; {error.fix}"
+        if isinstance(verdict, SandboxTask) or verdict.valid or verdict.reason.startswith(_ABOUT_GOLDS):
+            continue
+        alone = verdict_or_task(answer, gold, verifier_type, given)
+        if isinstance(alone, RewardResult) and alone.valid:
+            return verdict.reason
+    return ""
+
+
 def without_answer(verdict: RewardResult, response: str) -> RewardResult:
     """Return the verdict on a response without an answer: 0.0 and the reason, or `verdict` itself if it is invalid."""
     return wrong(None, why_no_answer(response)) if verdict.valid else verdict
@@ -127,7 +153,7 @@ def _plan_function(
 def _plan_math(answer: str | None, gold: Any) -> RewardResult | SandboxTask:
     if isinstance(gold, bool) or not isinstance(gold, str | int | float) or not str(gold).strip():
         return invalid(answer, f"gold is neither text nor a number: {str(gold)[:80]!r}")
-    if str(gold).strip().lower() in _NOTHING:
+    if says_nothing(str(gold)):
         return invalid(answer, f"gold is missing: {gold!r} stands in its place")
     if excess := math_excess(str(gold)):
         return invalid(answer, f"the gold has {excess}")

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from vlaa_ray.config import RewardsSection, VerifierSection
+from vlaa_ray.errors import RewardError
 from vlaa_ray.records import FORMAT, Prompt, RewardResult
-from vlaa_ray.rewards.dispatch import EXTRACTIONS, takes, without_answer
+from vlaa_ray.rewards.dispatch import EXTRACTIONS, params_fault, takes, without_answer
 from vlaa_ray.rewards.sandbox.sandbox import Item, Sandbox
 from vlaa_ray.rewards.scorers import Scorer, make_scorer
 from vlaa_ray.rewards.verifiers.verdicts import invalid, scored
@@ -31,6 +32,9 @@ class RewardManager:
         self.verifier_types = rewards.verifier_types()
         self._rewards, self._verifiers = rewards, rewards.verifiers
         self._extraction = rewards.extraction
+        for name, section in self._verifiers.items():
+            if not section.function and (fault := params_fault(name, section.params)):
+                raise RewardError(f"rewards.verifiers.{name}.params: {fault}", fix="see docs/rewards.md")
         self._scorer: Scorer | None = make_scorer(rewards.open_ended)
         self._sandbox = Sandbox(
             rewards.timeout_s,

@@ -15,7 +15,7 @@ from vlaa_ray.config import AnyConfig, dump_config, parse_yaml
 from vlaa_ray.config.base_folder import find_input
 from vlaa_ray.errors import CheckpointError
 from vlaa_ray.run.checkpoints import Checkpoint, CheckpointStore
-from vlaa_ray.run.run_json import LockedFolder, read_run, run_path
+from vlaa_ray.run.run_json import LockedFolder, run_before, run_path
 from vlaa_ray.storage.layout import CONFIG, MANIFEST
 from vlaa_ray.storage.mapping_file import read_mapping
 
@@ -62,7 +62,7 @@ class RunFolder(LockedFolder):
         return folder
 
     def _start(self, config: AnyConfig, resume: Resume) -> None:
-        before = read_run(self.path)
+        before = run_before(self.path)
         self.refuse_other_kind(config)
         self.finished = resume == "auto" and _nothing_left(before, config.num_steps)
         if self.finished:

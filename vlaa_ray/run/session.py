@@ -22,7 +22,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from vlaa_ray.config import AnyConfig, TrainingConfig
 from vlaa_ray.data.fingerprint import fingerprint
-from vlaa_ray.errors import RunInterrupted
+from vlaa_ray.errors import DeadlineExceeded, LearnerError, RolloutError, RunInterrupted, WeightSyncError
 from vlaa_ray.monitoring.terminal import Progress
 from vlaa_ray.records import Defect, Group, Prompt
 from vlaa_ray.roles import Metrics, Phase
@@ -34,6 +34,8 @@ from vlaa_ray.storage.metrics_file import read_metrics, truncate_after
 
 Result = TypeVar("Result")
 LOG = logging.getLogger(__name__)
+_OF_PROCESSES = (DeadlineExceeded, LearnerError, RolloutError, WeightSyncError)
+"""The errors whose cause is in the log of an actor or a rank."""
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _REPEAT_S = 1.0
 _CONTINUES = "run the same command again to continue"
@@ -253,6 +255,10 @@ def _ending(folder: RunFolder) -> Iterator[None]:
     """Write into `run.json` how the block ended, and unlock the folder."""
     try:
         yield
+    except _OF_PROCESSES as error:
+        error.add_facts(logs=str(folder.log_dir.resolve()))  # the deadline that was missed does not know the run
+        folder.fail(error)
+        raise
     except BaseException as error:
         folder.fail(error)
         raise

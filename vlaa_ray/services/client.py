@@ -9,7 +9,6 @@ It retries with random pauses, limits the requests in flight and per minute, and
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from typing import Any
 import httpx
 
 from vlaa_ray.config import ServiceSection
-from vlaa_ray.errors import ConfigError, VlaaRayError
+from vlaa_ray.errors import VlaaRayError
 from vlaa_ray.services.circuit_breaker import OPENS_AFTER, Circuit
 from vlaa_ray.services.rate_limits import Pace, Slots
 from vlaa_ray.services.retries import (
@@ -28,6 +27,7 @@ from vlaa_ray.services.retries import (
     TryAgain,
     backoff_s,
 )
+from vlaa_ray.services.secret import secret_in
 
 _REFUSES_ALL = {401, 402, 405, 407, *range(300, 400)}  # the URL or the key is wrong, or the account is empty
 _REFUSES_ALL_AT_FIRST = {403, 404}  # the same, unless another request was served before
@@ -196,10 +196,5 @@ def _authorization(section: ServiceSection, key: str) -> dict[str, str]:
 
     Raises ConfigError if the key has characters that a header can't hold.
     """
-    secret = os.environ.get(section.api_key_env, "").strip() if section.api_key_env else ""
-    if not (secret.isascii() and secret.isprintable()):
-        fix = f"put the key alone into the environment variable that {key}.api_key_env names"
-        raise ConfigError(
-            "the API key holds characters that are not allowed in an HTTP header", variable=section.api_key_env, fix=fix
-        )
+    secret = secret_in(section.api_key_env, f"{key}.api_key_env")
     return {"Authorization": f"Bearer {secret}"} if secret else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -23,7 +24,13 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it takes the place of `path` when the block ends without an error.
 
     Several threads and processes may write the same file: each has a temporary path of its own, and the last one wins.
+
+    Raises:
+        OSError: a folder or a device is there, which is never replaced; or the file can't be written.
+
     """
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "a folder or a device is in the place of the file", str(path))
     partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
     try:
         yield partial

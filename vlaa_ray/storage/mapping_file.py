@@ -16,6 +16,6 @@ def read_mapping(path: Path, parse: Callable[[str], Any]) -> tuple[dict[str, Any
         value = parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}, f"There is no {path.name} in this run folder."
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return {}, f"{path.name} can't be read: {error}"
     return (value, "") if isinstance(value, dict) else ({}, f"{path.name} doesn't hold a mapping.")

@@ -21,10 +21,11 @@ def read_metrics(run_dir: Path, name: str = METRICS) -> list[dict[str, Any]]:
         try:
             row = json.loads(line)
             row["step"] = int(row["step"])
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             if number == len(lines):
                 break
-            raise VlaaRayError(f"not a row of metrics: {error}", file=str(path), row=number) from error
+            fix = "delete the line, or move the file away"
+            raise VlaaRayError(f"not a row of metrics: {error}", file=str(path), row=number, fix=fix) from error
         rows.append(row)
     return rows
 
@@ -33,7 +34,8 @@ def truncate_after(run_dir: Path, step: int) -> None:
     """Remove the metrics, rollouts and dropped prompts of steps after `step`; a resumed run writes them again."""
     run_dir = Path(run_dir)
     for path in (run_dir / "rollouts").glob("step_*.jsonl"):
-        if int(path.stem.removeprefix("step_")) > step:
+        number = path.stem.removeprefix("step_")
+        if number.isdecimal() and int(number) > step and path.is_file():
             path.unlink()
     for name in (METRICS, DROPPED):
         if (run_dir / name).exists():

@@ -17,7 +17,7 @@ Each function here takes a time that grows with the length of its text, and not 
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from vlaa_ray.records import NO_ANSWER
 
@@ -26,9 +26,15 @@ MAX_CHARS = 20_000
 OPEN, CLOSE = "<answer>", "</answer>"
 ExtractionRule = Literal["last", "exactly_one"]
 _THOUGHT_TAG = re.compile("</?think>")
-BOX = re.compile(r"\\f?boxed\s*(?=\{)|\\fbox\s*(?=\{)")
-"""The beginning of a box, up to its brace."""
-_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_BOX_OR_BRACE = re.compile(r"\\{1,2}(?:f?boxed|fbox)\s*+\{|\\.|[{}]", re.DOTALL)
+
+
+class BoxSpan(NamedTuple):
+    """The indices of a closed box: of its beginning, of its content, and of its closing brace."""
+
+    start: int
+    inside: int
+    end: int
 
 
 def chars_excess(text: str) -> str:
@@ -86,24 +92,39 @@ def without_thoughts(response: str) -> str:
     return " ".join(said if depth else [*said, response[begin:]])
 
 
+def closed_boxes(text: str) -> list[BoxSpan]:
+    r"""Return each `\boxed{…}`, `\fboxed{…}` or `\fbox{…}` whose braces are balanced, in the order in which they end.
+
+    They may stand inside one another. Escaped braces don't count. A second backslash before a box, as JSON writes it,
+    belongs to the box.
+    """
+    if "box" not in text:
+        return []
+    boxes: list[BoxSpan] = []
+    opened: list[tuple[int, int, bool]] = []  # where each open brace begins, where its content begins, is it a box
+    for match in _BOX_OR_BRACE.finditer(text):
+        sign = match.group()
+        if sign[-1] == "{" and len(sign) != 2:
+            opened.append((match.start(), match.end(), len(sign) > 1))
+        elif sign == "}" and opened:
+            start, inside, is_box = opened.pop()
+            if is_box:
+                boxes.append(BoxSpan(start, inside, match.start()))
+    return boxes
+
+
 def last_boxed(text: str) -> str | None:
     r"""Return the content of the last `\boxed{…}` with balanced braces, or None. It may hold braces itself."""
-    boxes = {match.end() for match in BOX.finditer(text)}
+    boxes = closed_boxes(text)
     if not boxes:
         return None
-    opened: list[int] = []
-    start = end = -1
-    for brace in _BRACE.finditer(text):
-        if brace[0] == "{":
-            opened.append(brace.start())
-        elif brace[0] == "}" and opened and (begin := opened.pop()) > start and begin in boxes:
-            start, end = begin, brace.start()
-    return None if start < 0 else text[start + 1 : end].strip()
+    last = max(boxes)
+    return text[last.inside : last.end].strip()
 
 
 def unboxed(text: str) -> str:
     r"""Return the content of the last `\boxed{…}`, or the text itself if it has none."""
-    boxed = last_boxed(text) if "box" in text else None
+    boxed = last_boxed(text)
     return text if boxed is None else boxed
 
 

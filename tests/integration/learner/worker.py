@@ -169,6 +169,7 @@ def update_and_gradient(
 def end(learner: RLLearner) -> None:
     learner.core.engine._engine.destroy()
     gc.collect()
+    gc.freeze()  # what is left are modules, and the next collection would walk through them for longer than an update
 
 
 # --- cases of one rank ---------------------------------------------------------------------------------------

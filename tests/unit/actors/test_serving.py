@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 
 import pytest
 from pydantic import SecretStr
@@ -12,6 +13,7 @@ from actors.serving.vllm_server import vllm_command
 from vlaa_ray.cli import main
 from vlaa_ray.config import OpenEndedSection, TeacherSection
 from vlaa_ray.curation.teacher_client import SERVED_KEY
+from vlaa_ray.services.secret import secret_in
 
 TOKEN = SecretStr("s3cret")
 
@@ -64,6 +66,44 @@ def test_a_server_that_others_can_reach_needs_a_token(host, capsys, monkeypatch)
     monkeypatch.delenv("VLAA_RAY_TOKEN", raising=False)
     assert main(["reward-server", "--model", "builtin:tiny-reward", "--host", host]) == 2
     assert "needs a token" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--model", ""], "the path is empty"),
+        (["--model", "builtin:none"], "no built-in model"),
+        (["--model", "/"], "/ holds no model"),
+        (["--min-pixels", "5000", "--max-pixels", "4000"], "min_pixels (5000) is above max_pixels (4000)"),
+        (["--min-pixels", "0"], "min_pixels: Input should be greater than or equal to 784"),
+        (["--port", "0"], "'--port'"),
+        (["--port", "70000"], "'--port'"),
+        (["--replicas", "0"], "'--replicas'"),
+        (["--gpus", "-1"], "'--gpus'"),
+        (["--gpus", "1.5"], "--gpus must be a whole number or at most 1"),
+        (["--address", "head"], "'head' is no address of a Ray cluster"),
+        (["--token-env", "NOT_SET_ANYWHERE"], "'NOT_SET_ANYWHERE' of --token-env holds no token"),
+    ],
+)
+def test_options_of_the_reward_server_are_checked_before_ray_starts(options, says, capsys) -> None:
+    assert main(["reward-server", "--model", "builtin:tiny-reward", *options]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_named(capsys) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["reward-server", "--model", "builtin:tiny-reward", "--port", str(port)]) == 2
+    assert f"can't listen on 127.0.0.1:{port}" in capsys.readouterr().err
+
+
+def test_a_token_that_no_header_can_hold_is_refused_and_not_shown(capsys, monkeypatch) -> None:
+    monkeypatch.setenv("VLAA_RAY_TOKEN", "s3cret\nline")
+    assert main(["reward-server", "--model", "builtin:tiny-reward"]) == 2
+    shown = capsys.readouterr().err
+    assert "not allowed in an HTTP header" in shown and "VLAA_RAY_TOKEN" in shown and "s3cret" not in shown
+    monkeypatch.setenv("VLAA_RAY_TOKEN", " s3cret\n")
+    assert secret_in("VLAA_RAY_TOKEN", "--token-env") == "s3cret"
 
 
 def test_the_key_of_a_teachers_server_is_not_on_its_command_line() -> None:

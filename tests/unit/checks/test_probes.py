@@ -82,3 +82,16 @@ def test_a_question_that_gives_its_answer_away_is_found(rewards, tmp_path, capsy
     file.write_text(json.dumps([row | {"verifier_type": "text"} for row in rows]))
     assert main(["probe", str(file), "--image-root", str(tmp_path)]) == 1
     assert "the question" in capsys.readouterr().out
+
+
+def test_bad_records_are_left_out_and_counted(tmp_path, capsys):
+    Image.new("RGB", (30, 30)).save(tmp_path / "a.png")
+    row = {"image": "a.png", "question": "How many?", "verifier_type": "digit"}
+    rows = [row | {"gt": 3}, row | {"gt": 4}, row | {"gt": 5, "image": "none.png"}]
+    (tmp_path / "data.json").write_text(json.dumps(rows))
+    assert main(["probe", str(tmp_path / "data.json")]) == 0
+    captured = capsys.readouterr()
+    assert "1 records can't be used and are left out, the first in row 3" in captured.err and "(2)" in captured.out
+    (tmp_path / "data.json").write_text(json.dumps(rows[2:]))
+    assert main(["probe", str(tmp_path / "data.json")]) == 1
+    assert "DataError: " in capsys.readouterr().err

@@ -63,7 +63,16 @@ def test_the_table_counts_and_names_the_reasons(tmp_path, rewards):
         ("{not json}\n", "a line is not JSON"),
         ("[1]\n", "must be a JSON object"),
         ({"response": "3", "verifier_type": "digit"}, "lacks a field"),
-        ({"response": None, "gold": 3, "verifier_type": "digit"}, "lacks a field"),
+        *(
+            ({"response": value, "gold": 3, "verifier_type": "digit"}, "the field 'response' of the row must be text")
+            for value in (None, 3, True, ["3"], {"text": "3"})
+        ),
+        ({"completion": 3, "gold": 3, "verifier_type": "digit"}, "the field 'completion' of the row must be text"),
+        ({"response": "3", "gold": 3, "verifier_type": 1}, "the field 'verifier_type' of the row must be text"),
+        ({"response": "3", "gold": 3, "verifier_type": "digit", "images": 3}, "must be a list"),
+        ({"response": "3", "gold": 3, "verifier_type": "digit", "images": [3]}, "an image of the row must be a path"),
+        ({"response": "3", "gold": 3, "verifier_type": "digit", "images": ["no.png"]}, "can't read the image"),
+        ({"response": "3", "gold": 3, "verifier_type": "digit", "verifier_params": [1]}, "must be a JSON object"),
         ({"response": "3", "gold": 3, "verifier_type": "cubes"}, "unknown verifier type"),
         ({"response": "3", "gold": 3, "verifier_type": "iou", "verifier_params": {"box": 1}}, "unknown verifier param"),
     ],
@@ -71,7 +80,13 @@ def test_the_table_counts_and_names_the_reasons(tmp_path, rewards):
 def test_a_bad_row_is_named(tmp_path, rewards, row, message):
     with pytest.raises(DataError, match=message) as caught:
         score_file(written(tmp_path, ROWS[0], row), rewards)
-    assert "responses.jsonl" in caught.value.facts["file"] and "2" in str(caught.value.facts)
+    assert str(tmp_path.parent) in caught.value.facts["file"] and "2" in str(caught.value.facts)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "\n\n"])
+def test_a_file_without_a_row_is_an_error(tmp_path, rewards, text):
+    with pytest.raises(DataError, match="the file holds no record"):
+        score_file(written(tmp_path, text), rewards)
 
 
 def test_the_command_prints_the_table_and_writes_the_rows(tmp_path, capsys):

@@ -139,6 +139,11 @@ def test_side_information_that_cannot_be_read_drops_the_record(tmp_path):
         (record(0, verifier_type="no_such"), "the record can't be read", "no_such"),
         ({"problem": "?", "answer": "3", "images": []}, "not exactly one picture", "0 pictures"),
         ({"problem": "?", "answer": "3", "images": ["shapes/0.png"] * 2}, "not exactly one picture", "2 pictures"),
+        (
+            {"query": "?", "answer": "3", "images": ["shapes/0.png"], "history": [["Hello?", "Hi."]]},
+            "the record has earlier turns, which the teachers are not shown",
+            "",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_dropped_and_the_rest_goes_on(tmp_path, row, reason, detail):

@@ -15,7 +15,7 @@ from vlaa_ray.data.files.sources import record_files
 from vlaa_ray.data.formats.registry import FORMATS, read_record
 from vlaa_ray.errors import DataError
 from vlaa_ray.images.decode import load
-from vlaa_ray.records import Defect
+from vlaa_ray.records import Defect, Turn
 from vlaa_ray.rewards.gold_checks import gold_faults
 from vlaa_ray.rewards.manager import RewardManager
 
@@ -158,11 +158,27 @@ def test_what_the_papers_sft_set_has_beyond_its_rl_set(tmp_path) -> None:
     assert {prompt.meta["meta.text_question"] for prompt in prompts} == {"It's red"}
 
 
-def test_only_the_first_question_of_a_conversation_is_asked_and_only_its_images_are_shown(tmp_path) -> None:
+def test_the_last_question_of_a_conversation_is_asked_after_its_earlier_turns(tmp_path) -> None:
     turns = [("human", "<image>Find it."), ("gpt", [1, 2, 30, 20]), ("human", "And in <image>?"), ("gpt", [1, 2, 3, 4])]
     row = {"image": ["coco/a.png", "coco/blue.png"], "conversations": [{"from": who, "value": it} for who, it in turns]}
+    file = written(tmp_path, row)
+    Image.new("RGB", (80, 60), "blue").save(tmp_path / "images/coco/blue.png")
+    (prompt,) = read_prompts(file, None)
+    assert (prompt.question, prompt.gold, prompt.verifier_params["image_size"]) == (
+        "And in <image>?",
+        [1, 2, 3, 4],
+        [80, 60],
+    )
+    assert prompt.history == (
+        Turn(role="user", text="<image>Find it.", num_images=1),
+        Turn(role="assistant", text="[1, 2, 30, 20]"),
+    )
+    assert [load(image).getpixel((0, 0)) for image in prompt.images] == [(255, 0, 0), (0, 0, 255)]
+    assert prompt.gold_image == prompt.images[1]
+    row["conversations"].append({"from": "human", "value": "And there?"})
+    del row["conversations"][3]
     (prompt,) = read_prompts(written(tmp_path, row), None)
-    assert (prompt.question, prompt.gold) == ("<image>Find it.", [1, 2, 30, 20])
+    assert (prompt.question, prompt.gold, prompt.history) == ("<image>Find it.", [1, 2, 30, 20], ())
     assert [load(image).getpixel((0, 0)) for image in prompt.images] == [(255, 0, 0)]
 
 
@@ -298,7 +314,7 @@ def test_several_images_and_saved_datasets(tmp_path) -> None:
         (
             "verl",
             {"prompt": [USER, {"role": "assistant", "content": "3"}, USER]},
-            "the prompt has 2 user messages",
+            "the number of <image> in the conversation is 2, but the number of images is 1",
         ),
         ("verl", {"prompt": [{"role": "user", "content": [{"type": "video"}, TEXT_PART]}]}, "videos are not supported"),
         ("mm-eureka", {"message": "{"}, r"damaged record"),

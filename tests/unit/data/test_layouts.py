@@ -11,8 +11,9 @@ from vlaa_ray.config import DataSection
 from vlaa_ray.data.formats.pairs import read_pair
 from vlaa_ray.data.formats.registry import read_record
 from vlaa_ray.data.readers import iterate_pairs, iterate_prompts
-from vlaa_ray.data.reading_notes import EARLIER_TURNS, LATER_TURNS, SYSTEM_TEXT, TOOLS, ReadingNotes
+from vlaa_ray.data.reading_notes import LATER_TURNS, TOOLS, ReadingNotes
 from vlaa_ray.errors import DataError
+from vlaa_ray.records import Turn
 
 ASKED = {"image": "a.png", "question": "Which colour?", "verifier_type": "mcq"}
 LETTERED = "Which colour?\nA: red\nB: green"
@@ -285,42 +286,154 @@ def test_a_part_of_unknown_type_is_refused_by_its_name(part, says) -> None:
         read_record({"messages": [{"role": "user", "content": [part]}], "solution": "6"})
 
 
+def said(*texts, who=("user", "assistant")):
+    """The earlier turns of a draft, of both speakers."""
+    return tuple(Turn(role=who[number % 2], text=text) for number, text in enumerate(texts))
+
+
 @pytest.mark.parametrize(
-    ("row", "gold", "unseen"),
+    ("row", "unseen"),
     [
-        ({"conversations": turns("How many?", "6", keys=("from", "value"))}, "6", ()),
-        ({"conversations": turns("How many?", "6")}, "6", ()),
-        ({"conversations": turns("How many?", "6", who=("human", "gpt"), keys=("from", "value"))}, "6", ()),
-        ({"conversations": turns("Hi", "How many?", "6", who=("gpt", "human"), keys=("from", "value"))}, "6", "E"),
-        ({"conversations": turns("How many?", "6", "And red?", "2")}, "6", "L"),
-        ({"conversations": turns("How many?", "6"), "system": "Be brief."}, "6", "S"),
-        ({"conversations": [{"from": "system", "value": "x"}, *turns("How many?", "6")]}, "6", "S"),
-        ({"messages": turns("How many?", "6"), "tools": '[{"name": "zoom"}]'}, "6", "T"),
-        ({"messages": turns("How many?", "6", "And red?", "2")}, "6", "L"),
-        ({"messages": turns("How many?", [{"type": "text", "text": "6"}])}, "6", ()),
-        ({"messages": turns("How many?"), "solution": "<answer>6</answer>"}, "6", ()),
-        ({"messages": turns("How many?"), "answer": 6}, 6, ()),
-        ({"query": "How many?", "response": "6", "history": []}, "6", ()),
-        ({"prompt": turns("How many?"), "completion": turns("6", who=("assistant", ""))}, "6", ()),
-        ({"prompt": "How many?", "solution": "6"}, "6", ()),
-        ({"instruction": "How many?", "input": "", "output": "6", "system": "x"}, "6", "S"),
-        ({"dialogue": turns("How many?", "6")}, "6", ()),
-        ({"instruction": "How many?", "response": "6"}, "6", ()),
-        ({"Question": "How many?", "Answer": "6"}, "6", ()),
-        ({"texts": [{"user": "How many?", "assistant": "6"}, {"user": "a", "assistant": "b"}]}, "6", "L"),
+        ({"conversations": turns("How many?", "6", keys=("from", "value"))}, ()),
+        ({"conversations": turns("How many?", "6")}, ()),
+        ({"conversations": turns("How many?", "6", who=("human", "gpt"), keys=("from", "value"))}, ()),
+        ({"conversations": turns("How many?", "6", "And red?")}, (LATER_TURNS,)),
+        ({"messages": turns("How many?", "6"), "tools": '[{"name": "zoom"}]'}, (TOOLS,)),
+        ({"messages": [*turns("How many?", "6", "And red?"), CALL, *turns("", "2")[1:]]}, (LATER_TURNS, TOOLS)),
+        ({"messages": turns("How many?", [{"type": "text", "text": "6"}])}, ()),
+        ({"messages": turns("How many?"), "solution": "<answer>6</answer>"}, ()),
+        ({"messages": turns("How many?", "I count 6."), "solution": "6"}, ()),
+        ({"query": "How many?", "response": "6", "history": []}, ()),
+        ({"prompt": turns("How many?"), "completion": turns("6", who=("assistant", ""))}, ()),
+        ({"prompt": "How many?", "solution": "6"}, ()),
+        ({"dialogue": turns("How many?", "6")}, ()),
+        ({"instruction": "How many?", "response": "6"}, ()),
+        ({"Question": "How many?", "Answer": "6"}, ()),
+        ({"texts": [{"user": "How many?", "assistant": "6"}]}, ()),
     ],
 )
-def test_what_the_model_will_not_see_is_noted(row, gold, unseen) -> None:
-    names = {"E": (EARLIER_TURNS,), "L": (LATER_TURNS,), "S": (SYSTEM_TEXT,), "T": (TOOLS,), (): ()}
+def test_what_the_model_will_not_see_is_noted(row, unseen) -> None:
     draft = read_record(row | {"images": ["a.png"]})
-    assert (draft.question, draft.gold, draft.unseen) == ("How many?", gold, names[unseen])
+    assert (draft.question, draft.gold, draft.unseen) == ("How many?", "6", unseen)
+    assert (draft.system, draft.history) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("row", "system"),
+    [
+        ({"conversations": turns("How many?", "6"), "system": "Be brief."}, "Be brief."),
+        ({"conversations": [{"from": "system", "value": " Be brief.\n"}, *turns("How many?", "6")]}, "Be brief."),
+        ({"instruction": "How many?", "output": "6", "system": "Be brief."}, "Be brief."),
+        ({"question": "How many?", "answer": "6", "system_prompt": "Be brief."}, "Be brief."),
+        ({"problem": "How many?", "answer": "6", "system_message": "Be brief."}, "Be brief."),
+        ({"prompt": [{"role": "developer", "content": "A."}, *turns("How many?")], "solution": "6"}, "A."),
+        (
+            {"messages": [{"role": "system", "content": [{"type": "text", "text": "A."}]}, *turns("How many?", "6")]},
+            "A.",
+        ),
+        ({"messages": [{"role": "system", "content": "A."}, *turns("How many?", "6")], "system": "B."}, "B.\n\nA."),
+        ({"messages": [{"role": "system", "content": "A."}, *turns("How many?", "6")], "system": "A."}, "A."),
+        ({"messages": [{"role": "system", "content": None}, *turns("How many?", "6")], "system": " "}, None),
+    ],
+)
+def test_a_records_own_system_text_is_read(row, system) -> None:
+    draft = read_record(row | {"images": ["a.png"]})
+    assert (draft.question, draft.gold, draft.system, draft.unseen, draft.unread) == ("How many?", "6", system, (), ())
+
+
+def test_a_system_column_that_is_no_text_is_named() -> None:
+    draft = read_record({"problem": "How many?", "answer": "6", "images": ["a.png"], "system": {"os": "linux"}})
+    assert (draft.system, draft.unread) == (None, ("system",))
+
+
+GREETED = said("Hi", who=("assistant", "user"))
+
+
+@pytest.mark.parametrize(
+    ("row", "history"),
+    [
+        ({"conversations": turns("Hi", "How many?", "6", who=("gpt", "human"), keys=("from", "value"))}, GREETED),
+        ({"conversations": turns("Red?", "2", "How many?", "6")}, said("Red?", "2")),
+        ({"messages": turns("Red?", "2", "How many?", "6")}, said("Red?", "2")),
+        ({"messages": turns("Red?", "2", "How many?", "I see 6."), "solution": "6"}, said("Red?", "2")),
+        ({"messages": turns("Red?", [{"type": "text", "text": "2"}], "How many?"), "answer": "6"}, said("Red?", "2")),
+        ({"messages": turns("Red?", [1, 2], "How many?", "6")}, said("Red?", "[1, 2]")),
+        ({"prompt": turns("Red?", "2", "How many?"), "reward_model": {"ground_truth": "6"}}, said("Red?", "2")),
+        ({"message": turns("Red?", "2", "How many?"), "answer": "6"}, said("Red?", "2")),
+        ({"query": "How many?", "response": "6", "history": [["Red?", "2"]]}, said("Red?", "2")),
+        ({"query": "How many?", "response": "6", "history": '[["Red?", "2"]]'}, said("Red?", "2")),
+        ({"query": "How many?", "response": "6", "history": turns("Red?", "2")}, said("Red?", "2")),
+        (
+            {"instruction": "How many?", "output": "6", "history": [["Red?", "2"], ["Blue?", "1"]]},
+            said("Red?", "2", "Blue?", "1"),
+        ),
+        ({"texts": [{"user": "Red?", "assistant": "2"}, {"user": "How many?", "assistant": "6"}]}, said("Red?", "2")),
+    ],
+)
+def test_earlier_turns_are_history(row, history) -> None:
+    draft = read_record(row)
+    assert (draft.question, draft.gold, draft.history, draft.unseen, draft.unread) == (
+        "How many?",
+        "6",
+        history,
+        (),
+        (),
+    )
+
+
+@pytest.mark.parametrize("gold", [{}, {"solution": "6"}])
+def test_user_turns_without_an_answer_between_them_are_one_question(gold) -> None:
+    messages = turns("<image>", "How many?", who=("user", "user")) + turns("6", who=("assistant", ""))
+    draft = read_record({"messages": messages, "images": ["a.png"]} | gold)
+    assert (draft.question, draft.history, draft.gold) == ("<image>\nHow many?", (), "6")
+
+
+def test_an_answer_that_was_left_blank_is_no_gold() -> None:
+    draft = read_record({"messages": turns("How many?", "6", "And red?", ""), "images": ["a.png"]})
+    assert (draft.question, draft.gold, draft.history, draft.unseen) == ("How many?", "6", (), (LATER_TURNS,))
+
+
+IMAGE_PART = {"type": "image", "image": "b.png"}
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"messages": turns("<image>Red?", "2", "Blue?", "6")}, [("<image>Red?", 1), ("Blue?", 0)]),
+        ({"messages": turns("Red?", "2", "Blue?", "6")}, [("Red?", 1), ("Blue?", 0)]),
+        ({"messages": turns("Red?", "2", "Blue <image>?", "6")}, [("Red?", 0), ("Blue <image>?", 1)]),
+        ({"messages": turns("Red?", "2", "<img>?", "6")}, [("Red?", 0), ("<image>?", 1)]),
+        ({"messages": turns("<image>?", "2", "<image>?", "6"), "images": TWO}, [("<image>?", 1), ("<image>?", 1)]),
+        ({"messages": turns("?", "2", "??", "6"), "images": TWO}, [("?", 2), ("??", 0)]),
+        ({"messages": turns("<image 2>?", "2", "<image 1>?", "6"), "images": TWO[::-1]}, [("<image>?", 1)] * 2),
+        (
+            {"messages": turns("<image>?", "2", "<image>?", "6", "<image>?"), "images": [*TWO, "c"]},
+            [("<image>?", 1)] * 2,
+        ),
+        (
+            {"messages": turns([{"image": "a.png"}, "?"], "2", [IMAGE_PART, "Blue?"]), "solution": "6", "images": None},
+            [("<image>?", 1), ("<image>Blue?", 1)],
+        ),
+        ({"query": "Blue?", "response": "6", "history": [["<image>Red?", "2"]]}, [("<image>Red?", 1), ("Blue?", 0)]),
+        ({"messages": turns("Hi", "Blue?", "6", who=("assistant", "user"))}, [("Hi", 0), ("Blue?", 1)]),
+    ],
+)
+def test_images_belong_to_the_turn_that_has_their_place(tmp_path, row, expected) -> None:
+    row = {"images": ["a.png"], "verifier_type": "digit"} | row
+    draft = read_record(row)
+    shown = [*((turn.text, turn.num_images) for turn in draft.history if turn.text != "2")]
+    own = len(draft.images) - sum(turn.num_images for turn in draft.history)
+    assert [*shown, (draft.question, own)] == expected
+    assert draft.images == ("a.png", "b.png")[: len(draft.images)]
 
 
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ({"messages": turns("a", "b", "c"), "solution": "6"}, "2 user messages.*earlier turns can't be given"),
-        ({"query": "c", "response": "6", "history": [["a", "b"]]}, "earlier turns in `history`"),
+        ({"query": "c", "response": "6", "history": ["a", "b"]}, "`history` must be a list of messages, or of pairs"),
+        ({"query": turns("a", "b", "c"), "response": "6", "history": [["a", "b"]]}, "earlier turns twice"),
+        ({"messages": [CALL, *turns("c")], "solution": "6"}, "the question follows the call of a tool"),
+        ({"query": "c", "response": "6", "history": [CALL]}, "an earlier turn is that of a tool"),
         ({"messages": [{"role": "narrator", "content": "a"}], "solution": "6"}, "unknown role: 'narrator'"),
         (
             {"messages": [{"role": "user", "content": "a"}, {"role": "tool", "content": "b"}, *turns("c", "d")[1:]]},
@@ -332,6 +445,17 @@ def test_what_the_model_will_not_see_is_noted(row, gold, unseen) -> None:
         ),
         ({"messages": ["How many?"], "solution": "6"}, "a message must be a JSON object, not str"),
         ({"conversations": turns("a", who=("gpt", "human"), keys=("from", "value"))}, "lacks a human or a gpt turn"),
+        (
+            {"messages": [{"role": "system", "content": [IMAGE_PART]}, *turns("a", "b")]},
+            "system message holds a picture",
+        ),
+        (
+            {"messages": turns("<image>a", "b", "<image>c", "d"), "images": ["a"]},
+            "conversation is 2, but .* images is 1",
+        ),
+        ({"messages": turns("<image>a", "b", "c", "d"), "images": TWO}, "conversation is 1, but .* images is 2"),
+        ({"messages": turns("a\0", "b", "c", "d")}, "holds a NUL character"),
+        ({"messages": turns([{"type": "video", "video": "a"}], "b", "c", "d")}, "videos are not supported"),
     ],
 )
 def test_conversations_that_cant_be_asked_are_named(row, says) -> None:
@@ -429,16 +553,16 @@ def test_notes_count_what_was_left_unread(tmp_path) -> None:
         {"problem": "?"},
         ROWS["easyr1"] | {"keep": {"a": 1}},
     ]
-    rows[0]["prompt"] = [{"role": "system", "content": "Think."}, {"role": "user", "content": "How many?"}]
+    rows[0]["tools"] = ["zoom"]
     notes = ReadingNotes("data")
     file = written(tmp_path, *rows)
     list(iterate_prompts(file, None, keep=["keep.a"], notes=notes))
     assert (notes.num_records, notes.num_refused, notes.without_picture) == (4, 1, 2)
-    assert notes.unread_columns == {"difficulty": 2, "ability": 1} and notes.unseen == {SYSTEM_TEXT: 1}
-    assert notes.first_rows == {"without picture": 1, "difficulty": 1, "ability": 1, SYSTEM_TEXT: 1}
+    assert notes.unread_columns == {"difficulty": 2, "ability": 1} and notes.unseen == {TOOLS: 1}
+    assert notes.first_rows == {"without picture": 1, "difficulty": 1, "ability": 1, TOOLS: 1}
     lines = notes.lines()
     assert lines[0] == "2 of 3 records: no reader looks at the column `difficulty` (first: row 1)"
-    assert "1 of 3 records: the model will not see the system text (first: row 1)" in lines
+    assert "1 of 3 records: the model will not see the tools (first: row 1)" in lines
     assert lines[-1] == "2 of 3 records have no picture (first: row 1)"
     assert notes.as_json()["unread_columns"] == {"difficulty": 2, "ability": 1}
 

@@ -1,5 +1,6 @@
 import io
 import re
+from dataclasses import replace
 from itertools import groupby
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from vlaa_ray.images.decode import load
 from vlaa_ray.models.chat import ChatFormat
 from vlaa_ray.models.loading import load_processor
 from vlaa_ray.models.paths import local_path
-from vlaa_ray.records import ImageRef, Prompt
+from vlaa_ray.records import ImageRef, Prompt, Turn
 
 MODEL = ModelSection(path="builtin:tiny-base", min_pixels=3136, max_pixels=50_176)
 
@@ -253,3 +254,108 @@ def test_a_written_answer_ends_the_turn(chat):
     assert ids.dtype == np.int32
     assert ids[-1] == chat.tokenizer.convert_tokens_to_ids("<|im_end|>")
     assert chat.tokenizer.decode(ids[:-1]) == text
+
+
+SMALL, LARGE = (56, 56), (300, 200)
+EARLIER = [
+    ("user", "<image>\nHow many squares?", 1),
+    ("assistant", "<think>I count.</think>\n6", 0),
+    ("user", "Is <image> larger?", 1),
+    ("assistant", "{{ no }}", 0),
+]
+
+
+def conversation(*turns, question="Why?", sizes=(SMALL, LARGE), system=None):
+    history = tuple(Turn(role=role, text=text, num_images=number) for role, text, number in turns)
+    return replace(prompt(question, *(image(*size) for size in sizes)), history=history, system=system)
+
+
+def by_the_template(processor, messages, asked):
+    """The ids that Hugging Face's own processor makes of messages with {"type": "image"} parts."""
+    text = processor.apply_chat_template(messages, add_generation_prompt=True)
+    pictures = [load(ref) for ref in asked.images] or None
+    return processor(text=[text], images=pictures, return_tensors="np")["input_ids"][0].tolist()
+
+
+def text_part(text):
+    return {"type": "text", "text": text}
+
+
+@pytest.mark.parametrize("run_prompt", [PAPER_SYSTEM_PROMPT, None])
+@pytest.mark.parametrize("system", [None, "Answer in French."])
+def test_ids_of_a_conversation_are_the_processors(processor, model_config, run_prompt, system):
+    asked = conversation(*EARLIER, question="And <image>?\n", sizes=(SMALL, LARGE, SMALL), system=system)
+    messages = [
+        {"role": "user", "content": [{"type": "image"}, text_part("How many squares?")]},
+        {"role": "assistant", "content": "<think>I count.</think>\n6"},
+        {"role": "user", "content": [text_part("Is "), {"type": "image"}, text_part(" larger?")]},
+        {"role": "assistant", "content": [text_part("{{ no }}")]},
+        {"role": "user", "content": [text_part("And "), {"type": "image"}, text_part("?")]},
+    ]
+    if told := "\n\n".join(filter(None, [system, run_prompt])):
+        messages.insert(0, {"role": "system", "content": told})
+    chat = ChatFormat(processor, model_config, run_prompt)
+    for _ in range(2):  # the second time with what the first one found out
+        assert chat.expanded_token_ids(asked).tolist() == by_the_template(processor, messages, asked)
+    pads = groupby(chat.expanded_token_ids(asked) == chat.image_token_id)
+    sizes = [len(list(run)) for is_pad, run in pads if is_pad]
+    assert sizes == [chat.num_image_tokens(one) for one in asked.images]
+
+
+def test_other_texts_of_the_same_shape_are_the_processors_too(processor, chat):
+    for number in range(3):
+        asked = conversation(("user", f"{number} < 4?", 0), ("assistant", f"{number}" * number, 0), sizes=())
+        messages = [
+            {"role": "system", "content": PAPER_SYSTEM_PROMPT},
+            {"role": "user", "content": f"{number} < 4?"},
+            {"role": "assistant", "content": f"{number}" * number},
+            {"role": "user", "content": "Why?"},
+        ]
+        assert chat.expanded_token_ids(asked).tolist() == by_the_template(processor, messages, asked)
+
+
+def test_an_assistant_may_speak_first(processor, chat):
+    asked = conversation(("assistant", "Hello!", 0), question="How many?", sizes=(SMALL,))
+    messages = [
+        {"role": "system", "content": PAPER_SYSTEM_PROMPT},
+        {"role": "assistant", "content": "Hello!"},
+        {"role": "user", "content": [{"type": "image"}, text_part("How many?")]},
+    ]
+    assert chat.expanded_token_ids(asked).tolist() == by_the_template(processor, messages, asked)
+
+
+def test_the_runs_system_prompt_is_not_repeated(chat):
+    for own in (PAPER_SYSTEM_PROMPT, f"  {PAPER_SYSTEM_PROMPT}\n", f"{PAPER_SYSTEM_PROMPT}\nBe brief."):
+        text = chat.tokenizer.decode(chat.prompt_token_ids(conversation(sizes=(), system=own)))
+        assert text.startswith(f"<|im_start|>system\n{own.strip()}<|im_end|>\n")
+
+
+def test_a_template_that_strips_thoughts_is_asked_each_time(processor, model_config):
+    source = (
+        "{% for m in messages %}[{{ m.role }}]{% for c in m.content %}{{ c.text.split('</think>')[-1] }}{% endfor %}"
+        "{% endfor %}"
+    )
+    rendered = Environment().from_string(source).render
+    stripping = SimpleNamespace(
+        tokenizer=processor.tokenizer,
+        image_processor=processor.image_processor,
+        apply_chat_template=lambda messages, **_: rendered(messages=messages),
+    )
+    chat = ChatFormat(stripping, model_config, None)
+    for thoughts in ("", "<think>I count.</think>"):
+        asked = conversation(("user", "How many?", 0), ("assistant", f"{thoughts}6", 0), sizes=())
+        assert chat.tokenizer.decode(chat.prompt_token_ids(asked)) == "[user]How many?[assistant]6[user]Why?"
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (conversation(("user", "<|im_end|>", 0), sizes=()), "an earlier turn holds the control token"),
+        (conversation(("assistant", "<|im_start|>", 0), sizes=()), "an earlier turn holds the control token"),
+        (conversation(sizes=(), system="<|image_pad|>"), "the system text holds the control token"),
+        (conversation(("user", "<image>?", 1), sizes=()), "images don't match"),
+    ],
+)
+def test_control_tokens_before_the_question_are_refused(chat, asked, says):
+    with pytest.raises(DataError, match=rf"{says}.*p1"):
+        chat.expanded_token_ids(asked)

@@ -170,5 +170,5 @@ def test_dimensions_come_from_the_folder_then_from_the_table(tmp_path: Path) -> 
         model_dimensions("someone/else")
     assert "download" in caught.value.fix
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(ModelError, match="not JSON"):
+    with pytest.raises(ModelError, match="not a JSON object"):
         model_dimensions(str(tmp_path))

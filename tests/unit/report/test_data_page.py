@@ -198,3 +198,10 @@ def test_only_the_first_picture_is_drawn_on():
     )
     sample = data_sample("f", DrawnRecord(1, prompt), None)
     assert [len(picture.boxes) for picture in sample.pictures] == [1, 0] and sample.has_marks
+
+
+@pytest.mark.parametrize("text", ["", "[]", "\n"])
+def test_data_without_a_record_makes_no_page(folder, capsys, text):
+    (folder / "empty.json").write_text(text)
+    assert main(["data", "show", str(folder / "empty.json"), "--out", str(folder / "page.html")]) == 1
+    assert "DataError: no record to show" in capsys.readouterr().err and not (folder / "page.html").exists()

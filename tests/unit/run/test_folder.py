@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -262,3 +263,28 @@ def test_a_broken_run_json_reads_as_none(tmp_path: Path) -> None:
         assert read_run(tmp_path) == {}
     (tmp_path / "run.json").write_text(json.dumps({"state": "failed"}))
     assert read_run(tmp_path) == {"state": "failed"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("run.json", "{", "run.json can't be read"),
+        ("run.json", "[]", "run.json doesn't hold a mapping"),
+        ("run.json", '{"step": "x"}', "run.json doesn't hold a whole number as `step`"),
+        ("run.json", "[" * 100_000, "run.json can't be read"),
+        ("run.json", None, "run.json in the run folder must be a file"),
+        (".lock", None, ".lock in the run folder must be a file"),
+        ("metrics.jsonl", None, "metrics.jsonl in the run folder must be a file"),
+        ("config.yaml", None, "config.yaml in the run folder must be a file"),
+        ("logs", "", "logs in the run folder must be a folder"),
+        ("checkpoints", "", "checkpoints in the run folder must be a folder"),
+    ],
+)
+def test_junk_in_the_run_folder_is_one_error_with_its_path(tmp_path: Path, name, content, says) -> None:
+    path = tmp_path / "trial" / name
+    path.parent.mkdir()
+    path.mkdir() if content is None else path.write_text(content)
+    for _ in range(2):  # the lock is free again
+        with pytest.raises(ConfigError, match=re.escape(says)) as caught:
+            RunFolder.open(make(tmp_path))
+        assert str(path) in str(caught.value.facts) and "move" in caught.value.fix

@@ -14,7 +14,7 @@ from vlaa_ray.config import CurationConfig, GrpoConfig, load_config
 from vlaa_ray.curation.progress import CurationProgress
 from vlaa_ray.data.builtin import BuiltinData
 from vlaa_ray.data.fingerprint import fingerprint
-from vlaa_ray.errors import DataError, LearnerError, RunInterrupted
+from vlaa_ray.errors import DataError, DeadlineExceeded, LearnerError, RunInterrupted
 from vlaa_ray.records import Defect
 from vlaa_ray.run import session
 from vlaa_ray.run.checkpoints import Checkpoint
@@ -59,6 +59,14 @@ def test_the_one_typed_cause_is_in_run_json_and_in_the_log(tmp_path) -> None:
     end = read_run(tmp_path / "trial")
     assert (end["state"], end["error"]["type"], end["error"]["rank"]) == ("failed", "LearnerError", 1)
     assert "rank 1 died" in (tmp_path / "trial/logs/driver.log").read_text()
+
+
+def test_a_missed_deadline_names_the_folder_of_the_logs(tmp_path) -> None:
+    with pytest.raises(DeadlineExceeded) as caught, open_run(config_of(tmp_path)):
+        raise DeadlineExceeded("no answer within 5 s: rollout actors to start")
+    logs = str(tmp_path / "trial/logs")
+    assert caught.value.facts["logs"] == logs and logs in str(caught.value)
+    assert read_run(tmp_path / "trial")["error"]["logs"] == logs
 
 
 def test_an_interrupted_run_says_so(tmp_path) -> None:

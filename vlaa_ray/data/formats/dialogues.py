@@ -12,7 +12,7 @@ from typing import Any
 
 from vlaa_ray.data.formats.drafts import Fields, behind_thoughts, fields_of, grounded, worked
 from vlaa_ray.data.formats.fields import Row, untagged
-from vlaa_ray.data.formats.messages import answer_text, asked, first_exchange
+from vlaa_ray.data.formats.messages import answer_text, asked, last_exchange
 from vlaa_ray.data.formats.tracked_row import is_missing
 
 _GOLDS = ("solution", "ground_truth", "answer", "gt")
@@ -35,20 +35,19 @@ def messages(row: Row) -> Fields:
     gold_column = _first(row, _GOLDS)
     if gold_column is None:
         return _conversation(row, "messages", "messages")
-    question, images, unseen = asked(row["messages"])
-    record = _judged(row, question, row[gold_column], "messages")
-    return record | {"images": images or record["images"], "unseen": unseen}
+    conversation = asked(row["messages"])
+    return _judged(row, conversation.question, row[gold_column], "messages") | conversation.fields()
 
 
 def query_response(row: Row) -> Fields:
     """Read a query or a prompt with its response, or with the gold in a column of its own, as TRL has it."""
     query = _first(row, _QUERIES)
-    question, images, unseen = asked(row[query or "query"])
+    prompt = asked(row[query or "query"])
     if (gold_column := _first(row, _GOLDS)) is not None:
-        record = _judged(row, question, row[gold_column], "query")
+        record = _judged(row, prompt.question, row[gold_column], "query")
     else:
-        record = _answered(row, question, answer_text(row[_first(row, _RESPONSES) or "response"]), "query")
-    return record | {"images": images or record["images"], "unseen": unseen}
+        record = _answered(row, prompt.question, answer_text(row[_first(row, _RESPONSES) or "response"]), "query")
+    return record | prompt.fields()
 
 
 def is_query_response(row: Row) -> bool:
@@ -64,8 +63,9 @@ def instruction_output(row: Row) -> Fields:
 
 
 def _conversation(row: Row, column: str, source: str) -> Fields:
-    question, answer, images, unseen = first_exchange(row, column)
-    return _answered(row, question, answer, source) | {"images": images, "unseen": unseen}
+    """Return the fields of the last exchange of a conversation: its answer is the gold, the turns before it history."""
+    question, answer = last_exchange(row, column)
+    return _answered(row, question.question, answer, source) | question.fields() | {"images": question.images}
 
 
 def _answered(row: Row, question: str, answer: Any, source: str) -> Fields:

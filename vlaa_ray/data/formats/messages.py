@@ -1,7 +1,7 @@
 """Reads messages and conversations, with text and pictures, in the layouts that publishers use.
 
     asked([{"role": "user", "content": [{"type": "image", "image": "a.png"}, {"type": "text", "text": "How many?"}]}])
-    -> Asked("<image>How many?", ("a.png",), ())
+    -> Asked("<image>How many?", ("a.png",))
 
 A turn has `role` and `content`, or `from` and `value`; the user may be `human`, the assistant `gpt`.
 """
@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from vlaa_ray.data.formats.fields import Row, text_of
 from vlaa_ray.data.formats.pictures import images_of
 from vlaa_ray.data.formats.tracked_row import is_missing
-from vlaa_ray.data.reading_notes import EARLIER_TURNS, LATER_TURNS, SYSTEM_TEXT
+from vlaa_ray.data.reading_notes import LATER_TURNS, TOOLS
+from vlaa_ray.records import Turn
 from vlaa_ray.text.placeholders import IMAGE
 
 USER, ASSISTANT, SYSTEM, TOOL = "user", "assistant", "system", "tool"
@@ -31,24 +32,33 @@ _ROLES = {
 _MEDIA = {"video": "videos", "video_url": "videos", "audio": "sounds", "audio_url": "sounds", "input_audio": "sounds"}
 _PICTURES = ("image", "image_url", "input_image", "image_path", "img")
 _TEXTS = ("text", "input_text", "output_text")
+Fields = dict[str, Any]
 _JSON = re.compile(r"\s*(?:\[\s*)?\{")
 
 
 class Asked(NamedTuple):
-    """A question, its images, and the parts of `reading_notes.UNSEEN` that stand beside it."""
+    """A question, with what the model reads before it, and the parts of `reading_notes.UNSEEN` that stand beside it.
+
+    `images` are those of all turns, and empty where the record holds its images elsewhere.
+    """
 
     question: str
-    images: tuple[Any, ...]
-    unseen: tuple[str, ...]
+    images: tuple[Any, ...] = ()
+    history: tuple[Turn, ...] = ()
+    system: str | None = None
+    unseen: tuple[str, ...] = ()
+
+    def fields(self) -> Fields:
+        """Return the fields of a draft for what stands around the question, and its images if it has any."""
+        fields: Fields = {"history": self.history, "system": self.system, "unseen": self.unseen}
+        return fields | ({"images": self.images} if self.images else {})
 
 
 class Exchange(NamedTuple):
-    """The first question of a conversation, with its answer and its images, and what else the conversation has."""
+    """The last question of a conversation that has an answer, with all images that are shown, and that answer."""
 
-    question: str
+    asked: Asked
     answer: Any
-    images: tuple[Any, ...]
-    unseen: tuple[str, ...]
 
 
 class _Turn(NamedTuple):
@@ -58,23 +68,24 @@ class _Turn(NamedTuple):
 
 
 def asked(messages: Any) -> Asked:
-    """Return the only user message in `messages`, which may also be given as JSON, or be the question itself.
+    """Return the last user message in `messages`, which may also be given as JSON, or be the question itself.
 
-    An image part ({"type": "image", "image": …} or OpenAI's image_url) becomes `<image>` in the question, unless a text
-    part has `<image>` already.
+    The turns before it are its history. An image part ({"type": "image", "image": …} or OpenAI's image_url) becomes
+    `<image>` in the text, unless a text part has `<image>` already.
 
-    Raises ValueError if `messages` does not have exactly one user message: the model is asked one question, without
-    earlier turns. Raises it, too, for a video, a sound, or a part of unknown type.
+    Raises ValueError if there is no user message, if a tool was called before the question, or for a video, a sound,
+    or a part of unknown type.
     """
     if isinstance(messages, str) and not _JSON.match(messages):
-        return Asked(messages, (), ())
+        return Asked(messages)
     turns = turns_of(messages)
-    users = [turn for turn in turns if turn.role == USER]
-    if len(users) != 1:
-        history = ": earlier turns can't be given to the model" if users else ""
-        raise ValueError(f"the prompt has {len(users)} user messages; it must have exactly one{history}")
-    question, images = parts_of(users[0].content)
-    return Asked(question, images, _beside(turns, turns.index(users[0]), len(turns)))
+    spoken = [turn for turn in turns if turn.role != SYSTEM]
+    last = max((place for place, turn in enumerate(spoken) if turn.role == USER), default=None)
+    if last is None:
+        raise ValueError("the prompt has 0 user messages; it must have at least one")
+    if any(turn.role == TOOL for turn in spoken[:last]):
+        raise ValueError("the question follows the call of a tool, which can't be made here")
+    return _asked_at(spoken[: last + 1], system_of(turns))
 
 
 def turns_of(messages: Any) -> list[_Turn]:
@@ -106,14 +117,51 @@ def _turns_in(message: Any) -> Iterator[_Turn]:
     yield _Turn(role, message.get("value") if content is None else content)
 
 
-def _beside(turns: list[_Turn], question: int, after: int) -> tuple[str, ...]:
-    """Return the parts of UNSEEN around the turn `question`; later turns are those from `after` on."""
-    found = {
-        SYSTEM_TEXT: any(turn.role == SYSTEM and not is_missing(turn.content) for turn in turns),
-        EARLIER_TURNS: any(turn.role in (USER, ASSISTANT) for turn in turns[:question]),
-        LATER_TURNS: any(turn.role in (USER, ASSISTANT) for turn in turns[after:]),
-    }
-    return tuple(name for name, is_there in found.items() if is_there)
+def system_of(turns: Sequence[_Turn]) -> str | None:
+    """Return the text of all system messages; None without any. Raises ValueError if one of them holds a picture."""
+    read = [parts_of(turn.content) for turn in turns if turn.role == SYSTEM]
+    if any(images for _, images in read):
+        raise ValueError("the system message holds a picture; it can only be text")
+    return joined_system(*(text for text, _ in read))
+
+
+def joined_system(*texts: str | None) -> str | None:
+    """Return the system texts that say something, each once, a blank line between them; None without any."""
+    return "\n\n".join(dict.fromkeys(text.strip() for text in texts if text and text.strip())) or None
+
+
+def history_of(turns: Sequence[_Turn]) -> tuple[tuple[Turn, ...], tuple[Any, ...]]:
+    """Return (turns before a question, their images). Their `num_images` is not known yet.
+
+    Raises ValueError if a turn is neither the user's nor the assistant's.
+    """
+    read = [_said(turn) for turn in turns]
+    return tuple(turn for turn, _ in read), tuple(image for _, images in read for image in images)
+
+
+def _said(turn: _Turn) -> tuple[Turn, tuple[Any, ...]]:
+    if turn.role == USER:
+        text, images = parts_of(turn.content)
+        return Turn(role="user", text=text), images
+    if turn.role != ASSISTANT:
+        raise ValueError(f"an earlier turn is that of a {turn.role}; only a user and an assistant can be shown")
+    if _has_parts(turn.content):
+        text, images = parts_of(turn.content)
+        return Turn(role="assistant", text=text), images
+    said = "" if turn.content is None else turn.content
+    text = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False, default=str)
+    return Turn(role="assistant", text=text), ()
+
+
+def _asked_at(turns: Sequence[_Turn], system: str | None, unseen: tuple[str, ...] = ()) -> Asked:
+    """Return the question that the user turns at the end of `turns` make, after the turns before them."""
+    start = len(turns)
+    while start and turns[start - 1].role == USER:
+        start -= 1
+    history, images = history_of(turns[:start])
+    read = [parts_of(turn.content) for turn in turns[start:]]
+    own = (image for _, some in read for image in some)
+    return Asked("\n".join(text for text, _ in read), (*images, *own), history, system, unseen)
 
 
 def parts_of(content: Any) -> tuple[str, tuple[Any, ...]]:
@@ -172,34 +220,45 @@ def _image_in(part: Mapping[str, Any], kind: str) -> Any:
     return (source.get("url") or {"bytes": source.get("data")}) if isinstance(source, Mapping) else None
 
 
-def first_exchange(row: Row, column: str) -> Exchange:
-    """Return the first question of the conversation in a column, the answer behind it, and the question's images.
+def last_exchange(row: Row, column: str) -> Exchange:
+    """Return the last question of the conversation in a column that has an answer, and the answer behind it.
 
-    Images are those of the question's parts, or else the row's, without those of later questions.
+    Turns after the answer are not shown, nor is anything from the first call of a tool on. Images are those of the
+    parts, or else the row's, without those of later questions.
 
-    Raises ValueError if the conversation has no question, or no answer behind it.
+    Raises ValueError if the conversation has no question with an answer behind it.
     """
     turns = turns_of(row[column])
-    first = next((place for place, turn in enumerate(turns) if turn.role == USER), None)
-    answer = next((place for place in range(first or 0, len(turns)) if turns[place].role == ASSISTANT), None)
-    if first is None or answer is None:
+    spoken = [turn for turn in turns if turn.role != SYSTEM]
+    tool = next((place for place, turn in enumerate(spoken) if turn.role == TOOL), len(spoken))
+    answers = [place for place in range(1, tool) if spoken[place].role == ASSISTANT and spoken[place - 1].role == USER]
+    if not answers:
+        if any(turn.role == USER for turn in spoken[:tool]) and any(turn.role == ASSISTANT for turn in spoken[tool:]):
+            raise ValueError("the answer follows the call of a tool, which can't be made here")
         raise ValueError("the conversation lacks a human or a gpt turn: a question, and an answer behind it")
-    between = turns[first:answer]
-    if any(turn.role == TOOL for turn in between):
-        raise ValueError("the answer follows the call of a tool, which can't be made here")
-    read = [parts_of(turn.content) for turn in between if turn.role == USER]
-    question = "\n".join(text for text, _ in read)
-    images = tuple(image for _, some in read for image in some) or images_of(row)
-    later = sum(str(turn.content).count(IMAGE) for turn in turns[answer:] if turn.role == USER)
-    if later and question.count(IMAGE) + later == len(images):
-        images = images[:-later]
-    return Exchange(question, _answer(turns[answer].content), images, _beside(turns, first, answer + 1))
+    answer = next((place for place in reversed(answers) if not is_missing(spoken[place].content)), answers[-1])
+    later = spoken[answer + 1 :]
+    roles = {turn.role for turn in later}
+    unseen = (LATER_TURNS,) * bool(roles & {USER, ASSISTANT}) + (TOOLS,) * (TOOL in roles)
+    asked = _asked_at(spoken[:answer], system_of(turns), unseen)
+    return Exchange(asked._replace(images=_shown(asked, later, row)), _answer(spoken[answer].content))
+
+
+def _shown(asked: Asked, later: Sequence[_Turn], row: Row) -> tuple[Any, ...]:
+    """Return the images of the turns, or else the row's, without those of the turns after the answer."""
+    images = asked.images or images_of(row)
+    num_later = sum(str(turn.content).count(IMAGE) for turn in later if turn.role == USER)
+    num_shown = sum(text.count(IMAGE) for text in (asked.question, *(turn.text for turn in asked.history)))
+    return images[:num_shown] if num_later and num_shown + num_later == len(images) else images
 
 
 def _answer(content: Any) -> Any:
     """Return the text of an answer in parts; any other value unchanged, such as the boxes of VLM-R1."""
-    in_parts = isinstance(content, list) and content and isinstance(content[0], Mapping) and "type" in content[0]
-    return parts_of(content)[0] if in_parts else content
+    return parts_of(content)[0] if _has_parts(content) else content
+
+
+def _has_parts(content: Any) -> bool:
+    return isinstance(content, list) and bool(content) and isinstance(content[0], Mapping) and "type" in content[0]
 
 
 def answer_text(value: Any) -> Any:

@@ -4,6 +4,8 @@ For example:
 
     read_pair({"image": "a.png", "prompt": "<image>How many?", "chosen": "six", "rejected": "four"})
     -> AnswerPair({"question": "<image>How many?", "image": "a.png", "gt": "six", …}, "six", "four", ())
+
+Earlier turns and a system message become the columns `history` and `system` of the row.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from vlaa_ray.data.formats.messages import ASSISTANT, USER, Asked, answer_text, asked, turns_of
+from vlaa_ray.data.formats.messages import ASSISTANT, USER, Asked, answer_text, asked, joined_system, turns_of
 from vlaa_ray.data.formats.tracked_row import is_missing
 
 _CHOSEN = ("chosen", "chosen_response", "chosen_answer", "response")
@@ -52,15 +54,21 @@ def read_pair(row: dict[str, Any]) -> AnswerPair:
         raise ValueError("an answer of the pair is blank")
     if chosen.strip() == rejected.strip():
         raise ValueError("both answers of the pair are the same")
-    question, images, unseen = _asked(row, row[dialogue] if dialogue else None, better)
+    prompt = _asked(row, row[dialogue] if dialogue else None, better)
     used = {*_CHOSEN, *_REJECTED, *_PROMPTS, *_DIALOGUES, "input"}
     kept = {name: value for name, value in row.items() if name not in used}
-    if images and all(is_missing(row.get(name)) for name in _PICTURES):
-        kept["images"] = list(images)
+    if prompt.images and all(is_missing(row.get(name)) for name in _PICTURES):
+        kept["images"] = list(prompt.images)
     elif not any(name in kept for name in _PICTURES):
         kept["image"] = None
-    made = {"verifier_type": "open_ended", **kept, "question": question, "gt": chosen}
-    return AnswerPair(made, chosen, rejected, unseen)
+    if prompt.history:
+        if not is_missing(row.get("history")):
+            raise ValueError("the record has earlier turns twice, in `history` and in its messages")
+        kept["history"] = [{"role": turn.role, "content": turn.text} for turn in prompt.history]
+    if prompt.system:
+        kept["system"] = joined_system(row.get("system"), prompt.system)
+    made = {"verifier_type": "open_ended", **kept, "question": prompt.question, "gt": chosen}
+    return AnswerPair(made, chosen, rejected, prompt.unseen)
 
 
 _SIDES = (_CHOSEN, _REJECTED)
@@ -68,12 +76,12 @@ _SIDES = (_CHOSEN, _REJECTED)
 
 def _asked(row: Mapping[str, Any], dialogue: Any, better: Any) -> Asked:
     if "question" in row:
-        return Asked(row["question"], (), ())
+        return Asked(row["question"])
     name = next((name for name in _PROMPTS if not is_missing(row.get(name))), None)
     if name is not None:
-        question, images, unseen = asked(row[name])
+        prompt = asked(row[name])
         added = row.get("input") if name == "instruction" else None
-        return Asked(question if is_missing(added) else f"{question}\n{added}", images, unseen)
+        return prompt if is_missing(added) else prompt._replace(question=f"{prompt.question}\n{added}")
     if dialogue is not None:
         return asked(dialogue)
     if isinstance(better, list | tuple) and any(turn.role == USER for turn in turns_of(better)):

@@ -35,7 +35,7 @@ _NUMBERED = re.compile(r"(?:image|img|picture|pic)[_ -]?(\d{1,2})(?:_path)?", re
 _TEXTS = {
     *("id", "question", "problem", "answer", "gt", "gt_json", "solution", "ground_truth", "caption", "conversations"),
     *("messages", "prompt", "query", "response", "instruction", "input", "output", "options", "choices", "hint"),
-    *("chosen", "rejected", "ds_answer", "message", "texts", "system"),
+    *("chosen", "rejected", "ds_answer", "message", "texts", "system", "system_prompt", "system_message", "history"),
 }
 """Columns of text, which are never taken for pictures or videos."""
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from vlaa_ray.data.formats.context import placed_in_turns, with_context
 from vlaa_ray.data.formats.dialogues import (
     instruction_output,
     is_query_response,
@@ -38,18 +39,19 @@ from vlaa_ray.data.formats.fields import (
     text_of,
     untagged,
 )
-from vlaa_ray.data.formats.messages import asked, first_exchange
+from vlaa_ray.data.formats.messages import asked, last_exchange
 from vlaa_ray.data.formats.options import read_options, with_options
-from vlaa_ray.data.formats.pictures import images_of, placed, refuse_media, refuse_unread_picture, with_pictures
+from vlaa_ray.data.formats.pictures import images_of, refuse_media, refuse_unread_picture, with_pictures
 from vlaa_ray.data.formats.tracked_row import TrackedRow, is_missing
-from vlaa_ray.data.reading_notes import SYSTEM_TEXT, TOOLS
+from vlaa_ray.data.reading_notes import TOOLS
+from vlaa_ray.records import Turn
 from vlaa_ray.text.words import num_words
 
 _SECTION = re.compile(r"<(SUMMARY|CAPTION|REASONING|CONCLUSION)>(.*?)</\1>", re.DOTALL)
 _PROSE_WORDS = 3  # an answer of this many words is prose
 _QUESTIONS = ("question", "problem")
 _GOLDS = ("gt", "answer", "ground_truth", "solution", "response")
-_UNSEEN_COLUMNS = ((SYSTEM_TEXT, ("system", "system_prompt", "system_message")), (TOOLS, ("tools", "functions")))
+_TOOL_COLUMNS = ("tools", "functions")
 _OTHER_NAMES = dict.fromkeys(("conversation", "dialog", "dialogue", "dialogs", "dialogues"), "conversations")
 _KNOWN_NAMES = {
     *("question", "problem", "answer", "solution", "image", "images", "conversations", "messages", "query", "response"),
@@ -100,7 +102,10 @@ _VERO_ORDERED = ("number_list", "ordering")
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A record that has been parsed, but whose images have not been read: `images` holds them as in the record."""
+    """A record that has been parsed, but whose images have not been read: `images` holds them as in the record.
+
+    The other fields are those of `Prompt`.
+    """
 
     record_format: str
     question: str
@@ -109,6 +114,8 @@ class Draft:
     source: str
     verifier_type: str | None = None
     verifier_params: dict[str, Any] = field(default_factory=dict)
+    system: str | None = None
+    history: tuple[Turn, ...] = ()
     solution: str | None = None
     record_id: str | None = None
     unseen: tuple[str, ...] = ()
@@ -161,8 +168,7 @@ def _names_of(names: tuple[str, ...]) -> dict[str, str]:
 
 def _finished(record_format: Format, values: dict[str, Any], row: TrackedRow, verifier_type: str | None) -> Draft:
     """Return the draft with these fields, and with what all formats share."""
-    if not is_missing(row.get("history")):
-        raise ValueError("the record has earlier turns in `history`, which can't be given to the model")
+    values = with_context(row, values)
     own_type = row.get("verifier_type")
     wanted_type = (None if is_missing(own_type) else own_type) or verifier_type
     if options := read_options(row):
@@ -172,25 +178,20 @@ def _finished(record_format: Format, values: dict[str, Any], row: TrackedRow, ve
         values["verifier_type"] = chosen or values.get("verifier_type")
     if wanted_type:
         values["verifier_type"] = wanted_type
-    values["question"], values["images"] = placed(values["question"], values["images"])
+    values["history"], values["question"], values["images"] = placed_in_turns(
+        values.get("history", ()), values["question"], values["images"]
+    )
     if (params := mapping(row.get("verifier_params"))) is not None:
         values["verifier_params"] = {  # a table has null for parameters that only other rows have
             name: value for name, value in params.items() if value is not None
         }
-    values["unseen"] = _unseen(row, values.get("unseen", ()))
+    if any(not is_missing(row[name]) for name in _TOOL_COLUMNS if name in row):
+        values["unseen"] = tuple(dict.fromkeys((*values.get("unseen", ()), TOOLS)))
     identity = identity_of(row)
     if not values["images"]:
         refuse_unread_picture(row)
     record_id = values.pop("record_id", None) if identity is None else identity
     return Draft(record_format=record_format.name, **values | {"record_id": record_id}, unread=row.unread())
-
-
-def _unseen(row: TrackedRow, found: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the parts of the record that the model is not shown: those found in its turns, and those in columns."""
-    for name, columns in _UNSEEN_COLUMNS:
-        if name not in found and any(column in row and not is_missing(row[column]) for column in columns):
-            found = (*found, name)
-    return found
 
 
 def missing_in(row: Mapping[str, Any]) -> list[str]:
@@ -235,9 +236,9 @@ def _verl(row: TrackedRow) -> dict[str, Any]:
         reward_type = str(field_of(row, "extra_info.reward_type")).strip().lower()
     if reward_type in _VERO_TYPES or reward_type in _VERO_UNJUDGED:  # a record of Vero, as its scripts write it
         return _vero(row.with_values(reward_type=reward_type, answer=reward_model["ground_truth"]))
-    question, images, unseen = asked(row["prompt"])
-    record = fields_of(row, question, reward_model["ground_truth"], row.get("data_source") or "verl")
-    return record | {"images": record["images"] or images, "unseen": unseen}
+    prompt = asked(row["prompt"])
+    record = fields_of(row, prompt.question, reward_model["ground_truth"], row.get("data_source") or "verl")
+    return prompt.fields() | record | ({} if record["images"] else {"images": prompt.images})
 
 
 def _vero(row: TrackedRow) -> dict[str, Any]:
@@ -255,10 +256,11 @@ def _vero(row: TrackedRow) -> dict[str, Any]:
         params = {"ordered": True}
     elif reward_type == "list_string_match":
         gold = literal(gold)
-    question, images, unseen = asked(row["prompt"])
+    prompt = asked(row["prompt"])
     source = row.get("data_source") or "vero"
-    record = fields_of(row, question, gold, source, verifier_type or reward_type)
-    return record | {"verifier_params": params, "images": record["images"] or images, "unseen": unseen}
+    record = fields_of(row, prompt.question, gold, source, verifier_type or reward_type)
+    images = record["images"] or prompt.images
+    return prompt.fields() | record | {"verifier_params": params, "images": images}
 
 
 def _easyr1(row: TrackedRow) -> dict[str, Any]:
@@ -271,16 +273,16 @@ def _vlm_r1_evaluation(row: TrackedRow) -> dict[str, Any]:
 
 
 def _llava_cot(row: TrackedRow) -> dict[str, Any]:
-    question, answer, images, unseen = first_exchange(row, "conversations")
+    asked, answer = last_exchange(row, "conversations")
     sections = dict(_SECTION.findall(str(answer)))
     if "CONCLUSION" not in sections:
         raise ValueError("the answer has no <CONCLUSION>")
     conclusion = sections.pop("CONCLUSION").strip()
     thought = "\n".join(text.strip() for text in sections.values())
     source = folder_of(path_of(row.get("image"))) or "llava-cot"
-    return fields_of(row, question, conclusion, source, "open_ended") | {
-        "images": images,
-        "unseen": unseen,
+    record = fields_of(row, asked.question, conclusion, source, "open_ended") | asked.fields()
+    return record | {
+        "images": asked.images,
         "solution": f"<think>{thought}</think><answer>{conclusion}</answer>",
     }
 
@@ -305,9 +307,8 @@ def _virl39k(row: TrackedRow) -> dict[str, Any]:
 
 
 def _mm_eureka(row: TrackedRow) -> dict[str, Any]:
-    question, images, unseen = asked(row["message"])
-    record = fields_of(row, question, row["answer"], "mm-eureka")
-    return record | {"images": images or record["images"], "unseen": unseen}
+    message = asked(row["message"])
+    return fields_of(row, message.question, row["answer"], "mm-eureka") | message.fields()
 
 
 def _r1v(row: TrackedRow) -> dict[str, Any]:

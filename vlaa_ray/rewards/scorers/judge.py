@@ -21,6 +21,7 @@ from vlaa_ray.records import Prompt, RewardResult
 from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
 from vlaa_ray.services.client import Service, Unanswered
 from vlaa_ray.text.answers import MAX_CHARS
+from vlaa_ray.text.conversation import as_one_text
 
 _TOP = 10
 _MAX_REPLY_TOKENS = 512
@@ -74,7 +75,7 @@ class Judge:
     def _grade(self, prompt: Prompt, answer: str) -> RewardResult:
         if not answer.strip():
             return wrong(answer, "the answer is empty")
-        key = (*(image.sha256 for image in prompt.images), prompt.question, str(prompt.gold), answer)
+        key = (*(image.sha256 for image in prompt.images), as_one_text(prompt), str(prompt.gold), answer)
         with self._lock:
             if key in self._known:
                 return self._known[key]
@@ -102,7 +103,7 @@ class Judge:
     def _request(self, prompt: Prompt, answer: str) -> dict[str, Any]:
         mark = secrets.token_hex(8)
         text = (
-            f"Question: {prompt.question}\n\nReference: {prompt.gold}\n\n"
+            f"Question: {as_one_text(prompt)}\n\nReference: {prompt.gold}\n\n"
             f"{mark}\n{answer[:MAX_CHARS]}\n{mark}\n\nGrade the answer between the marks."
         )
         pictures = [chat_part(encoded(image)) for image in prompt.images]

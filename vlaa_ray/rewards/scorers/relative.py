@@ -10,6 +10,7 @@ from vlaa_ray.rewards.scorers import ScoreModel
 from vlaa_ray.rewards.verifiers.open_ended import NO_REFERENCE, relative_reward
 from vlaa_ray.rewards.verifiers.verdicts import invalid, wrong
 from vlaa_ray.services.client import Unanswered
+from vlaa_ray.text.conversation import as_one_text
 
 _CACHE_ENTRIES = 65_536
 
@@ -32,7 +33,7 @@ class RelativeScorer:
         All results are invalid if the reference can't be scored, or if the reward model gives no score.
         """
         reference = str(prompt.verifier_params.get("reference") or prompt.gold)
-        key = (*(image.sha256 for image in prompt.images), prompt.question, reference)
+        key = (*(image.sha256 for image in prompt.images), as_one_text(prompt), reference)
         reference_score = self._references.get(key)
         texts = [*answers] if reference_score is not None else [reference, *answers]
         texts = list(dict.fromkeys(texts))

@@ -4,6 +4,8 @@ The request and its reply:
 
     POST /score {"question", "images": [base64], "answers": [text]}
     -> {"scores": [number, or text if there is no score]}
+
+A prompt with a system text or earlier turns adds "system", a text, and "history": [{"role", "text", "num_images"}].
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from vlaa_ray.errors import RewardError
 from vlaa_ray.images.decode import encoded
 from vlaa_ray.records import Prompt
 from vlaa_ray.services.client import Service
+from vlaa_ray.text.conversation import context_json
 
 
 class RemoteRewardModel:
@@ -31,6 +34,7 @@ class RemoteRewardModel:
         for good, or is not a reward model's server.
         """
         body = {
+            **context_json(prompt),
             "question": prompt.question,
             "images": [base64.b64encode(encoded(image)).decode() for image in prompt.images],
             "answers": list(answers),

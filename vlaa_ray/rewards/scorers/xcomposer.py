@@ -14,6 +14,7 @@ from vlaa_ray.errors import ModelError
 from vlaa_ray.images.decode import encoded, mime_type
 from vlaa_ray.records import Prompt
 from vlaa_ray.rewards.scorers.offloading import Offloading
+from vlaa_ray.text.conversation import as_one_text
 from vlaa_ray.text.placeholders import in_parts, without_images
 
 _HD_NUM = 9
@@ -55,7 +56,7 @@ class XComposerReward:
                 file = Path(folder) / f"{number}.{mime_type(data).removeprefix('image/')}"
                 file.write_bytes(data)
                 files.append(str(file))
-            question = with_places(prompt) if len(files) > 1 else without_images(prompt.question)
+            question = with_places(prompt) if len(files) > 1 else without_images(as_one_text(prompt))
             chats = [
                 [{"role": "user", "content": question}, {"role": "assistant", "content": answer}] for answer in answers
             ]
@@ -70,9 +71,12 @@ class XComposerReward:
 
 
 def with_places(prompt: Prompt) -> str:
-    """Return the question with the model's own mark in the place of each image. One image alone needs no mark."""
+    """Return the question with the model's own mark in the place of each image. One image alone needs no mark.
+
+    The model is asked one question: earlier turns and a system text are part of it.
+    """
     numbers = itertools.count(1)
-    parts = in_parts(prompt.question, len(prompt.images))
+    parts = in_parts(as_one_text(prompt), len(prompt.images))
     in_front = list(itertools.takewhile(lambda part: part is None, parts))
     named = [f"Image{next(numbers)} <ImageHere>; " for _ in in_front]
     amid = [f"Image{next(numbers)} <ImageHere>" if part is None else part for part in parts[len(in_front) :]]

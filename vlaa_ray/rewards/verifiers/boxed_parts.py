@@ -7,9 +7,7 @@ For example:
 
 from __future__ import annotations
 
-import re
-
-_BOX_OR_BRACE = re.compile(r"\\f?boxed\s*+\{|\\fbox\s*+\{|\\.|[{}]", re.DOTALL)
+from vlaa_ray.text.answers import closed_boxes
 
 
 def boxed_parts(text: str) -> tuple[str, list[str]]:
@@ -18,25 +16,15 @@ def boxed_parts(text: str) -> tuple[str, list[str]]:
     A box that holds another box gives its inner box only. A box that is opened but not closed stays in the text. The
     text is read once, so the time grows with its length only.
     """
-    if "box" not in text:
-        return text, []
     contents: list[str] = []
-    outer: list[tuple[int, int]] = []  # the spans of closed boxes that stand in no other closed box
-    braces: list[tuple[int, int, bool]] = []  # where each open brace begins, where its content begins, is it a box
-    for match in _BOX_OR_BRACE.finditer(text):
-        sign = match.group()
-        if sign[-1] == "{" and len(sign) != 2:
-            braces.append((match.start(), match.end(), len(sign) > 1))
-        elif sign == "}" and braces:
-            start, inside, is_box = braces.pop()
-            if not is_box:
-                continue
-            if not outer or outer[-1][0] < start:
-                contents.append(text[inside : match.start()])
-            while outer and outer[-1][0] > start:
-                outer.pop()
-            outer.append((start, match.end()))
-    return _without(text, outer), contents
+    outer: list[tuple[int, int]] = []  # the spans of the boxes that stand in no other box
+    for start, inside, end in closed_boxes(text):
+        if not outer or outer[-1][0] < start:
+            contents.append(text[inside:end])
+        while outer and outer[-1][0] > start:
+            outer.pop()
+        outer.append((start, end + 1))
+    return (_without(text, outer) if outer else text), contents
 
 
 def _without(text: str, spans: list[tuple[int, int]]) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from vlaa_ray.records import RewardResult
 from vlaa_ray.rewards.verifiers.boxed_parts import boxed_parts
-from vlaa_ray.rewards.verifiers.option_letters import Options, answer_chain, opener, read_options
+from vlaa_ray.rewards.verifiers.option_letters import Options, answer_chain, opener, read_choice, read_options
 from vlaa_ray.rewards.verifiers.option_mentions import Form, Mention, lead_of
 from vlaa_ray.rewards.verifiers.option_tokens import ANSWERS, COPULAS, REVISIONS, tokens_of
 from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
@@ -70,7 +70,13 @@ def _letter(text: str, boxed: bool = False) -> str | None:
     opened = _OPENS.match(text)
     if opened and not _MORE.search(text, opened.end()):
         return opened.group(1).upper()
-    options = read_options(tokens_of(text))
+    tokens = tokens_of(text)
+    options = read_options(tokens) if boxed else read_choice(tokens)
+    return options if isinstance(options, str) else _settled(options, boxed)
+
+
+def _settled(options: Options, boxed: bool) -> str | None:
+    """Return the letter on which the rules settle, asked in turn."""
     first, settled = opener(options)
     chain = answer_chain(options)
     led = chain and options.words[chain[0].start - 1] in COPULAS | REVISIONS | ANSWERS

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from vlaa_ray.records import RewardResult
 from vlaa_ray.rewards.verifiers.frames import ANY_SIZE, MAX_COORDINATE, Frame, Size, differ, frame_sizes, in_unit
+from vlaa_ray.rewards.verifiers.plain_box import plain_box
 from vlaa_ray.rewards.verifiers.shape_parts import Shape
 from vlaa_ray.rewards.verifiers.shapes import read_shapes
 from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
@@ -123,6 +124,8 @@ def read_boxes(value: Any, size: Size = ANY_SIZE, *, corners: bool = True) -> li
             largest = MAX_COORDINATE
             finite = abs(x1) <= largest and abs(y1) <= largest and abs(x2) <= largest and abs(y2) <= largest
             return [Box(x1, y1, x2, y2)] if finite else []
+    if corners and isinstance(value, str) and (plain := plain_box(value)):
+        return [Box(*plain)]
     shapes = gold_shapes(value, size, corners=corners)
     return list(dict.fromkeys(Box(*shape.numbers) for shape in shapes if len(shape.numbers) == 4))
 
@@ -163,6 +166,8 @@ def _read_text(text: str, size: Size) -> list[Box]:
             return [Box(float(x1), float(y1), float(x2), float(y2))]
         except ValueError:
             pass
+    if plain := plain_box(text):
+        return [Box(*plain)]
     shapes = read_shapes(text, size)
     return list(dict.fromkeys(Box(*shape.numbers) for shape in shapes if len(shape.numbers) == 4))
 

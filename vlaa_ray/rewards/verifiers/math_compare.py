@@ -238,7 +238,13 @@ def _terms(side: Any) -> tuple[Any, ...] | None:
 
 
 def _differ_numerically(gold: Any, answer: Any) -> bool:
-    """Return whether two expressions clearly differ in value at one point. This is much quicker than `simplify`."""
+    """Return whether two expressions clearly differ in value at one point. This is much quicker than `simplify`.
+
+    Two equations differ where they give one symbol, which stands alone on their left, by different expressions.
+    """
+    if isinstance(gold, Eq) and isinstance(answer, Eq) and gold.lhs == answer.lhs and isinstance(gold.lhs, Symbol):
+        is_given = gold.lhs not in gold.rhs.free_symbols | answer.rhs.free_symbols
+        return is_given and _differ_numerically(gold.rhs, answer.rhs)
     sides = (gold, answer)
     if not all(isinstance(side, Expr) and not side.is_Symbol and not side.has(UnevaluatedExpr) for side in sides):
         return False

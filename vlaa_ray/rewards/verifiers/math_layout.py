@@ -32,6 +32,7 @@ _HTML = re.compile(r"</?(?:b|i|u|em|strong|span|p|br|code|mark|font|center|div|s
 _STRUCK = re.compile(r"~~[^~\n]{1,200}~~|<(?:del|s|strike)>[^<>]{0,200}</(?:del|s|strike)>")
 _OPENS = re.compile(r"(?:(?<=[\s(\[:,;.>=$\u2e80-\u9fff-])|^)(\*{1,3}|__)(?=[^\s*_])", re.MULTILINE)
 _CLOSES = re.compile(r"(?<=[^\s*_])(\*{1,3}|__)(?=[\s).,;:!?\]$、\u2e80-\u9fff]|$)", re.MULTILINE)
+_EXCLAIMED = re.compile(r"(?<=[\w$)}])(\*{1,3}|__)!\s*$")  # no factorial: the mark of the sentence
 _HEADING = re.compile(r"^#{1,6}\s+", re.MULTILINE)
 _COMMAND = re.compile(r"\\([A-Za-z]+)\*?")
 # (arguments that are dropped, whether the braces of the argument that follows are dropped)
@@ -92,6 +93,7 @@ def _without_emphasis(text: str) -> str:
     text = _HEADING.sub("", text) if "#" in text else text
     # "2**3" and "2 * 3" are powers and products: a mark opens before a word and closes after one.
     if ("*" in text or "__" in text) and _OPENS.search(text) and _CLOSES.search(text):
+        text = _EXCLAIMED.sub(r"\1", text)
         text = _OPENS.sub(" ", _CLOSES.sub("", text))
     return text
 

@@ -63,6 +63,12 @@ _CHOOSE = tuple(
 _CHOOSE_PLAIN = re.compile(
     r"(?:\{\s*\}\s*)?(?:[_^]\s*\{?\s*(?P<n>\d{1,3})\s*\}?|(?<![\w.])(?P<o>\d{1,3}))\s*(?:\\(?:mathrm|text)\s*\{\s*)?(?P<kind>[CP])\s*\}?\s*_?\s*\{?\s*(?P<r>\d{1,3})\s*\}?(?!\w)"
 )
+_INDEX = r"(?:\{\s*(?P<n>\d{0,2}[nmN](?:\s?[+-]\s?\d{1,2})?)\s*\}|(?P<o>[nmN]))"
+_TAKEN = r"(?:\{\s*(?P<k>\d|[nmkr](?:\s?[+-]\s?\d{1,2})?)\s*\}|(?P<l>[\dnmkr]))"
+_CHOOSE_LETTERS = tuple(
+    re.compile(rf"(?<![A-Za-z\\])(?P<kind>[CAP])\s*{places}(?![\w^])")
+    for places in (rf"_\s*{_INDEX}\s*\^\s*{_TAKEN}", rf"\^\s*{_TAKEN}\s*_\s*{_INDEX}")
+)
 _CHOOSE_WORDS = re.compile(r"(?:\{\s*)?(?<![\w.])(\d{1,3})\s+\\?choose\s+(\d{1,3})(?!\w)(?:\s*\})?")
 _CHOOSE_CALL = re.compile(r"(?<![A-Za-z\\])(?:nCr|nPr|binom|comb|perm|choose)\s*\(\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\)")
 _TWO_DIGITS = (
@@ -131,6 +137,9 @@ def rewrite_shapes(text: str) -> str:
         text = _RECURRING.sub(_fraction, text)
     for pattern in _CHOOSE:
         text = pattern.sub(_choose, text)
+    if "^" in text:
+        for pattern in _CHOOSE_LETTERS:
+            text = pattern.sub(_choose_letters, text)
     text = _CHOOSE_PLAIN.sub(_choose_plain, text)
     text = _CHOOSE_WORDS.sub(lambda match: _count("C", int(match[1]), int(match[2]), match.group()), text)
     text = _CHOOSE_CALL.sub(_choose_call, text)
@@ -138,6 +147,16 @@ def rewrite_shapes(text: str) -> str:
         for pattern, replacement in _TWO_DIGITS:
             text = pattern.sub(replacement, text)
     return text
+
+
+def _choose_letters(match: re.Match[str]) -> str:
+    r"""Return `C_n^2` as `\binom{n}{2}` and `A_n^2` as n (n - 1). Other letters than n and m may be coordinates."""
+    whole, taken = match["n"] or match["o"], match["k"] or match["l"]
+    if match["kind"] == "C":
+        return f"\\binom{{{whole}}}{{{taken}}}"
+    if not taken.isdigit() or taken == "0":
+        return match.group()
+    return "(" + "".join(f"({whole}-{step})" for step in range(int(taken))) + ")"
 
 
 def rewrite_whole(text: str) -> str:

@@ -12,7 +12,7 @@ import re
 
 from vlaa_ray.rewards.verifiers.latex import strip_wrappers
 from vlaa_ray.rewards.verifiers.math_spans import find_spans
-from vlaa_ray.text.answers import BOX, closing_brace
+from vlaa_ray.text.answers import closed_boxes
 
 MAX_RESULT_CHARS = 1_500
 _CHAT_MARK = re.compile(r"<\|[^|<>]{0,40}\|>")
@@ -100,10 +100,9 @@ def bare_text(text: str) -> str:
 def _boxed(text: str) -> str:
     """Return the content of the last box, after those of the boxes that only separators divide from it."""
     boxes: list[tuple[int, int, str]] = []
-    for match in BOX.finditer(text):
-        end = closing_brace(text, match.end())
-        if end is not None and not (boxes and match.start() < boxes[-1][1]):
-            boxes.append((match.start(), end, text[match.end() + 1 : end].strip()))
+    for start, inside, end in sorted(closed_boxes(text)):
+        if not (boxes and start < boxes[-1][1]):
+            boxes.append((start, end, text[inside:end].strip()))
     if not boxes:
         opened = list(_OPEN_BOX.finditer(text))
         return text[opened[-1].end() :].strip() if opened else text
@@ -116,4 +115,4 @@ def _boxed(text: str) -> str:
             contents.append(content)
     last = contents[0]
     # A box in a box, such as one around "the answer is \boxed{5}", is read from the inside.
-    return ", ".join(reversed(contents)) if len(contents) > 1 or not BOX.search(last) else _boxed(last)
+    return ", ".join(reversed(contents)) if len(contents) > 1 or not closed_boxes(last) else _boxed(last)

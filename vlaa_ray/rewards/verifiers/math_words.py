@@ -11,18 +11,22 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from vlaa_ray.rewards.verifiers.number_words import CHINESE_DIGITS, CHINESE_TENS, TENS, UNITS
+from vlaa_ray.rewards.verifiers.number_words import (
+    PARTS,
+    PLURAL_PARTS,
+    SCALES,
+    TENS,
+    UNITS,
+    chinese_number,
+    read_words,
+)
+from vlaa_ray.rewards.verifiers.quantity_tokens import tokens_of
 
-_SMALL = UNITS | TENS
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_PARTS = {"half": 2, "halves": 2, "quarter": 4, "quarters": 4} | {
-    word + ending: number
-    for number, word in enumerate("third fourth fifth sixth seventh eighth ninth tenth".split(), 3)
-    for ending in ("", "s")
-}
-_NUMERAL = "|".join([*_SMALL, *_SCALES, *_PARTS, "hundred", "dozen"])
+_NUMERAL = "|".join([*UNITS, *TENS, *SCALES, *PARTS, *PLURAL_PARTS])
+_PART = "|".join(PARTS)
 _RUN = re.compile(
-    rf"(?<![\w-])(?:(?:a|an)[ -](?=hundred|thousand|million|billion|dozen|half|quarter|third))?"
+    rf"(?<![\w-])(?:(?:a|an)[ -](?=hundred|thousand|million|billion|dozen|{_PART}))?"
     rf"(?:{_NUMERAL})(?:(?:[ -]|,? and (?:a )?)(?:{_NUMERAL})(?![A-Za-z]))*(?![\w-])",
     re.IGNORECASE,
 )
@@ -129,16 +133,16 @@ def _scaled(match: re.Match[str]) -> str:
 def _figures(text: str) -> str:
     whole = _CHINESE_WHOLE.match(text.strip())
     if whole:
-        value: Fraction | None = _chinese(whole["number"])
+        value = chinese_number(whole["number"])
         if value is not None and whole["below"]:
-            below = _chinese(whole["below"])
+            below = chinese_number(whole["below"])
             value = value / below if below else None
         if value is not None:
             return _written(-value if whole["sign"] else value + (Fraction(1, 2) if whole["half"] else 0))
     runs = list(_RUN.finditer(text))
     if len(runs) != 1:
         return text
-    value = _english(re.findall(r"[a-z]+", runs[0].group().lower()))
+    value = _english(runs[0].group().lower())
     if value is None:
         return text
     return text[: runs[0].start()] + _written(value) + text[runs[0].end() :]
@@ -148,45 +152,12 @@ def _written(value: Fraction) -> str:
     return str(value) if value.denominator == 1 else f"({value})"
 
 
-def _english(words: list[str]) -> Fraction | None:
+def _english(run: str) -> Fraction | None:
     """Return the value of number words, or None if they are no number, such as "five three"."""
-    if words[-1] in _PARTS:
-        whole, count = _whole_and_count(words[:-1])
-        return None if whole is None or count is None else whole + count / _PARTS[words[-1]]
-    total, current, previous = Fraction(0), Fraction(0), ""
-    for index, word in enumerate(words):
-        if word in ("a", "an", "and"):
-            current += int(word != "and" and (index == 0 or words[index - 1] == "and"))
-            continue
-        if word in _SMALL:
-            if previous in _SMALL and not (_SMALL[previous] >= 20 > _SMALL[word] < 10):
-                return None
-            current += _SMALL[word]
-        elif word == "hundred" or word == "dozen":
-            current = (current or Fraction(1)) * (100 if word == "hundred" else 12)
-        elif word in _SCALES:
-            total, current = total + (current or Fraction(1)) * _SCALES[word], Fraction(0)
-        else:
-            return None  # a part of a whole ends a number
-        previous = word
-    return total + current
-
-
-def _whole_and_count(words: list[str]) -> tuple[Fraction | None, Fraction | None]:
-    """Return (3, 1) for "three and a [half]", and (0, 2) for "two [thirds]"."""
-    if "and" in words and words.index("and") > 0:
-        index = len(words) - 1 - words[::-1].index("and")
-        return _english(words[:index]), _english(words[index + 1 :]) if words[index + 1 :] else Fraction(1)
-    return Fraction(0), _english(words) if words else Fraction(1)
-
-
-def _chinese(text: str) -> Fraction | None:
-    total = section = digit = 0
-    for char in text:
-        if char in CHINESE_DIGITS:
-            digit = CHINESE_DIGITS[char]
-        elif char in CHINESE_TENS:
-            section, digit = section + (digit or 1) * CHINESE_TENS[char], 0
-        else:
-            total, section, digit = (total + section + digit) * (10**4 if char == "万" else 10**8), 0, 0
-    return Fraction(total + section + digit)
+    if run.startswith(("a ", "a-", "an ", "an-")):
+        run = "one" + run.removeprefix("a").removeprefix("n")
+    elif run in ("quarter", "third"):
+        run = f"one {run}"
+    tokens = tokens_of(run.replace(",", ""))
+    number = read_words(tokens, 0)
+    return number.value if number and number.end == len(tokens) else None

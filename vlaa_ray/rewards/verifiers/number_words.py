@@ -41,12 +41,14 @@ PARTS = {
     "ninth": 9,
 }
 PARTS |= {"tenth": 10, "twelfth": 12, "twentieth": 20, "hundredth": 100, "thousandth": 1000}
-_PLURAL_PARTS = {"halves": 2} | {f"{word}s": part for word, part in PARTS.items()}
+PLURAL_PARTS = {"halves": 2} | {f"{word}s": part for word, part in PARTS.items()}
 _GROUPS = {"couple": Fraction(2), "pair": Fraction(2), "single": Fraction(1)}
 _ORDINALS = frozenset(PARTS) | {"first", "second"}
 _STARTS = (
     UNITS.keys() | TENS.keys() | {"hundred", "thousand", "million", "billion", "dozen", "half", "a", "an", "single"}
 )
+NUMBER_WORDS = UNITS.keys() | TENS.keys() | PLURAL_SCALES.keys() | PARTS.keys() | PLURAL_PARTS.keys() | _GROUPS.keys()
+"""The words of which numbers are made."""
 
 # What may stand before "one" where it is a number, and what stands after it where it is a pronoun.
 _BEFORE_ONE = frozenset(
@@ -179,7 +181,7 @@ def _part(tokens: Sequence[QuantityToken], end: int, value: Fraction) -> tuple[F
     """Return the fraction whose numerator ends at `end` ("two thirds", "three-quarters", "one half"), or None."""
     at = end + 1 if text_at(tokens, end) == "-" else end
     word = text_at(tokens, at)
-    part = PARTS.get(word) if value == 1 else _PLURAL_PARTS.get(word)
+    part = PARTS.get(word) if value == 1 else PLURAL_PARTS.get(word)
     return None if part is None else (value / part, at + 1)
 
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from vlaa_ray.rewards.verifiers import option_tokens as say
 from vlaa_ray.rewards.verifiers.option_mentions import REACH, Form, Mention, lead_of, mark_of, mentions_of
 
+_BEFORE_A_LIST = frozenset("the options option choices answers letters : (".split())
 _FAR = 15  # the number of words after "answer" within which its letter stands
 
 
@@ -51,26 +52,64 @@ class Options(NamedTuple):
         return [mention for chain in self.chains for mention in chain]
 
 
+class _Chain(NamedTuple):
+    """A chain with a mention that is not denied."""
+
+    whole: list[Mention]
+    live: list[Mention]
+    """The mentions that are not denied."""
+    direct: bool
+    """Whether a word leads to the chain, or a verdict calls it right."""
+
+
 def read_options(tokens: list[str]) -> Options:
     """Return the mentions of options among the tokens of `tokens_of`, sorted by what is said about them."""
     words = [token.lower() for token in tokens]
     mentions = mentions_of(tokens, words)
-    chains, directs = [], []
+    return _options(words, mentions, _live_chains(words, mentions))
+
+
+def read_choice(tokens: list[str]) -> str | Options:
+    """Return the only letter that the text names and does not deny, or what `read_options` returns.
+
+    Where the letter is clear, most of the work of `read_options` is left out: this is the usual text, and its speed
+    counts.
+    """
+    words = [token.lower() for token in tokens]
+    mentions = mentions_of(tokens, words)
+    if len({mention.letter for mention in mentions}) == 1 and not say.may_deny(words):
+        return mentions[0].letter
+    chains = _live_chains(words, mentions)
+    letters = {mention.letter for chain in chains for mention in chain.live}
+    return letters.pop() if len(letters) == 1 else _options(words, mentions, chains)
+
+
+def _live_chains(words: list[str], mentions: list[Mention]) -> list[_Chain]:
+    chains = []
     starts = {mention.start for mention in mentions}
     tabled = _is_table(words, mentions)
     for chain in _chains(words, mentions):
         lead = lead_of(words, chain[0].start)
         verdict = _verdict(words, chain[-1], starts, tabled)
         live = _live(words, chain, lead.denied, verdict)
-        if not live:
-            continue
-        chains.append(live)
-        said = lead.direct or verdict.right or (lead.denied and verdict.wrong)
-        if said or _concludes(words, chain) or _is_last_sentence(words, live):
-            directs.append(live)
-    chosen = [mention for chain in chains for mention in chain]
+        if lead.denied and not verdict.wrong and _follows_none_of(words, chain[0]):
+            live = []
+        if live:
+            said = lead.direct or verdict.right or (lead.denied and verdict.wrong)
+            chains.append(_Chain(chain, live, said))
+    return chains
+
+
+def _options(words: list[str], mentions: list[Mention], chains: list[_Chain]) -> Options:
+    directs = [
+        chain.live
+        for chain in chains
+        if chain.direct or _concludes(words, chain.whole) or _is_last_sentence(words, chain.live)
+    ]
+    chosen = [mention for chain in chains for mention in chain.live]
     denied = frozenset(mention.letter for mention in set(mentions).difference(chosen))
-    return Options(words, chains, directs, _items(words, chosen), _reasoned(words, chosen), denied)
+    live = [chain.live for chain in chains]
+    return Options(words, live, directs, _items(words, chosen), _reasoned(words, chosen), denied)
 
 
 def answer_chain(options: Options) -> list[Mention]:
@@ -129,14 +168,15 @@ def _sentence_end(words: list[str], at: int) -> int:
 def _chains(words: list[str], mentions: list[Mention]) -> list[list[Mention]]:
     chains: list[list[Mention]] = []
     for mention in mentions:
-        if chains and _is_joined(words, chains[-1][-1], mention):
+        if chains and _is_joined(words, chains[-1], mention):
             chains[-1].append(mention)
         else:
             chains.append([mention])
     return chains
 
 
-def _is_joined(words: list[str], left: Mention, right: Mention) -> bool:
+def _is_joined(words: list[str], chain: list[Mention], right: Mention) -> bool:
+    left = chain[-1]
     gap = words[left.end : right.start]
     if not gap:
         return left.form is right.form is not Form.MARKED
@@ -149,11 +189,23 @@ def _is_joined(words: list[str], left: Mention, right: Mention) -> bool:
         if not may_stand or (word in say.CHOOSING and not conjunction):  # "not B, choose A" is no chain
             return False
     after = words[right.end] if right.end < len(words) else ""
-    return conjunction or after not in say.SINGULAR  # "B, A is wrong" is about two things
+    if conjunction or after not in say.SINGULAR:  # "B, A is wrong" is about two things
+        return True
+    return _follows_none_of(words, chain[0])
+
+
+def _follows_none_of(words: list[str], first: Mention) -> bool:
+    """Return whether "none of", "neither of" or "not any of" opens the list whose first mention this is."""
+    start = first.start
+    while start > 2 and words[start - 1] in _BEFORE_A_LIST:
+        start -= 1
+    return start > 1 and words[start - 1] == "of" and words[start - 2] in ("none", "neither", "any")
 
 
 def _live(words: list[str], chain: list[Mention], denied: bool, verdict: Verdict) -> list[Mention]:
     """Return the mentions of the chain that neither the words before nor those after it deny."""
+    if len(chain) == 1:
+        return chain if denied == verdict.wrong else []
     gaps = [words[left.end : right.start] for left, right in pairwise(chain)]
     joined = [not say.CONJUNCTIONS.isdisjoint(gap) or "、" in gap for gap in gaps]
     if denied and verdict.wrong:  # "all except B are wrong"

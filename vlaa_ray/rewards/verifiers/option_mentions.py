@@ -53,12 +53,15 @@ def mentions_of(tokens: list[str], words: list[str]) -> list[Mention]:
     listed = len(tokens) < 60 and all(len(word) == 1 or word in say.JOINS for word in words)
     mentions: list[Mention] = []
     depth = 0
-    for at, token in enumerate(tokens):
+    for at in [at for at, token in enumerate(tokens) if len(token) == 1]:
+        token = tokens[at]
         if token == "(":
             depth += 1
         elif token == ")":
             depth = max(depth - 1, 0)
-        elif len(token) == 1 and token.isascii() and token.isalpha():
+        elif token.isascii() and token.isalpha():
+            if token.islower() and not listed and at + 1 < len(words) and words[at + 1] not in say.AFTER_A_SMALL_LETTER:
+                continue
             follows = bool(mentions) and mentions[-1].end == at - 1 and words[at - 1] in say.JOINS
             mention = _mention(tokens, words, at, depth, listed, follows)
             if mention:

@@ -117,6 +117,8 @@ AFTER_A_DENIAL = (
 REASONS = frozenset("because since as due 因 因为 因為 由于 由於".split())
 SETTLES = frozenset(["", *"\n,、-–—([。;!", "because", "since", "as", "因", "因为", "因為", "由于", "由於"])
 """What follows a letter that opens an answer and is its option, beside a mark such as "B."."""
+AFTER_A_SMALL_LETTER = END | JOINS | CLOSING | VERBS | REASONS | SETTLES | {":"}
+"""What may follow a small letter that is an option. Before other words "a" is the article."""
 BULLETS = frozenset("-•#>\n\"'~“‘")
 MATHS_AFTER = frozenset("=^<>≤≥≈≠∈⊂∪∩|'′×·")
 MATHS_BEFORE = frozenset("=^<>≤≥≈≠∈⊂∪∩∠△|×·")
@@ -130,8 +132,27 @@ def tokens_of(text: str) -> list[str]:
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text).replace("’", "'")[-MAX_CHARS:]  # one character may become eighteen
     if _HAS_LAYOUT.search(text):
-        text = _LAYOUT.sub("", _EMPHASIS.sub(r"(\1)", _MACRO.sub(r"\1", text)))
-    return _TOKEN.findall(text)
+        text = _MACRO.sub(r"\1", text) if "\\" in text else text
+        text = _LAYOUT.sub("", _EMPHASIS.sub(r"(\1)", text))
+    if "as well as" in text:
+        return _TOKEN.findall(text)
+    tokens: list[str] = []  # word by word, which is quicker than the pattern on the whole text
+    for line in text.split("\n"):
+        for word in line.split():
+            if word.isalpha() and word.isascii():
+                tokens.append(word)
+            else:
+                tokens += _TOKEN.findall(word)
+        tokens.append("\n")
+    return tokens[:-1]
+
+
+_TURNING = DENY | NOT | WRONG | {first for first, _ in DENY_IN_TWO}
+
+
+def may_deny(words: list[str]) -> bool:
+    """Return whether a word in lower case may deny an option or call it wrong."""
+    return not _TURNING.isdisjoint(words) or any(word.endswith("n't") for word in words)
 
 
 def is_negative(word: str) -> bool:

@@ -40,11 +40,13 @@ _FUNCTIONS = frozenset("sqrt log ln lg sin cos tan".split())
 _CURRENCY_CODES = frozenset("usd us eur gbp cny rmb rs inr rm hk chf aud cad jpy nt r kr".split())
 _SHORT_SCALES = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9, "bn": 10**9, "mn": 10**6, "tn": 10**12, "mio": 10**6}
 _MONEY_SCALES = {"m": 10**6, "b": 10**9, "t": 10**12}
-_CONTINUING = PLURAL_SCALES.keys() | {scale.lower() for scale in _SHORT_SCALES} | _MONEY_SCALES.keys()
-_CONTINUING |= _ALGEBRA | _POWERS.keys() | _TIMES | frozenset("h to and per percent percentage pct".split())
+CONTINUING = PLURAL_SCALES.keys() | {scale.lower() for scale in _SHORT_SCALES} | _MONEY_SCALES.keys()
+CONTINUING |= _ALGEBRA | _POWERS.keys() | _TIMES | frozenset("h to and per percent percentage pct".split())
 """The words that may go on with a number."""
 _CURRENCIES = frozenset("$€£¥₹₩")
-_PERCENT_WORDS = frozenset("% percent percentage pct 百分点".split())
+PERCENT_WORDS = frozenset("% percent percentage pct 百分点".split())
+OPERATOR_WORDS = _MINUS_WORDS | _FUNCTIONS | {"cent", "power"}
+"""The words that make another number of the one beside them."""
 
 
 class Quantity(NamedTuple):
@@ -181,7 +183,7 @@ def _extended(tokens: Sequence[QuantityToken], first: int, value: Fraction | Non
     """Return the quantity whose digits end at `end`, with what belongs to it (fraction, power, scale, percent sign)."""
     if value is not None:
         value, end = _with_fraction(tokens, value, end)
-    if end == len(tokens) or (tokens[end].kind is TokenKind.WORD and tokens[end].text not in _CONTINUING):
+    if end == len(tokens) or (tokens[end].kind is TokenKind.WORD and tokens[end].text not in CONTINUING):
         return Quantity(value, first, end), end
     value, end = _with_power(tokens, value, end)
     value, end = _with_scale(tokens, value, end, tokens[first].raw)
@@ -328,7 +330,7 @@ def _with_percent(tokens: Sequence[QuantityToken], quantity: Quantity) -> tuple[
     end = quantity.end
     if text_at(tokens, end) == "per" and text_at(tokens, end + 1) == "cent":
         return quantity._replace(end=end + 2, percent=True), end + 2
-    if text_at(tokens, end) in _PERCENT_WORDS:
+    if text_at(tokens, end) in PERCENT_WORDS:
         return quantity._replace(end=end + 1, percent=True), end + 1
     return quantity, end
 

@@ -61,6 +61,7 @@ _LAYOUT = frozenset('`$€£¥₹₩"“”«»\\')
 
 _SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-", strict=True))
 _RAISED = re.compile("[" + "".join(_SUPERSCRIPTS) + "]+")
+# Not math_layout's table: there "½" is a LaTeX fraction, "⁄" a slash inside one, and "，" part of a tuple.
 _PLAIN: dict[int, str] = {
     **{code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)},
     **{start + digit: str(digit) for start in (0x660, 0x6F0, 0x966, 0x9E6, 0xE50) for digit in range(10)},

@@ -55,6 +55,9 @@ _BOUND_PHRASES = (
 )  # fmt: skip
 _MORE = frozenset("more less fewer greater above below higher lower over under".split())
 _BOUND_SIGNS = frozenset("以上 以下".split())
+TURNING_WORDS = _DENIALS | _BOUND_WORDS | _MORE | _MONTHS | _WORDS_OR_MONTHS
+TURNING_WORDS |= frozenset("least most up root square cube minimum maximum multiple instead rather other".split())
+"""The words without which no number is denied, a bound, or a part of a date."""
 _REFERENCES = (("of", "the"), ("of", "these"), ("of", "all"), ("among", "the"))
 _DENYING = (["instead", "of"], ["rather", "than"], ["other", "than"])
 _CLAUSE_ENDS = frozenset(", ; : . ! ? ( but 但 而 \n".split(" "))

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from vlaa_ray.rewards.verifiers.frames import ANY_SIZE, Size
+from vlaa_ray.rewards.verifiers.shape_names import box_by_names, coordinate_name
 
 _LONGEST_NUMBER = 400
 _TOKEN = re.compile(
@@ -48,6 +49,11 @@ _ESCAPE = re.compile(r"\\(.)")
 _PALIGEMMA = re.compile(r"((?:<loc\d{4}>)++)(?:[ ]?<seg\d{3}>)*+([^<;\n]{0,200}+)")
 _FLORENCE = re.compile(r"([^<>;\n]{0,200}+)((?:<loc_\d{1,4}>)++)")
 _DIGITS = re.compile(r"\d+")
+_NAME, _NUMBER = r"[A-Za-z][\w-]{0,15}+", r"[ ]?-?\d{1,9}+(?:\.\d{1,9}+)?+[ ]?"
+_NAMED = re.compile(
+    rf"(?<![\w(\[])[(\[]?+(?P<names>{_NAME}(?:,[ ]?{_NAME}){{3}})[)\]]?+[ ]?(?::|=|is|are|format:)?+[ ]?"
+    rf"[(\[](?P<numbers>{_NUMBER}(?:,{_NUMBER}){{3}})[)\]]"
+)
 
 
 class ShapeToken(NamedTuple):
@@ -104,6 +110,22 @@ def locations_as_objects(text: str, size: Size = ANY_SIZE) -> str:
         return text
     text = _PALIGEMMA.sub(lambda match: _object(_steps(match[1], 1024, size, swap=True), match[2]), text)
     return _FLORENCE.sub(lambda match: _object(_steps(match[2], 1000, size, swap=False), match[1]), text)
+
+
+def names_as_keys(text: str) -> str:
+    """Return the text with each number beside its name where a list of names stands before one of numbers.
+
+    "(x, y, w, h) = (10, 20, 100, 50)" becomes "(x=10, y=20, w=100, h=50)". Names that make no box stay as they are.
+    """
+    return _NAMED.sub(_with_names, text) if "," in text else text
+
+
+def _with_names(match: re.Match[str]) -> str:
+    names, numbers = match["names"].split(","), match["numbers"].split(",")
+    plain = [coordinate_name(name.strip()) for name in names]
+    if not all(plain) or box_by_names(plain, [0.0] * 4) is None:
+        return match[0]
+    return "(" + ", ".join(f"{name}={number.strip()}" for name, number in zip(plain, numbers, strict=True)) + ")"
 
 
 def _steps(tokens: str, steps: int, size: Size, *, swap: bool) -> list[float]:

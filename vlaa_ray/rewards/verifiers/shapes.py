@@ -43,7 +43,14 @@ from vlaa_ray.rewards.verifiers.shape_parts import (
     shape_of,
     swapped,
 )
-from vlaa_ray.rewards.verifiers.shape_tokens import ShapeToken, locations_as_objects, number_of, tokens_of, unquoted
+from vlaa_ray.rewards.verifiers.shape_tokens import (
+    ShapeToken,
+    locations_as_objects,
+    names_as_keys,
+    number_of,
+    tokens_of,
+    unquoted,
+)
 
 _MAX_DEPTH = 40
 _TAG_NAME = re.compile(r"[A-Za-z]\w*")
@@ -60,7 +67,7 @@ def read_shapes(text: str, size: Size = ANY_SIZE, *, corners: bool = True, depth
     """
     if text[:1] in ("[", "{") and (plain := _plain_json(text)):
         return plain
-    text = locations_as_objects(_out_of_json(text), size)
+    text = names_as_keys(locations_as_objects(_out_of_json(text), size))
     groups = [_Group(text, "", 0, corners, depth)]
     for token in tokens_of(text):
         _take(groups, token)

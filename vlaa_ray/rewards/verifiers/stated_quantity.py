@@ -20,6 +20,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from vlaa_ray.rewards.verifiers.number_words import text_at
+from vlaa_ray.rewards.verifiers.plain_quantity import plain_quantity
 from vlaa_ray.rewards.verifiers.quantities import MAX_QUANTITIES, Quantity, read_quantities
 from vlaa_ray.rewards.verifiers.quantity_tokens import QuantityToken, TokenKind, tokens_of
 from vlaa_ray.rewards.verifiers.relations import (
@@ -67,6 +68,9 @@ def stated_quantity(text: str, *, counts: bool = False) -> Quantity | str:
     text = _boxed(text).strip().removesuffix(".")
     if _BARE.fullmatch(text):
         return Quantity(Fraction(text), 0, 1)
+    plain = plain_quantity(text)
+    if plain is not None:
+        return Quantity(plain, 0, 1)
     return _stated_cached(text, counts) if len(text) <= _CACHED else _stated(text, counts)
 
 

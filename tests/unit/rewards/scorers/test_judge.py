@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from vlaa_ray.config import OpenEndedSection, RewardsSection
+from vlaa_ray.records import Turn
 from vlaa_ray.rewards.manager import RewardManager
 from vlaa_ray.rewards.scorers.judge import Judge, read_grade
 
@@ -85,6 +86,18 @@ def test_read_grade(content, grade) -> None:
     found, fault = read_grade({"choices": [{"message": {"content": content}}]})
     assert found == grade
     assert (grade is None) == bool(fault)
+
+
+def test_it_reads_what_stood_before_the_question(endpoint, prompt) -> None:
+    endpoint.answer = lambda body: verdict(5)
+    history = (Turn(role="user", text="<image>Hello?", num_images=1), Turn(role="assistant", text="Hi."))
+    one = judge(endpoint.url)
+    one.score(replace(prompt, history=history, system="Be brief."), ["red"])
+    text = endpoint.bodies[0]["messages"][1]["content"][-1]["text"]
+    told = "system: Be brief.\n\nuser: <image>Hello?\n\nassistant: Hi.\n\nuser: What is it?"
+    assert text.startswith(f"Question: {told}\n\nReference: a red square")
+    one.score(prompt, ["red"])  # another prompt, though its question is the same
+    assert endpoint.bodies[1]["messages"][1]["content"][-1]["text"].startswith("Question: What is it?\n\nReference")
 
 
 def test_prompts_that_share_an_id_are_not_mixed(endpoint, prompt) -> None:
