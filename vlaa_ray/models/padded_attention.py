@@ -101,7 +101,7 @@ def padded_calls(
     calls, padded_queries, padded_keys = [], [], []
     for members in _alike(query_lengths, key_lengths):
         mine, seen = [queries[number] for number in members], [keys[number] for number in members]
-        calls.append(_call(*(np.array([len(one) for one in part]) for part in (mine, seen)), causal))
+        calls.append(_call(_lengths(mine), _lengths(seen), causal))
         padded_queries.append(_padded(mine))
         padded_keys.append(_padded(seen))
     query_index = np.concatenate(padded_queries)
@@ -114,6 +114,10 @@ def padded_calls(
         key_index=torch.from_numpy(np.concatenate(padded_keys).clip(0)),
         result_index=torch.from_numpy(result_index),
     )
+
+
+def _lengths(parts: list[np.ndarray]) -> np.ndarray:
+    return np.array([len(part) for part in parts])
 
 
 def _segments(index: np.ndarray, lengths: Sequence[int]) -> list[np.ndarray]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForImageTextToText
+from stock import stock_model
 
 from vlaa_ray.config import ModelSection
 from vlaa_ray.data.builtin import BuiltinData
@@ -15,7 +15,6 @@ from vlaa_ray.models.batch_tools import packing_tools
 from vlaa_ray.models.batches import Row, collate, split_rows
 from vlaa_ray.models.chat import chat_format_of
 from vlaa_ray.models.loading import load_model
-from vlaa_ray.models.paths import local_path
 from vlaa_ray.models.policy import Policy
 
 MODEL = ModelSection(path="builtin:tiny-base", min_pixels=3136, max_pixels=12544, system_prompt=None)
@@ -29,7 +28,7 @@ class World:
         self.chat = chat_format_of(MODEL)
         self.processor = self.chat.processor
         self.model = load_model(MODEL)
-        self.stock = AutoModelForImageTextToText.from_pretrained(local_path(MODEL.path), dtype=torch.float32)
+        self.stock = stock_model(MODEL)
         self.banned = self.chat.banned_token_ids
         self.tools = packing_tools(self.model, self.chat)
         self.allowed = np.setdiff1d(np.arange(len(self.processor.tokenizer)), self.banned)
@@ -85,9 +84,7 @@ class World:
         model.zero_grad()
         loss.backward()
         return {
-            name: parameter.grad.clone()
-            for name, parameter in model.named_parameters()
-            if parameter.grad is not None
+            name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None
         }
 
 

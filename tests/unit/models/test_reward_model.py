@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import save_file
-from transformers import AutoModelForImageTextToText
+from stock import stock_model
 
 from vlaa_ray.config import ModelSection
 from vlaa_ray.data.builtin import BuiltinData
@@ -29,7 +29,7 @@ def world():
     model = RewardModel(load_model(SECTION)).eval()
     torch.nn.init.normal_(model.v_head["summary"].weight)
     processor = load_processor(SECTION)
-    stock = AutoModelForImageTextToText.from_pretrained(local_path(SECTION.path), dtype=torch.float32)
+    stock = stock_model(SECTION)
     return model, stock, processor, ChatFormat(processor, model.model.config, None)
 
 
