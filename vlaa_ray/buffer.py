@@ -31,9 +31,16 @@ class GroupBuffer:
         self._fill()
 
     async def take(
-        self, count: int, *, wanted: Callable[[Group], bool] | None = None, max_taken: int = 0
+        self,
+        count: int,
+        *,
+        wanted: Callable[[Group], bool] | None = None,
+        max_taken: int = 0,
+        each: Callable[[Group], None] = lambda group: None,
     ) -> list[Group]:
         """Return the next groups, in order, until `count` of them are wanted; without `wanted` all groups are wanted.
+
+        `each` is called with every group as soon as it and all groups before it are there.
 
         The result also holds the groups that are not wanted. Their slots are freed at once, but not more slots than
         this call may still need: a group that is sampled too early would be too stale. After `max_taken` groups the
@@ -46,6 +53,7 @@ class GroupBuffer:
             self._in_flight.popleft()
             self.position += 1
             taken.append(group)
+            each(group)
             if wanted is None or wanted(group):
                 num_wanted += 1
             elif len(self._in_flight) < max_taken - len(taken):

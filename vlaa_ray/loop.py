@@ -2,7 +2,8 @@
 
     prompts ──▶ GroupBuffer ──▶ learner.update ──▶ weight_sync.publish ──▶ slots freed ──▶ prompts …
 
-With `max_staleness: 0` the roles take turns. With 1 or more, the next step is sampled while this one is learned.
+The learner begins with the first groups while the last ones are still being sampled (`streaming`). With
+`max_staleness: 0` the next step is sampled after the update; with 1 or more, during it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vlaa_ray.algorithms.empty_steps import EmptySteps
-from vlaa_ray.algorithms.step_plan import group_has_variance, optimizer_steps, with_advantages
+from vlaa_ray.algorithms.step_plan import group_has_variance
 from vlaa_ray.buffer import GroupBuffer
 from vlaa_ray.config import GrpoConfig
 from vlaa_ray.data.order import SeededOrder
@@ -24,6 +25,7 @@ from vlaa_ray.monitoring.clock import StepClock
 from vlaa_ray.monitoring.reduce import group_metrics
 from vlaa_ray.records import Group, Prompt
 from vlaa_ray.roles import Metrics, Roles, Run, SampleRequest, request_seed
+from vlaa_ray.streaming import StreamedLearning
 
 _UNSAVED = (LearnerError, CheckpointError, asyncio.CancelledError)  # after these, a save would fail or must not wait
 
@@ -50,9 +52,10 @@ async def train(
     async with contextlib.aclosing(buffer), _Saver(roles, run, step) as saver:
         while step < config.run.num_steps:
             run.phase("rollout")
-            taken = await run.stoppable(_take(buffer, config))
+            learning = StreamedLearning(config, roles.learner)
+            await run.stoppable(_take(buffer, config, learning))
             clock.lap("time/rollout_s")
-            groups = with_advantages(taken, config.grpo)
+            groups = learning.groups()
             metrics = group_metrics(
                 groups,
                 weight_version=roles.learner.weight_version,
@@ -64,7 +67,7 @@ async def train(
                 _check_invalid(groups, metrics, config, step + 1)
                 run.phase("learn")
                 await roles.rewards.offload()
-                metrics |= await roles.learner.update(optimizer_steps(groups, config.grpo, config.learner))
+                metrics |= await learning.finish()
             step += 1
             saver.done(step, buffer.position, metrics)
             clock.lap("time/learn_s")
@@ -161,11 +164,12 @@ def _start_buffer(config: GrpoConfig, order: SeededOrder[Prompt], position: int,
     return GroupBuffer(make_group, num_slots=slots, position=position)
 
 
-async def _take(buffer: GroupBuffer, config: GrpoConfig) -> list[Group]:
+async def _take(buffer: GroupBuffer, config: GrpoConfig, learning: StreamedLearning) -> None:
+    """Take the groups of one step; each is given to `learning` as it comes."""
     count = config.rollout.prompts_per_step
-    if not config.grpo.resample_zero_variance:
-        return await buffer.take(count)
-    return await buffer.take(count, wanted=group_has_variance, max_taken=config.grpo.max_resamples * count)
+    wanted = group_has_variance if config.grpo.resample_zero_variance else None
+    async with learning:
+        await buffer.take(count, wanted=wanted, max_taken=config.grpo.max_resamples * count, each=learning.add)
 
 
 async def _evaluate_if_due(step: int, config: GrpoConfig, prompts: Sequence[Prompt], roles: Roles, run: Run) -> Metrics:

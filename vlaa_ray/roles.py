@@ -70,8 +70,20 @@ class LearnerRole(Protocol):
     def weight_version(self) -> int:
         """The number of optimizer steps done."""
 
+    async def accumulate(self, shares: list[list[Group]]) -> None:
+        """Add the gradient of groups with advantages to the next training step; `shares` are [rank][group].
+
+        The next training step must have one optimizer step.
+
+        Raises:
+            LearnerError: a rank was lost.
+
+        """
+
     async def update(self, shares: list[list[OptimizerStep]]) -> Metrics:
         """Do one training step and return its metrics over all ranks; `shares` are [rank][optimizer step].
+
+        The groups that were accumulated before are part of its first optimizer step.
 
         Raises:
             LearnerError: the loss is not finite, or a rank was lost.

@@ -14,7 +14,7 @@ from actors.process.deadlines import wait_for_all
 from vlaa_ray.config import GrpoConfig
 from vlaa_ray.errors import LearnerError, VlaaRayError
 from vlaa_ray.planning.failures import Action, after_rank_failure
-from vlaa_ray.records import OptimizerStep
+from vlaa_ray.records import Group, OptimizerStep
 from vlaa_ray.roles import Metrics
 
 
@@ -41,6 +41,12 @@ class LearnerRanks:
         calls = [self._ranks[0].meeting_point.remote()]
         (place,) = await self._all(calls, self._deadlines.start_s, "the first answer of rank 0")
         return tuple(place)
+
+    async def accumulate(self, shares: list[list[Group]]) -> None:
+        """See `LearnerRole`."""
+        async with self.turn:
+            calls = [rank.accumulate.remote(groups) for rank, groups in zip(self._ranks, shares, strict=True)]
+            await self._all(calls, self._deadlines.learn_s, "the update")
 
     async def update(self, shares: list[list[OptimizerStep]]) -> Metrics:
         """See `LearnerRole`."""

@@ -38,6 +38,10 @@ class LearnerActor:
 
         self._learner = RLLearner(self._config)
 
+    def accumulate(self, groups: list[Any]) -> None:
+        """Add the gradient of the groups to the next update."""
+        self._learner.accumulate(groups)
+
     def update(self, steps: list[Any]) -> tuple[int, dict[str, float]]:
         """Do the optimizer steps, and return (weight version afterwards, metrics over all ranks)."""
         metrics = self._learner.update(steps)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from vlaa_ray.config import GrpoConfig
 from vlaa_ray.errors import CheckpointError, DataError, LearnerError, RewardError, RolloutFleetExhausted, RunInterrupted
 from vlaa_ray.loop import train
-from vlaa_ray.records import Completion, Prompt, RewardResult, SampledGroup
+from vlaa_ray.records import Completion, OptimizerStep, Prompt, RewardResult, SampledGroup
 from vlaa_ray.roles import Roles
 
 PROMPTS_PER_STEP, GROUP_SIZE = 4, 2
@@ -25,7 +25,13 @@ def config_of(**changes):
     values = {
         "run": {"name": "test", "num_steps": 3, "seed": 5},
         "model": {"path": "none"},
-        "rollout": {"prompts_per_step": PROMPTS_PER_STEP, "group_size": GROUP_SIZE},
+        "rollout": {
+            "prompts_per_step": PROMPTS_PER_STEP,
+            "group_size": GROUP_SIZE,
+            "max_prompt_tokens": 4,
+            "max_completion_tokens": 4,
+        },
+        "learner": {"micro_batch_tokens": 10},  # two groups: half a step is learned while the rest is sampled
         "checkpoint": {"every_steps": 100},
         "eval": {"every_steps": 100, "temperature": 0.0},
     }
@@ -120,9 +126,18 @@ class Learner:
     def __init__(self, events, updates_per_step=1):
         self.weight_version, self.weights = 0, 0
         self.updates, self.error_at = [], {}
+        self.parts, self.failing_part = [], None
         self._events, self._updates_per_step = events, updates_per_step
 
-    async def update(self, shares):
+    async def accumulate(self, shares):
+        await asyncio.sleep(0)
+        if self.failing_part:
+            raise self.failing_part
+        self.parts.append([OptimizerStep(groups=tuple(share), num_sequences=0, num_tokens=0) for share in shares])
+
+    async def update(self, last):
+        shares = [[*(part[rank] for part in self.parts), *steps] for rank, steps in enumerate(last)]
+        self.parts = []
         self.updates.append(shares)
         for _ in range(5):
             await asyncio.sleep(0)
@@ -338,14 +353,14 @@ async def test_resampling_ends_at_its_limit_and_the_step_is_done_all_the_same(tm
 
 async def test_requests_carry_the_config_and_seeds_of_their_own(tmp_path):
     config = config_of(
-        run__num_steps=2, rollout__temperature=0.6, rollout__max_completion_tokens=33, eval__temperature=0.1
+        run__num_steps=2, rollout__temperature=0.6, rollout__max_completion_tokens=3, eval__temperature=0.1
     )
     worlds = [await World(tmp_path, config, delays=delays).train() for delays in (0, 9)]
     requests = [request for request, _ in worlds[0].rollouts.requests]
     training = [request for request in requests if request.prompt.prompt_id.startswith("train")]
-    assert {(r.num_samples, r.temperature, r.max_completion_tokens) for r in training} == {(GROUP_SIZE, 0.6, 33)}
+    assert {(r.num_samples, r.temperature, r.max_completion_tokens) for r in training} == {(GROUP_SIZE, 0.6, 3)}
     evaluation = [request for request in requests if request not in training]
-    assert {(r.num_samples, r.temperature, r.max_completion_tokens) for r in evaluation} == {(1, 0.1, 33)}
+    assert {(r.num_samples, r.temperature, r.max_completion_tokens) for r in evaluation} == {(1, 0.1, 3)}
     assert len({request.seed for request in training}) == len(training)
     assert len({request.seed for request in evaluation}) == 3, "the same at every evaluation"
     # seeds depend on the prompt's place, not on when it is asked

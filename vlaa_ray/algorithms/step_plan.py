@@ -47,20 +47,79 @@ def with_advantages(groups: Sequence[Group], grpo: GrpoSection) -> list[Group]:
 
 def optimizer_steps(groups: Sequence[Group], grpo: GrpoSection, learner: LearnerSection) -> list[list[OptimizerStep]]:
     """Return [rank][optimizer step]: the groups with a gradient, shared so that ranks get about as many tokens."""
-    if grpo.resample_zero_variance:  # groups without variance were replaced: they don't count
-        groups = [group for group in groups if group_has_variance(group)]
+    groups = [group for group in groups if counts(group, grpo)]
     steps = [groups[start :: learner.updates_per_step] for start in range(learner.updates_per_step)]
     shares: list[list[OptimizerStep]] = [[] for _ in range(learner.num_ranks)]
     for step in steps:
-        completions = [rollout.completion for group in step for rollout in group.rollouts]
-        masked = [grpo.mask_overlong and completion.finish_reason == "length" for completion in completions]
-        num_tokens = sum(len(c.token_ids) for c, out in zip(completions, masked, strict=True) if not out)
-        trained = [group for group in step if any(rollout.advantage is not None for rollout in group.rollouts)]
-        trained.sort(key=_num_tokens)
+        num_sequences, num_tokens = _sizes(step, grpo)
+        trained = sorted(filter(is_trained, step), key=_num_tokens)
         for rank, share in enumerate(shares):
             mine = tuple(trained[rank :: learner.num_ranks])
-            share.append(OptimizerStep(groups=mine, num_sequences=len(completions), num_tokens=num_tokens))
+            share.append(OptimizerStep(groups=mine, num_sequences=num_sequences, num_tokens=num_tokens))
     return shares
+
+
+def last_part(groups: Sequence[Group], rest: Sequence[Sequence[Group]], grpo: GrpoSection) -> list[list[OptimizerStep]]:
+    """Return [rank][1]: the only optimizer step of `groups`, where each rank has only its `rest` still to learn."""
+    num_sequences, num_tokens = _sizes([group for group in groups if counts(group, grpo)], grpo)
+    return [[OptimizerStep(groups=tuple(mine), num_sequences=num_sequences, num_tokens=num_tokens)] for mine in rest]
+
+
+def counts(group: Group, grpo: GrpoSection) -> bool:
+    """Return True if the group is part of the step: one without variance is not if such groups are replaced."""
+    return not grpo.resample_zero_variance or group_has_variance(group)
+
+
+def is_trained(group: Group) -> bool:
+    """Return True if a rollout of the group has an advantage."""
+    return any(rollout.advantage is not None for rollout in group.rollouts)
+
+
+class Dealer:
+    """Groups dealt out to the learner ranks while they come in, in parts of about one micro-batch a rank.
+
+    The parts depend on the groups and their order alone, never on the time at which they come: a run that is repeated
+    adds up its gradients in the same order.
+    """
+
+    def __init__(self, learner: LearnerSection) -> None:
+        self._limit = learner.micro_batch_tokens
+        self._num_ranks = learner.num_ranks
+        self._start()
+
+    def add(self, group: Group) -> list[list[Group]] | None:
+        """Take a group; return [rank][group] if the groups before it fill a part."""
+        num_tokens = _num_inputs(group)
+        full = None
+        rank = self._tokens.index(min(self._tokens))
+        if self._tokens[rank] and self._tokens[rank] + num_tokens > self._limit:
+            full, rank = self.rest(), 0
+        self._shares[rank].append(group)
+        self._tokens[rank] += num_tokens
+        return full
+
+    def rest(self) -> list[list[Group]]:
+        """Return [rank][group]: the groups that fill no part, and begin a new part."""
+        shares = self._shares
+        self._start()
+        return shares
+
+    def _start(self) -> None:
+        self._shares: list[list[Group]] = [[] for _ in range(self._num_ranks)]
+        self._tokens = [0] * self._num_ranks
+
+
+def _sizes(groups: Sequence[Group], grpo: GrpoSection) -> tuple[int, int]:
+    """Return (completions, tokens of those that are not masked) of the groups of one optimizer step."""
+    completions = [rollout.completion for group in groups for rollout in group.rollouts]
+    masked = [grpo.mask_overlong and completion.finish_reason == "length" for completion in completions]
+    return len(completions), sum(len(c.token_ids) for c, out in zip(completions, masked, strict=True) if not out)
+
+
+def _num_inputs(group: Group) -> int:
+    """Return the number of tokens that the learner passes through the model for the group."""
+    trained = [rollout for rollout in group.rollouts if rollout.advantage is not None]
+    return len(group.prompt_token_ids) + sum(max(len(one.completion.token_ids) - 1, 0) for one in trained)
 
 
 def _assigned(group: Group, advantages: np.ndarray, has_gradient: np.ndarray, grpo: GrpoSection) -> Group:

@@ -84,11 +84,14 @@ class LearnerCore:
                 by_sequence[int(sequence_id)] = values[ids == sequence_id]
         return by_sequence
 
-    def step(self, number: int, total: int) -> dict[str, float]:
-        """Do the optimizer step `number` of `total`; return its learning rate and the gradient norm before clipping."""
+    def step(self, number: int, total: int, divisor: float = 1.0) -> dict[str, float]:
+        """Do the optimizer step `number` of `total`; return its learning rate and the gradient norm before clipping.
+
+        The gradient is divided by `divisor`, such as a count that was not known while gradients were added up.
+        """
         optim = self._learner.optim
         rate = learning_rate(number, total, optim.learning_rate, optim.min_learning_rate, optim.warmup_share)
-        return {"policy/grad_norm": self.engine.step(rate), "learning_rate": rate}
+        return {"policy/grad_norm": self.engine.step(rate, divisor), "learning_rate": rate}
 
     def weights(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Yield (Hugging Face name, whole tensor) of the model, in the order of `manifest`.

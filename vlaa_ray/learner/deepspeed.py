@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +82,8 @@ class DeepSpeedEngine:
         """Add the gradient of the loss, which is summed over ranks, to those since the last step."""
         self._engine.backward(loss * self.num_ranks)
 
-    def step(self, learning_rate: float) -> float:
-        """Apply the gradients added up since the last step; return their global norm before clipping.
+    def step(self, learning_rate: float, divisor: float = 1.0) -> float:
+        """Apply the gradients added up since the last step, divided by `divisor`; return their norm before clipping.
 
         Raises:
             LearnerError: the norm is not a finite number.
@@ -90,7 +91,8 @@ class DeepSpeedEngine:
         """
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
-        self._engine.step()
+        with self._divided(divisor):
+            self._engine.step()
         self._engine.zero_grad()
         norm = self._grad_norm if self._clips_itself else float(self._engine.get_global_grad_norm() or 0.0)
         if not norm < float("inf"):
@@ -101,6 +103,29 @@ class DeepSpeedEngine:
                 fix="resume from the last checkpoint; lower the learning rate",
             )
         return norm
+
+    @contextmanager
+    def _divided(self, divisor: float) -> Iterator[None]:
+        """Divide the gradients: under ZeRO 1 to 3, which hold them in parts, by the optimizer's own loss scale."""
+        if self._stage > 0:
+            self._optimizer.loss_scale = divisor
+            try:
+                yield
+            finally:
+                self._optimizer.loss_scale = 1.0  # the next backward pass would multiply by it
+            return
+        for gradient in self._whole_gradients():
+            gradient.div_(divisor)
+        yield
+
+    def _whole_gradients(self) -> Iterator[torch.Tensor]:
+        """Yield the gradients of stage 0, whole in every rank; under bf16 the optimizer keeps them in fp32."""
+        if hasattr(self._optimizer, "fp32_groups_gradients_flat"):
+            yield from self._optimizer.fp32_groups_gradients_flat
+            return
+        for parameter in self._engine.module.parameters():
+            if parameter.grad is not None:
+                yield parameter.grad
 
     def _clip(self, parameters: list[nn.Parameter]) -> None:
         self._grad_norm = float(torch.nn.utils.clip_grad_norm_(parameters, self._max_grad_norm))

@@ -53,46 +53,52 @@ class RLLearner:
         if kl.coefficient > 0:
             reference = make_policy(load_model(config.model), self.core.chat)
             self._reference = reference.requires_grad_(False).eval().to(self.core.engine.device)  # whole on each rank
+        self._sums = _Sums()
         self.weight_version = 0
         """The number of optimizer steps done."""
 
+    def accumulate(self, groups: Sequence[Group]) -> None:
+        """Add the gradient of groups with advantages to the next training step, which must have one optimizer step."""
+        rows, sequences = _rows(groups)
+        flat = [row for part in rows for row in part]
+        self._add(flat, sequences, old_logprobs=None, ref_logprobs=self._ref_logprobs(flat))
+
     def update(self, steps: Sequence[OptimizerStep]) -> dict[str, float]:
         """Do the optimizer steps of one training step on this rank's groups; return the metrics over all ranks.
+
+        The groups that `accumulate` got before are part of the first optimizer step.
 
         Raises:
             LearnerError: the loss or the gradient is not finite.
 
         """
-        sums = _Sums()
         rows, sequences = _rows([group for step in steps for group in step.groups])
         flat = [row for part in rows for row in part]
-        ref_logprobs = self.core.logprobs(flat, self._reference) if self._reference else None
-        # with one optimizer step the old policy is the policy itself, which needs no extra forward pass
-        old_logprobs = self.core.logprobs(flat) if len(steps) > 1 else None
+        ref_logprobs = self._ref_logprobs(flat)
+        first = len(steps[0].groups)
+        # the policy of the first optimizer step is its own old policy, which needs no extra forward pass
+        later = [row for part in rows[first:] for row in part]
+        old_logprobs = self.core.logprobs(later) if len(steps) > 1 else None
         total = self._config.run.num_steps * self._config.learner.updates_per_step
         applied: list[dict[str, float]] = []
-        first = 0
-        for step in steps:
-            mine = [row for part in rows[first : first + len(step.groups)] for row in part]
-            first += len(step.groups)
-            objective = Objective(
-                self._config,
+        start = 0
+        for number, step in enumerate(steps):
+            mine = [row for part in rows[start : start + len(step.groups)] for row in part]
+            start += len(step.groups)
+            self._add(mine, sequences, old_logprobs=old_logprobs if number else None, ref_logprobs=ref_logprobs)
+            divisor = AGGREGATIONS[self._config.grpo.aggregation].divisor(
                 StepCounts(
                     num_sequences=step.num_sequences,
                     num_tokens=step.num_tokens,
                     max_completion_tokens=self._config.rollout.max_completion_tokens,
-                ),
-                sequences,
-                old_logprobs=old_logprobs,
-                ref_logprobs=ref_logprobs,
-                kl_coefficient=self._kl.coefficient,
-                sums=sums,
+                )
             )
-            self.core.accumulate(mine, objective)
-            self._check(sums)
-            applied.append(self.core.step(self.weight_version, total))
+            self._check()
+            applied.append(self.core.step(self.weight_version, total, divisor))
+            self._sums.end_step(divisor)
             self.weight_version += 1
-        metrics = sums.metrics(self.core.engine.reduce_sum, self.core.engine.reduce_max, len(steps))
+        metrics = self._sums.metrics(self.core.engine.reduce_sum, self.core.engine.reduce_max, len(steps))
+        self._sums = _Sums()
         norms = [of_step["policy/grad_norm"] for of_step in applied]
         metrics |= applied[-1] | {"policy/grad_norm": float(np.mean(norms))}
         if self._reference:
@@ -101,6 +107,27 @@ class RLLearner:
         else:
             metrics.pop("policy/kl")
         return metrics
+
+    def _ref_logprobs(self, rows: Sequence[Row]) -> dict[int, np.ndarray] | None:
+        return self.core.logprobs(rows, self._reference) if self._reference else None
+
+    def _add(
+        self,
+        rows: Sequence[Row],
+        sequences: list[_Sequence],
+        *,
+        old_logprobs: dict[int, np.ndarray] | None,
+        ref_logprobs: dict[int, np.ndarray] | None,
+    ) -> None:
+        objective = Objective(
+            self._config,
+            sequences,
+            old_logprobs=old_logprobs,
+            ref_logprobs=ref_logprobs,
+            kl_coefficient=self._kl.coefficient,
+            sums=self._sums,
+        )
+        self.core.accumulate(rows, objective)
 
     def save(self, folder: Path) -> None:
         """Write everything that `load` needs, and the model in `hf/`.
@@ -122,8 +149,8 @@ class RLLearner:
         self.weight_version = state["weight_version"]
         self._kl = AdaptiveKl(**state["kl"])
 
-    def _check(self, sums: _Sums) -> None:
-        total = self.core.engine.reduce_sum(sums.values.clone())
+    def _check(self) -> None:
+        total = self.core.engine.reduce_sum(self._sums.values.clone())
         if not bool(torch.isfinite(total).all()):
             raise LearnerError(
                 "the loss is not finite",
@@ -135,7 +162,7 @@ class RLLearner:
 
 
 class Objective:
-    """The loss of one optimizer step. A call returns the share of one micro-batch, and adds its statistics to `sums`.
+    """The loss of one optimizer step, undivided. A call returns one micro-batch's share, and adds to `sums`.
 
     `old_logprobs` and `ref_logprobs` are by sequence id. Without `old_logprobs`, the policy is its own old policy.
     """
@@ -143,7 +170,6 @@ class Objective:
     def __init__(
         self,
         config: GrpoConfig,
-        counts: StepCounts,
         sequences: list[_Sequence],
         *,
         old_logprobs: dict[int, np.ndarray] | None,
@@ -151,7 +177,7 @@ class Objective:
         kl_coefficient: float,
         sums: _Sums,
     ) -> None:
-        self._counts, self._sequences, self._sums = counts, sequences, sums
+        self._sequences, self._sums = sequences, sums
         self._old, self._ref, self._kl_coefficient = old_logprobs, ref_logprobs, kl_coefficient
         self._kl_kind = config.grpo.kl.estimator
         self._loss = LOSSES[config.grpo.loss].from_config(config.grpo)
@@ -174,7 +200,7 @@ class Objective:
             logprobs,
             old,
             torch.tensor([sequence.advantage for sequence in mine]).repeat_interleave(lengths).to(device),
-            token_weights(lengths, self._aggregation, self._counts).to(device),
+            token_weights(lengths, self._aggregation).to(device),
             torch.arange(len(mine)).repeat_interleave(lengths).to(device),
             importance_weights=importance,
             ref_logprobs=None if self._ref is None else _flat([self._ref[number] for number in ids], device),
@@ -186,11 +212,12 @@ class Objective:
 
 
 class _Sums:
-    """Sums and maxima over tokens, collected over micro-batches and, at the end, over ranks."""
+    """Sums and maxima over tokens, collected over micro-batches on their device and, at the end, over ranks."""
 
     def __init__(self) -> None:
-        self.values = torch.zeros(9, dtype=torch.float64)
-        self._maxima = torch.zeros(2, dtype=torch.float64)
+        self.values: Any = torch.zeros(9, dtype=torch.float64)
+        self._maxima: Any = torch.zeros(2, dtype=torch.float64)
+        self._losses = torch.zeros(1, dtype=torch.float64)
         self._has_importance = False
 
     def add(
@@ -202,20 +229,28 @@ class _Sums:
         cap: float | None,
     ) -> None:
         """Add one micro-batch; `difference` is |old - rollout logprob| of each token, `cap` that of `importance`."""
-        nothing = torch.zeros(0) if importance is None else importance
+        nothing = difference[:0] if importance is None else importance
         self._has_importance |= importance is not None
         parts = [
             *(result.loss, result.num_tokens, result.num_clipped_low, result.num_clipped_high, result.kl_sum),
             *(entropy.sum(), difference.sum(), nothing.sum(), (nothing >= (cap or math.inf)).sum()),
         ]
-        self.values += torch.stack([part.detach().double().cpu() for part in parts])
-        largest = difference.max() if len(difference) else torch.zeros(())
-        maxima = torch.stack([part.detach().double().cpu() for part in (largest, result.ratio_max)])
-        self._maxima = torch.maximum(self._maxima, maxima)
+        # no number is read here: on a GPU that would wait for the whole micro-batch
+        added = torch.stack([part.detach().double() for part in parts])
+        self.values = self.values.to(added.device) + added
+        largest = torch.cat([difference, difference.new_zeros(1)]).max()
+        maxima = torch.stack([part.detach().double() for part in (largest, result.ratio_max)])
+        self._maxima = torch.maximum(self._maxima.to(maxima.device), maxima)
+
+    def end_step(self, divisor: float) -> None:
+        """Divide the loss that was added up since the last optimizer step, as its gradient was."""
+        self._losses = self._losses.to(self.values.device) + self.values[:1] / divisor
+        self.values[0] = 0
 
     def metrics(self, total: Any, maximum: Any, num_steps: int) -> dict[str, float]:
         """Return the metrics of a training step; `total` and `maximum` are the reductions over ranks."""
-        loss, tokens, low, high, kl, entropy, difference, importance, capped = total(self.values).tolist()
+        _, tokens, low, high, kl, entropy, difference, importance, capped = total(self.values).tolist()
+        (loss,) = total(self._losses).tolist()
         largest_difference, ratio_max = maximum(self._maxima).tolist()
         tokens = max(tokens, 1)
         metrics = {

@@ -28,7 +28,7 @@ ONE = [
     "supervised",
     "banned",
 ]
-TWO = ["gradient_of_two", "zero_stages", "few_groups", "save"]
+TWO = ["gradient_of_two", "streamed", "zero_stages", "few_groups", "save"]
 STAGES = ("0", "1", "2", "3")
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
@@ -103,6 +103,15 @@ def test_two_ranks_give_the_gradient_of_one(one, two):
         for case in rank:
             assert case["distance"] <= 1e-5
             assert case["norm"] == pytest.approx(one["gradient"]["grpo"]["norm"][1], rel=1e-5)
+
+
+@pytest.mark.parametrize("case", ["fp32/0/0.0", "fp32/1/0.0", "fp32/2/0.0", "fp32/3/0.0", "fp32/2/0.5", "bf16/0/0.0"])
+def test_a_step_learned_part_by_part_is_the_step_learned_at_once(two, case):
+    for rank in two["streamed"]:
+        found = rank[case]
+        tolerance = 1e-6 if case.startswith("fp32") else 1e-2
+        assert found["metrics"] <= tolerance and found["weights"] <= max(tolerance, 1e-5), found
+        assert found["norm"] > 0.05  # it was clipped
 
 
 def test_gradient_checkpointing_changes_nothing_but_memory(one):

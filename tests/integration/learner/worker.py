@@ -17,7 +17,7 @@ from stock import stock_model, stock_with_weights_of
 
 from vlaa_ray.algorithms.advantages import ADVANTAGES
 from vlaa_ray.algorithms.losses import LOSSES
-from vlaa_ray.algorithms.step_plan import optimizer_steps, with_advantages
+from vlaa_ray.algorithms.step_plan import Dealer, last_part, optimizer_steps, with_advantages
 from vlaa_ray.config import GrpoConfig, SftConfig
 from vlaa_ray.data.builtin import BuiltinData
 from vlaa_ray.images.decode import load
@@ -240,6 +240,46 @@ def micro_batches(world: World, options: Any, limit: int, expected: dict[str, to
     _, found = update_and_gradient(learner, world.share(learner, groups))
     end(learner)
     return {"rows": list(world.micro_batches), "distance": distance(found, expected)}
+
+
+def streamed(world: World) -> Any:
+    """A step that is learned part by part against the same step at once: metrics and weights, under every stage."""
+    results = {}
+    for dtype, stage, kl in [*(("fp32", stage, 0.0) for stage in (0, 1, 2, 3)), ("fp32", 2, 0.5), ("bf16", 0, 0.0)]:
+        found = []
+        for in_parts in (False, True):
+            learner = world.learner(
+                model={"dtype": dtype},
+                learner={"zero_stage": stage},
+                optim={"max_grad_norm": 0.05, "learning_rate": 1e-3},
+                grpo={"kl": {"coefficient": kl}, "aggregation": "grpo"},
+            )
+            metrics = []
+            for step in range(2):
+                groups = world.groups(learner, step)
+                grpo = learner._config.grpo
+                if not in_parts:
+                    shares = [[*groups[rank :: world.num_ranks]] for rank in range(world.num_ranks)]
+                    metrics.append(learner.update(last_part(groups, shares, grpo)[world.rank]))
+                    continue
+                dealer = Dealer(learner._config.learner.model_copy(update={"micro_batch_tokens": 84}))
+                for group in groups:
+                    if part := dealer.add(group):
+                        learner.accumulate(part[world.rank])
+                metrics.append(learner.update(last_part(groups, dealer.rest(), grpo)[world.rank]))
+            found.append((metrics, {name: value.clone() for name, value in learner.core.weights()}))
+            end(learner)
+        (whole, weights), (parts, weights_in_parts) = found
+        results[f"{dtype}/{stage}/{kl}"] = {
+            "metrics": max(
+                abs(one[name] - other[name]) / max(1.0, abs(one[name]))
+                for one, other in zip(whole, parts, strict=True)
+                for name in one
+            ),
+            "weights": largest(weights_in_parts, weights),
+            "norm": whole[0]["policy/grad_norm"],
+        }
+    return results
 
 
 def checkpointing(world: World) -> Any:

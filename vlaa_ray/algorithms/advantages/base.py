@@ -37,6 +37,8 @@ class AdvantageEstimator(ABC):
 
     trains_flat_groups: ClassVar[bool] = False
     """True if a group whose rewards are all equal may have advantages other than 0 and is trained on."""
+    needs_whole_batch: ClassVar[bool] = True
+    """True if a group's advantages depend on other groups, so that learning can't begin before all are there."""
 
     @abstractmethod
     def __call__(
@@ -55,6 +57,8 @@ class AdvantageEstimator(ABC):
 
 class GroupEstimator(AdvantageEstimator):
     """An estimator that looks at one group at a time. Groups without variance get exactly 0 throughout."""
+
+    needs_whole_batch = False
 
     def __call__(
         self, rewards: Float[np.ndarray, "N"], valid: Bool[np.ndarray, "N"], groups: Int[np.ndarray, "N"]
