@@ -109,8 +109,10 @@ def test_two_ranks_give_the_gradient_of_one(one, two):
 def test_a_step_learned_part_by_part_is_the_step_learned_at_once(two, case):
     for rank in two["streamed"]:
         found = rank[case]
-        tolerance = 1e-6 if case.startswith("fp32") else 1e-2
-        assert found["metrics"] <= tolerance and found["weights"] <= max(tolerance, 1e-5), found
+        first, second = (1e-6, 1e-5) if case.startswith("fp32") else (1e-2, 1e-2)
+        assert found["metrics"][0] <= first and found["metrics"][1] <= second, found
+        # AdamW's first steps go by the signs of gradients: those close to 0 may turn
+        assert found["weights"] <= (1e-4 if case.startswith("fp32") else 0.1), found
         assert found["norm"] > 0.05  # it was clipped
 
 

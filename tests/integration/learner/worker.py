@@ -145,6 +145,12 @@ def largest(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -
     return float(max((found[name].float() - expected[name].float()).abs().max() for name in expected))
 
 
+def distance_moved(found: dict[str, Any], expected: dict[str, Any], start: dict[str, Any]) -> float:
+    """How far `found` is from `expected`, over how far that is from `start`."""
+    flat = [torch.cat([weights[name].double().flatten() for name in start]) for weights in (found, expected, start)]
+    return float((flat[0] - flat[1]).norm() / (flat[1] - flat[2]).norm())
+
+
 def relative(found: Any, expected: Any, start: Any) -> float:
     """How far `found` is from `expected`, over how far that is from `start`."""
     flat = [
@@ -255,6 +261,7 @@ def streamed(world: World) -> Any:
                 grpo={"kl": {"coefficient": kl}, "aggregation": "grpo"},
             )
             metrics = []
+            before = {name: value.clone() for name, value in learner.core.weights()}
             for step in range(2):
                 groups = world.groups(learner, step)
                 grpo = learner._config.grpo
@@ -271,12 +278,11 @@ def streamed(world: World) -> Any:
             end(learner)
         (whole, weights), (parts, weights_in_parts) = found
         results[f"{dtype}/{stage}/{kl}"] = {
-            "metrics": max(
-                abs(one[name] - other[name]) / max(1.0, abs(one[name]))
+            "metrics": [  # of each step
+                max(abs(one[name] - other[name]) / max(1.0, abs(one[name])) for name in one)
                 for one, other in zip(whole, parts, strict=True)
-                for name in one
-            ),
-            "weights": largest(weights_in_parts, weights),
+            ],
+            "weights": distance_moved(weights_in_parts, weights, before),
             "norm": whole[0]["policy/grad_norm"],
         }
     return results
