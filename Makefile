@@ -9,8 +9,8 @@ export PATH := $(abspath $(BIN)):$(PATH)
 demo: $(VENV)/installed  ## GRPO on the built-in data: Ray, vLLM and DeepSpeed on the CPU
 	$(BIN)/vlaa-ray train --config configs/quickstart.yaml
 
-test: $(VENV)/installed  ## all tests but the long ones
-	$(BIN)/python -m pytest
+test: $(VENV)/installed  ## all tests but the long ones, on two cores: whole runs in one process, the rest in the other
+	$(BIN)/python -m pytest --numprocesses 2
 
 acceptance: $(VENV)/installed  ## long checks: the whole demo against the README's table, verifiers against long texts
 	$(BIN)/python -m pytest -m acceptance
