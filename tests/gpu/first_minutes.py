@@ -58,6 +58,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if not has_gpu:
         with contextlib.suppress(ImportError):  # once, for all processes that are forked from this one
+            import torch._dynamo as _dynamo  # noqa: F401
             import transformers.models.qwen2_5_vl.modeling_qwen2_5_vl  # noqa: F401
     start = time.monotonic()
     chosen = [one for one in MEASUREMENTS if not arguments.only or one.name in arguments.only]
