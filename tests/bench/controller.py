@@ -183,8 +183,10 @@ async def ran(config: GrpoConfig, folder: Path, spawn: Callable[[int], Any]) -> 
 
 
 def ray_actor(index: int) -> Any:
-    """Start an engine as a Ray actor."""
-    return ray.remote(Engine).options(num_cpus=0, max_concurrency=CALLS_IN_FLIGHT).remote()
+    """Return an engine as a Ray actor that has started; Ray warns where many start at once."""
+    actor = ray.remote(Engine).options(num_cpus=0, max_concurrency=CALLS_IN_FLIGHT).remote()
+    ray.get(actor.start.remote(), timeout=60)
+    return actor
 
 
 def config_of(replicas: int, prompts: int) -> GrpoConfig:

@@ -25,7 +25,7 @@ def python(*arguments, timeout_s=300):
 
 @pytest.fixture(scope="module")
 def summary(tmp_path_factory):
-    """What the script writes with its small sizes. One of the two measurements that trace layers is left out: it is slow."""
+    """What the script writes with its small sizes; the second of two measurements that trace layers is left out."""
     out = tmp_path_factory.mktemp("gpu") / "out.json"
     result = python("first_minutes.py", "--out", str(out), "--only", *NAMES)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
