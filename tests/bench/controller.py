@@ -10,7 +10,6 @@ and the processor time holds Ray's part in this process too.
 from __future__ import annotations
 
 import asyncio
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -167,7 +166,7 @@ def measured(replicas: int, prompts: int, spawn: Callable[[int], Any] | None = N
         steps = asyncio.run(ran(config, Path(folder), spawn or (lambda _: InProcess())))
     samples = prompts * GROUP_SIZE
     kept = steps.clocks[WARM_UP_STEPS:]
-    seconds, cpu_s = (statistics.median(np.diff(clock)) for clock in zip(*kept, strict=True))
+    seconds, cpu_s = (float(np.median(np.diff(clock))) for clock in zip(*kept, strict=True))
     return Cost(replicas, prompts, samples / seconds, cpu_s / samples * 1e6)
 
 
