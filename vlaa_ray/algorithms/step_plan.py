@@ -39,8 +39,9 @@ def with_advantages(groups: Sequence[Group], grpo: GrpoSection) -> list[Group]:
     advantages = estimator(rewards, counted, numbers)
     trains_flat_groups = estimator.trains_flat_groups and not grpo.resample_zero_variance
     trains = varies | (trains_flat_groups or grpo.kl.coefficient > 0)
+    starts = np.cumsum([0, *(len(group.rollouts) for group in groups)])
     return [
-        _assigned(group, advantages[numbers == number], valid[numbers == number] & trains[number], grpo)
+        _assigned(group, advantages[starts[number] : starts[number + 1]], parts[number][1] & trains[number], grpo)
         for number, group in enumerate(groups)
     ]
 

@@ -44,6 +44,33 @@ async def test_a_call_goes_to_the_least_busy_replica(killed) -> None:
     assert [len(handle.called()) for handle in world.handles] == [3, 3]
 
 
+async def test_many_calls_are_shared_evenly_and_a_busy_replica_gets_fewer(killed) -> None:
+    """64 replicas; the first one never answers, so that it keeps its calls while the others finish theirs."""
+    never = asyncio.Event()
+    world = World({"work": [never.wait]}, *({"work": ["ok"]} for _ in range(63)), size=64)
+    calls = [asyncio.create_task(world.call()) for _ in range(64 * 5)]
+    await asyncio.sleep(0.1)
+    assert [len(handle.called()) for handle in world.handles] == [5] * 64
+    assert [replica.num_calls for replica in world.pool.replicas] == [5] + [0] * 63
+    for _ in range(20):  # one after another: the idle ones come before the busy one
+        await world.call()
+    assert len(world.handles[0].called()) == 5
+    never.set()
+    await asyncio.gather(*calls)
+    assert all(replica.num_calls == 0 for replica in world.pool.replicas)
+
+
+async def test_a_replica_that_is_being_replaced_gets_calls_only_if_there_is_no_other(killed) -> None:
+    world = World({"work": ["first"]}, {"work": ["second"]}, size=2)
+    first, second = world.pool.replicas
+    second.num_calls = 3
+    async with first.lock:
+        assert await world.call() == "second"
+        async with second.lock:
+            assert await world.call() == "first"
+    assert await world.call() == "first"
+
+
 @pytest.mark.parametrize("failure", [DIED, RolloutError("the engine died"), DeadlineExceeded("no answer")])
 async def test_a_lost_actor_is_replaced_and_the_call_made_again(killed, failure) -> None:
     world = World({"work": [failure]}, {"work": ["second"]})

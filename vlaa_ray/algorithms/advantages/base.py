@@ -64,10 +64,10 @@ class GroupEstimator(AdvantageEstimator):
         self, rewards: Float[np.ndarray, "N"], valid: Bool[np.ndarray, "N"], groups: Int[np.ndarray, "N"]
     ) -> Float[np.ndarray, "N"]:
         advantages = np.zeros(rewards.shape, dtype=np.float64)
-        for group in np.unique(groups):
-            members = groups == group
+        order = np.argsort(groups, kind="stable")  # sorted once: the time grows with the samples, not with their square
+        for members in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
             if has_variance(rewards[members], valid[members]):
-                kept = members & valid
+                kept = members[valid[members]]
                 advantages[kept] = self.of_group(rewards[kept].astype(np.float64))
         return advantages
 
