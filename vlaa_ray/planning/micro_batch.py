@@ -110,10 +110,10 @@ def _gradient_bytes(width: int, inner: int, size: int) -> int:
 
 
 def _pixel_bytes(model_config: dict[str, Any], size: int) -> int:
-    """Return the bytes of a patch's pixels: in fp32, and in the model's format."""
+    """Return the bytes of a patch's pixels: in fp32, and again in the model's format if that is another."""
     vision = model_config["vision_config"]
     pixels = 3 * vision.get("temporal_patch_size", 2) * vision.get("patch_size", 14) ** 2
-    return int(pixels * (_FP32 + size))
+    return int(pixels * (_FP32 + (0 if size == _FP32 else size)))
 
 
 def _scoring_bytes(scored: int, vocabulary: int, hidden: int, size: int) -> int:
