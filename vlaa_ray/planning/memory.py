@@ -55,12 +55,21 @@ class MemoryRow:
     moment: Moment = Moment.ALWAYS
 
 
-def memory_estimate(config: TrainingConfig, model_config: dict[str, Any]) -> list[MemoryRow]:
+def memory_estimate(
+    config: TrainingConfig, model_config: dict[str, Any], *, optimizer_in_ram: bool = False
+) -> list[MemoryRow]:
     """Return the bytes of every item in one process of each role; `peak_bytes` adds a role's rows up.
 
     An engine on a GPU always takes `rollout.gpu_memory_share` of it; `kv_bytes_per_token` says how many tokens fit.
+    With `optimizer_in_ram`, ranks on GPUs keep gradients and optimizer states in RAM (`optimizer_ram_bytes`).
     """
     rows = _learner_rows(config, model_config)
+    if optimizer_in_ram:
+        rows = [row for row in rows if row.item not in {"gradients", "optimizer states", "margin"}]
+        largest = min(count_parameters(model_config).largest, _trained(config, model_config))
+        on_the_way = largest * config_item_bytes(config.model.dtype)
+        rows.append(MemoryRow("learner", "gradient on its way to RAM", on_the_way, "the largest tensor", Moment.PASS))
+        rows.append(_margin(rows))
     if config.engines is not None:
         rows += _engine_rows(config, model_config)
         rows.append(MemoryRow("reward", "process", int(_CPU_BASE["reward"]), "and up to rewards.memory_limit_bytes"))
@@ -133,10 +142,22 @@ def _learner_rows(config: TrainingConfig, model_config: dict[str, Any]) -> list[
         bucket = _bucket_bytes(config, model_config) + gathered
         rows.append(MemoryRow("learner", "weight sync", bucket, note, Moment.SYNC))
     if learner.gpus_per_rank:
-        note = f"{MARGIN_SHARE:.0%} of the peak: fragmentation, small tensors"
-        rows.append(MemoryRow("learner", "margin", int(MARGIN_SHARE * peak_bytes(rows)), note))
+        rows.append(_margin(rows))
     rows.append(_process("learner", bool(learner.gpus_per_rank)))
     return rows
+
+
+def optimizer_ram_bytes(config: TrainingConfig, model_config: dict[str, Any]) -> int:
+    """Return the RAM of one rank whose optimizer is in RAM: states, fp32 gradients, and new weights before the copy."""
+    numbers = _trained(config, model_config) // config.learner.num_ranks
+    states = optimizer_item_bytes(config.model.dtype, config.learner.zero_stage)
+    return numbers * (states + _FP32 + config_item_bytes(config.model.dtype))
+
+
+def _margin(rows: list[MemoryRow]) -> MemoryRow:
+    note = f"{MARGIN_SHARE:.0%} of the peak: fragmentation, small tensors"
+    tensors = peak_bytes(row for row in rows if row.item != "process")
+    return MemoryRow("learner", "margin", int(MARGIN_SHARE * tensors), note)
 
 
 def _pass_rows(config: TrainingConfig, model_config: dict[str, Any]) -> list[MemoryRow]:
