@@ -114,13 +114,13 @@ def test_a_dry_run_prints_terms_that_add_up(capsys: pytest.CaptureFixture[str]) 
     learner = [line for line in lines if line.startswith("learner  ") and re.search(r"\d\.\d\d", line)]
     sums: dict[str, list[float]] = {}
     for line in learner:
-        if match := re.match(r"learner +(always|forward and backward pass) +(\S.*?) {2,}(\d+\.\d\d)", line):
+        if match := re.match(r"learner +(always|pass) +(\S.*?) {2,}(\d+\.\d\d)", line):
             when, item, gib = match.groups()
             sums.setdefault(when if item != "sum" else f"{when}: sum", []).append(float(gib))
-    for when in ("always", "forward and backward pass"):
+    for when in ("always", "pass"):
         assert len(sums[when]) >= 5 and sum(sums[when]) == pytest.approx(sums[f"{when}: sum"][0], abs=0.04)
     peak = next(float(match[1]) for line in learner if (match := re.match(r"learner +peak +(\d+\.\d\d)", line)))
-    assert sums["always: sum"][0] + sums["forward and backward pass: sum"][0] == pytest.approx(peak, abs=0.02)
+    assert sums["always: sum"][0] + sums["pass: sum"][0] == pytest.approx(peak, abs=0.02)
     used = next(line for line in lines if re.match(r"learner +learning +learner, at its peak", line))
     assert re.search(rf" {peak:.2f} +{80e9 / GIB - peak:.2f}", used)
 

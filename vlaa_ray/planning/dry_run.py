@@ -67,8 +67,7 @@ def show(report: DryRun, console: Console) -> None:
     console.print(_role_table(report.placement))
     if report.memory:
         console.print(_memory_table(report.memory))
-        phases = gpu_phases(report.config, report.memory, report.config.ray.gpu_memory_bytes)
-        if phases:
+        if phases := _phases(report.config, report.memory):
             console.print(_phase_table(phases))
     steps = _table("Steps", "", "")
     for name, value in report.facts.items():
@@ -139,7 +138,15 @@ def _memory_checks(config: GrpoConfig, memory: list[MemoryRow]) -> list[Check]:
             share = config.rollout.gpu_memory_share if role == "rollout" else 1.0
             found = f"{need / GIB:.1f} GiB of {share * gpu / GIB:.1f} GiB on a GPU of {gpu / 1e9:g} GB"
             checks.append(Check(f"{_MEMORY}, {role}", need <= share * gpu, found))
+    for phase in _phases(config, memory):
+        if len(phase.parts) > 1:
+            found = f"{phase.used_bytes / GIB:.1f} GiB of {gpu / GIB:.1f} GiB, {phase.gpus} together"
+            checks.append(Check(f"{_MEMORY}, {phase.phase}", phase.free_bytes >= 0, found))
     return checks
+
+
+def _phases(config: GrpoConfig, memory: list[MemoryRow]) -> list[GpuPhase]:
+    return gpu_phases(config, memory, config.ray.gpu_memory_bytes)
 
 
 def failed(report: DryRun) -> VlaaRayError | None:
@@ -175,7 +182,7 @@ def _memory_table(memory: list[MemoryRow]) -> Table:
             if len(moments) > 1:
                 total = f"{held_bytes(rows, moment) / GIB:.2f}"
                 table.add_row(role, moment.value, "sum", total, "", style="italic")
-        note = f"what is held always, and the largest sum of the other {len(moments) - 1}" if len(moments) > 2 else ""
+        note = "always + the largest sum" if len(moments) > 1 else ""
         table.add_row(role, "", "peak", f"{peak / GIB:.2f}", note, style="bold")
     return table
 

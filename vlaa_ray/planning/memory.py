@@ -36,12 +36,12 @@ _ENGINE_BATCH_TOKENS = 2048  # vLLM's default for the tokens of one pass
 
 
 class Moment(Enum):
-    """The part of a training step in which an item exists."""
+    """The time at which an item exists: always, in a forward and backward pass, an optimizer step, or a weight sync."""
 
     ALWAYS = "always"
-    PASS = "forward and backward pass"
-    STEP = "optimizer step"
-    SYNC = "weight sync"
+    PASS = "pass"
+    STEP = "step"
+    SYNC = "sync"
 
 
 @dataclass(frozen=True)
