@@ -15,12 +15,14 @@ from vlaa_ray.config import (
     dump_config,
     load_config,
 )
-from vlaa_ray.planning.dry_run import by_role, examine, failed
+from vlaa_ray.planning.dry_run import by_role, examine, failed, show
+from vlaa_ray.planning.gpu_phases import gpu_phases
 from vlaa_ray.planning.memory import GIB
 from vlaa_ray.planning.placement import plan
 
 FOLDER = Path(__file__).parents[2] / "configs"
 FILES = sorted(FOLDER.glob("*.yaml"))
+GPU = 80 * 10**9
 PAPERS = [FOLDER / "vlaa_thinker_3b.yaml", FOLDER / "vlaa_thinker_7b.yaml"]
 
 
@@ -82,7 +84,10 @@ def test_both_fit_eight_gpus_by_the_estimate(file: Path) -> None:
     report = examine(load_config(file))
     assert failed(report) is None
     assert [check.name for check in report.checks if check.ok is False] == []
-    assert 30 * GIB < by_role(report.memory)["learner"] < 70 * GIB
+    assert 40 * GIB < by_role(report.memory)["learner"] < 74.5 * GIB
+    free = {(phase.gpus, phase.phase): phase.free_bytes for phase in gpu_phases(load_config(file), report.memory, GPU)}
+    assert set(free) == {("engine", "sampling and learning"), ("learner", "sampling"), ("learner", "learning")}
+    assert all(free_bytes > 0 for free_bytes in free.values())
     assert {check.name for check in report.checks} >= {"GPU memory, learner", "GPU memory, rollout", "data.train"}
 
 
@@ -94,9 +99,40 @@ def test_the_dry_run_counts_steps_samples_and_rates() -> None:
     assert math.ceil(0.03 * 392) == 12 and f"{1e-6 / 12:.3g}" == "8.33e-08"
     assert facts["learning rate"] == "8.33e-08 at update 1, 1e-06 at update 12, 5e-07 at update 392"
     assert facts["KL"] == "k3 in the loss, coefficient 0.001, adapted towards 0.0005"
-    # 0.85 of 80 GB, less weights, one bucket (the embedding) and 1.5 GiB; 36,864 bytes a token
-    free = 0.85 * 80e9 - 2 * 3_754_622_976 - 2 * 151_936 * 2048 - 1.5 * GIB
-    assert facts["KV cache"].startswith(f"{int(free / 36_864):,} tokens an engine, 514 sequences")
+    # 0.85 of 80 GB, less weights, a pass, one bucket (the embedding) and 1.5 GiB; 36,864 bytes a token
+    a_pass = 2 * 2048 * (4 * 2048 + 3 * 11008) + 3 * 4 * 512 * 151_936
+    free = 0.85 * 80e9 - 2 * 3_754_622_976 - a_pass - 2 * 151_936 * 2048 - 1.5 * GIB
+    assert facts["KV cache"].startswith(f"{int(free / 36_864):,} tokens an engine, 504 sequences")
+
+
+def test_a_dry_run_prints_terms_that_add_up(capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.console import Console
+
+    report = examine(load_config(PAPERS[0]))
+    show(report, Console(width=200))
+    lines = capsys.readouterr().out.splitlines()
+    learner = [line for line in lines if line.startswith("learner  ") and re.search(r"\d\.\d\d", line)]
+    sums: dict[str, list[float]] = {}
+    for line in learner:
+        if match := re.match(r"learner +(always|pass) +(\S.*?) {2,}(\d+\.\d\d)", line):
+            when, item, gib = match.groups()
+            sums.setdefault(when if item != "sum" else f"{when}: sum", []).append(float(gib))
+    for when in ("always", "pass"):
+        assert len(sums[when]) >= 5 and sum(sums[when]) == pytest.approx(sums[f"{when}: sum"][0], abs=0.04)
+    peak = next(float(match[1]) for line in learner if (match := re.match(r"learner +peak +(\d+\.\d\d)", line)))
+    assert sums["always: sum"][0] + sums["pass: sum"][0] == pytest.approx(peak, abs=0.02)
+    used = next(line for line in lines if re.match(r"learner +learning +learner, at its peak", line))
+    assert re.search(rf" {peak:.2f} +{80e9 / GIB - peak:.2f}", used)
+
+
+def test_a_gpu_on_which_a_run_does_not_fit_is_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.console import Console
+
+    report = examine(load_config(PAPERS[0], ["ray.gpu_memory_bytes=40000000000"]))
+    show(report, Console(width=200))
+    assert re.search(r"learner +learning .* DOES NOT FIT", capsys.readouterr().out)
+    error = failed(report)
+    assert error is not None and "GPU of 40 GB" in error.message
 
 
 def test_a_run_that_does_not_fit_is_refused() -> None:

@@ -367,6 +367,8 @@ class RaySection(Section):
     another."""
     object_store_bytes: int = Field(512 << 20, ge=80 << 20)
     """Size of the object store of a Ray that the run starts itself."""
+    gpu_memory_bytes: int = Field(80 * 10**9, ge=1 << 30)
+    """Memory of each GPU, for the plan of `--dry-run`; a run itself uses what the GPUs have."""
 
     @field_validator("address")
     @classmethod

@@ -346,7 +346,9 @@ def _checkpoint_bytes(config: TrainingConfig | None) -> int:
         parameters = count_parameters(model_dimensions(config.model.path)).total
     except ModelError:
         return 5 * GIB
-    each = 2 * config_item_bytes(config.model.dtype) + optimizer_item_bytes(config.model.dtype)
+    each = 2 * config_item_bytes(config.model.dtype) + optimizer_item_bytes(
+        config.model.dtype, config.learner.zero_stage
+    )
     return (config.checkpoint.keep + 1) * parameters * each + GIB
 
 

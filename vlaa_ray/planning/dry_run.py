@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from vlaa_ray.algorithms.schedule import learning_rate
 from vlaa_ray.config import GrpoConfig
 from vlaa_ray.errors import ConfigError, PlacementError, VlaaRayError
-from vlaa_ray.planning.memory import GIB, MemoryRow, kv_bytes_per_token, memory_estimate
+from vlaa_ray.planning.gpu_phases import GpuPhase, gpu_phases
+from vlaa_ray.planning.memory import GIB, MemoryRow, Moment, held_bytes, kv_bytes_per_token, memory_estimate, peak_bytes
 from vlaa_ray.planning.placement import Placement, plan
 from vlaa_ray.planning.start_checks import (
     Check,
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _MEMORY = "GPU memory"
-_GPU_BYTES = 80 * 10**9
-"""The memory of the GPU for which a plan is checked: an 80 GB card."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,8 @@ def show(report: DryRun, console: Console) -> None:
     console.print(_role_table(report.placement))
     if report.memory:
         console.print(_memory_table(report.memory))
+        if phases := _phases(report.config, report.memory):
+            console.print(_phase_table(phases))
     steps = _table("Steps", "", "")
     for name, value in report.facts.items():
         steps.add_row(name, value)
@@ -79,11 +80,9 @@ def show(report: DryRun, console: Console) -> None:
 
 
 def by_role(memory: list[MemoryRow]) -> dict[str, int]:
-    """Return the bytes of one process of each role."""
-    totals: dict[str, int] = {}
-    for row in memory:
-        totals[row.role] = totals.get(row.role, 0) + row.num_bytes
-    return totals
+    """Return the peak in bytes of one process of each role."""
+    roles = dict.fromkeys(row.role for row in memory)
+    return {role: peak_bytes(row for row in memory if row.role == role) for role in roles}
 
 
 def _facts(config: GrpoConfig, dimensions: dict[str, Any]) -> dict[str, str]:
@@ -123,7 +122,7 @@ def _kl(config: GrpoConfig) -> str:
 def _kv_fact(config: GrpoConfig, dimensions: dict[str, Any]) -> str:
     rollout = config.rollout
     rows = [row for row in memory_estimate(config, dimensions) if row.role == "rollout"]
-    free = rollout.gpu_memory_share * _GPU_BYTES - sum(row.num_bytes for row in rows)
+    free = rollout.gpu_memory_share * config.ray.gpu_memory_bytes - peak_bytes(rows)
     tokens = int(free * rollout.tensor_parallel_size / kv_bytes_per_token(dimensions, config.model.dtype))
     length = rollout.max_prompt_tokens + rollout.max_completion_tokens
     return f"{max(0, tokens):,} tokens an engine, {max(0, tokens) // length:,} sequences of full length at once"
@@ -132,13 +131,22 @@ def _kv_fact(config: GrpoConfig, dimensions: dict[str, Any]) -> str:
 def _memory_checks(config: GrpoConfig, memory: list[MemoryRow]) -> list[Check]:
     """Return a check for each role on GPUs: whether its process fits the memory of a GPU."""
     on_gpu = {"learner": config.learner.gpus_per_rank, "rollout": config.rollout.gpus_per_actor}
+    gpu = config.ray.gpu_memory_bytes
     checks = []
     for role, need in by_role(memory).items():
         if on_gpu.get(role):
             share = config.rollout.gpu_memory_share if role == "rollout" else 1.0
-            found = f"{need / GIB:.1f} GiB of {share * _GPU_BYTES / GIB:.1f} GiB on an 80 GB GPU"
-            checks.append(Check(f"{_MEMORY}, {role}", need <= share * _GPU_BYTES, found))
+            found = f"{need / GIB:.1f} GiB of {share * gpu / GIB:.1f} GiB on a GPU of {gpu / 1e9:g} GB"
+            checks.append(Check(f"{_MEMORY}, {role}", need <= share * gpu, found))
+    for phase in _phases(config, memory):
+        if len(phase.parts) > 1:
+            found = f"{phase.used_bytes / GIB:.1f} GiB of {gpu / GIB:.1f} GiB, {phase.gpus} together"
+            checks.append(Check(f"{_MEMORY}, {phase.phase}", phase.free_bytes >= 0, found))
     return checks
+
+
+def _phases(config: GrpoConfig, memory: list[MemoryRow]) -> list[GpuPhase]:
+    return gpu_phases(config, memory, config.ray.gpu_memory_bytes)
 
 
 def failed(report: DryRun) -> VlaaRayError | None:
@@ -164,11 +172,30 @@ def _role_table(placement: Placement) -> Table:
 
 
 def _memory_table(memory: list[MemoryRow]) -> Table:
-    table = _table("Memory of one process (estimate)", "role", "item", "GiB", "")
-    for role, total in by_role(memory).items():
-        for row in (row for row in memory if row.role == role):
-            table.add_row(role, row.item, f"{row.num_bytes / GIB:.2f}", row.note)
-        table.add_row(role, "total", f"{total / GIB:.2f}", "", style="bold")
+    table = _table("Memory of one process (an upper bound)", "role", "when", "item", "GiB", "")
+    for role, peak in by_role(memory).items():
+        rows = [row for row in memory if row.role == role]
+        moments = [moment for moment in Moment if held_bytes(rows, moment)]
+        for moment in moments:
+            for row in (row for row in rows if row.moment is moment):
+                table.add_row(role, moment.value, row.item, f"{row.num_bytes / GIB:.2f}", row.note)
+            if len(moments) > 1:
+                total = f"{held_bytes(rows, moment) / GIB:.2f}"
+                table.add_row(role, moment.value, "sum", total, "", style="italic")
+        note = "always + the largest sum" if len(moments) > 1 else ""
+        table.add_row(role, "", "peak", f"{peak / GIB:.2f}", note, style="bold")
+    return table
+
+
+def _phase_table(phases: list[GpuPhase]) -> Table:
+    size = phases[0].gpu_bytes
+    title = f"Each GPU, of {size / 1e9:g} GB = {size / GIB:.2f} GiB"
+    table = _table(title, "GPU of", "while", "used by", "GiB", "free GiB")
+    for phase in phases:
+        for name, num_bytes in phase.parts:
+            last = name == phase.parts[-1][0]
+            free = f"{phase.free_bytes / GIB:.2f}" if phase.free_bytes >= 0 else "DOES NOT FIT"
+            table.add_row(phase.gpus, phase.phase, name, f"{num_bytes / GIB:.2f}", free if last else "")
     return table
 
 
@@ -177,5 +204,7 @@ def _table(title: str, *columns: str) -> Table:
 
     table = Table(title=title, title_justify="left", show_header=any(columns), box=None, padding=(0, 2, 0, 0))
     for name in columns:
-        table.add_column(name, justify="right" if name in {"actors", "CPUs each", "GPUs each", "GiB"} else "left")
+        table.add_column(
+            name, justify="right" if name in {"actors", "CPUs each", "GPUs each", "GiB", "free GiB"} else "left"
+        )
     return table

@@ -1,0 +1,79 @@
+"""The memory that a run uses and leaves free on each GPU, while engines sample and while the learner learns.
+
+for phase in gpu_phases(config, memory_estimate(config, dimensions), 80 * 10**9):
+print(phase.gpus, phase.phase, phase.free_bytes)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vlaa_ray.config import GrpoConfig
+from vlaa_ray.planning.memory import MemoryRow, Moment, held_bytes, peak_bytes
+
+
+@dataclass(frozen=True)
+class GpuPhase:
+    """The memory of one GPU in one phase of a step."""
+
+    gpus: str
+    """The GPUs of this kind: those of an engine, of a learner rank, or of both in turn."""
+    phase: str
+    parts: tuple[tuple[str, int], ...]
+    """What uses the GPU, and the bytes of each."""
+    gpu_bytes: int
+
+    @property
+    def used_bytes(self) -> int:
+        """The sum of the parts."""
+        return sum(num_bytes for _, num_bytes in self.parts)
+
+    @property
+    def free_bytes(self) -> int:
+        """The bytes that are left on the GPU; below 0 if the parts do not fit."""
+        return self.gpu_bytes - self.used_bytes
+
+
+def gpu_phases(
+    config: GrpoConfig, memory: Sequence[MemoryRow], gpu_bytes: int, *, colocated: bool = False
+) -> list[GpuPhase]:
+    """Return the phases of each kind of GPU that the run uses, from the rows of `memory_estimate`.
+
+    With `colocated`, an engine and a learner rank have the same GPU in turn. While one works, the other keeps only its
+    process there; `asleep_ram_bytes` says what it then takes in RAM.
+    """
+    learner = [row for row in memory if row.role == "learner"]
+    engine = [row for row in memory if row.role == "rollout"]
+    pool = ("engine's share of the GPU", int(config.rollout.gpu_memory_share * gpu_bytes))
+    held, peak = ("learner, between updates", held_bytes(learner)), ("learner, at its peak", peak_bytes(learner))
+    if colocated and config.learner.gpus_per_rank and config.rollout.gpus_per_actor:
+        name = "engine and learner"
+        sending = ("learner, sending weights", held_bytes(learner) + held_bytes(learner, Moment.SYNC))
+        receiving = sum(row.num_bytes for row in engine if row.item in {"weights", "weight sync", "process"})
+        return [
+            GpuPhase(name, "sampling", (pool, ("learner asleep", _process_bytes(learner))), gpu_bytes),
+            GpuPhase(name, "learning", (peak, ("engine asleep", _process_bytes(engine))), gpu_bytes),
+            GpuPhase(name, "sending weights", (sending, ("engine without a cache", receiving)), gpu_bytes),
+        ]
+    phases = []
+    if config.rollout.gpus_per_actor:
+        phases.append(GpuPhase("engine", "sampling and learning", (pool,), gpu_bytes))
+    if config.learner.gpus_per_rank:
+        phases.append(GpuPhase("learner", "sampling", (held,), gpu_bytes))
+        phases.append(GpuPhase("learner", "learning", (peak,), gpu_bytes))
+    return phases
+
+
+def asleep_ram_bytes(memory: Sequence[MemoryRow], *, keeps_engine_weights: bool) -> dict[str, int]:
+    """Return the RAM that one process of each role takes while its GPU works for the other role.
+
+    The learner moves all that it holds. An engine keeps its weights (vLLM's sleep level 1) or drops them (level 2).
+    """
+    learner = [row for row in memory if row.role == "learner" and row.item not in {"process", "margin"}]
+    weights = sum(row.num_bytes for row in memory if (row.role, row.item) == ("rollout", "weights"))
+    return {"learner": held_bytes(learner), "rollout": weights if keeps_engine_weights else 0}
+
+
+def _process_bytes(rows: Sequence[MemoryRow]) -> int:
+    return sum(row.num_bytes for row in rows if row.item == "process")
