@@ -33,13 +33,13 @@ STAGES = ("0", "1", "2", "3")
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 
-def launch(folder: Path, num_ranks: int, cases: list[str]) -> dict[str, list]:
+def launch(folder: Path, num_ranks: int, cases: list[str], script: str = "") -> dict[str, list]:
     """Case to what each rank says of it."""
     folder.mkdir()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    worker = Path(__file__).with_name("worker.py")
+    worker = script or Path(__file__).with_name("worker.py")
     logs = [folder / f"rank_{rank}.log" for rank in range(num_ranks)]
     ranks = []
     for rank, log in enumerate(logs):
