@@ -224,6 +224,7 @@ class EngineWeights:
             self._paused = True
 
     def _admit(self) -> None:
+        self._updating = False
         if self._paused:
             self._paused = False
             self.submission.release()

@@ -16,10 +16,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
-    from test_learner import launch
+    from ranks import launch_ranks
 
-    folder = tmp_path_factory.mktemp("offloading") / "two"
-    return launch(folder, 2, ["offloaded"], script=__file__)["offloaded"]
+    return launch_ranks(Path(__file__), tmp_path_factory.mktemp("offloading") / "two", 2, ["offloaded"])["offloaded"]
 
 
 @pytest.mark.parametrize("stage", STAGES)
