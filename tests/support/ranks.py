@@ -1,6 +1,7 @@
 """Ranks of the learner as processes of their own, which meet on this machine."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -13,12 +14,14 @@ def launch_ranks(script: Path, folder: Path, num_ranks: int, cases: list[str]) -
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    path = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
     logs = [folder / f"rank_{rank}.log" for rank in range(num_ranks)]
     ranks = []
     for rank, log in enumerate(logs):
         command = [sys.executable, str(script), str(rank), str(num_ranks), str(port), str(folder), *cases]
         with log.open("w") as file:
-            ranks.append(subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT))
+            ranks.append(subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=environment))
     try:
         codes = [rank.wait(timeout=800) for rank in ranks]
     finally:

@@ -65,7 +65,8 @@ def test_group_rows_give_the_loss_and_gradient_of_one_row_a_sample(one, aggregat
 
 def test_the_gradient_is_the_same_for_any_micro_batch_and_any_order(one):
     found = one["gradient"]
-    assert [max(case["rows"]) for case in found["micro_batches"]] == [1, 2, 4, 8]
+    most = [max(case["rows"]) for case in found["micro_batches"]]  # short rows leave room for more than were asked for
+    assert 1 <= most[0] < most[1] < most[2] < most[3] == 8
     assert sum(found["split"]["rows"]) > 8  # groups were split into rows of fewer completions
     for case in [*found["micro_batches"], found["shuffled"], found["split"]]:
         assert case["distance"] <= 1e-5, case
