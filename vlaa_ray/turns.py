@@ -125,7 +125,7 @@ class SharedDevices(Protocol):
     """The engines and the learner, as they leave the devices and come back. Each call ends when it is done."""
 
     async def sleep(self, *, keep_weights: bool) -> None:
-        """Free all memory of the engines; the weights go into RAM or are dropped. Running requests end first."""
+        """Free all memory of the engines; the weights go into RAM or are dropped."""
 
     async def wake_weights(self) -> None:
         """Give the engines memory for their weights; weights in RAM come back."""

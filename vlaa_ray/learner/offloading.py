@@ -21,12 +21,15 @@ _OWNERS = ("deepspeed.", "torch.optim.", "torch.nn.")
 """The modules whose objects are searched for tensors."""
 
 
+_PIECE_BYTES = 256 << 20  # of RAM; torch rounds pinned memory up to a power of two
+
+
 class Offloaded:
     """The storages of one device that are in RAM."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._moved: list[tuple[torch.UntypedStorage, torch.UntypedStorage]] = []  # (without memory, its content)
+        self._moved: list[tuple[torch.UntypedStorage, list[torch.Tensor]]] = []  # (without memory, its content)
 
     def move_out(self, *holders: Any) -> None:
         """Move the storages of all tensors on the device that the holders reach; at a second call, those that are new.
@@ -34,10 +37,12 @@ class Offloaded:
         The holders are modules and optimizers, of torch or DeepSpeed.
         """
         on_gpu = self._device.type == "cuda"
+        if on_gpu:
+            torch.cuda.synchronize(self._device)  # DeepSpeed works on streams of its own
         storages = {storage._cdata: storage for storage in self._storages(holders)}
         for storage in storages.values():
-            content = torch.empty(storage.nbytes(), dtype=torch.uint8, pin_memory=on_gpu).untyped_storage()
-            content.copy_(storage)
+            pieces = self._pieces(storage)
+            content = [torch.empty(len(piece), dtype=torch.uint8, pin_memory=on_gpu).copy_(piece) for piece in pieces]
             storage.resize_(0)
             self._moved.append((storage, content))
         if on_gpu:
@@ -46,11 +51,16 @@ class Offloaded:
     def move_back(self) -> None:
         """Give every storage its memory and its content again."""
         for storage, content in self._moved:
-            storage.resize_(content.nbytes())
-            storage.copy_(content, non_blocking=True)
+            storage.resize_(sum(len(piece) for piece in content))
+            for target, piece in zip(self._pieces(storage), content, strict=True):
+                target.copy_(piece, non_blocking=True)
         if self._moved and self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         self._moved.clear()
+
+    def _pieces(self, storage: torch.UntypedStorage) -> tuple[torch.Tensor, ...]:
+        """Return all bytes of a storage as views [up to _PIECE_BYTES] uint8."""
+        return torch.empty(0, dtype=torch.uint8, device=self._device).set_(storage).split(_PIECE_BYTES)
 
     def _storages(self, holders: tuple[Any, ...]) -> Iterator[torch.UntypedStorage]:
         for tensor in tensors_of(*holders):

@@ -84,14 +84,15 @@ class EngineWeights:
         self._updating = True
 
     async def sleep(self, *, keep_weights: bool) -> None:
-        """Give back the memory of keys, values and weights once the running requests have ended.
+        """Give back the memory of keys, values and weights; the weights are kept in RAM or dropped.
 
-        The weights are kept in RAM or dropped. New requests wait until `wake_cache`. vLLM on a CPU keeps the memory.
+        New requests wait until `wake_cache`. One that still runs is aborted: its caller has gone, as no engine falls
+        asleep in its turn. vLLM on a CPU keeps the memory.
         """
         self.require_sound()
         async with self._step("fall asleep"):
             await self._hold_requests()
-            await self._llm.sleep(level=1 if keep_weights else 2, mode="wait")
+            await self._llm.sleep(level=1 if keep_weights else 2, mode="abort")
         self._asleep = set(_SLEEPING)
         self._complete = self._complete and keep_weights
 

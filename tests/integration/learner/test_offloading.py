@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-STAGES = ("zero0", "zero1", "zero2 with a reference", "zero3", "bf16 zero0", "bf16 zero2")
+STAGES = ("zero0", "zero2 with a reference", "zero3", "bf16 zero2")
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -22,16 +22,16 @@ def ranks(tmp_path_factory):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_four_steps_with_two_journeys_equal_four_without(ranks, stage) -> None:
+def test_steps_with_journeys_between_them_equal_steps_without(ranks, stage) -> None:
     for rank in ranks:
         assert rank[stage]["largest"] == 0.0 and rank[stage]["journeys"] == rank[stage]["without"]
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_nothing_but_crumbs_stays(ranks, stage) -> None:
+def test_nothing_stays(ranks, stage) -> None:
     for rank in ranks:
         before, after = rank[stage]["bytes"]
-        assert before > 5_000_000 and after < 0.01 * before, "weights, optimizer states, flat buffers"
+        assert before > 5_000_000 and after == 0, "weights, optimizer states, flat buffers"
 
 
 def offloaded(world):
@@ -41,10 +41,8 @@ def offloaded(world):
 
     options = {
         "zero0": {"learner": {"zero_stage": 0}},
-        "zero1": {"learner": {"zero_stage": 1}},
         "zero2 with a reference": {"learner": {"zero_stage": 2}, "grpo": {"kl": {"coefficient": 0.1}}},
         "zero3": {"learner": {"zero_stage": 3}},
-        "bf16 zero0": {"learner": {"zero_stage": 0}, "model": {"dtype": "bf16"}},
         "bf16 zero2": {"learner": {"zero_stage": 2}, "model": {"dtype": "bf16"}},
     }
 
@@ -57,11 +55,11 @@ def offloaded(world):
         return sum(storage.nbytes() for storage in storages.values())
 
     def run(journeys, **changes):
-        learner = world.learner(**changes, optim={"learning_rate": 1e-3, "max_grad_norm": 1.0}, num_steps=4)
+        learner = world.learner(**changes, optim={"learning_rate": 1e-3, "max_grad_norm": 1.0}, num_steps=3)
         rows, sizes = [], None
-        for step in range(4):
+        for step in range(3):
             rows += steps_of(world, learner, step, step + 1)
-            if journeys and step in (0, 2):
+            if journeys and step < 2:
                 before = size(learner)
                 learner.offload()
                 sizes = before, size(learner)
