@@ -379,6 +379,8 @@ async def test_a_run_evaluates_saves_and_learns_in_turn(tmp_path) -> None:
     world, roller = await run_loop(run)
     assert [step for step, _ in run.logged] == [0, 1, 2, 3, 4] and run.saved == [3, 4] and not run.alarms
     assert roller.actions == ["update", "update", "update", "save", "update", "save"] and world.version == 4
+    # the checkpoint of step 3 finds the learner on the device; before that of step 4 there was an evaluation
+    assert world.log.count("sleep, drop") == 4 and world.log.count("sleep, keep") == 1 and world.log.count("load") == 5
     assert all(metrics["time/turns_s"] > 0 for step, metrics in run.logged if step)
 
 
