@@ -49,7 +49,7 @@ async def train(
         run.log(step, unlogged | await _evaluate_if_due(step, config, heldout, roles, run), [])
     buffer = _start_buffer(config, SeededOrder(prompts, config.run.seed), position, roles)
     clock, empty_steps = StepClock(), EmptySteps()
-    async with contextlib.aclosing(buffer), _Saver(roles, run, step) as saver:
+    async with _Saver(roles, run, step) as saver, contextlib.aclosing(buffer):  # a save need not wait for samples
         while step < config.run.num_steps:
             run.phase("rollout")
             learning = StreamedLearning(config, roles.learner)
@@ -78,7 +78,8 @@ async def train(
             if evaluated := await _evaluate_if_due(step, config, heldout, roles, run):
                 metrics |= evaluated
                 clock.lap("time/eval_s")
-            buffer.release_taken()
+            if not config.colocated:  # sampling would take the devices before the checkpoint
+                buffer.release_taken()
             metrics |= await _role_metrics(roles)
             run.log(step, metrics | clock.metrics(groups), groups)
             saver.done(step, buffer.position)
@@ -87,6 +88,7 @@ async def train(
             if step % config.checkpoint.every_steps == 0 or step == config.run.num_steps:
                 await saver.save_if_possible()
                 clock.lap("time/checkpoint_s")
+            buffer.release_taken()  # those that are not released yet
 
 
 async def _restore(roles: Roles, run: Run) -> tuple[int, int, Metrics]:

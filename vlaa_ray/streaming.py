@@ -23,13 +23,14 @@ from vlaa_ray.roles import LearnerRole, Metrics
 class StreamedLearning:
     """The learning of one training step.
 
-    It waits for all groups where the config has several optimizer steps in a training step, or an estimator whose
-    advantages depend on all groups.
+    It waits for all groups where the config has several optimizer steps in a training step, an estimator whose
+    advantages depend on all groups, or devices that engines and learner share in turn.
     """
 
     def __init__(self, config: GrpoConfig, learner: LearnerRole) -> None:
         self._config, self._learner = config, learner
-        waits = ADVANTAGES[config.grpo.advantage].needs_whole_batch or config.learner.updates_per_step > 1
+        needs_all = ADVANTAGES[config.grpo.advantage].needs_whole_batch
+        waits = needs_all or config.learner.updates_per_step > 1 or config.colocated
         self._dealer = None if waits else Dealer(config.learner)
         self._groups: list[Group] = []
         self._accumulating: list[asyncio.Task[None]] = []

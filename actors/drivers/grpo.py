@@ -11,6 +11,8 @@ from vlaa_ray.records import Defect, Prompt
 from vlaa_ray.run.session import open_run
 
 if TYPE_CHECKING:
+    from actors.fleet.ranks import LearnerRanks
+    from actors.fleet.role_pools import RolloutPool
     from vlaa_ray.roles import Roles
     from vlaa_ray.run.session import RunSession
 
@@ -56,10 +58,12 @@ async def _start_roles(config: GrpoConfig, run: RunSession) -> Roles:
     from actors.fleet.placement import Reservation
     from actors.fleet.ranks import LearnerRanks
     from actors.fleet.role_pools import RewardPool, RolloutPool
+    from actors.fleet.shared_devices import share_devices
     from actors.fleet.spawn import Spawner
     from actors.fleet.weight_sync import WeightSync
     from vlaa_ray.planning.placement import plan
     from vlaa_ray.roles import Roles
+    from vlaa_ray.turns import LearnerInTurn
 
     reservation = Reservation(plan(config))
     await reservation.wait(config.deadlines.start_s, run.note)
@@ -67,6 +71,18 @@ async def _start_roles(config: GrpoConfig, run: RunSession) -> Roles:
     learner = LearnerRanks(config, spawn.learner)
     rollouts = RolloutPool(config, spawn.rollout, run.note)
     rewards = RewardPool(config, spawn.reward, run.note)
-    await asyncio.gather(learner.start(), rollouts.start(), rewards.start())
-    weight_sync = WeightSync(config, learner, rollouts)
-    return Roles(rollouts=rollouts, rewards=rewards, learner=learner, weight_sync=weight_sync)
+    await asyncio.gather(rewards.start(), _start_engines_and_learner(config, rollouts, learner))
+    if not config.colocated:
+        weight_sync = WeightSync(config, learner, rollouts)
+        return Roles(rollouts=rollouts, rewards=rewards, learner=learner, weight_sync=weight_sync)
+    turns = share_devices(config, learner, rollouts)
+    weight_sync = WeightSync(config, learner, rollouts, turns)
+    return Roles(rollouts=rollouts, rewards=rewards, learner=LearnerInTurn(learner, turns), weight_sync=weight_sync)
+
+
+async def _start_engines_and_learner(config: GrpoConfig, rollouts: RolloutPool, learner: LearnerRanks) -> None:
+    if config.colocated and config.learner.gpus_per_rank:
+        await rollouts.start()  # first, and alone on its GPUs: vLLM measures their memory; the engines then sleep
+        await learner.start()
+    else:
+        await asyncio.gather(learner.start(), rollouts.start())

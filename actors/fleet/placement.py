@@ -48,13 +48,9 @@ class Reservation:
     """The reserved bundles of a run; after `wait`, `options(role, index)` puts an actor into its bundle."""
 
     def __init__(self, plan: Placement) -> None:
-        self._first = {}
-        bundles: list[dict[str, float]] = []
-        for role, wanted in plan.bundles.items():
-            self._first[role] = len(bundles)
-            bundles += wanted
-        self._bundles = bundles
-        self._group: PlacementGroup = placement_group(bundles, strategy="PACK")
+        self._plan = plan
+        self._bundles = plan.reserved()
+        self._group: PlacementGroup = placement_group(self._bundles, strategy="PACK")
 
     async def wait(self, timeout_s: float, note: Callable[[str], None]) -> None:
         """Wait until the cluster has reserved all bundles; `note` gets a line about the wait every 30 seconds.
@@ -83,14 +79,13 @@ class Reservation:
 
     def options(self, role: str, index: int) -> dict[str, Any]:
         """Return the options for `ray.remote(...)` that put the actor with this index of the role into its bundle."""
-        number = self._first[role] + index
-        bundle = self._bundles[number]
+        seat = self._plan.seat(role, index)
         return {
-            "num_cpus": bundle.get("CPU", 0),
-            "num_gpus": bundle.get("GPU", 0),
+            "num_cpus": seat.share.get("CPU", 0),
+            "num_gpus": seat.share.get("GPU", 0),
             "max_restarts": 0,  # Ray's restart would lose the weights: the pools replace an actor and load them again
             "scheduling_strategy": PlacementGroupSchedulingStrategy(
-                self._group, placement_group_bundle_index=number, placement_group_capture_child_tasks=True
+                self._group, placement_group_bundle_index=seat.number, placement_group_capture_child_tasks=True
             ),
         }
 

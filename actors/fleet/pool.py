@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -60,6 +61,8 @@ class Pool:
         self._settings, self._spawn, self._note = settings, spawn, note
         self.prepare: Prepare | None = None
         """A function that prepares a new actor, for instance by sending it the learner's weights."""
+        self.turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+        """A function that returns a block, such as `Turns.sampling`: calls are made, and new actors start, in it."""
         self.restarts = 0
         """The number of actors replaced so far."""
         self.replicas = [
@@ -95,15 +98,17 @@ class Pool:
             if replica is None:
                 raise self._exhausted("all actors were lost before")
             replica.num_calls += 1
+            called = None
             try:
                 async with replica.slots:
-                    actor = replica.actor
                     try:
-                        return await wait_for(invoke(actor), timeout_s + GRACE_S, what)
+                        async with self.turn():
+                            called = replica.actor
+                            return await wait_for(invoke(called), timeout_s + GRACE_S, what)
                     except Exception as error:
-                        if self._action(error) is Action.RAISE:
+                        if called is None or self._action(error) is Action.RAISE:
                             raise
-                        await self.replace(replica, actor, error)
+                        await self.replace(replica, called, error)  # not in the turn: a new actor needs another one
             finally:
                 replica.num_calls -= 1
 
@@ -160,7 +165,8 @@ class Pool:
         actor = self._spawn(index)
         try:
             start_s, role = self._settings.start_s, self._settings.role
-            await wait_for(actor.start.remote(), start_s, f"a new {role} actor to start")
+            async with self.turn():
+                await wait_for(actor.start.remote(), start_s, f"a new {role} actor to start")
             if self.prepare is not None:
                 await self.prepare(actor)
         except BaseException:

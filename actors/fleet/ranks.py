@@ -92,6 +92,16 @@ class LearnerRanks:
         answers = await self._all(calls, self._deadlines.checkpoint_s, "the loading of the checkpoint")
         self.weight_version = answers[0]
 
+    async def offload(self) -> None:
+        """Move the memory of all ranks from their devices into RAM."""
+        calls = [rank.offload.remote() for rank in self._ranks]
+        await self._all(calls, self._deadlines.weight_sync_s, "the way from its devices into RAM")
+
+    async def reload(self) -> None:
+        """Bring back what `offload` moved."""
+        calls = [rank.reload.remote() for rank in self._ranks]
+        await self._all(calls, self._deadlines.weight_sync_s, "the way from RAM onto its devices")
+
     async def metrics(self) -> Metrics:
         """See `LearnerRole`."""
         calls = [rank.rss_bytes.remote() for rank in self._ranks]

@@ -21,7 +21,7 @@ class Spawner:
     """The starter of actors: each method takes an index within the role and returns the handle of a new actor."""
 
     def __init__(self, config: GrpoConfig, log_dir: Path, reservation: Reservation) -> None:
-        self._config, self._log_dir, self._reservation = config, log_dir, reservation
+        self._config, self._log_dir, self._reservation = config.in_turn(), log_dir, reservation
 
     def learner(self, rank: int) -> Any:
         """Start a rank of the learner."""

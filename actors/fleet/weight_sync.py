@@ -14,6 +14,7 @@ from actors.fleet.role_pools import RolloutPool
 from actors.process.deadlines import GRACE_S, died, wait_for
 from vlaa_ray.config import GrpoConfig
 from vlaa_ray.planning.failures import is_lost
+from vlaa_ray.turns import OwnDevices, Turns
 
 Failures = dict[Any, BaseException]
 """The actors that were lost during an update, each with its cause."""
@@ -22,7 +23,10 @@ Failures = dict[Any, BaseException]
 class WeightSync:
     """The transport as a `WeightSyncRole`: it sends whole updates from the learner's ranks to the pool's engines."""
 
-    def __init__(self, config: GrpoConfig, learner: LearnerRanks, rollouts: RolloutPool) -> None:
+    def __init__(
+        self, config: GrpoConfig, learner: LearnerRanks, rollouts: RolloutPool, turns: OwnDevices | Turns | None = None
+    ) -> None:
+        self._turns = turns or OwnDevices()
         self._deadline_s = config.deadlines.weight_sync_s + GRACE_S
         self._over_nccl = config.weight_sync.transport == "nccl"
         self._ranks_per_engine = config.rollout.tensor_parallel_size
@@ -33,14 +37,17 @@ class WeightSync:
 
     async def publish(self) -> None:
         """See `WeightSyncRole`."""
-        async with self._learner.turn:  # so that there is no update in between, and all tensors have one version
+        async with (
+            self._turns.publishing(),
+            self._learner.turn,
+        ):  # so that there is no update in between, and all tensors have one version
             replicas = {replica.actor: replica for replica in self._pool.replicas}
             failed = await self._send(list(replicas))
         await asyncio.gather(*(self._pool.replace(replicas[actor], actor, error) for actor, error in failed.items()))
 
     async def _bring_up_to_date(self, actor: Any) -> None:
         """Send the learner's weights to a new engine; if it is lost meanwhile, its error is raised."""
-        async with self._learner.turn:
+        async with self._turns.publishing(to_all=False), self._learner.turn:
             failed = await self._send([actor])
         if failed:
             raise failed[actor]
@@ -52,7 +59,7 @@ class WeightSync:
         learner waits for it until the deadline; then the run ends with LearnerError.
         """
         failed: Failures = {}
-        engines = _Engines(list(actors), failed, self._deadline_s)
+        engines = EngineCalls(list(actors), failed, self._deadline_s)
         await self._compare_manifests(actors, failed)
         await engines.all("to pause", lambda actor: actor.pause.remote())
         if self._over_nccl:
@@ -64,13 +71,13 @@ class WeightSync:
         return failed
 
     async def _compare_manifests(self, actors: Sequence[Any], failed: Failures) -> None:
-        new = _Engines([actor for actor in actors if actor not in self._nodes], failed, self._deadline_s)
+        new = EngineCalls([actor for actor in actors if actor not in self._nodes], failed, self._deadline_s)
         if new.alive():
             wire = await self._learner.manifest()
             await new.all("to compare its manifest", lambda actor: actor.check_manifest.remote(wire))
             self._nodes |= await new.all("to say where it is", lambda actor: actor.node_id.remote())
 
-    async def _send_buckets(self, engines: _Engines) -> None:
+    async def _send_buckets(self, engines: EngineCalls) -> None:
         away = {actor for actor in engines.alive() if self._nodes[actor] != self._learner.node_id}
         await engines.all("to start the update", lambda actor: actor.start_weight_update.remote())
         while (bucket := await self._learner.next_bucket()) is not None:
@@ -81,7 +88,7 @@ class WeightSync:
 
             await engines.all("to load weights", update)
 
-    async def _broadcast(self, engines: _Engines) -> None:
+    async def _broadcast(self, engines: EngineCalls) -> None:
         if engines.alive() != self._group:  # the first time, and whenever an engine was lost or replaced
             self._group = engines.alive()
             num_engine_ranks = len(self._group) * self._ranks_per_engine
@@ -99,7 +106,7 @@ class WeightSync:
         )
 
 
-class _Engines:
+class EngineCalls:
     """A set of actors that get the same calls; a lost actor gets no more calls."""
 
     def __init__(self, actors: list[Any], failed: Failures, timeout_s: float) -> None:

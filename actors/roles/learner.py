@@ -108,6 +108,16 @@ class LearnerActor:
         self._learner.load(Path(folder))
         return self._learner.weight_version
 
+    def offload(self) -> None:
+        """Move the learner from the GPU into RAM; on the CPU it is there already."""
+        if self._config.learner.gpus_per_rank:
+            self._learner.offload()
+
+    def reload(self) -> None:
+        """Bring back what `offload` moved."""
+        if self._config.learner.gpus_per_rank:
+            self._learner.reload()
+
     def rss_bytes(self) -> int:
         """Return the resident memory of this process and its children, in bytes."""
         return tree_rss_bytes()

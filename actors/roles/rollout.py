@@ -23,7 +23,10 @@ class RolloutActor:
         self._shm_prefix = shm_prefix
 
     async def start(self) -> None:
-        """Start the engine with the weights of `model.path`; before sampling it must get the learner's weights."""
+        """Start the engine with the weights of `model.path`; before sampling it must get the learner's weights.
+
+        An engine that shares its device falls asleep at once, so that the learner can start.
+        """
         from vlaa_ray.models.chat import chat_format_of
         from vlaa_ray.models.paths import local_path
         from vlaa_ray.rollout.engine import RolloutEngine
@@ -37,8 +40,11 @@ class RolloutActor:
             path,
             banned_token_ids=self._chat.banned_token_ids,
             transport=config.weight_sync.transport,
+            sleeps=config.colocated,
             sync_deadline_s=config.deadlines.weight_sync_s,
         )
+        if config.colocated:
+            await self._engine.weights.sleep(keep_weights=False)
 
     async def sample(self, request: SampleRequest) -> SampledGroup:
         """Return the prompt's completions; errors as for `RolloutEngine.sample`, but DataError for a refused prompt."""
@@ -72,6 +78,18 @@ class RolloutActor:
     async def pause(self) -> None:
         """Finish the running requests, and take no new ones until `finish_and_resume`."""
         await self._engine.weights.pause()
+
+    async def sleep(self, keep_weights: bool) -> None:
+        """See `EngineWeights.sleep`."""
+        await self._engine.weights.sleep(keep_weights=keep_weights)
+
+    async def wake_weights(self) -> None:
+        """See `EngineWeights.wake_weights`."""
+        await self._engine.weights.wake_weights()
+
+    async def wake_cache(self) -> None:
+        """See `EngineWeights.wake_cache`."""
+        await self._engine.weights.wake_cache()
 
     async def start_weight_update(self) -> None:
         """Prepare the engine for new weights; it must be paused."""

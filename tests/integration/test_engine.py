@@ -530,3 +530,36 @@ async def test_a_dead_engine_is_an_error_at_once(world):
         await world.sample()
     for name in set(re.findall(r"/dev/shm/psm_\w+", maps)):  # what a killed process leaves behind
         Path(name).unlink(missing_ok=True)
+
+
+async def test_an_engine_that_sleeps_samples_again_with_the_weights_that_it_kept(world):
+    """On a CPU vLLM keeps the memory; the calls and the pauses of its scheduler are those of a GPU."""
+    before = await world.sample(image=picture(0))
+    await world.engine.weights.sleep(keep_weights=True)
+    early = asyncio.ensure_future(world.sample(image=picture(0)))
+    await asyncio.sleep(0.3)
+    assert not early.done() and await world.engine._llm.is_sleeping()
+    await world.engine.weights.wake_weights()
+    await world.engine.weights.wake_weights()  # a second time does nothing
+    await world.engine.weights.wake_cache()
+    for again in (await early, await world.sample(image=picture(0))):
+        assert [one.token_ids.tolist() for one in again.completions] == [
+            one.token_ids.tolist() for one in before.completions
+        ]
+    assert not await world.engine._llm.is_sleeping()
+
+
+async def test_an_engine_never_samples_from_weights_that_it_dropped(world):
+    await world.engine.weights.sleep(keep_weights=False)
+    await world.engine.weights.wake_weights()
+    with pytest.raises(WeightSyncError, match="no weights to sample with"):
+        await world.engine.weights.wake_cache()
+    world.perturb("vision tower")
+    await world.sync()
+    early = asyncio.ensure_future(world.sample(image=picture(0)))
+    await asyncio.sleep(0.3)
+    assert not early.done(), "it has weights, and no memory for keys and values yet"
+    await world.engine.weights.wake_cache()
+    assert world.gap(await early, picture(0)) <= TOLERANCE
+    await world.sync()  # an update of an engine that is awake
+    assert world.gap(await world.sample(image=picture(1)), picture(1)) <= TOLERANCE

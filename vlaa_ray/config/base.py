@@ -53,6 +53,11 @@ class AnyConfig(Section, ABC):
         """The number of checkpoints that the run folder keeps."""
         return 0
 
+    @property
+    def colocated(self) -> bool:
+        """True if engines and learner ranks take turns on the same devices."""
+        return False
+
     @abstractmethod
     def bundles(self) -> dict[str, list[Bundle]]:
         """Return the Ray resources of each process by role, such as {"learner": [{"CPU": 1, "GPU": 1}]}.

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from vlaa_ray.config.base import Bundle, LearnsFrom, TrainingConfig, bundle
 from vlaa_ray.config.grpo import GrpoSection
+from vlaa_ray.config.placement import PlacementName, colocation_faults, cpus_in_turn
 from vlaa_ray.config.rewards import RewardsSection
 from vlaa_ray.config.sections import RolloutSection, SftSection, WeightSyncSection
 from vlaa_ray.records import FORMAT
@@ -30,6 +31,22 @@ class GrpoConfig(TrainingConfig):
     """How new weights travel from the learner to the engines."""
     max_staleness: int = Field(0, ge=0)
     """Largest number of steps that rollouts may be behind the learner; 0 is the synchronous, on-policy run."""
+    placement: PlacementName = "split"
+    """Where engines and learner ranks run: each on CPUs or GPUs of its own (split), or on the same ones in turn
+    (colocated): while one role works, the other keeps no memory on the GPU. On the CPU, the engines together and the
+    ranks together have the CPUs of the role that asks for more, as threads."""
+
+    @property
+    def colocated(self) -> bool:
+        """True with `placement: colocated`."""
+        return self.placement == "colocated"
+
+    def in_turn(self) -> GrpoConfig:
+        """Return the config with the CPUs that each process has while its role works; the same config if split."""
+        if not self.colocated:
+            return self
+        rollout, learner = cpus_in_turn(self.rollout, self.learner)
+        return self.model_copy(update={"rollout": rollout, "learner": learner})
 
     @property
     def limits(self) -> RolloutSection:
@@ -72,9 +89,14 @@ class GrpoConfig(TrainingConfig):
         return self.grpo.kl.coefficient > 0
 
     def bundles(self) -> dict[str, list[Bundle]]:
-        """Return one bundle for each learner rank, each vLLM engine and each reward actor."""
-        rollout, rewards = self.rollout, self.rewards
-        return super().bundles() | {
+        """Return one bundle for each learner rank, each vLLM engine and each reward actor.
+
+        Colocated ranks and engines each have the whole of what they share.
+        """
+        working, rewards = self.in_turn(), self.rewards
+        rollout, learner = working.rollout, working.learner
+        return {
+            "learner": [bundle(learner.cpus_per_rank, learner.gpus_per_rank)] * learner.num_ranks,
             "rollout": [bundle(rollout.cpus_per_actor, rollout.gpus_per_actor)] * rollout.num_actors,
             "reward": [bundle(rewards.cpus_per_actor, rewards.gpus_per_actor)] * rewards.num_actors,
         }
@@ -95,6 +117,9 @@ class GrpoConfig(TrainingConfig):
             problems.append(
                 "weight_sync.transport 'nccl' needs rollout.gpus_per_actor and learner.gpus_per_rank of 1 or more"
             )
+        if self.colocated:
+            transport = self.weight_sync.transport
+            problems += colocation_faults(rollout, learner, max_staleness=self.max_staleness, transport=transport)
         open_ended = self.rewards.open_ended
         longest_s = open_ended.service.give_up_s + open_ended.service.timeout_s
         if (open_ended.scorer == "judge" or open_ended.service.url) and longest_s > self.deadlines.reward_s:

@@ -21,6 +21,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]  # exported
 from vlaa_ray.config import LearnerSection
 from vlaa_ray.errors import CheckpointError, LearnerError
 from vlaa_ray.learner.extensions import FOLDER_KEY, baton_removed, extension_folder
+from vlaa_ray.learner.offloading import Offloaded
 
 _TAG = "optimizer"
 _GATHERED_BYTES = 256 << 20  # of whole tensors at once, under ZeRO-3
@@ -54,6 +55,7 @@ class DeepSpeedEngine:
         self.rank: int = torch.distributed.get_rank()
         self.num_ranks: int = torch.distributed.get_world_size()
         self.device: torch.device = self._engine.device
+        self._offloaded = Offloaded(self.device)
 
     def _config(self, learner: LearnerSection, dtype: str) -> dict[str, Any]:
         return {
@@ -166,6 +168,14 @@ class DeepSpeedEngine:
                 name,
                 torch.empty(getattr(parameter, "ds_shape", parameter.shape), dtype=parameter.dtype, device="meta"),
             )
+
+    def offload(self, *others: nn.Module) -> None:
+        """Move what this rank holds on its device into RAM, with the modules `others`; call it between two steps."""
+        self._offloaded.move_out(self._engine.module, self._engine.optimizer, self._optimizer, *others)
+
+    def reload(self) -> None:
+        """Bring back what `offload` moved."""
+        self._offloaded.move_back()
 
     def save(self, folder: Path) -> None:
         """Write this rank's optimizer state and weights below `folder`."""

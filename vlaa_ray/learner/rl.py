@@ -149,6 +149,14 @@ class RLLearner:
         self.weight_version = state["weight_version"]
         self._kl = AdaptiveKl(**state["kl"])
 
+    def offload(self) -> None:
+        """Move all memory of this rank from its device into RAM, the reference policy included."""
+        self.core.engine.offload(*filter(None, [self._reference]))
+
+    def reload(self) -> None:
+        """Bring back what `offload` moved; until then nothing else may be called."""
+        self.core.engine.reload()
+
     def _check(self) -> None:
         total = self.core.engine.reduce_sum(self._sums.values.clone())
         if not bool(torch.isfinite(total).all()):

@@ -125,6 +125,8 @@ METRICS: tuple[Metric, ...] = (
            better="lower"),
     Metric("time/learn_s", "s", "the update", better="lower"),
     Metric("time/weight_sync_s", "s", "sending the new weights to the engines", better="lower"),
+    Metric("time/turns_s", "s", "moves of the roles on and off the devices that they share; a part of the times above "
+           "and below", when="placement: colocated", better="lower"),
     Metric("time/eval_s", "s", "held-out evaluation", better="lower"),
     Metric("time/checkpoint_s", "s", "writing the checkpoint of the step before", when="the step before wrote one",
            better="lower"),

@@ -104,6 +104,7 @@ def _facts(config: GrpoConfig, dimensions: dict[str, Any]) -> dict[str, str]:
         "learning rate": ", ".join(rate(update) for update in dict.fromkeys((1, max(1, warmup), updates))),
         "KL": _kl(config),
         "staleness": "synchronous" if config.max_staleness == 0 else f"up to {config.max_staleness} steps",
+        "placement": "engines and learner ranks on the same devices, in turn" if config.colocated else "split",
         "checkpoints": f"every {config.checkpoint.every_steps} steps, {config.checkpoint.keep} kept",
     }
     if dimensions and rollout.gpus_per_actor:

@@ -10,18 +10,32 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from vlaa_ray.config import AnyConfig
+from vlaa_ray.config import AnyConfig, Bundle
 
 DRIVER_CPUS = 0.0
 """The driver mostly waits: it has no bundle and uses the CPUs while the roles leave them free."""
+_TAKE_TURNS = ("learner", "rollout")
+_RAY_DIGITS = 4  # Ray counts resources in units of 1/10,000
+
+
+@dataclass(frozen=True)
+class Seat:
+    """The place of one process: the number of its bundle among `Placement.reserved`, and its share of it."""
+
+    number: int
+    share: Bundle
 
 
 @dataclass(frozen=True)
 class Placement:
-    """The bundles of Ray resources of each role, one for each actor; a bundle never spans nodes."""
+    """The bundles of Ray resources of each role, one for each process; a bundle never spans nodes.
 
-    bundles: dict[str, list[dict[str, float]]]
+    `colocated` engines and learner ranks take turns in the same bundles, and each bundle is counted once.
+    """
+
+    bundles: dict[str, list[Bundle]]
     driver_cpus: float = DRIVER_CPUS
+    colocated: bool = False
 
     @property
     def total_cpus(self) -> float:
@@ -33,10 +47,40 @@ class Placement:
         """The GPUs of all bundles, rounded up."""
         return math.ceil(round(self._total("GPU"), 6))  # the sum of shares of a GPU has a rounding error
 
+    def reserved(self) -> list[Bundle]:
+        """Return the bundles to reserve; colocated ranks and engines have one a GPU, or a single one on the CPU."""
+        return self._shared() + [bundle for role in self._alone() for bundle in self.bundles[role]]
+
+    def seat(self, role: str, index: int) -> Seat:
+        """Return the place of the process with this index of the role."""
+        shared, alone = self._shared(), self._alone()
+        if role not in alone:  # Ray counts a half for each of the two, and each uses the whole in turn
+            half = {name: _rounded_down(amount / 2) for name, amount in self.bundles[role][index].items()}
+            return Seat(min(index, len(shared) - 1), half)
+        before = sum(len(self.bundles[name]) for name in alone[: alone.index(role)])
+        return Seat(len(shared) + before + index, self.bundles[role][index])
+
+    def _shared(self) -> list[Bundle]:
+        if not self.colocated:
+            return []
+        bundles = self.bundles["learner"]
+        return bundles if "GPU" in bundles[0] else [{"CPU": _sum(bundles, "CPU")}]
+
+    def _alone(self) -> list[str]:
+        return [role for role in self.bundles if not (self.colocated and role in _TAKE_TURNS)]
+
     def _total(self, resource: str) -> float:
-        return sum(bundle.get(resource, 0.0) for bundles in self.bundles.values() for bundle in bundles)
+        return _sum(self.reserved(), resource)
 
 
 def plan(config: AnyConfig) -> Placement:
     """Return the bundles of every role of the run."""
-    return Placement(config.bundles())
+    return Placement(config.bundles(), colocated=config.colocated)
+
+
+def _sum(bundles: list[Bundle], resource: str) -> float:
+    return sum(bundle.get(resource, 0.0) for bundle in bundles)
+
+
+def _rounded_down(amount: float) -> float:
+    return math.floor(amount * 10**_RAY_DIGITS) / 10**_RAY_DIGITS

@@ -56,11 +56,13 @@ class RolloutEngine:
         banned_token_ids: Sequence[int] = (),
         weight_version: int = 0,
         transport: Literal["shared_memory", "nccl"] = "shared_memory",
+        sleeps: bool = False,
         sync_deadline_s: float = 300,
     ) -> RolloutEngine:
         """Start an engine with the weights of `model_path`, which count as `weight_version`; return it.
 
-        This takes 25 to 45 s on a CPU and blocks the event loop meanwhile.
+        This takes 25 to 45 s on a CPU and blocks the event loop meanwhile. `sleeps`: it shall be able to give its GPU
+        memory back.
 
         Raises:
             RolloutError: the engine did not start; the message has the cause.
@@ -70,7 +72,7 @@ class RolloutEngine:
             from vllm.engine.arg_utils import AsyncEngineArgs
             from vllm.v1.engine.async_llm import AsyncLLM
 
-            arguments = engine_arguments(family_at(model_path), model, rollout, model_path, transport)
+            arguments = engine_arguments(family_at(model_path), model, rollout, model_path, transport, sleeps=sleeps)
             try:
                 llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
             except (RuntimeError, ValueError, OSError, TimeoutError) as error:

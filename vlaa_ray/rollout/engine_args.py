@@ -23,6 +23,8 @@ def engine_arguments(
     rollout: RolloutSection,
     model_path: str,
     transport: Literal["shared_memory", "nccl"] = "shared_memory",
+    *,
+    sleeps: bool = False,
 ) -> dict[str, Any]:
     """Return the arguments for vLLM's `AsyncEngineArgs`.
 
@@ -51,6 +53,7 @@ def engine_arguments(
             "distributed_executor_backend": "mp",  # inside a Ray actor vLLM would ask Ray for more actors
             "tensor_parallel_size": rollout.tensor_parallel_size,
             "gpu_memory_utilization": rollout.gpu_memory_share,
+            "enable_sleep_mode": sleeps,  # only on GPUs: vLLM refuses it on a CPU
         }
     return shared | {
         "distributed_executor_backend": "uni",  # a second process would keep another core busy with waiting

@@ -1,5 +1,7 @@
 """The engine's side of a weight update: pause, receive, check, clear the caches, set the version, resume.
 
+An engine that shares its GPU with a learner rank also sleeps: it gives its memory back, and is updated before it wakes.
+
 If a step fails, the engine may hold a mix of old and new weights. It is then out of service: no sample is drawn from
 it again.
 """
@@ -13,6 +15,9 @@ from typing import Any
 
 from vlaa_ray.errors import DeadlineExceeded, ModelError, WeightSyncError
 from vlaa_ray.weight_sync.manifest import Manifest
+
+_WEIGHTS, _CACHE = _SLEEPING = ("weights", "kv_cache")
+"""vLLM's tags of the two kinds of memory that an engine gives back."""
 
 
 class EngineWeights:
@@ -28,6 +33,9 @@ class EngineWeights:
         self._names: list[str] = []  # of the checked manifest
         self._received: set[str] = set()
         self._paused = False
+        self._updating = False
+        self._asleep: set[str] = set()  # vLLM's tags of the memory that was given back
+        self._complete = True  # False: the weights were dropped, and new ones have not arrived
         self.version = version
         self.broken = ""
         self.submission = asyncio.Lock()
@@ -49,7 +57,7 @@ class EngineWeights:
         self._names = manifest.names
 
     async def pause(self) -> None:
-        """Stop sampling once the running requests have ended.
+        """Stop sampling once the running requests have ended; an engine that sleeps gets memory for its weights.
 
         An engine whose last update was not finished goes out of service.
 
@@ -59,7 +67,7 @@ class EngineWeights:
             DeadlineExceeded: the running requests did not finish in time.
 
         """
-        if self._paused:
+        if self._updating:
             self.broken = "the last update was not finished"
             self._admit()
         self.require_sound()
@@ -67,10 +75,48 @@ class EngineWeights:
             raise WeightSyncError(
                 "weights can't be updated before their manifest is checked", fix="call check_manifest"
             )
-        async with self._step("pause"):
-            await self.submission.acquire()
-            self._paused = True
-            await self._llm.pause_generation(mode="wait", clear_cache=False)  # `resume` clears them, and checks it
+        if self._asleep:
+            await self.wake_weights()
+        else:
+            async with self._step("pause"):
+                await self._hold_requests()
+                await self._llm.pause_generation(mode="wait", clear_cache=False)  # `resume` clears them, and checks it
+        self._updating = True
+
+    async def sleep(self, *, keep_weights: bool) -> None:
+        """Give back the memory of keys, values and weights; the weights are kept in RAM or dropped.
+
+        New requests wait until `wake_cache`. One that still runs is aborted: its caller has gone, as no engine falls
+        asleep in its turn. vLLM on a CPU keeps the memory.
+        """
+        self.require_sound()
+        async with self._step("fall asleep"):
+            await self._hold_requests()
+            await self._llm.sleep(level=1 if keep_weights else 2, mode="abort")
+        self._asleep = set(_SLEEPING)
+        self._complete = self._complete and keep_weights
+
+    async def wake_weights(self) -> None:
+        """Take back the memory of the weights, unless that is done; weights that were dropped must be sent then."""
+        async with self._step("wake its weights"):
+            if _WEIGHTS in self._asleep:
+                await self._llm.wake_up(tags=[_WEIGHTS])
+                self._asleep.remove(_WEIGHTS)
+
+    async def wake_cache(self) -> None:
+        """Take back the memory of keys and values, and sample again.
+
+        Raises:
+            WeightSyncError: the weights were dropped, and no update has brought new ones.
+
+        """
+        self.require_sound()
+        if not self._complete or _WEIGHTS in self._asleep:
+            raise WeightSyncError("the engine has no weights to sample with", fix="send the learner's weights first")
+        async with self._step("wake up"):
+            await self._llm.wake_up(tags=[_CACHE])
+        self._asleep.clear()
+        self._admit()
 
     async def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
         """Open the transport; one that is already open is closed first."""
@@ -112,14 +158,20 @@ class EngineWeights:
             await self._llm.finish_weight_update()
 
     async def resume(self, version: int) -> None:
-        """Clear everything that was computed with the old weights, and sample with the new ones as `version`."""
+        """Clear everything that was computed with the old weights, and sample with the new ones as `version`.
+
+        An engine that sleeps samples after `wake_cache`.
+        """
         self.require_sound()
         async with self._step("clear the caches and resume"):
             await self._clear_caches()
             await self._llm.update_weight_version(str(version))
-            await self._llm.resume_generation()
+            if not self._asleep:
+                await self._llm.resume_generation()
             self.version = version
-            self._admit()
+            self._updating, self._complete = False, True
+            if not self._asleep:
+                self._admit()
 
     def require_sound(self) -> None:
         """Check that the engine is in service.
@@ -166,7 +218,14 @@ class EngineWeights:
                 self.broken = failure
                 self._admit()
 
+    async def _hold_requests(self) -> None:
+        """Let no request enter the engine until `_admit`; those that are in it go on."""
+        if not self._paused:
+            await self.submission.acquire()
+            self._paused = True
+
     def _admit(self) -> None:
+        self._updating = False
         if self._paused:
             self._paused = False
             self.submission.release()

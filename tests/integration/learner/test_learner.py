@@ -3,15 +3,11 @@
 `worker.py` holds the cases. They run in three launches, each of which starts its ranks once.
 """
 
-import json
 import math
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from ranks import launch_ranks
 
 from vlaa_ray.algorithms.advantages import ADVANTAGES
 from vlaa_ray.algorithms.losses import LOSSES
@@ -36,29 +32,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 def launch(folder: Path, num_ranks: int, cases: list[str]) -> dict[str, list]:
     """Case to what each rank says of it."""
-    folder.mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    worker = Path(__file__).with_name("worker.py")
-    path = [str(Path(__file__).parents[2] / "support"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
-    logs = [folder / f"rank_{rank}.log" for rank in range(num_ranks)]
-    ranks = []
-    for rank, log in enumerate(logs):
-        command = [sys.executable, str(worker), str(rank), str(num_ranks), str(port), str(folder), *cases]
-        with log.open("w") as file:
-            ranks.append(subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=environment))
-    try:
-        codes = [rank.wait(timeout=800) for rank in ranks]
-    finally:
-        for rank in ranks:
-            rank.kill()
-            rank.wait(30)
-    assert not any(codes), "\n\n".join(log.read_text()[-3000:] for log in logs)
-    return {
-        case: [json.loads((folder / f"{case}.{rank}.json").read_text()) for rank in range(num_ranks)] for case in cases
-    }
+    return launch_ranks(Path(__file__).with_name("worker.py"), folder, num_ranks, cases)
 
 
 @pytest.fixture(scope="module")
