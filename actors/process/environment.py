@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def role_environment(role: str, num_threads: int | None, cpus: float, gpus: float) -> dict[str, str]:
-    """Return variables for the number of threads, DeepSpeed's accelerator, and the path to the interpreter's tools."""
+    """Return variables for threads, the path to the interpreter's tools, DeepSpeed's accelerator, and GPU memory."""
     environment = {
         "OMP_NUM_THREADS": str(num_threads or max(1, int(cpus))),
         "TOKENIZERS_PARALLELISM": "false",
@@ -18,4 +18,6 @@ def role_environment(role: str, num_threads: int | None, cpus: float, gpus: floa
     }
     if role == "learner" and not gpus:
         environment["DS_ACCELERATOR"] = "cpu"
+    elif role == "learner":  # rows differ in length: fixed segments would break up; the sleep of an engine needs them
+        environment["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
     return environment

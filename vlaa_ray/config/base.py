@@ -143,6 +143,11 @@ class TrainingConfig(AnyConfig):
         return 0
 
     @property
+    def metric_limits(self) -> dict[str, float]:
+        """The largest value of metrics, by name, beyond which the run reports a problem."""
+        return {}
+
+    @property
     def keeps_reference(self) -> bool:
         """True if each learner rank holds a frozen reference policy beside the trained one."""
         return False

@@ -62,7 +62,7 @@ def _reward_metrics(prefix: str, of: str) -> tuple[Metric, ...]:
 
 
 _KL = "grpo.kl.coefficient > 0"
-_STALE = "max_staleness > 0"
+_CORRECTED = "max_staleness > 0, or model.dtype is bf16"
 
 METRICS: tuple[Metric, ...] = (
     Metric("step", "steps", "training steps done; 0 is the base model", ALL),
@@ -106,8 +106,10 @@ METRICS: tuple[Metric, ...] = (
     Metric("policy/clip_low_share", "share", "tokens clipped at the lower bound"),
     Metric("policy/clip_high_share", "share", "tokens clipped at the upper bound"),
     Metric("policy/ratio_max", "", "largest probability ratio, policy over old policy"),
-    Metric("policy/importance_mean", "", "mean importance weight, learner over engine, after the cap", when=_STALE),
-    Metric("policy/importance_capped_share", "share", "tokens whose importance weight is cut at the cap", when=_STALE),
+    Metric("policy/importance_mean", "", "mean importance weight, learner over engine, after the cap",
+           when=_CORRECTED),
+    Metric("policy/importance_capped_share", "share", "tokens whose importance weight is cut at the cap",
+           when=_CORRECTED),
     Metric("policy/grad_norm", "", "norm of the gradient before clipping", ALL),
     Metric("learning_rate", "", "learning rate of the update", ALL),
     Metric("completion/mean_tokens", "tokens", "mean length of the completions trained on", ("grpo", "sft")),
