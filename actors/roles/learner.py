@@ -48,8 +48,9 @@ class LearnerActor:
         return self._learner.core.manifest().to_wire()
 
     def next_bucket(self) -> Any:
-        """Return the next bucket of weights, in this node's shared memory until the next call; None after the last.
+        """Return the next bucket of weights; None after the last.
 
+        Its bytes stay in this node's shared memory until the call after the next, so that engines load it meanwhile.
         All ranks must be called together. Only rank 0 returns buckets; the other ranks take part in the gathering.
         """
         from vlaa_ray.weight_sync.shared_memory import SharedMemorySender, take_part
