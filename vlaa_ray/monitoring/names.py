@@ -128,8 +128,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("time/learn_s", "s", "the update", better="lower"),
     Metric("time/weight_sync_s", "s", "sending the new weights to the engines", better="lower"),
     Metric("time/eval_s", "s", "held-out evaluation", better="lower"),
-    Metric("time/checkpoint_s", "s", "writing the checkpoint of the step before", when="the step before wrote one",
-           better="lower"),
+    Metric("time/checkpoint_s", "s", "the learner's writing of the checkpoint of the step before; hashing it and "
+           "bringing it to the disk goes on beside the next steps", when="the step before wrote one", better="lower"),
     Metric("throughput/samples_per_s", "samples/s", "samples of the step divided by time/step_s", better="higher"),
     Metric("throughput/rollout_tokens_per_s", "tokens/s", "tokens of the step's completions divided by time/rollout_s; "
            "more than the engines' speed where max_staleness > 0 hides sampling behind learning", better="higher"),
