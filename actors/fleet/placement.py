@@ -11,13 +11,19 @@ from collections.abc import Callable
 from typing import Any
 
 import ray
-from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.placement_group import (
+    PlacementGroup,
+    placement_group,
+    placement_group_table,
+    remove_placement_group,
+)
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from actors.process.environment import require_own_gpus
 from actors.process.own_ray import start_own_ray
 from vlaa_ray.config import AnyConfig
 from vlaa_ray.errors import PlacementError
-from vlaa_ray.planning.placement import Placement
+from vlaa_ray.planning.placement import Placement, reservations
 
 _REPORT_EVERY_S = 30.0
 _POLL_S = 0.1
@@ -27,7 +33,12 @@ def start_ray(config: AnyConfig, plan: Placement) -> None:
     """Join the cluster of the Ray job that this process runs in, else the config's cluster, or start a local Ray.
 
     A local Ray gets at least as many logical CPUs as the plan needs, so that a small machine runs the roles in turns.
+
+    Raises:
+        PlacementError: the run needs GPUs, and Ray is told to give every process all of them.
+
     """
+    require_own_gpus(plan.total_gpus)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
@@ -48,13 +59,17 @@ class Reservation:
     """The reserved bundles of a run; after `wait`, `options(role, index)` puts an actor into its bundle."""
 
     def __init__(self, plan: Placement) -> None:
-        self._first = {}
-        bundles: list[dict[str, float]] = []
-        for role, wanted in plan.bundles.items():
-            self._first[role] = len(bundles)
-            bundles += wanted
-        self._bundles = bundles
-        self._group: PlacementGroup = placement_group(bundles, strategy="PACK")
+        self._plan = plan
+        self._groups: list[PlacementGroup] = []
+        self._places: dict[str, tuple[PlacementGroup, int]] = {}  # each role's group, and its first bundle there
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        for strategy, roles in reservations(plan.bundles, nodes):
+            group = placement_group([bundle for role in roles for bundle in plan.bundles[role]], strategy=strategy)
+            self._groups.append(group)
+            first = 0
+            for role in roles:
+                self._places[role] = group, first
+                first += len(plan.bundles[role])
 
     async def wait(self, timeout_s: float, note: Callable[[str], None]) -> None:
         """Wait until the cluster has reserved all bundles; `note` gets a line about the wait every 30 seconds.
@@ -64,35 +79,43 @@ class Reservation:
 
         """
         start = reported = time.monotonic()
-        while not self._group.wait(0.01):
+        needed = _total([bundle for bundles in self._plan.bundles.values() for bundle in bundles])
+        while not all([group.wait(0.01) for group in self._groups]):
             now = time.monotonic()
             if now - start >= timeout_s:
-                remove_placement_group(self._group)
+                for group in self._groups:
+                    remove_placement_group(group)
                 raise PlacementError(
                     f"the cluster had no room for the run within {timeout_s:g} s",
-                    needed=_total(self._bundles),
+                    needed=needed,
                     cluster=_known(ray.cluster_resources()),
                     free=_known(ray.available_resources()),
                     fix="add nodes, end other jobs, or ask for less (rollout.num_actors, learner.num_ranks)",
                 )
             if now - reported >= _REPORT_EVERY_S:
-                free = _known(ray.available_resources())
-                note(f"waiting for resources: needed {_total(self._bundles)}, free {free}")
+                note(f"waiting for resources: needed {needed}, free {_known(ray.available_resources())}")
                 reported = now
             await asyncio.sleep(_POLL_S)
 
     def options(self, role: str, index: int) -> dict[str, Any]:
         """Return the options for `ray.remote(...)` that put the actor with this index of the role into its bundle."""
-        number = self._first[role] + index
-        bundle = self._bundles[number]
+        group, first = self._places[role]
+        bundle = self._plan.bundles[role][index]
         return {
             "num_cpus": bundle.get("CPU", 0),
             "num_gpus": bundle.get("GPU", 0),
             "max_restarts": 0,  # Ray's restart would lose the weights: the pools replace an actor and load them again
             "scheduling_strategy": PlacementGroupSchedulingStrategy(
-                self._group, placement_group_bundle_index=number, placement_group_capture_child_tasks=True
+                group, placement_group_bundle_index=first + index, placement_group_capture_child_tasks=True
             ),
         }
+
+    def num_on_node(self, role: str, index: int) -> int:
+        """Return the number of the role's bundles that are on the node of the one with this index; after `wait`."""
+        group, first = self._places[role]
+        nodes = placement_group_table(group)["bundles_to_node_id"]
+        mine = [nodes[first + number] for number in range(len(self._plan.bundles[role]))]
+        return mine.count(mine[index])
 
 
 def _total(bundles: list[dict[str, float]]) -> dict[str, float]:

@@ -8,9 +8,11 @@ For example:
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
-from vlaa_ray.config import AnyConfig
+from vlaa_ray.config import AnyConfig, Bundle
 
 DRIVER_CPUS = 0.0
 """The driver mostly waits: it has no bundle and uses the CPUs while the roles leave them free."""
@@ -40,3 +42,27 @@ class Placement:
 def plan(config: AnyConfig) -> Placement:
     """Return the bundles of every role of the run."""
     return Placement(config.bundles())
+
+
+class Reserved(NamedTuple):
+    """Roles whose bundles are reserved together, with Ray's strategy: on few nodes, or on one alone."""
+
+    strategy: Literal["PACK", "STRICT_PACK"]
+    roles: tuple[str, ...]
+
+
+def reservations(bundles: Mapping[str, Sequence[Bundle]], nodes: Sequence[Mapping[str, float]]) -> list[Reserved]:
+    """Return how to reserve the bundles of all roles on nodes with these resources.
+
+    The learner's ranks talk to each other in every layer. So they are on one node, wherever one node is large enough
+    for all of them. Everything is reserved at once where that makes no difference.
+    """
+    learner = bundles.get("learner", ())
+    if len(nodes) > 1 and len(learner) > 1 and any(_fit(learner, node) for node in nodes):
+        others = tuple(role for role in bundles if role != "learner")
+        return [Reserved("STRICT_PACK", ("learner",)), *([Reserved("PACK", others)] if others else [])]
+    return [Reserved("PACK", tuple(bundles))]
+
+
+def _fit(bundles: Sequence[Bundle], node: Mapping[str, float]) -> bool:
+    return all(sum(bundle.get(name, 0.0) for bundle in bundles) <= node.get(name, 0.0) for name in ("CPU", "GPU"))
