@@ -81,7 +81,7 @@ class ModelSection(Section):
     path: CheckpointPath
     """Hugging Face checkpoint of a family of docs/train.md: a folder, a hub id, or `builtin:tiny-base`."""
     dtype: Literal["fp32", "bf16"] = "fp32"
-    """Number format of the weights, in the learner and in the engine."""
+    """Number format of the weights, in the learner and in the engine; bf16 if left out where either has GPUs."""
     system_prompt: str | None = PAPER_SYSTEM_PROMPT
     """System prompt that is put before every prompt, below the record's own system text; null for no system prompt."""
     min_pixels: int = Field(3136, ge=MIN_IMAGE_PIXELS)
