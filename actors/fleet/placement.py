@@ -23,7 +23,7 @@ from actors.process.environment import require_own_gpus
 from actors.process.own_ray import start_own_ray
 from vlaa_ray.config import AnyConfig
 from vlaa_ray.errors import PlacementError
-from vlaa_ray.planning.placement import Placement, reservations
+from vlaa_ray.planning.placement import Placement, parts
 
 _REPORT_EVERY_S = 30.0
 _POLL_S = 0.1
@@ -59,17 +59,20 @@ class Reservation:
     """The reserved bundles of a run; after `wait`, `options(role, index)` puts an actor into its bundle."""
 
     def __init__(self, plan: Placement) -> None:
-        self._plan = plan
+        self._first = {}
+        bundles: list[dict[str, float]] = []
+        for role, wanted in plan.bundles.items():
+            self._first[role] = len(bundles)
+            bundles += wanted
+        self._bundles = bundles
         self._groups: list[PlacementGroup] = []
-        self._places: dict[str, tuple[PlacementGroup, int]] = {}  # each role's group, and its first bundle there
+        self._places: dict[int, tuple[PlacementGroup, int]] = {}  # of each bundle: its group, and its index there
+        ranks = [self._first["learner"] + rank for rank in range(len(plan.bundles["learner"]))]
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        for strategy, roles in reservations(plan.bundles, nodes):
-            group = placement_group([bundle for role in roles for bundle in plan.bundles[role]], strategy=strategy)
+        for part in parts(bundles, ranks, nodes):
+            group = placement_group([bundles[number] for number in part.numbers], strategy=part.strategy)
             self._groups.append(group)
-            first = 0
-            for role in roles:
-                self._places[role] = group, first
-                first += len(plan.bundles[role])
+            self._places |= {number: (group, index) for index, number in enumerate(part.numbers)}
 
     async def wait(self, timeout_s: float, note: Callable[[str], None]) -> None:
         """Wait until the cluster has reserved all bundles; `note` gets a line about the wait every 30 seconds.
@@ -79,7 +82,7 @@ class Reservation:
 
         """
         start = reported = time.monotonic()
-        needed = _total([bundle for bundles in self._plan.bundles.values() for bundle in bundles])
+        needed = _total(self._bundles)
         while not all([group.wait(0.01) for group in self._groups]):
             now = time.monotonic()
             if now - start >= timeout_s:
@@ -99,23 +102,25 @@ class Reservation:
 
     def options(self, role: str, index: int) -> dict[str, Any]:
         """Return the options for `ray.remote(...)` that put the actor with this index of the role into its bundle."""
-        group, first = self._places[role]
-        bundle = self._plan.bundles[role][index]
+        number = self._first[role] + index
+        bundle, (group, place) = self._bundles[number], self._places[number]
         return {
             "num_cpus": bundle.get("CPU", 0),
             "num_gpus": bundle.get("GPU", 0),
             "max_restarts": 0,  # Ray's restart would lose the weights: the pools replace an actor and load them again
             "scheduling_strategy": PlacementGroupSchedulingStrategy(
-                group, placement_group_bundle_index=first + index, placement_group_capture_child_tasks=True
+                group, placement_group_bundle_index=place, placement_group_capture_child_tasks=True
             ),
         }
 
-    def num_on_node(self, role: str, index: int) -> int:
-        """Return the number of the role's bundles that are on the node of the one with this index; after `wait`."""
-        group, first = self._places[role]
-        nodes = placement_group_table(group)["bundles_to_node_id"]
-        mine = [nodes[first + number] for number in range(len(self._plan.bundles[role]))]
-        return mine.count(mine[index])
+    def num_on_node(self, role: str, index: int, count: int) -> int:
+        """Return how many of the first `count` processes of the role are on the node of this one; after `wait`."""
+        nodes = [self._node(role, number) for number in range(count)]
+        return nodes.count(nodes[index])
+
+    def _node(self, role: str, index: int) -> str:
+        group, place = self._places[self._first[role] + index]
+        return str(placement_group_table(group)["bundles_to_node_id"][place])
 
 
 def _total(bundles: list[dict[str, float]]) -> dict[str, float]:

@@ -40,8 +40,8 @@ async def test_ranks_are_on_the_node_that_can_hold_them_all(cluster, cpus_per_ra
             assert caught.value.facts["needed"] == {"CPU": 6.5, "GPU": 0}
         else:
             await reservation.wait(60, print)
-            assert [reservation.num_on_node("learner", rank) for rank in range(2)] == on_node
-            assert reservation.num_on_node("rollout", 0) == 1
+            assert [reservation.num_on_node("learner", rank, 2) for rank in range(2)] == on_node
+            assert reservation.num_on_node("rollout", 0, 1) == 1
             strategy = reservation.options("rollout", 0)["scheduling_strategy"]
             assert strategy.placement_group_bundle_index == 0
             assert reservation.options("reward", 0)["scheduling_strategy"].placement_group_bundle_index == 1

@@ -8,7 +8,7 @@ For example:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -44,24 +44,24 @@ def plan(config: AnyConfig) -> Placement:
     return Placement(config.bundles())
 
 
-class Reserved(NamedTuple):
-    """Roles whose bundles are reserved together, with Ray's strategy: on few nodes, or on one alone."""
+class Part(NamedTuple):
+    """Bundles, by their numbers, that are reserved together, and Ray's strategy: on few nodes, or on one alone."""
 
     strategy: Literal["PACK", "STRICT_PACK"]
-    roles: tuple[str, ...]
+    numbers: tuple[int, ...]
 
 
-def reservations(bundles: Mapping[str, Sequence[Bundle]], nodes: Sequence[Mapping[str, float]]) -> list[Reserved]:
-    """Return how to reserve the bundles of all roles on nodes with these resources.
+def parts(bundles: Sequence[Bundle], ranks: Collection[int], nodes: Sequence[Mapping[str, float]]) -> list[Part]:
+    """Return how to reserve the bundles on nodes with these resources; `ranks` are the numbers of the learner's.
 
-    The learner's ranks talk to each other in every layer. So they are on one node, wherever one node is large enough
-    for all of them. Everything is reserved at once where that makes no difference.
+    The learner's ranks talk to each other in every layer. So they are on one node of several, wherever one is large
+    enough for all of them. Everything is reserved at once where that makes no difference.
     """
-    learner = bundles.get("learner", ())
-    if len(nodes) > 1 and len(learner) > 1 and any(_fit(learner, node) for node in nodes):
-        others = tuple(role for role in bundles if role != "learner")
-        return [Reserved("STRICT_PACK", ("learner",)), *([Reserved("PACK", others)] if others else [])]
-    return [Reserved("PACK", tuple(bundles))]
+    together = [bundles[number] for number in ranks]
+    if len(nodes) > 1 and len(ranks) > 1 and any(_fit(together, node) for node in nodes):
+        others = tuple(number for number in range(len(bundles)) if number not in ranks)
+        return [Part("STRICT_PACK", tuple(ranks)), *([Part("PACK", others)] if others else [])]
+    return [Part("PACK", tuple(range(len(bundles))))]
 
 
 def _fit(bundles: Sequence[Bundle], node: Mapping[str, float]) -> bool:

@@ -30,3 +30,8 @@ def test_64_bf16_gradients_are_added_up_in_fp32(found, stage, limit):
 
 def test_zero_3_keeps_its_trace_of_modules_after_the_first_step(found):
     assert all(found["3"]["complete"][2:])
+
+
+@pytest.mark.parametrize("stage", ["0", "1", "2", "3"])
+def test_fused_adamw_in_bf16_resumes_exactly(found, stage):
+    assert found["resumed"][stage] == 0

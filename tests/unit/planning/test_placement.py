@@ -9,7 +9,7 @@ from vlaa_ray.config import GrpoConfig, SftConfig
 from vlaa_ray.errors import ModelError
 from vlaa_ray.models.dimensions import KNOWN_MODELS, count_parameters, model_dimensions
 from vlaa_ray.planning.memory import kv_bytes_per_token, memory_estimate
-from vlaa_ray.planning.placement import plan, reservations
+from vlaa_ray.planning.placement import parts, plan
 
 QWEN_3B = KNOWN_MODELS["Qwen/Qwen2.5-VL-3B-Instruct"]
 QWEN_7B = KNOWN_MODELS["Qwen/Qwen2.5-VL-7B-Instruct"]
@@ -191,7 +191,9 @@ NODE = {"CPU": 32, "GPU": 8, "memory": 1e11}
     ],
 )
 def test_all_ranks_are_on_one_node_of_several_if_one_can_hold_them(learner, nodes, strategies) -> None:
-    bundles = {"learner": learner, "rollout": ENGINES, "reward": [{"CPU": 1}]}
-    found = reservations(bundles, nodes)
-    assert [one.strategy for one in found] == strategies
-    assert [role for one in found for role in one.roles] == ["learner", "rollout", "reward"]
+    bundles = [{"CPU": 1}, *learner, *ENGINES]
+    ranks = range(1, 1 + len(learner))
+    found = parts(bundles, ranks, nodes)
+    assert [part.strategy for part in found] == strategies
+    assert sorted(number for part in found for number in part.numbers) == list(range(len(bundles)))
+    assert len(found) == 1 or found[0].numbers == tuple(ranks)
