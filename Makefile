@@ -9,8 +9,8 @@ export PATH := $(abspath $(BIN)):$(PATH)
 demo: $(VENV)/installed  ## GRPO on the built-in data: Ray, vLLM and DeepSpeed on the CPU
 	$(BIN)/vlaa-ray train --config configs/quickstart.yaml
 
-test: $(VENV)/installed  ## all tests but the long ones
-	$(BIN)/python -m pytest
+test: $(VENV)/installed  ## all tests but the long ones, on two cores: whole runs in one process, the rest in the other
+	$(BIN)/python -m pytest --numprocesses 2
 
 acceptance: $(VENV)/installed  ## long checks: the whole demo against the README's table, verifiers against long texts
 	$(BIN)/python -m pytest -m acceptance
@@ -21,12 +21,13 @@ lint: $(VENV)/installed  ## style, types and import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/installed  ## rewards, data, curation, weight sync, the demo's step against its bare parts, TRL beside it, the demo over three seeds
+bench: $(VENV)/installed  ## rewards, data, curation, weight sync, the learner against padded rows, the demo's step against its bare parts, TRL beside it, the demo over three seeds
 	$(BIN)/python -m pip install --quiet --editable '.[cpu,dev,bench]'
 	$(BIN)/python tests/bench/rewards.py
 	$(BIN)/python tests/bench/data.py
 	$(BIN)/python tests/bench/curation.py
 	$(BIN)/python tests/bench/weight_sync.py
+	$(BIN)/python tests/bench/learner.py
 	$(BIN)/python tests/bench/step_time.py
 	$(BIN)/python tests/bench/trl_side_by_side.py
 	$(BIN)/python tests/bench/seeds.py

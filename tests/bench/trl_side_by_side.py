@@ -35,10 +35,12 @@ def main() -> None:
 
 
 def trl_samples_per_s() -> float:
-    from transformers import TrainerCallback
+    import torch
+    from transformers import AutoModelForImageTextToText, TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
 
-    from vlaa_ray.models.loading import load_model, load_processor
+    from vlaa_ray.models.loading import load_processor
+    from vlaa_ray.models.paths import local_path
     from vlaa_ray.rewards import score
 
     config = load_config(CONFIG)
@@ -59,7 +61,7 @@ def trl_samples_per_s() -> float:
 
     with tempfile.TemporaryDirectory() as folder:
         trainer = GRPOTrainer(
-            model=load_model(config.model),
+            model=AutoModelForImageTextToText.from_pretrained(local_path(config.model.path), dtype=torch.float32),
             processing_class=load_processor(config.model),
             reward_funcs=reward,
             train_dataset=dataset(config),

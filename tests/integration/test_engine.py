@@ -19,6 +19,7 @@ import pytest
 import pytest_asyncio
 import torch
 from PIL import Image
+from stock import stock_model
 
 from vlaa_ray.config import ModelSection, RolloutSection
 from vlaa_ray.errors import DeadlineExceeded, ModelError, RolloutError, WeightSyncError
@@ -118,7 +119,6 @@ class World:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory):
     from vlaa_ray.models.chat import chat_format_of
-    from vlaa_ray.models.loading import load_model
     from vlaa_ray.models.tiny import make_tiny_model
     from vlaa_ray.rollout.engine import RolloutEngine
 
@@ -127,7 +127,7 @@ async def world(tmp_path_factory):
     folder = str(make_tiny_model(tmp_path_factory.mktemp("model")))
     model = ModelSection(path=folder, min_pixels=3136, max_pixels=12544)
     rollout = RolloutSection(max_prompt_tokens=250, max_completion_tokens=64, max_num_seqs=64, kv_cache_bytes=256 << 20)
-    policy, chat = load_model(model).eval(), chat_format_of(model)
+    policy, chat = stock_model(model), chat_format_of(model)
     before = dict(os.environ)
     banned = chat.banned_token_ids
     engine = await RolloutEngine.start(model, rollout, folder, banned_token_ids=banned, sync_deadline_s=60)

@@ -18,10 +18,15 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 from formats import png
 from quickstart import ROOT, SMALL, metrics, run_json
 
+from vlaa_ray.learner import extensions
+
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+# a PYTHONPATH with a checkout of the project would give it to the cluster
+WITHOUT_PROJECT = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 def free_ports(count: int) -> list[int]:
@@ -43,7 +48,7 @@ def foreign_python(tmp_path_factory):
             (there / package.name).symlink_to(package)
     (folder / "bin/ninja").symlink_to(Path(sysconfig.get_path("scripts")) / "ninja")
     command = [folder / "bin/python", "-c", "import torch, vlaa_ray"]
-    gone = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    gone = subprocess.run(command, cwd=folder, env=WITHOUT_PROJECT, capture_output=True, text=True)
     assert "No module named 'vlaa_ray'" in gone.stderr
     return folder / "bin"
 
@@ -52,7 +57,8 @@ def foreign_python(tmp_path_factory):
 def cluster(tmp_path_factory, foreign_python):
     """(address of the dashboard, environment with the token) of two nodes with two CPUs each."""
     folder = tmp_path_factory.mktemp("ray")
-    environment = os.environ | {
+    environment = WITHOUT_PROJECT | {
+        extensions.FOLDER_KEY: str(extensions.extension_folder(torch.__version__)),  # built once, not in every HOME
         "PATH": os.pathsep.join([str(foreign_python), os.environ["PATH"]]),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
@@ -129,7 +135,7 @@ def write_heldout(folder: Path) -> None:
 def test_a_job_runs_on_two_nodes_and_one_that_is_sent_again_after_an_edit_continues(cluster, checkout):
     arguments = ["train", "--config", "configs/quickstart.yaml", "run.dir=results", *SMALL, "checkpoint.every_steps=1"]
     # the learner fills one node, so the engine is on the other, and weights travel by the object store
-    arguments += ["learner.cpus_per_rank=2", "eval.num_prompts=4"]
+    arguments += ["learner.cpus_per_rank=2", "eval.num_prompts=4", "rewards.open_ended.scorer=words"]
     write_heldout(checkout / "runs")  # a folder that is not uploaded
     arguments += ["data.heldout=runs/heldout.jsonl", "model.path=runs/model"]
     result = submit(*cluster, *arguments, "run.num_steps=2", folder=checkout)

@@ -91,6 +91,15 @@ def shared_memory() -> set[str]:
     return set(os.listdir("/dev/shm"))
 
 
+def in_use(names: set[str]) -> set[str]:
+    """Those of the names in shared memory that a living process has mapped; other tests may run beside this one."""
+    used = set()
+    for process in psutil.process_iter() if names else ():
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            used |= names & {Path(mapped.path).name for mapped in process.memory_maps()}
+    return used
+
+
 @contextmanager
 def running(folder: Path, *overrides: str) -> Iterator[Running]:
     run = Running(folder, *overrides)

@@ -90,8 +90,6 @@ class ModelSection(Section):
     """Images with more pixels are reduced to this number. One image token covers 28 x 28 pixels."""
     freeze_vision_tower: bool = False
     """Train only the language model (and the merger)."""
-    attention: Literal["sdpa", "eager"] = "sdpa"
-    """Attention implementation of the learner; both kinds take the mask that rows of groups need."""
 
     @model_validator(mode="after")
     def _pixels(self) -> ModelSection:
@@ -292,7 +290,7 @@ class LearnerSection(Section):
     zero_stage: Literal[0, 1, 2, 3] = 0
     """ZeRO stage of DeepSpeed: 0 splits nothing over ranks, 1 the optimizer state, 2 gradients too, 3 weights too."""
     micro_batch_tokens: int = Field(16_384, ge=1)
-    """Tokens of one forward pass, padding included; a longer group is split into rows of fewer completions."""
+    """Tokens of one forward pass; a longer group is split into rows of fewer completions."""
     updates_per_step: int = Field(1, ge=1)
     """Optimizer steps in a training step; the step's groups are divided among them."""
     gradient_checkpointing: bool = False

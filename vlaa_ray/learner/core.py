@@ -21,7 +21,7 @@ from vlaa_ray.config import LearnerSection, ModelSection
 from vlaa_ray.errors import CheckpointError
 from vlaa_ray.learner.deepspeed import DeepSpeedEngine
 from vlaa_ray.models.batch_tools import packing_tools
-from vlaa_ray.models.batches import Batch, Row, collate, micro_batches, num_logprob_chunks
+from vlaa_ray.models.batches import Batch, Row, collate, micro_batches
 from vlaa_ray.models.chat import ChatFormat, chat_format_of
 from vlaa_ray.models.families import family_of
 from vlaa_ray.models.loading import load_model
@@ -154,14 +154,14 @@ class LearnerCore:
         return [name, *self._tied] if name == self._embeddings else [name]
 
     def _batches(self, rows: Sequence[Row]) -> Iterator[Batch]:
-        """Yield the rows in micro-batches: the same number on every rank, with the same number of chunks of logprobs.
+        """Yield the rows in micro-batches: the same number on every rank.
 
-        Under ZeRO-3 each call of a module is a collective. So a rank with fewer rows gets dummy batches.
+        Backward passes, and under ZeRO-3 all calls of a module, are collectives. So a rank with fewer rows gets
+        dummies.
         """
         lists = list(micro_batches(rows, self._learner.micro_batch_tokens))
         # at least one: ZeRO can't step without a backward pass, even if there is nothing to train on
         count = max(1, int(self.engine.reduce_max(torch.tensor([len(lists)]))[0]))
         lists += [[self.tools.dummy]] * (count - len(lists))
-        chunks = self.engine.reduce_max(torch.tensor([num_logprob_chunks(part) for part in lists], dtype=torch.long))
-        for part, num_chunks in zip(lists, chunks.tolist(), strict=True):
-            yield collate(part, self.tools, num_chunks).to(self.engine.device)
+        for part in lists:
+            yield collate(part, self.tools).to(self.engine.device)

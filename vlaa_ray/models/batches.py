@@ -1,15 +1,14 @@
-"""Batches of groups: one row holds a prompt with its image once, then its completions side by side.
+"""Batches of groups: one flat row without padding. A prompt with its images comes once, then its completions.
 
-    row = [prompt + image][completion 1]…[completion G]
+    row = [prompt A + images][completion A1]…[completion AG][prompt B + images][completion B1]…
 
-A mask lets each completion see the prompt and itself. The positions of each completion start right after the
-prompt. So the logprobs are those of G separate rows, but prompt and image are passed through the model once
-instead of G times. The last token of a completion is only a target, never an input.
+Each completion sees its prompt and itself (`models.segments`). The positions of each completion start right after the
+prompt. So the logprobs are those of separate rows, but prompt and images are passed through the model once instead of
+G times. The last token of a completion is only a target, never an input.
 
-Legend: B rows, S row length, T prompt tokens, N completion tokens of the batch, P image patches.
+Legend: T tokens of the row, N completion tokens, P image patches.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,10 +17,8 @@ import numpy as np
 import torch
 
 from vlaa_ray.errors import DataError
+from vlaa_ray.models.segments import Segments, segments_of
 from vlaa_ray.records import ImageRef
-
-LOGPROB_CHUNK_TOKENS = 4096
-"""The largest number of tokens whose logits exist at once: 2.5 GB in fp32 for a vocabulary of 152,000."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,28 +38,25 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """The tensors of one forward pass over padded rows."""
+    """The tensors of one forward pass over one flat row."""
 
-    input_ids: torch.Tensor  # [B, S]
-    position_ids: torch.Tensor  # [3, B, S]: time, height, width
-    attention_mask: torch.Tensor  # [B, 1, S, S], True where the query token sees the key token
+    input_ids: torch.Tensor  # [1, T]
+    position_ids: torch.Tensor  # [3, 1, T]: time, height, width
+    segments: Segments
     pixel_values: torch.Tensor  # [P, patch]
     image_grid_thw: torch.Tensor  # [images, 3]
-    logprob_index: torch.Tensor  # [N] into the flattened rows: the token whose logits predict the target
+    logprob_index: torch.Tensor  # [N] into the T tokens: the token whose logits predict the target
     targets: torch.Tensor  # [N]
     sequence_ids: torch.Tensor  # [N] the completion that each target belongs to
-    num_logprob_chunks: int = 1
-    """The number of parts in which the logprobs of the N targets are computed; some may be empty.
-
-    A part has at most LOGPROB_CHUNK_TOKENS targets.
-    """
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch with all its tensors on the device."""
         moved: dict[str, Any] = {
-            name: value.to(device) for name, value in vars(self).items() if isinstance(value, torch.Tensor)
+            name: value.to(device, non_blocking=True)
+            for name, value in vars(self).items()
+            if isinstance(value, torch.Tensor)
         }
-        return replace(self, **moved)
+        return replace(self, segments=self.segments.to(device), **moved)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,95 +104,81 @@ def split_rows(rows: Sequence[Row], limit_tokens: int) -> list[Row]:
 
 
 def micro_batches(rows: Sequence[Row], limit_tokens: int) -> Iterator[list[Row]]:
-    """Yield lists of rows of similar length, of at most `limit_tokens` with padding; longer rows are split first."""
+    """Yield lists of rows, in their order, of at most `limit_tokens` together; longer rows are split first."""
     pending: list[Row] = []
-    for row in sorted(split_rows(rows, limit_tokens), key=lambda row: row.num_tokens):
-        if pending and (len(pending) + 1) * row.num_tokens > limit_tokens:
+    used = 0
+    for row in split_rows(rows, limit_tokens):
+        if pending and used + row.num_tokens > limit_tokens:
             yield pending
-            pending = []
+            pending, used = [], 0
         pending.append(row)
+        used += row.num_tokens
     if pending:
         yield pending
 
 
-def num_logprob_chunks(rows: Sequence[Row]) -> int:
-    """Return the number of chunks that the completions' tokens fill; at least 1."""
-    num_tokens = sum(len(completion) for row in rows for completion in row.completions)
-    return max(1, math.ceil(num_tokens / LOGPROB_CHUNK_TOKENS))
-
-
-def collate(rows: Sequence[Row], tools: PackingTools, num_chunks: int | None = None) -> Batch:
-    """Return the rows as one batch, padded on the right.
-
-    `num_chunks` is the number of parts in which all ranks compute logprobs; the default is what these rows need.
+def collate(rows: Sequence[Row], tools: PackingTools) -> Batch:
+    """Return the rows as one flat row.
 
     Raises:
         DataError: the image tokens of a row don't match its images.
 
     """
-    images = [image for row in rows for image in row.images]
-    pixel_values, grids = tools.pixels(images or tools.dummy.images)
-    tail = None if images else tools.dummy  # goes behind the first row, in a segment of its own
-    size = max(row.num_tokens for row in rows)
-    if tail:
-        size = max(size, rows[0].num_tokens + tail.num_tokens)
-    input_ids = torch.zeros(len(rows), size, dtype=torch.long)
-    position_ids = torch.zeros(3, len(rows), size, dtype=torch.long)
-    segments = torch.full((len(rows), size), -1, dtype=torch.long)
-    logprob_index: list[np.ndarray] = []
-    targets: list[np.ndarray] = []
-    sequence_ids: list[np.ndarray] = []
+    if not any(row.images for row in rows):
+        rows = [*rows, tools.dummy]
+    pixel_values, grids = tools.pixels([image for row in rows for image in row.images])
+    parts = _Parts()
     first_image = 0
-    for index, row in enumerate(rows):
-        prompt_tokens = len(row.prompt_token_ids)
-        prompt_ids = torch.from_numpy(row.prompt_token_ids.astype(np.int64))
+    for row in rows:
         grid = grids[first_image : first_image + len(row.images)]
         first_image += len(row.images)
-        input_ids[index, :prompt_tokens] = prompt_ids
-        prompt_positions = tools.positions(prompt_ids, grid)
-        position_ids[:, index, :prompt_tokens] = prompt_positions
-        segments[index, :prompt_tokens] = 0
-        next_position, start = int(prompt_positions.max()) + 1, prompt_tokens
-        for number, (completion, sequence_id) in enumerate(zip(row.completions, row.sequence_ids, strict=True)):
-            inputs = len(completion) - 1
-            end = start + inputs
-            input_ids[index, start:end] = torch.from_numpy(completion[:-1].astype(np.int64))
-            position_ids[:, index, start:end] = torch.arange(next_position, next_position + inputs)
-            segments[index, start:end] = number + 1
-            predictors = np.concatenate([[prompt_tokens - 1], np.arange(start, end)])
-            logprob_index.append(predictors + index * size)
-            targets.append(completion)
-            sequence_ids.append(np.full(len(completion), sequence_id))
-            start = end
-        _check_image_tokens(input_ids[index, :start], grid, tools)
-        if tail and index == 0:
-            end = start + tail.num_tokens
-            input_ids[0, start:end] = torch.from_numpy(tail.prompt_token_ids.astype(np.int64))
-            position_ids[:, 0, start:end] = tools.positions(input_ids[0, start:end], grids)
-            segments[0, start:end] = len(row.completions) + 1
+        _check_image_tokens(row, grid, tools)
+        parts.add(row, tools.positions(torch.from_numpy(row.prompt_token_ids.astype(np.int64)), grid))
     return Batch(
-        input_ids=input_ids,
-        position_ids=position_ids,
-        attention_mask=_group_mask(segments),
+        input_ids=_joined(parts.input_ids)[None],
+        position_ids=torch.cat(parts.positions, dim=1)[:, None],
+        segments=segments_of(
+            (len(row.prompt_token_ids), [len(completion) - 1 for completion in row.completions]) for row in rows
+        ),
         pixel_values=pixel_values,
         image_grid_thw=grids,
-        logprob_index=_joined(logprob_index),
-        targets=_joined(targets),
-        sequence_ids=_joined(sequence_ids),
-        num_logprob_chunks=num_chunks or num_logprob_chunks(rows),
+        logprob_index=_joined(parts.logprob_index),
+        targets=_joined(parts.targets),
+        sequence_ids=_joined(parts.sequence_ids),
     )
 
 
-def _group_mask(segments: torch.Tensor) -> torch.Tensor:
-    """Return the mask [B, 1, S, S]: a token sees the earlier tokens of the prompt (segment 0) and of its segment."""
-    query, key = segments[:, :, None], segments[:, None, :]
-    causal = torch.ones(segments.shape[1], segments.shape[1], dtype=torch.bool).tril()
-    # padding (segment -1) sees padding, so that no row of the softmax is empty
-    return (causal & ((key == 0) & (query >= 0) | (key == query)))[:, None]
+class _Parts:
+    """The parts of a flat row, collected row by row."""
+
+    def __init__(self) -> None:
+        self.input_ids: list[np.ndarray] = []
+        self.positions: list[torch.Tensor] = []
+        self.logprob_index: list[np.ndarray] = []
+        self.targets: list[np.ndarray] = []
+        self.sequence_ids: list[np.ndarray] = []
+        self._num_tokens = 0
+
+    def add(self, row: Row, prompt_positions: torch.Tensor) -> None:
+        """Add a prompt, whose positions are [3, tokens], and its completions."""
+        self.input_ids.append(row.prompt_token_ids)
+        self.positions.append(prompt_positions)
+        self._num_tokens += len(row.prompt_token_ids)
+        last_of_prompt, next_position = self._num_tokens - 1, int(prompt_positions.max()) + 1
+        for completion, sequence_id in zip(row.completions, row.sequence_ids, strict=True):
+            inputs = len(completion) - 1
+            self.input_ids.append(completion[:-1])
+            self.positions.append(torch.arange(next_position, next_position + inputs).expand(3, -1))
+            own = np.arange(self._num_tokens, self._num_tokens + inputs)
+            self.logprob_index.append(np.concatenate([[last_of_prompt], own]))
+            self.targets.append(completion)
+            self.sequence_ids.append(np.full(len(completion), sequence_id))
+            self._num_tokens += inputs
 
 
-def _check_image_tokens(input_ids: torch.Tensor, grid: torch.Tensor, tools: PackingTools) -> None:
-    num_tokens = int((input_ids == tools.image_token_id).sum())
+def _check_image_tokens(row: Row, grid: torch.Tensor, tools: PackingTools) -> None:
+    inputs = [row.prompt_token_ids, *(completion[:-1] for completion in row.completions)]
+    num_tokens = sum(int((ids == tools.image_token_id).sum()) for ids in inputs)
     expected = tools.num_features(grid)
     if num_tokens != expected:
         raise DataError("image tokens and image features don't match", got=num_tokens, expected=expected)

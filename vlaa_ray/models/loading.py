@@ -7,6 +7,7 @@ from typing import Any
 
 from vlaa_ray.config import ModelSection
 from vlaa_ray.errors import ModelError
+from vlaa_ray.models.attention import use_segment_attention
 from vlaa_ray.models.dtypes import TORCH_NAMES, torch_dtype
 from vlaa_ray.models.families import Family, family_of
 from vlaa_ray.models.paths import local_path
@@ -68,12 +69,13 @@ def load_model(model: ModelSection, path: str | Path | None = None) -> Any:
         loaded = AutoModelForImageTextToText.from_pretrained(
             str(path or local_path(model.path)),
             dtype=torch_dtype(TORCH_NAMES[model.dtype]),
-            attn_implementation=model.attention,
+            attn_implementation="sdpa",  # transformers refuses ours here, since it is not one of its own
         )
     except (OSError, ValueError) as error:
         raise ModelError(f"can't load the model: {error}", path=str(path or local_path(model.path))) from error
     family = family_of(loaded.config)
     loaded.config.use_cache = False
+    use_segment_attention(loaded)
     if model.freeze_vision_tower:
         for name, parameter in loaded.named_parameters():
             if name.startswith(family.vision_tower) and not name.startswith(family.merger):

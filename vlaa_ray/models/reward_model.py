@@ -24,6 +24,7 @@ from vlaa_ray.models.chat import ChatFormat
 from vlaa_ray.models.families import family_of
 from vlaa_ray.models.loading import load_model
 from vlaa_ray.models.paths import local_path
+from vlaa_ray.models.scoring import ScoringHead
 from vlaa_ray.records import Prompt
 
 HEAD_FILE = "value_head.safetensors"
@@ -43,6 +44,7 @@ class RewardModel(nn.Module):
         super().__init__()
         self.model = model
         self._family = family_of(model.config)
+        model.lm_head = ScoringHead(model.lm_head, banned_token_ids=[])
         summary = nn.Linear(model.config.text_config.hidden_size, 1)
         nn.init.zeros_(summary.weight)
         nn.init.zeros_(summary.bias)
@@ -56,8 +58,7 @@ class RewardModel(nn.Module):
         if not self.training:
             return scores, scores.new_zeros(0)
         best = batch.sequence_ids % MAX_ANSWERS == 0
-        logprobs = self.model.lm_head(hidden[best]).float().log_softmax(-1)
-        return scores, logprobs.gather(-1, batch.targets[best][:, None])[:, 0]
+        return scores, self.model.lm_head(hidden[best], batch.targets[best])[0]
 
     def save(self, folder: Path, state: dict[str, torch.Tensor]) -> None:
         """Write the model and the head; `state` has the weights of both, those of the model by Hugging Face's names."""

@@ -12,12 +12,12 @@ import engines
 import numpy as np
 import pytest
 import torch
+from stock import stock_model
 
 from vlaa_ray.config import ModelSection, RolloutSection
 from vlaa_ray.data.builtin import BuiltinData
 from vlaa_ray.images.decode import load
 from vlaa_ray.models.chat import chat_format_of
-from vlaa_ray.models.loading import load_model
 from vlaa_ray.models.tiny import make_tiny_model
 from vlaa_ray.weight_sync.manifest import Manifest
 
@@ -101,7 +101,7 @@ async def test_it_samples_learns_and_agrees_on_logprobs(tmp_path) -> None:
             np.abs(np.subtract(*pair)).max() for pair in zip(sampled_logprobs, learned["before"], strict=True)
         ) <= (TOLERANCE)
         assert learned["losses"][-1] < 0.8 * learned["losses"][0]
-        trained = load_model(section, tmp_path / "hf")
+        trained = stock_model(section, tmp_path / "hf")
         await load_into(engine, trained.state_dict())
         gaps, moves = [], []
         for one, before, after in zip(asked, learned["before"], learned["after"], strict=True):

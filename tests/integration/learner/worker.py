@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from stock import stock_model, stock_with_weights_of
 
 from vlaa_ray.algorithms.advantages import ADVANTAGES
 from vlaa_ray.algorithms.losses import LOSSES
@@ -23,7 +24,6 @@ from vlaa_ray.images.decode import load
 from vlaa_ray.learner import core as core_module
 from vlaa_ray.learner.deepspeed import set_rank_environment
 from vlaa_ray.learner.rl import RLLearner
-from vlaa_ray.models.loading import load_model
 from vlaa_ray.records import Completion, Group, OptimizerStep, RewardResult, Rollout
 
 GROUP_SIZE = 4
@@ -117,7 +117,7 @@ def stock_logprobs(
         use_cache=False,
         **pixels,
     ).logits[0, len(group.prompt_token_ids) - 1 : -1]
-    logits = (logits.float() / temperature).index_fill(-1, learner.core.module.banned, float("-inf"))
+    logits = (logits.float() / temperature).index_fill(-1, learner.core.module.model.lm_head.banned, float("-inf"))
     return logits.log_softmax(-1).gather(-1, ids[0, len(group.prompt_token_ids) :, None])[:, 0]
 
 
@@ -169,6 +169,7 @@ def update_and_gradient(
 def end(learner: RLLearner) -> None:
     learner.core.engine._engine.destroy()
     gc.collect()
+    gc.freeze()  # what is left are modules, and the next collection would walk through them for longer than an update
 
 
 # --- cases of one rank ---------------------------------------------------------------------------------------
@@ -185,7 +186,7 @@ def gradient(world: World) -> Any:
         }
         learner = world.learner(**options)
         groups = world.groups(learner, 0, text_only=lambda i: i % 4 == 3)
-        model = learner.core.module.model
+        model = stock_model(learner._config.model)
         counts = {
             "grpo": 8 * GROUP_SIZE,
             "dapo": sum(len(r.completion.token_ids) for _, r in samples(groups)),
@@ -202,7 +203,6 @@ def gradient(world: World) -> Any:
             loss.backward()
             stock_loss += float(loss)
         expected = gradients(model)
-        model.zero_grad()
         metrics, found = update_and_gradient(learner, world.share(learner, groups))
         results[aggregation] = {
             "loss": metrics["policy/loss"],
@@ -274,7 +274,7 @@ def two_updates(world: World) -> Any:
     learner = world.learner(**options)
     config = learner._config
     groups = world.groups(learner, 0)
-    stock = load_model(config.model)
+    stock = stock_model(config.model)
     optim = config.learner.optim
     adam = torch.optim.AdamW(stock.parameters(), lr=0, betas=optim.betas, weight_decay=optim.weight_decay)
     with torch.no_grad():
@@ -303,7 +303,7 @@ def two_updates(world: World) -> Any:
         "version": learner.weight_version,
         "loss": [metrics["policy/loss"], sum(losses) / 2],
         "clip_share": [metrics["policy/clip_share"], clipped / tokens],
-        "distance": relative(learner.core.module.model, stock, load_model(config.model)),
+        "distance": relative(learner.core.module.model, stock, stock_model(config.model)),
     }
     end(learner)
     return result
@@ -330,10 +330,11 @@ def methods(world: World) -> Any:
     def gain(groups: list[Group]) -> float:
         """The sum of advantage times mean logprob: what an update must raise."""
         total = 0.0
+        stock = stock_with_weights_of(model, learner._config.model)
         with torch.no_grad():
             for group, rollout in samples(groups):
                 if rollout.advantage is not None:
-                    logprobs = stock_logprobs(learner, model, group, rollout.completion.token_ids, 1.0)
+                    logprobs = stock_logprobs(learner, stock, group, rollout.completion.token_ids, 1.0)
                     total += rollout.advantage * float(logprobs.mean())
         return total
 
@@ -376,7 +377,7 @@ def kl(world: World) -> Any:
     for estimator in ("k1", "k2", "k3"):
         section = {"coefficient": 0.5, "target": 0.05, "horizon": 100, "estimator": estimator}
         learner = world.learner(grpo={"kl": section}, optim={"learning_rate": 1e-3})
-        first = load_model(learner._config.model)
+        first = stock_model(learner._config.model)
         steps = []
         for step in range(3):
             groups = world.groups(learner, step, 4)
@@ -385,7 +386,7 @@ def kl(world: World) -> Any:
                 for group, rollout in samples(groups):
                     both = [
                         stock_logprobs(learner, model, group, rollout.completion.token_ids, 1.0)
-                        for model in (learner.core.module.model, first)
+                        for model in (stock_with_weights_of(learner.core.module.model, learner._config.model), first)
                     ]
                     differences.append((both[0] - both[1]).double().numpy())
             d = np.concatenate(differences)
@@ -397,21 +398,20 @@ def kl(world: World) -> Any:
     # with KL alone, the gradient is that of the coefficient times the mean of k3: exp(-d) of the reference turned round
     learner = world.learner(grpo={"kl": {"coefficient": 0.5}, "aggregation": "dapo"})
     groups = world.groups(learner, 0, 4)
-    moved = load_model(learner._config.model)  # what the policy is moved away from: the first one
+    moved = stock_model(learner._config.model)  # what the policy is moved away from: the first one
     with torch.no_grad():
         for parameter in learner.core.module.model.parameters():
             parameter.mul_(1.02)
     groups = [replace(g, rollouts=tuple(replace(r, advantage=0.0) for r in g.rollouts)) for g in groups]
     tokens = sum(len(r.completion.token_ids) for _, r in samples(groups))
+    stock = stock_with_weights_of(learner.core.module.model, learner._config.model)
     for group, rollout in samples(groups):
         policy, reference = (
-            stock_logprobs(learner, model, group, rollout.completion.token_ids, 1.0)
-            for model in (learner.core.module.model, moved)
+            stock_logprobs(learner, model, group, rollout.completion.token_ids, 1.0) for model in (stock, moved)
         )
         d = policy - reference.detach()
         (0.5 * (torch.exp(-d) - 1 + d).sum() / tokens).backward()
-    expected = gradients(learner.core.module.model)
-    learner.core.module.model.zero_grad()
+    expected = gradients(stock)
     _, found = update_and_gradient(learner, world.share(learner, groups))
     results["distance"] = distance(found, expected)
     end(learner)
@@ -486,16 +486,15 @@ def supervised(world: World) -> Any:
         data[2],
         replace(data[3], solution="word " * 60),
     ]  # the last is too long
-    model = learner.core.module.model
+    model, stock = learner.core.module.model, stock_model(config.model)
     total, tokens = torch.zeros(()), 0
     for prompt in prompts[:3]:
         completion = learner.core.chat.completion_token_ids(str(prompt.solution))
         group = Group(prompt=prompt, position=0, prompt_token_ids=learner.core.chat.expanded_token_ids(prompt))
-        logprobs = stock_logprobs(learner, model, group, completion, 1.0)
+        logprobs = stock_logprobs(learner, stock, group, completion, 1.0)
         total, tokens = total - logprobs.sum(), tokens + len(logprobs)
     (total / tokens).backward()
-    expected = gradients(model)
-    model.zero_grad()
+    expected = gradients(stock)
     seen: dict[str, torch.Tensor] = {}
     hook = learner.core.engine._optimizer.register_step_pre_hook(lambda *_: seen.update(gradients(model)))
     first = learner.update(prompts, 0)
@@ -518,7 +517,7 @@ def banned(world: World) -> Any:
     groups = world.groups(learner, 0, 2)
     rollout = groups[0].rollouts[0]
     tokens = rollout.completion.token_ids.copy()
-    tokens[-1] = int(learner.core.module.banned[0])
+    tokens[-1] = int(learner.core.module.model.lm_head.banned[0])
     bad = replace(rollout, completion=replace(rollout.completion, token_ids=tokens))
     groups[0] = replace(groups[0], rollouts=(bad, *groups[0].rollouts[1:]))
     before = parameters(learner.core.module.model)
@@ -568,7 +567,7 @@ def zero_stages(world: World) -> Any:
                 norms.append(metrics["policy/grad_norm"])
             weights = {name: value.clone() for name, value in learner.core.weights()}
             reference = reference or weights
-            start = parameters(load_model(learner._config.model))
+            start = parameters(stock_model(learner._config.model))
             moved = max(float((weights[name] - start[name]).abs().max()) for name in start)
             results[f"{mix}/{stage}"] = {
                 "losses": losses,
@@ -654,7 +653,7 @@ def exported(world: World, learner: RLLearner, folder: Path) -> Any:
         ]
     )[0]
     torch.distributed.barrier()
-    model = load_model(learner._config.model, folder)
+    model = stock_model(learner._config.model, folder)
     again = {**model.state_dict()}
     stock = stock_logprobs(learner, model, group, group.rollouts[0].completion.token_ids, 1.0)
     return {

@@ -46,9 +46,12 @@ TOOLS = PackingTools(
 )
 
 
-def visible(batch, index, query):
-    """Places that a token may look at."""
-    return torch.nonzero(batch.attention_mask[index, 0, query])[:, 0].tolist()
+def visible(batch, query):
+    """The places that a token may look at, as the segments say."""
+    segments = batch.segments
+    number = int(torch.searchsorted(segments.query_ends, query, right=True)) - 1
+    keys = segments.key_index[segments.key_ends[number] : segments.key_ends[number + 1]].tolist()
+    return keys[: keys.index(query) + 1]
 
 
 def test_one_group_by_hand():
@@ -61,7 +64,7 @@ def test_one_group_by_hand():
     assert batch.sequence_ids.tolist() == [10, 10, 10, 11, 12, 12]
     # the first token of each is predicted by the prompt's last one
     assert batch.logprob_index.tolist() == [3, 4, 5, 3, 3, 6]
-    assert [visible(batch, 0, query) for query in range(7)] == [
+    assert [visible(batch, query) for query in range(7)] == [
         [0],
         [0, 1],
         [0, 1, 2],
@@ -70,21 +73,21 @@ def test_one_group_by_hand():
         [0, 1, 2, 3, 4, 5],
         [0, 1, 2, 3, 6],
     ]
+    assert batch.segments.query_lengths == (4, 2, 1) and batch.segments.key_lengths == (4, 6, 5)
+    assert batch.segments.query_ends.tolist() == [0, 4, 6, 7] and batch.segments.key_ends.tolist() == [0, 4, 10, 15]
     assert batch.image_grid_thw.tolist() == [[1, 2, 4]]
     assert len(batch.pixel_values) == 8
 
 
 def test_two_rows_by_hand():
-    # the second row is text only and shorter: padded with zeros on the right, and padding sees only padding
     rows = [row(ids(1, IMAGE), (SMALL,), ids(2, 3, 4)), row(ids(5), (), ids(6, 7), first_id=1)]
     batch = collate(rows, TOOLS)
-    assert batch.input_ids.tolist() == [[1, 9, 2, 3], [5, 6, 0, 0]]
-    assert batch.position_ids[0].tolist() == [[0, 1, 2, 3], [0, 1, 0, 0]]
-    assert batch.logprob_index.tolist() == [1, 2, 3, 4, 5]  # into the flattened rows: 4 is the first of the second row
+    assert batch.input_ids.tolist() == [[1, 9, 2, 3, 5, 6]]
+    assert batch.position_ids[0].tolist() == [[0, 1, 2, 3, 0, 1]]
+    assert batch.logprob_index.tolist() == [1, 2, 3, 4, 5]
     assert batch.targets.tolist() == [2, 3, 4, 6, 7]
     assert batch.sequence_ids.tolist() == [0, 0, 0, 1, 1]
-    assert [visible(batch, 1, query) for query in range(4)] == [[0], [0, 1], [2], [2, 3]]
-    assert batch.attention_mask.any(dim=-1).all(), "no token sees nothing: its softmax would be NaN"
+    assert [visible(batch, query) for query in (3, 4, 5)] == [[0, 1, 2, 3], [4], [4, 5]]
 
 
 def test_images_are_in_the_order_of_the_rows():
@@ -100,13 +103,12 @@ def test_images_are_in_the_order_of_the_rows():
 def test_text_only_rows_get_a_dummy_that_nothing_sees():
     rows = [row(ids(1, 2), (), ids(3, 4)), row(ids(5), (), ids(6, 7, 8, 2), first_id=1)]
     batch = collate(rows, TOOLS)
-    # the dummy 7 ‹img› 8 stands behind the first row, at places 3–5, with positions of its own
-    assert batch.input_ids.tolist() == [[1, 2, 3, 7, 9, 8], [5, 6, 7, 8, 0, 0]]
-    assert batch.position_ids[0, 0].tolist() == [0, 1, 2, 0, 1, 2]
+    # the dummy 7 ‹img› 8 stands behind the rows, at places 7–9, with positions of its own
+    assert batch.input_ids.tolist() == [[1, 2, 3, 5, 6, 7, 8, 7, 9, 8]]
+    assert batch.position_ids[0, 0].tolist() == [0, 1, 2, 0, 1, 2, 3, 0, 1, 2]
     assert batch.image_grid_thw.tolist() == [[1, 2, 2]] and len(batch.pixel_values) == 4
-    assert batch.logprob_index.tolist() == [1, 2, 6, 7, 8, 9]
-    assert not batch.attention_mask[0, 0, :3, 3:].any()
-    assert visible(batch, 0, 5)[-3:] == [3, 4, 5]
+    assert batch.logprob_index.tolist() == [1, 2, 3, 4, 5, 6]
+    assert visible(batch, 6) == [3, 4, 5, 6] and visible(batch, 9) == [7, 8, 9]
 
 
 def test_a_rank_without_rows_trains_on_nothing():
@@ -169,17 +171,16 @@ def test_splitting_and_batching_keep_every_completion_and_the_limit(shapes, limi
     assert [i for part in parts for i in part.sequence_ids] == [i for one in rows for i in one.sequence_ids]
     assert all(part.num_tokens <= limit and part.completions for part in parts)
     batches = list(micro_batches(rows, limit))
-    assert sorted(i for batch in batches for part in batch for i in part.sequence_ids) == list(
+    assert [i for batch in batches for part in batch for i in part.sequence_ids] == list(
         range(sum(len(lengths) for _, lengths in shapes))
     )
-    assert all(len(batch) * max(part.num_tokens for part in batch) <= limit for batch in batches)
+    assert all(sum(part.num_tokens for part in batch) <= limit for batch in batches)
 
 
 def test_micro_batches_by_hand():
-    # lengths 2, 3, 3, 5 and at most 9 tokens: 2 3 3 take 3 x 3 = 9 with padding, then 5 alone
     rows = rows_of([(5, [1]), (3, [1]), (2, [1]), (3, [1])])
-    assert [[one.num_tokens for one in batch] for batch in micro_batches(rows, 9)] == [[2, 3, 3], [5]]
-    assert [[one.num_tokens for one in batch] for batch in micro_batches(rows, 8)] == [[2, 3], [3], [5]]
+    assert [[one.num_tokens for one in batch] for batch in micro_batches(rows, 10)] == [[5, 3, 2], [3]]
+    assert [[one.num_tokens for one in batch] for batch in micro_batches(rows, 7)] == [[5], [3, 2], [3]]
     assert list(micro_batches([], 8)) == []
 
 
@@ -193,10 +194,8 @@ def test_every_token_is_scored_once_by_the_one_before_it(shapes):
             mine = batch.sequence_ids == sequence_id
             assert batch.targets[mine].tolist() == completion.tolist()
             predictors = batch.logprob_index[mine]
-            seen = batch.input_ids.flatten()[predictors]
+            seen = batch.input_ids[0, predictors]
             assert seen.tolist() == [one.prompt_token_ids[-1], *completion[:-1]]
-            index, places = predictors // batch.input_ids.shape[1], predictors % batch.input_ids.shape[1]
-            context = batch.input_ids[index[-1]][batch.attention_mask[index[-1], 0, places[-1]]]
-            assert context.tolist() == [*one.prompt_token_ids, *completion[:-1]]
-            positions = batch.position_ids[0, index[-1]][batch.attention_mask[index[-1], 0, places[-1]]]
-            assert positions.tolist() == list(range(len(context)))
+            places = visible(batch, int(predictors[-1]))
+            assert batch.input_ids[0, places].tolist() == [*one.prompt_token_ids, *completion[:-1]]
+            assert batch.position_ids[0, 0, places].tolist() == list(range(len(places)))

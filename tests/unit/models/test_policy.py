@@ -1,16 +1,16 @@
-"""The policy on group rows against the stock Hugging Face model on one row a sample, in fp32."""
+"""The policy on flat rows of groups against the stock Hugging Face model on one row a sample, in fp32."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from stock import stock_model
 
 from vlaa_ray.config import ModelSection
 from vlaa_ray.data.builtin import BuiltinData
 from vlaa_ray.images.decode import load
-from vlaa_ray.models import batches
-from vlaa_ray.models import policy as policy_module
+from vlaa_ray.models import scoring
 from vlaa_ray.models.batch_tools import packing_tools
 from vlaa_ray.models.batches import Row, collate, split_rows
 from vlaa_ray.models.chat import chat_format_of
@@ -22,12 +22,13 @@ LOGPROB_TOLERANCE, GRADIENT_TOLERANCE = 2e-5, 1e-5  # absolute, relative to the 
 
 
 class World:
-    """The model twice over: as the learner uses it and as transformers does; both hold the same parameters."""
+    """The model twice over: as the learner uses it and as transformers does; both hold the same numbers."""
 
     def __init__(self):
         self.chat = chat_format_of(MODEL)
         self.processor = self.chat.processor
         self.model = load_model(MODEL)
+        self.stock = stock_model(MODEL)
         self.banned = self.chat.banned_token_ids
         self.tools = packing_tools(self.model, self.chat)
         self.allowed = np.setdiff1d(np.arange(len(self.processor.tokenizer)), self.banned)
@@ -64,10 +65,10 @@ class World:
         pixels = {}
         if row.images:
             pixels = self.processor.image_processor([load(image) for image in row.images], return_tensors="pt")
-        logits = self.model(
+        logits = self.stock(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
-            mm_token_type_ids=(ids == self.model.config.image_token_id).int(),
+            mm_token_type_ids=(ids == self.stock.config.image_token_id).int(),
             use_cache=False,
             **pixels,
         ).logits
@@ -78,13 +79,12 @@ class World:
         logits = logits.index_fill(-1, torch.tensor(self.banned), float("-inf"))
         return logits.log_softmax(-1).gather(-1, torch.from_numpy(completion.astype(np.int64))[:, None])[:, 0]
 
-    def gradient(self, loss):
-        self.model.zero_grad()
+    def gradient(self, loss, model=None):
+        model = model or self.model
+        model.zero_grad()
         loss.backward()
         return {
-            name: parameter.grad.clone()
-            for name, parameter in self.model.named_parameters()
-            if parameter.grad is not None
+            name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None
         }
 
 
@@ -137,7 +137,7 @@ def test_group_rows_give_the_gradient_of_single_rows(world):
         for row in rows
         for sequence_id, completion in zip(row.sequence_ids, row.completions, strict=True)
     )
-    expected = world.gradient(stock)
+    expected = world.gradient(stock, world.stock)
     assert found.keys() == expected.keys() and any("visual" in name for name in found)
     total = torch.cat([value.flatten() for value in expected.values()]).norm()
     for name, value in expected.items():
@@ -181,17 +181,29 @@ def test_banned_tokens_have_no_probability_and_the_rest_sums_to_one(world):
 
 
 def test_chunks_of_logits_change_nothing(world, monkeypatch):
-    def both(num_chunks=None):
-        batch = collate(world.rows(), world.tools, num_chunks)
+    def both():
+        batch = collate(world.rows(), world.tools)
         values, entropy = world.policy()(batch)
         return values.detach(), entropy, world.gradient(values.square().sum())
 
     values, entropy, gradient = both()
-    for module in (batches, policy_module):
-        monkeypatch.setattr(module, "LOGPROB_CHUNK_TOKENS", 50)
-    needed = batches.num_logprob_chunks(world.rows())
-    assert needed > 1
-    in_chunks, entropy_in_chunks, gradient_in_chunks = both(needed + 1)  # another rank needs one more
+    monkeypatch.setattr(scoring, "CHUNK_TOKENS", 50)
+    assert len(values) > 100
+    in_chunks, entropy_in_chunks, gradient_in_chunks = both()
     assert torch.allclose(values, in_chunks, atol=1e-6) and torch.allclose(entropy, entropy_in_chunks, atol=1e-6)
     for name, value in gradient.items():
         assert torch.allclose(value, gradient_in_chunks[name], rtol=1e-4, atol=1e-5 * float(value.abs().max())), name
+
+
+def test_recomputed_layers_give_the_same_gradient(world):
+    batch = collate(world.rows(), world.tools)
+    expected = world.gradient(world.policy()(batch)[0].square().sum())
+    world.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    world.model.train()
+    try:
+        found = world.gradient(world.policy()(batch)[0].square().sum())
+    finally:
+        world.model.eval()
+        world.model.gradient_checkpointing_disable()
+    for name, value in expected.items():
+        assert torch.allclose(found[name], value, rtol=1e-5, atol=1e-6 * float(value.abs().max())), name

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import save_file
+from stock import stock_model
 
 from vlaa_ray.config import ModelSection
 from vlaa_ray.data.builtin import BuiltinData
@@ -28,12 +29,13 @@ def world():
     model = RewardModel(load_model(SECTION)).eval()
     torch.nn.init.normal_(model.v_head["summary"].weight)
     processor = load_processor(SECTION)
-    return model, processor, ChatFormat(processor, model.model.config, None)
+    stock = stock_model(SECTION)
+    return model, stock, processor, ChatFormat(processor, model.model.config, None)
 
 
 @torch.no_grad()
 def test_answers_in_one_row_score_as_each_alone_in_the_stock_model(world) -> None:
-    model, processor, chat = world
+    model, stock, processor, chat = world
     prompts = [BuiltinData("heldout", ["open_ended"])[index] for index in (0, 1)]
     rows = [answers_row(chat, prompt, ANSWERS, number) for number, prompt in enumerate(prompts)]
     batch = collate(rows, packing_tools(model.model, chat))
@@ -46,7 +48,7 @@ def test_answers_in_one_row_score_as_each_alone_in_the_stock_model(world) -> Non
             ]
             text = processor.apply_chat_template(messages, tokenize=False)
             inputs = processor(text=[text], images=[load(prompt.images[0])], return_tensors="pt")
-            hidden = model.model.model(**inputs).last_hidden_state[0, -1]
+            hidden = stock.model(**inputs).last_hidden_state[0, -1]
             assert float(model.v_head["summary"](hidden)) == pytest.approx(float(score), abs=1e-4)
     assert len({round(float(score), 3) for score in scores.flatten()}) == 6
 
@@ -57,7 +59,7 @@ def test_last_tokens() -> None:
 
 
 def test_saved_and_loaded_scores_are_the_same(world, tmp_path) -> None:
-    model, processor, _ = world
+    model, _, processor, _ = world
     model.save(tmp_path, {name.removeprefix("model."): value for name, value in model.state_dict().items()})
     processor.save_pretrained(tmp_path)
     loaded = load_reward_model(SECTION.model_copy(update={"path": str(tmp_path)}))

@@ -284,7 +284,7 @@ PUMPED += ["(A) ", "a.", "1,", "B because ", "A is not ", "Answer:\n", "{\\boxed
 @pytest.mark.parametrize("unit", PUMPED)
 def test_a_megabyte_is_read_at_once(unit: str) -> None:
     text = (unit * (1_000_000 // len(unit) + 1))[:1_000_000]
-    start = time.perf_counter()
+    start = time.process_time()
     verify_choice(text, "B")
     verify_choice("B", text)
-    assert time.perf_counter() - start < 2  # two texts, a second each
+    assert time.process_time() - start < 2  # two texts, a second each

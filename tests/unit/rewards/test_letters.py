@@ -216,7 +216,7 @@ PUMPED += [
 @pytest.mark.parametrize("unit", PUMPED)
 def test_a_megabyte_is_read_at_once(unit: str) -> None:
     text = (unit * (1_000_000 // len(unit) + 1))[:1_000_000]
-    start = time.perf_counter()
+    start = time.process_time()
     verify_letters(text, "AB")
     verify_letters("AB", text)
-    assert time.perf_counter() - start < 2  # two texts, a second each
+    assert time.process_time() - start < 2  # two texts, a second each

@@ -144,6 +144,6 @@ def test_items_joined_by_a_comma_are_the_list(items: list[str]) -> None:
 def test_lists_of_one_character_repeated_take_no_time() -> None:
     for part in "a1 ,;\n-*|/()[]{}'\"`和、①\\:.&":
         for text in (part * 20_000, f"{part} " * 10_000, "[" + part * 19_000, f"a{part}b, " * 4000):
-            start = time.perf_counter()
+            start = time.process_time()
             verify_list(text, [text[:9000], "a", *text[:1000]])
-            assert time.perf_counter() - start < 2, (part, text[:10])
+            assert time.process_time() - start < 2, (part, text[:10])

@@ -860,10 +860,10 @@ def test_wrong_answers_of_a_kind(kind: str) -> None:
     ],
 )
 def test_an_answer_beyond_a_limit_is_wrong_and_not_invalid(answer: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     result = judge_math(answer, "6")
     assert result.value == 0.0 and result.valid and result.reason
-    assert time.perf_counter() - start < 3.0
+    assert time.process_time() - start < 3.0
 
 
 @pytest.mark.parametrize("gold", ["(" * 2_000, "7" * 5_000, "9^{9^{9^9}}", "\ud800", "\\frac{1}{", "3 +"])

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from vlaa_ray.errors import RewardError
@@ -38,6 +39,7 @@ def item(answer: str, gold: object = "5") -> tuple[str, object, str, dict]:
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox(timeout_s=LIMIT_S, memory_limit_bytes=512 << 20) as sandbox:
+        sandbox.worker_pids()  # started, so that no test's time holds the start
         yield sandbox
 
 
@@ -92,6 +94,17 @@ def test_order_and_types_are_kept(sandbox: Sandbox) -> None:
     ]
     values = [result.value for result in sandbox.score_batch(items)]
     assert values == [1.0, 1.0, 0.0, 1.0, 0.5, 1.0, 0.0, None, 1.0]
+
+
+def test_answers_that_need_no_process_start_none() -> None:
+    before = set(psutil.Process().children())
+    with Sandbox() as sandbox:
+        items = [("<answer>3</answer>", 3, "digit", {}), ("no tag", "B", "mcq", {})]
+        assert [result.value for result in sandbox.score_batch(items)] == [1.0, 0.0]
+        assert not set(psutil.Process().children()) - before
+        assert sandbox.score_batch([item("0.5", "1/2")])[0].value == 1.0
+        assert len(set(psutil.Process().children()) - before) == 1  # the template; workers are its children
+    assert not set(psutil.Process().children()) - before
 
 
 def test_a_killed_worker_is_replaced_within_two_seconds(sandbox: Sandbox) -> None:

@@ -202,7 +202,7 @@ def test_anls(answer: str, gold: object, least: float, value: float) -> None:
 def test_texts_of_one_character_repeated_take_no_time() -> None:
     for part in "a .,;?!*_$\"'([{<)]}>\\\\1,。\ufdfa\u0301":
         for text in (part * 20_000, (part + "a ") * 6_000, rf"\text{{{part * 10_000}"):
-            start = time.perf_counter()
+            start = time.process_time()
             verify_text(text, text + "x")
             verify_ocr(text, text[1:] + "x")
-            assert time.perf_counter() - start < 2, part
+            assert time.process_time() - start < 2, part

@@ -83,9 +83,9 @@ def test_why_a_response_has_no_answer(response: str, why: str) -> None:
 def test_a_million_tags_take_no_time(part: str) -> None:
     text = part * (1_000_000 // len(part))
     for read in (extract_answer, why_no_answer, last_boxed):
-        start = time.perf_counter()
+        start = time.process_time()
         read(text)
-        assert time.perf_counter() - start < 2
+        assert time.process_time() - start < 2
 
 
 @pytest.mark.parametrize(

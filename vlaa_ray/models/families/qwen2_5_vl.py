@@ -119,12 +119,15 @@ class Qwen25VL(Family):
         features = torch.cat(base.get_image_features(batch.pixel_values, batch.image_grid_thw).pooler_output)
         is_image = (batch.input_ids == model.config.image_token_id)[..., None]
         embeddings = embeddings.masked_scatter(is_image, features.to(embeddings.dtype))
-        mask = torch.zeros_like(batch.attention_mask, dtype=embeddings.dtype)
-        mask.masked_fill_(~batch.attention_mask, torch.finfo(mask.dtype).min)
+        no_masks = dict.fromkeys(model.config.text_config.layer_types)
         hidden = base.language_model(
-            inputs_embeds=embeddings, attention_mask=mask, position_ids=batch.position_ids, use_cache=False
+            inputs_embeds=embeddings,
+            attention_mask=no_masks,
+            position_ids=batch.position_ids,
+            use_cache=False,
+            segments=batch.segments,
         ).last_hidden_state
-        predicting: torch.Tensor = hidden.flatten(0, 1)[batch.logprob_index]
+        predicting: torch.Tensor = hidden[0].index_select(0, batch.logprob_index)
         return predicting
 
     def engine_arguments(self, model: ModelSection, max_images: int) -> dict[str, Any]:

@@ -38,7 +38,9 @@ class Sandbox:
     to 8 more while some are slow. `functions` maps verifier types of users to the import paths of their functions, as
     in {"chart": "my_rewards:chart"}.
 
-    Raises RewardError if a function can't be imported or a process can't be started.
+    Without functions the processes start with the first sample that needs one: most verifiers need none.
+
+    Raises RewardError if a function can't be imported or its process can't be started.
     """
 
     def __init__(
@@ -58,8 +60,10 @@ class Sandbox:
         self._lock = threading.Lock()
         self._closed = False
         self._cache: dict[SandboxTask, RewardResult] = {}
-        self._template = ForkServer(timeout_s, memory_limit_bytes, sorted(set(self.functions.values())))
-        self._idle = [self._template.fork() for _ in range(num_workers)]
+        self._template: ForkServer | None = None
+        self._idle: list[Worker] = []
+        if self.functions:
+            self._started()  # a function that can't be loaded is an error before any sample is scored
 
     def __enter__(self) -> Sandbox:
         return self
@@ -82,16 +86,18 @@ class Sandbox:
                 if self._closed:
                     raise RewardError("the sandbox is closed", fix="make a new Sandbox")
                 verdicts = {task: self._cache[task] for task in tasks if task in self._cache}
-                verdicts |= _Round(self, self._template, self._idle, [t for t in tasks if t not in verdicts]).run()
-                self._remember(verdicts)
+                if new := [task for task in tasks if task not in verdicts]:
+                    verdicts |= _Round(self, self._started(), self._idle, new).run()
+                    self._remember(verdicts)
         return [
             _final(verdicts[planned], response) if isinstance(planned, SandboxTask) else planned
             for planned, (response, *_) in zip(plans, items, strict=True)
         ]
 
     def worker_pids(self) -> list[int]:
-        """Return the process ids of the template and of the idle workers."""
-        return [self._template.pid, *(worker.pid for worker in self._idle)]
+        """Return the process ids of the template and of the idle workers, which are started if they were not."""
+        with self._lock:
+            return [self._started().pid, *(worker.pid for worker in self._idle)]
 
     def close(self) -> None:
         """End all processes; safe to call twice."""
@@ -101,7 +107,16 @@ class Sandbox:
                 for worker in self._idle:
                     worker.end()
                 self._idle.clear()
-                self._template.stop()
+                if self._template is not None:
+                    self._template.stop()
+
+    def _started(self) -> ForkServer:
+        """Return the template; the first call starts it with its workers."""
+        if self._template is None:
+            functions = sorted(set(self.functions.values()))
+            self._template = ForkServer(self.timeout_s, self.memory_limit_bytes, functions)
+            self._idle += [self._template.fork() for _ in range(self.num_workers)]
+        return self._template
 
     def _remember(self, verdicts: Mapping[SandboxTask, RewardResult]) -> None:
         # Answers of a group often repeat. An invalid verdict is not kept, because the machine may have caused it.
