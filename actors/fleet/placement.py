@@ -65,14 +65,10 @@ class Reservation:
             self._first[role] = len(bundles)
             bundles += wanted
         self._bundles = bundles
+        ranks = [self._first["learner"] + rank for rank in range(len(plan.bundles["learner"]))]
+        self._parts = parts(bundles, ranks, [node["Resources"] for node in ray.nodes() if node["Alive"]])
         self._groups: list[PlacementGroup] = []
         self._places: dict[int, tuple[PlacementGroup, int]] = {}  # of each bundle: its group, and its index there
-        ranks = [self._first["learner"] + rank for rank in range(len(plan.bundles["learner"]))]
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        for part in parts(bundles, ranks, nodes):
-            group = placement_group([bundles[number] for number in part.numbers], strategy=part.strategy)
-            self._groups.append(group)
-            self._places |= {number: (group, index) for index, number in enumerate(part.numbers)}
 
     async def wait(self, timeout_s: float, note: Callable[[str], None]) -> None:
         """Wait until the cluster has reserved all bundles; `note` gets a line about the wait every 30 seconds.
@@ -82,23 +78,32 @@ class Reservation:
 
         """
         start = reported = time.monotonic()
-        needed = _total(self._bundles)
-        while not all([group.wait(0.01) for group in self._groups]):
-            now = time.monotonic()
-            if now - start >= timeout_s:
-                for group in self._groups:
-                    remove_placement_group(group)
-                raise PlacementError(
-                    f"the cluster had no room for the run within {timeout_s:g} s",
-                    needed=needed,
-                    cluster=_known(ray.cluster_resources()),
-                    free=_known(ray.available_resources()),
-                    fix="add nodes, end other jobs, or ask for less (rollout.num_actors, learner.num_ranks)",
-                )
-            if now - reported >= _REPORT_EVERY_S:
-                note(f"waiting for resources: needed {needed}, free {_known(ray.available_resources())}")
-                reported = now
-            await asyncio.sleep(_POLL_S)
+        for part in self._parts:  # one after another, so that nothing else takes the node of the ranks
+            group = placement_group([self._bundles[number] for number in part.numbers], strategy=part.strategy)
+            self._groups.append(group)
+            self._places |= {number: (group, index) for index, number in enumerate(part.numbers)}
+            while not group.wait(0.01):
+                now = time.monotonic()
+                if now - start >= timeout_s:
+                    raise self._no_room(timeout_s)
+                if now - reported >= _REPORT_EVERY_S:
+                    free = _known(ray.available_resources())
+                    note(f"waiting for resources: needed {_total(self._bundles)}, free {free}")
+                    reported = now
+                await asyncio.sleep(_POLL_S)
+
+    def _no_room(self, timeout_s: float) -> PlacementError:
+        """Give back what is reserved, and return the error to raise."""
+        free = _known(ray.available_resources())
+        for group in self._groups:
+            remove_placement_group(group)
+        return PlacementError(
+            f"the cluster had no room for the run within {timeout_s:g} s",
+            needed=_total(self._bundles),
+            cluster=_known(ray.cluster_resources()),
+            free=free,
+            fix="add nodes, end other jobs, or ask for less (rollout.num_actors, learner.num_ranks)",
+        )
 
     def options(self, role: str, index: int) -> dict[str, Any]:
         """Return the options for `ray.remote(...)` that put the actor with this index of the role into its bundle."""

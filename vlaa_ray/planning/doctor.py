@@ -106,7 +106,7 @@ def check_versions() -> list[Finding]:
         fix = (
             "pip uninstall both, then install the one for this machine"
             if engines
-            else "pip install 'vlaa-ray[cpu]' or [gpu]"
+            else "pip install -e '.[cpu]' or '.[gpu]' in a checkout"
         )
         findings.append(Finding("vllm", False, " and ".join(engines) or "not installed", wanted, fix))
     if findings:
