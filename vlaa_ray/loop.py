@@ -19,7 +19,7 @@ from vlaa_ray.algorithms.step_plan import group_has_variance
 from vlaa_ray.buffer import GroupBuffer
 from vlaa_ray.config import GrpoConfig
 from vlaa_ray.data.order import SeededOrder
-from vlaa_ray.errors import CheckpointError, LearnerError, RewardError
+from vlaa_ray.errors import CheckpointError, DeadlineExceeded, LearnerError, RewardError
 from vlaa_ray.evaluation.sampling import evaluate, sample_and_score
 from vlaa_ray.monitoring.clock import StepClock
 from vlaa_ray.monitoring.reduce import group_metrics
@@ -49,7 +49,10 @@ async def train(
         run.log(step, unlogged | await _evaluate_if_due(step, config, heldout, roles, run), [])
     buffer = _start_buffer(config, SeededOrder(prompts, config.run.seed), position, roles)
     clock, empty_steps = StepClock(), EmptySteps()
-    async with _Saver(roles, run, step) as saver, contextlib.aclosing(buffer):  # a save need not wait for samples
+    async with (
+        _Saver(roles, run, step, config.deadlines.checkpoint_s) as saver,
+        contextlib.aclosing(buffer),  # a save need not wait for samples
+    ):
         while step < config.run.num_steps:
             run.phase("rollout")
             learning = StreamedLearning(config, roles.learner)
@@ -108,20 +111,26 @@ async def _restore(roles: Roles, run: Run) -> tuple[int, int, Metrics]:
 
 
 class _Saver:
-    """The saving of checkpoints: on request, and at the end of the block if steps are not saved yet."""
+    """The saving of checkpoints: on request, and at the end of the block if steps are not saved yet.
 
-    def __init__(self, roles: Roles, run: Run, step: int) -> None:
-        self._roles, self._run = roles, run
+    The learner writes its state while nothing else goes on. What is left, hashing and bringing to the disk, is done in
+    a thread beside the next steps.
+    """
+
+    def __init__(self, roles: Roles, run: Run, step: int, deadline_s: float) -> None:
+        self._roles, self._run, self._deadline_s = roles, run, deadline_s
         self._step = self._saved = step
         self._position = 0
         self._unlogged: Metrics | None = None
+        self._finishing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> _Saver:
         return self
 
     async def __aexit__(self, kind: Any, error: BaseException | None, at: Any) -> None:
+        await self._settle()
         if self._step > self._saved and not isinstance(error, _UNSAVED):
-            await self._save()  # the model is the result: a run that can't save it has failed
+            await self._finish(*await self._start())  # the model is the result: a run that can't save it has failed
 
     def done(self, step: int, position: int, unlogged: Metrics | None = None) -> None:
         """Record that `step` steps are done; `unlogged` are the metrics of the last one until they are logged."""
@@ -129,22 +138,49 @@ class _Saver:
 
     async def save_if_possible(self) -> None:
         """Save, or say why not: a full disk, for example, costs this checkpoint but does not end the run."""
+        await self._settle()
         try:
-            await self._save()
+            started = await self._start()
         except CheckpointError as error:
-            self._run.alarm(f"step {self._step} was not saved: {error}")
+            self._alarm(self._step, error)
+        else:
+            self._finishing = asyncio.create_task(self._finish_or_alarm(*started))
 
-    async def _save(self) -> None:
+    async def _start(self) -> tuple[int, dict[str, Any]]:
+        """Let the learner write its files; return the step and the state to finish the checkpoint with."""
         self._run.phase("checkpoint")
         await self._roles.learner.save(self._run.begin_checkpoint(self._step))
-        state = {
+        return self._step, {
             "step": self._step,
             "position": self._position,
             "weight_version": self._roles.learner.weight_version,
             "unlogged": self._unlogged,
         }
-        self._run.commit_checkpoint(self._step, state)
-        self._saved = self._step
+
+    async def _finish(self, step: int, state: dict[str, Any]) -> None:
+        await asyncio.to_thread(self._run.commit_checkpoint, step, state)
+        self._saved = step
+
+    async def _finish_or_alarm(self, step: int, state: dict[str, Any]) -> None:
+        try:
+            await self._finish(step, state)
+        except CheckpointError as error:
+            self._alarm(step, error)
+
+    async def _settle(self) -> None:
+        """Wait for the checkpoint that is being finished, since only one can be written at a time."""
+        if self._finishing is None:
+            return
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                await asyncio.shield(self._finishing)
+        except TimeoutError as error:
+            message = f"the checkpoint was not on the disk after {self._deadline_s:g} s"
+            raise DeadlineExceeded(message, fix="raise deadlines.checkpoint_s, or use a faster disk") from error
+        self._finishing = None
+
+    def _alarm(self, step: int, error: CheckpointError) -> None:
+        self._run.alarm(f"step {step} was not saved: {error}")
 
 
 def _start_buffer(config: GrpoConfig, order: SeededOrder[Prompt], position: int, roles: Roles) -> GroupBuffer:

@@ -162,6 +162,8 @@ class Run(Protocol):
     def commit_checkpoint(self, step: int, state: dict[str, Any]) -> None:
         """Finish the checkpoint; a run that resumes from it gets `state` as `resume_state`.
 
+        It is called in a thread of its own, so that the next steps go on meanwhile.
+
         Raises:
             CheckpointError: a file can't be written.
 

@@ -28,7 +28,8 @@ class Spawner:
         section = self._config.learner
         threads = role_environment("learner", section.num_threads, section.cpus_per_rank, section.gpus_per_rank)
         actor = ray.remote(LearnerActor).options(**self._options("learner", rank, threads))
-        return actor.remote(self._config, rank, self._log_file("learner", rank), self._shm_prefix())
+        ranks_on_node = self._reservation.num_on_node("learner", rank, self._config.learner.num_ranks)
+        return actor.remote(self._config, rank, self._log_file("learner", rank), self._shm_prefix(), ranks_on_node)
 
     def rollout(self, index: int) -> Any:
         """Start an actor with a vLLM engine."""

@@ -80,13 +80,19 @@ class WeightSync:
     async def _send_buckets(self, engines: EngineCalls) -> None:
         away = {actor for actor in engines.alive() if self._nodes[actor] != self._learner.node_id}
         await engines.all("to start the update", lambda actor: actor.start_weight_update.remote())
-        while (bucket := await self._learner.next_bucket()) is not None:
+        bucket = await self._learner.next_bucket()
+        while bucket is not None:
             data = self._learner.packed_bucket() if away else None
 
             def update(actor: Any, bucket: Any = bucket, data: Any = data) -> Any:
                 return actor.load_bucket.remote(bucket, data if actor in away else None)
 
-            await engines.all("to load weights", update)
+            loading = engines.all("to load weights", update)
+            if bucket.is_last:  # the end of the series removes its file
+                await loading
+                bucket = await self._learner.next_bucket()
+            else:  # the learner writes the next bucket while the engines load this one
+                _, bucket = await asyncio.gather(loading, self._learner.next_bucket())
 
     async def _broadcast(self, engines: EngineCalls) -> None:
         if engines.alive() != self._group:  # the first time, and whenever an engine was lost or replaced

@@ -8,6 +8,7 @@ from typing import Any
 
 import ray
 
+from actors.process.environment import require_own_gpus
 from actors.process.meeting_point import meeting_point
 from actors.process.set_up import set_up_actor_process, tree_rss_bytes
 from vlaa_ray.config import GrpoConfig
@@ -16,10 +17,12 @@ from vlaa_ray.config import GrpoConfig
 class LearnerActor:
     """One rank of the policy in training. All ranks must get the same calls in the same order."""
 
-    def __init__(self, config: GrpoConfig, rank: int, log_file: str, shm_prefix: str) -> None:
+    def __init__(self, config: GrpoConfig, rank: int, log_file: str, shm_prefix: str, ranks_on_node: int) -> None:
         set_up_actor_process(log_file, shm_prefix)
+        require_own_gpus(config.learner.gpus_per_rank)
         self._config = config
         self._rank = rank
+        self._ranks_on_node = ranks_on_node
         self._shm_prefix = shm_prefix
         self._pieces: Any = None
         self._nccl: Any = None
@@ -33,7 +36,14 @@ class LearnerActor:
         from vlaa_ray.learner.deepspeed import set_rank_environment
 
         learner = self._config.learner
-        set_rank_environment(self._rank, learner.num_ranks, master_address, master_port, cpu=learner.gpus_per_rank == 0)
+        set_rank_environment(
+            self._rank,
+            learner.num_ranks,
+            master_address,
+            master_port,
+            cpu=learner.gpus_per_rank == 0,
+            local_size=self._ranks_on_node,
+        )
         from vlaa_ray.learner.rl import RLLearner
 
         self._learner = RLLearner(self._config)
@@ -52,8 +62,9 @@ class LearnerActor:
         return self._learner.core.manifest().to_wire()
 
     def next_bucket(self) -> Any:
-        """Return the next bucket of weights, in this node's shared memory until the next call; None after the last.
+        """Return the next bucket of weights; None after the last.
 
+        Its bytes stay in this node's shared memory until the call after the next, so that engines load it meanwhile.
         All ranks must be called together. Only rank 0 returns buckets; the other ranks take part in the gathering.
         """
         from vlaa_ray.weight_sync.shared_memory import SharedMemorySender, take_part

@@ -317,13 +317,18 @@ async def test_a_sync_of_one_part_reaches_the_engine(world, part, image):
     assert after.completions[0].weight_version == before.completions[0].weight_version + 1
 
 
-async def test_after_a_sync_no_cache_holds_anything_old(world):
-    await world.sample(image=picture(5))
-    assert world.num_cached_pictures() > 0
+async def test_after_a_sync_only_pixels_are_cached_and_give_the_new_tower_s_logprobs(world):
+    image = picture(5)
+    await world.sample(image=image)
+    pictures = world.num_cached_pictures()
+    assert pictures > 0
     assert await world.engine._llm.collective_rpc("vlaa_num_cached_images") != [0]
+    world.perturb("vision tower")
     await world.sync()
-    assert world.num_cached_pictures() == 0
+    assert world.num_cached_pictures() == pictures
     assert await world.engine._llm.collective_rpc("vlaa_num_cached_images") == [0]
+    assert world.gap(await world.sample(image=image), image) <= TOLERANCE
+    assert world.num_cached_pictures() == pictures  # its pixels were found, not made again
 
 
 async def nothing(*_, **__) -> bool:
@@ -360,15 +365,6 @@ async def test_without_the_encoder_cache_reset_logprobs_are_stale(world, monkeyp
         with pytest.raises(WeightSyncError, match="image embeddings"):
             await world.sync()
     await world.revive()
-
-
-async def test_without_the_image_cache_reset_old_pictures_are_kept(world, monkeypatch):
-    await world.sample(image=picture(8))
-    with monkeypatch.context() as without:
-        without.setattr(world.engine._llm, "reset_mm_cache", nothing)
-        await world.sync()
-    assert world.num_cached_pictures() > 0  # what the test of the caches above would see
-    await world.sync()
 
 
 async def test_a_prefix_cache_that_refuses_is_an_error(world, monkeypatch):

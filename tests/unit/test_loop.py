@@ -4,7 +4,9 @@ import asyncio
 import hashlib
 import json
 import random
+import shutil
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlaa_ray.config import GrpoConfig
-from vlaa_ray.errors import CheckpointError, DataError, LearnerError, RewardError, RolloutFleetExhausted, RunInterrupted
+from vlaa_ray.errors import (
+    CheckpointError,
+    DataError,
+    DeadlineExceeded,
+    LearnerError,
+    RewardError,
+    RolloutFleetExhausted,
+    RunInterrupted,
+)
 from vlaa_ray.loop import train
 from vlaa_ray.records import Completion, OptimizerStep, Prompt, RewardResult, SampledGroup
 from vlaa_ray.roles import Roles
@@ -515,3 +525,66 @@ async def test_the_shares_of_the_ranks_are_all_of_the_step(tmp_path):
     names = [group.prompt.prompt_id for share in shares for step in share for group in step.groups]
     assert sorted(names) == sorted(world_order(world, position).prompt_id for position in range(4))
     assert world.learner.weight_version == 2 and world.rollouts.version == 2
+
+
+class SlowDisk(Run):
+    """A run whose checkpoints are finished when the test says so; the first `faults` of them can't be."""
+
+    def __init__(self, *args, faults=0, **options):
+        super().__init__(*args, **options)
+        self.may_finish, self.faults, self.threads = threading.Event(), faults, []
+
+    def commit_checkpoint(self, step, state):
+        assert self.may_finish.wait(10)
+        self.threads.append(threading.current_thread())
+        if self.faults:
+            self.faults -= 1
+            shutil.rmtree(self._folder / f"{step}-{len(self.checkpoints)}")
+            raise CheckpointError("no space left on device")
+        super().commit_checkpoint(step, state)
+
+
+def with_slow_disk(tmp_path, release_at, **options):
+    config = config_of(run__num_steps=4, checkpoint__every_steps=2)
+    world = World(tmp_path, config)
+    world.run = SlowDisk(world.events, Path(tempfile.mkdtemp(dir=tmp_path)), **options)
+    log = world.run.log
+
+    def release(step, metrics, groups):
+        log(step, metrics, groups)
+        if step == release_at:
+            world.run.may_finish.set()
+
+    world.run.log = release
+    return world
+
+
+async def test_a_checkpoint_is_finished_beside_the_next_steps_with_its_own_state(tmp_path):
+    world = await with_slow_disk(tmp_path, release_at=3).train()
+    events = world.events
+    assert events.index("log 3") < events.index("saved 2") < events.index("saved 4") == len(events) - 1
+    folder, state = world.run.checkpoints[2]
+    assert (state["step"], state["position"], state["weight_version"]) == (2, 8, 2)
+    assert json.loads((folder / "state.json").read_text())[0] == 2
+    assert threading.main_thread() not in world.run.threads
+
+
+async def test_a_checkpoint_that_fails_beside_the_next_steps_is_an_alarm(tmp_path):
+    world = await with_slow_disk(tmp_path, release_at=3, faults=1).train()
+    (alarm,) = world.run.alarms
+    assert "step 2 was not saved" in alarm and sorted(world.run.checkpoints) == [4]
+
+
+async def test_a_run_waits_for_its_last_checkpoint_and_fails_without_it(tmp_path):
+    world = with_slow_disk(tmp_path, release_at=3, faults=9)
+    with pytest.raises(CheckpointError, match="no space left"):
+        await world.train()
+    assert not world.run.checkpoints
+
+
+async def test_a_checkpoint_that_is_never_finished_is_a_missed_deadline(tmp_path):
+    world = with_slow_disk(tmp_path, release_at=None)
+    world.config = config_of(run__num_steps=4, checkpoint__every_steps=2, deadlines__checkpoint_s=0.2)
+    with pytest.raises(DeadlineExceeded, match=r"not on the disk after 0\.2 s"):
+        await world.train()
+    world.run.may_finish.set()

@@ -6,6 +6,7 @@ An unknown key is an error that names the nearest key. All problems are reported
 is written to the run folder; loading it gives an equal tree. Suffixes of names are units, and `num_` means a count.
 """
 
+from vlaa_ray.config.alarms import AlarmsSection
 from vlaa_ray.config.base import AnyConfig, Bundle, TrainingConfig
 from vlaa_ray.config.curation import (
     PAPER_CUES,
@@ -59,6 +60,7 @@ __all__ = [
     "PAPER_CUES",
     "PAPER_SYSTEM_PROMPT",
     "SCRIPTED",
+    "AlarmsSection",
     "AnyConfig",
     "BudgetSection",
     "Bundle",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import model_validator
 
 from vlaa_ray.config.rewards import RewardsSection
 from vlaa_ray.config.sections import (
@@ -31,6 +34,10 @@ LearnsFrom = Literal["rewards", "solutions", "preferences"]
 def bundle(cpus: float, gpus: float) -> Bundle:
     """Return {"CPU": cpus, "GPU": gpus}; without GPUs the entry "GPU" is left out."""
     return {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int | float) and value > 0
 
 
 class AnyConfig(Section, ABC):
@@ -91,6 +98,19 @@ class TrainingConfig(AnyConfig):
     tracking: TrackingSection = TrackingSection()
     """Where metrics and rollouts are written."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _dtype_of_gpus(cls, values: Any) -> Any:
+        """Set a `model.dtype` that is left out to bf16 where the learner or the engines have GPUs."""
+        model = values.get("model") if isinstance(values, Mapping) else None
+        if not isinstance(model, Mapping) or "dtype" in model:
+            return values
+        with_gpus = (("learner", "gpus_per_rank"), ("rollout", "gpus_per_actor"))
+        sections = [(values.get(section), key) for section, key in with_gpus]
+        if any(isinstance(section, Mapping) and _is_positive(section.get(key)) for section, key in sections):
+            return {**values, "model": {**model, "dtype": "bf16"}}
+        return values
+
     @property
     def num_steps(self) -> int:
         """`run.num_steps`."""
@@ -146,6 +166,11 @@ class TrainingConfig(AnyConfig):
     def shared_bucket_bytes(self) -> int:
         """`bucket_bytes` if the buckets go through shared memory, else 0."""
         return 0
+
+    @property
+    def metric_limits(self) -> dict[str, float]:
+        """The largest value of metrics, by name, beyond which the run reports a problem."""
+        return {}
 
     @property
     def keeps_reference(self) -> bool:

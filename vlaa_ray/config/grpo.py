@@ -94,7 +94,8 @@ class GrpoSection(Section):
     max_resamples: int = Field(4, ge=1)
     """Limit on the prompts that are sampled for one step, as a multiple of `prompts_per_step`."""
     importance_cap: float = Field(2.0, ge=1)
-    """Largest importance weight, learner over engine, of a token of a stale rollout; larger ones are cut to it."""
+    """Largest importance weight, learner over engine, of a token; larger ones are cut to it. Tokens have such weights
+    where `max_staleness` > 0, and always in bf16, in which the engine's logprobs are not quite the learner's."""
     kl: KlSection = KlSection()
     """The KL term of the loss and how its weight adapts."""
 

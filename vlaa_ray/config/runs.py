@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
+from vlaa_ray.config.alarms import AlarmsSection
 from vlaa_ray.config.base import Bundle, LearnsFrom, TrainingConfig, bundle
 from vlaa_ray.config.grpo import GrpoSection
 from vlaa_ray.config.placement import PlacementName, colocation_faults, cpus_in_turn
@@ -29,6 +30,8 @@ class GrpoConfig(TrainingConfig):
     """The objective: advantages, loss, clipping and KL term."""
     weight_sync: WeightSyncSection = WeightSyncSection()
     """How new weights travel from the learner to the engines."""
+    alarms: AlarmsSection = AlarmsSection()
+    """When the run says that engine and learner give the same tokens different logprobs; it goes on nevertheless."""
     max_staleness: int = Field(0, ge=0)
     """Largest number of steps that rollouts may be behind the learner; 0 is the synchronous, on-policy run."""
     placement: PlacementName = "split"
@@ -84,9 +87,19 @@ class GrpoConfig(TrainingConfig):
         return self.bucket_bytes if self.weight_sync.transport == "shared_memory" else 0
 
     @property
+    def metric_limits(self) -> dict[str, float]:
+        """The limits of the section `alarms`."""
+        return self.alarms.limits(self.model.dtype, stale=self.max_staleness > 0)
+
+    @property
     def keeps_reference(self) -> bool:
         """True with a KL term."""
         return self.grpo.kl.coefficient > 0
+
+    @property
+    def corrects_engine(self) -> bool:
+        """True if tokens get importance weights, learner over engine: rollouts may be stale, or rounded to bf16."""
+        return self.max_staleness > 0 or self.model.dtype == "bf16"
 
     def bundles(self) -> dict[str, list[Bundle]]:
         """Return one bundle for each learner rank, each vLLM engine and each reward actor.

@@ -81,7 +81,7 @@ class ModelSection(Section):
     path: CheckpointPath
     """Hugging Face checkpoint of a family of docs/train.md: a folder, a hub id, or `builtin:tiny-base`."""
     dtype: Literal["fp32", "bf16"] = "fp32"
-    """Number format of the weights, in the learner and in the engine."""
+    """Number format of the weights, in the learner and in the engine; bf16 if left out where either has GPUs."""
     system_prompt: str | None = PAPER_SYSTEM_PROMPT
     """System prompt that is put before every prompt, below the record's own system text; null for no system prompt."""
     min_pixels: int = Field(3136, ge=MIN_IMAGE_PIXELS)
@@ -227,6 +227,8 @@ class RolloutSection(Section):
     """Tokens of a completion at most; sampling stops there."""
     max_num_seqs: int = Field(256, ge=1)
     """Sequences that an engine decodes at once."""
+    max_num_batched_tokens: int | None = Field(None, ge=1)
+    """Tokens of one forward pass of an engine, at least `max_num_seqs`; null for vLLM's own 2,048."""
     kv_cache_bytes: int = Field(1 << 30, ge=1 << 24)
     """Memory for keys and values of an engine on the CPU; a GPU engine takes `gpu_memory_share` instead."""
     gpu_memory_share: float = Field(0.85, gt=0, lt=1)

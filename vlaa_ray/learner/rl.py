@@ -190,7 +190,7 @@ class Objective:
         self._kl_kind = config.grpo.kl.estimator
         self._loss = LOSSES[config.grpo.loss].from_config(config.grpo)
         self._aggregation = AGGREGATIONS[config.grpo.aggregation]
-        self._importance_cap = config.grpo.importance_cap if config.max_staleness else None
+        self._importance_cap = config.grpo.importance_cap if config.corrects_engine else None
 
     def __call__(self, outputs: tuple[torch.Tensor, torch.Tensor], batch: Batch) -> torch.Tensor:
         """Return the batch's share of the loss, with its gradient, from (logprobs [N], entropy [N]) of its tokens."""

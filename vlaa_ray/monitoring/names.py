@@ -62,7 +62,7 @@ def _reward_metrics(prefix: str, of: str) -> tuple[Metric, ...]:
 
 
 _KL = "grpo.kl.coefficient > 0"
-_STALE = "max_staleness > 0"
+_CORRECTED = "max_staleness > 0, or model.dtype is bf16"
 
 METRICS: tuple[Metric, ...] = (
     Metric("step", "steps", "training steps done; 0 is the base model", ALL),
@@ -106,8 +106,10 @@ METRICS: tuple[Metric, ...] = (
     Metric("policy/clip_low_share", "share", "tokens clipped at the lower bound"),
     Metric("policy/clip_high_share", "share", "tokens clipped at the upper bound"),
     Metric("policy/ratio_max", "", "largest probability ratio, policy over old policy"),
-    Metric("policy/importance_mean", "", "mean importance weight, learner over engine, after the cap", when=_STALE),
-    Metric("policy/importance_capped_share", "share", "tokens whose importance weight is cut at the cap", when=_STALE),
+    Metric("policy/importance_mean", "", "mean importance weight, learner over engine, after the cap",
+           when=_CORRECTED),
+    Metric("policy/importance_capped_share", "share", "tokens whose importance weight is cut at the cap",
+           when=_CORRECTED),
     Metric("policy/grad_norm", "", "norm of the gradient before clipping", ALL),
     Metric("learning_rate", "", "learning rate of the update", ALL),
     Metric("completion/mean_tokens", "tokens", "mean length of the completions trained on", ("grpo", "sft")),
@@ -128,8 +130,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("time/turns_s", "s", "moves of the roles on and off the devices that they share; a part of the times above "
            "and below", when="placement: colocated", better="lower"),
     Metric("time/eval_s", "s", "held-out evaluation", better="lower"),
-    Metric("time/checkpoint_s", "s", "writing the checkpoint of the step before", when="the step before wrote one",
-           better="lower"),
+    Metric("time/checkpoint_s", "s", "the learner's writing of the checkpoint of the step before; hashing it and "
+           "bringing it to the disk goes on beside the next steps", when="the step before wrote one", better="lower"),
     Metric("throughput/samples_per_s", "samples/s", "samples of the step divided by time/step_s", better="higher"),
     Metric("throughput/rollout_tokens_per_s", "tokens/s", "tokens of the step's completions divided by time/rollout_s; "
            "more than the engines' speed where max_staleness > 0 hides sampling behind learning", better="higher"),

@@ -22,9 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import Version
 
 from vlaa_ray.config import TrainingConfig
 from vlaa_ray.errors import ModelError
+from vlaa_ray.planning.nvidia import nvidia_smi, oldest_driver, torch_cuda
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -60,6 +62,7 @@ def diagnose(config: TrainingConfig | None = None) -> list[Finding]:
         *check_limits(),
         check_cpus(config),
         check_gpus(config),
+        *check_driver(),
         check_ray_auth(),
     ]
     if config is not None:
@@ -103,7 +106,7 @@ def check_versions() -> list[Finding]:
         fix = (
             "pip uninstall both, then install the one for this machine"
             if engines
-            else "pip install 'vlaa-ray[cpu]' or [gpu]"
+            else "pip install -e '.[cpu]' or '.[gpu]' in a checkout"
         )
         findings.append(Finding("vllm", False, " and ".join(engines) or "not installed", wanted, fix))
     if findings:
@@ -210,7 +213,7 @@ def check_gpus(config: TrainingConfig | None = None) -> Finding:
     from vlaa_ray.planning.placement import plan
 
     wanted = plan(config).total_gpus if config is not None and config.ray.address == "local" else 0
-    gpus = _nvidia_gpus()
+    gpus = nvidia_smi("name")
     found = f"{len(gpus)}: {', '.join(sorted(set(gpus)))}" if gpus else "none (the CPU run needs none)"
     cpu_build = (_version("torch") or "").endswith("+cpu")
     if gpus and cpu_build:
@@ -223,6 +226,19 @@ def check_gpus(config: TrainingConfig | None = None) -> Finding:
         )
     fix = "use a machine with GPUs, set ray.address to a cluster, or set gpus_per_actor and gpus_per_rank to 0"
     return Finding("GPUs", len(gpus) >= wanted, found, str(wanted), fix)
+
+
+def check_driver() -> list[Finding]:
+    """Check that the NVIDIA driver is new enough for torch's CUDA; no finding without a driver or with a CPU torch."""
+    drivers, cuda = nvidia_smi("driver_version"), torch_cuda()
+    if not drivers or not cuda:
+        return []
+    wanted = oldest_driver(cuda)
+    if wanted is None:
+        return [Finding("NVIDIA driver", None, drivers[0], f"a driver for CUDA {cuda}")]
+    fix = f"install driver {wanted} or newer, or a torch for an older CUDA"
+    ok = Version(drivers[0]) >= Version(wanted)
+    return [Finding("NVIDIA driver", ok, drivers[0], f"{wanted} or newer for torch's CUDA {cuda}", fix)]
 
 
 def check_ray_auth() -> Finding:
@@ -320,18 +336,6 @@ def _child_failure(code: str) -> str | None:
     except subprocess.TimeoutExpired:
         return f"no answer within {_CHILD_TIMEOUT_S} s"
     return None if done.returncode == 0 else (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
-
-
-def _nvidia_gpus() -> list[str]:
-    """Return the name of each GPU; [] if there is no driver or it does not answer."""
-    if not (tool := shutil.which("nvidia-smi")):
-        return []
-    query = [tool, "--query-gpu=name", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(query, capture_output=True, text=True, timeout=_CHILD_TIMEOUT_S / 2)
-    except (subprocess.TimeoutExpired, OSError):
-        return []
-    return done.stdout.split("\n")[:-1] if done.returncode == 0 else []
 
 
 def _checkpoint_bytes(config: TrainingConfig | None) -> int:

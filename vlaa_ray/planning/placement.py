@@ -8,7 +8,9 @@ For example:
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from vlaa_ray.config import AnyConfig, Bundle
 
@@ -84,3 +86,27 @@ def _sum(bundles: list[Bundle], resource: str) -> float:
 
 def _rounded_down(amount: float) -> float:
     return math.floor(amount * 10**_RAY_DIGITS) / 10**_RAY_DIGITS
+
+
+class Part(NamedTuple):
+    """Bundles, by their numbers, that are reserved together, and Ray's strategy: on few nodes, or on one alone."""
+
+    strategy: Literal["PACK", "STRICT_PACK"]
+    numbers: tuple[int, ...]
+
+
+def parts(bundles: Sequence[Bundle], ranks: Collection[int], nodes: Sequence[Mapping[str, float]]) -> list[Part]:
+    """Return how to reserve the bundles on nodes with these resources; `ranks` are the numbers of the learner's.
+
+    The learner's ranks talk to each other in every layer. So they are on one node of several, wherever one is large
+    enough for all of them. Everything is reserved at once where that makes no difference.
+    """
+    together = [bundles[number] for number in ranks]
+    if len(nodes) > 1 and len(ranks) > 1 and any(_fit(together, node) for node in nodes):
+        others = tuple(number for number in range(len(bundles)) if number not in ranks)
+        return [Part("STRICT_PACK", tuple(ranks)), *([Part("PACK", others)] if others else [])]
+    return [Part("PACK", tuple(range(len(bundles))))]
+
+
+def _fit(bundles: Sequence[Bundle], node: Mapping[str, float]) -> bool:
+    return all(sum(bundle.get(name, 0.0) for bundle in bundles) <= node.get(name, 0.0) for name in ("CPU", "GPU"))

@@ -195,7 +195,8 @@ class RolloutEngine:
         from vllm.exceptions import VLLMClientError, VLLMError
 
         try:
-            async with self.weights.submission:  # so that the cache of images is not cleared before submission
+            # vLLM's two caches of pixels agree only if requests enter in the order in which they were processed
+            async with self.weights.submission:
                 self.weights.require_sound()
                 prompt = await self._render(ids, images)
                 stream = await self._llm.add_request(str(uuid.uuid4()), prompt, parameters)

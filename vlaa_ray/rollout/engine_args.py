@@ -14,7 +14,7 @@ from vlaa_ray.models.families import Family
 _BACKENDS = {"shared_memory": "vlaa_shm", "nccl": "nccl"}
 _MAX_IMAGES = 8  # in one prompt
 _IMAGE_CACHE_GB = 0.5  # processed pixels, kept in each of two processes; few prompts are sampled twice
-_MIN_BATCH_TOKENS = 2048  # of prompts that are prefilled together
+_MIN_BATCH_TOKENS = 2048  # of one forward pass, on a CPU
 
 
 def engine_arguments(
@@ -48,7 +48,10 @@ def engine_arguments(
         "trust_remote_code": False,
         "seed": 0,
     }
+    batch_tokens = rollout.max_num_batched_tokens
     if rollout.gpus_per_actor:
+        if batch_tokens is not None:
+            shared["max_num_batched_tokens"] = max(batch_tokens, rollout.max_num_seqs)  # vLLM wants one a sequence
         return shared | {
             "distributed_executor_backend": "mp",  # inside a Ray actor vLLM would ask Ray for more actors
             "tensor_parallel_size": rollout.tensor_parallel_size,
@@ -59,7 +62,7 @@ def engine_arguments(
         "distributed_executor_backend": "uni",  # a second process would keep another core busy with waiting
         "enforce_eager": True,  # compiled code would keep the packed weights from before an update
         "enable_chunked_prefill": False,  # on a CPU a seeded request fails if its prefill is split
-        "max_num_batched_tokens": max(longest, rollout.max_num_seqs, _MIN_BATCH_TOKENS),
+        "max_num_batched_tokens": max(longest, rollout.max_num_seqs, batch_tokens or _MIN_BATCH_TOKENS),
         "kv_cache_memory_bytes": rollout.kv_cache_bytes,
     }
 

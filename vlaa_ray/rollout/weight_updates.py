@@ -184,14 +184,13 @@ class EngineWeights:
             raise WeightSyncError(f"the engine is out of service: {self.broken}", fix="replace the engine")
 
     async def _clear_caches(self) -> None:
-        """Clear keys and values, processed images and image embeddings; a request that still runs is computed anew.
+        """Clear keys and values, and image embeddings; a request that still runs is computed anew.
 
         vLLM clears nothing by itself. It looks up image embeddings by the image alone, so that those of the old
-        vision tower would be used again.
+        vision tower would be used again. The cache of processed pixels stays: no weight has touched them.
         """
         if not await self._llm.reset_prefix_cache(reset_running_requests=True):
             raise WeightSyncError("the prefix cache was not cleared")
-        await self._llm.reset_mm_cache()
         await self._llm.reset_encoder_cache()
         if any(await self._llm.collective_rpc("vlaa_num_cached_images")):
             raise WeightSyncError("the cache of image embeddings was not cleared")

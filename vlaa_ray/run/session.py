@@ -23,6 +23,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from vlaa_ray.config import AnyConfig, TrainingConfig
 from vlaa_ray.data.fingerprint import fingerprint
 from vlaa_ray.errors import DeadlineExceeded, LearnerError, RolloutError, RunInterrupted, WeightSyncError
+from vlaa_ray.monitoring.alarms import Alarms
 from vlaa_ray.monitoring.terminal import Progress
 from vlaa_ray.records import Defect, Group, Prompt
 from vlaa_ray.roles import Metrics, Phase
@@ -118,6 +119,7 @@ class RunSession(RunShell[Progress]):
     def __init__(self, config: TrainingConfig, folder: RunFolder) -> None:
         super().__init__(folder, Progress(config.run.num_steps))
         self._config = config
+        self._alarms = Alarms(config.metric_limits)
         self.resume_from: Checkpoint | None = folder.resume_from
         if not folder.finished:
             truncate_after(folder.path, self.resume_from.step if self.resume_from else -1)
@@ -149,7 +151,10 @@ class RunSession(RunShell[Progress]):
         self.display.phase(name)
 
     def log(self, step: int, metrics: Metrics, groups: Sequence[Group] = ()) -> None:
-        """See `roles.Run`. Prompts without rollouts are listed in `dropped.jsonl` with their reasons."""
+        """See `roles.Run`. Prompts without rollouts are listed in `dropped.jsonl` with their reasons.
+
+        There is an alarm when a metric goes beyond its limit.
+        """
         dropped = [
             {"step": step, "id": group.prompt.prompt_id, "reason": group.failure} for group in groups if group.failure
         ]
@@ -158,6 +163,8 @@ class RunSession(RunShell[Progress]):
         self._writer.log_dropped(dropped)
         self._writer.log(step, metrics, groups)
         self._show(step, metrics)
+        for message in self._alarms.messages(step, metrics):
+            self.alarm(message)
 
     def begin_checkpoint(self, step: int) -> Path:
         """See `roles.Run`."""

@@ -7,7 +7,9 @@ same time: `NcclSender(...)` here with `init_weight_transfer_engine` of the engi
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from vlaa_ray.models.dtypes import torch_dtype
@@ -26,6 +28,8 @@ class NcclSender:
     def __init__(
         self, manifest: Manifest, *, address: str, port: int, num_engine_ranks: int, bucket_bytes: int
     ) -> None:
+        # vLLM's settings for its own processes, such as one thread for compiling, are not for the learner
+        sys.modules.setdefault("vllm.env_override", ModuleType("vllm.env_override"))
         from vllm.distributed.weight_transfer.factory import WeightTransferTrainerFactory
         from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo
 

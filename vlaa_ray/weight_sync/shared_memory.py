@@ -1,10 +1,10 @@
-"""The transport of weights through files in /dev/shm: written once, mapped by every engine of the node, then removed.
+"""The transport of weights through two files in /dev/shm, written in turn and mapped by every engine of the node.
 
     sender = SharedMemorySender("vlaa-quickstart-", manifest, bucket_bytes=256 << 20)
     for bucket in sender.buckets(tensors):      # a collective under ZeRO-3: every rank iterates to the end
-        await engine.load_bucket(asdict(bucket))
+        await engine.load_bucket(asdict(bucket))    # at the same time the next bucket, if any, may be asked for
 
-Tensors are taken from the iterator one at a time and copied into the file at once. So the learner holds one bucket
+Tensors are taken from the iterator one at a time and copied into a file at once. So the learner holds two buckets
 and one tensor only, for a model of any size. Another node gets the bytes through Ray's object store:
 `pack_bucket` reads them here, `unpack_bucket` makes the same file there.
 """
@@ -17,8 +17,9 @@ import re
 import secrets
 import zlib
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,7 @@ class Bucket:
     shapes: list[list[int]]
     offsets: list[int]
     checksums: list[int]  # CRC-32 of each tensor's bytes
+    is_last: bool = False  # its file goes when the iterator is asked for more
 
 
 class SharedMemorySender:
@@ -55,17 +57,22 @@ class SharedMemorySender:
         self._plan = manifest.plan_buckets(bucket_bytes)
 
     def buckets(self, tensors: Iterable[tuple[str, torch.Tensor]]) -> Generator[Bucket, None, None]:
-        """Yield the buckets one at a time; a bucket's file exists until the next bucket or the iterator's end.
+        """Yield the buckets one at a time; a bucket's bytes are there until the bucket after the next is asked for.
+
+        Both files are removed at the iterator's end.
 
         Raises:
             WeightSyncError: the tensors are not those of the manifest in its order, or /dev/shm is full.
 
         """
         stream = iter(tensors)
-        for entries in self._plan:
-            offsets = _offsets(entries)
-            size = offsets[-1] + entries[-1].nbytes
-            with _file(self._prefix, size) as (name, memory):
+        sizes = [_size(entries) for entries in self._plan]
+        with ExitStack() as stack:
+            files = [
+                stack.enter_context(_file(self._prefix, max(sizes[turn::2]))) for turn in range(min(2, len(sizes)))
+            ]
+            for entries, size, (name, memory) in zip(self._plan, sizes, cycle(files), strict=False):
+                offsets = _offsets(entries)
                 checksums = [
                     _write(entry, memory[offset : offset + entry.nbytes], stream)
                     for entry, offset in zip(entries, offsets, strict=True)
@@ -78,8 +85,9 @@ class SharedMemorySender:
                     shapes=[list(entry.shape) for entry in entries],
                     offsets=offsets,
                     checksums=checksums,
+                    is_last=entries is self._plan[-1],
                 )
-        _require_end(stream)
+            _require_end(stream)
 
 
 def take_part(tensors: Iterable[tuple[str, torch.Tensor]], manifest: Manifest, bucket_bytes: int) -> Iterator[int]:
@@ -102,7 +110,7 @@ def take_part(tensors: Iterable[tuple[str, torch.Tensor]], manifest: Manifest, b
 def read_bucket(bucket: Bucket) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield (name, tensor) of the bucket; each tensor is a copy whose checksum was verified.
 
-    They are copies because vLLM's loaders keep tensors until a layer is complete, and the file is removed before that.
+    They are copies because vLLM's loaders keep tensors until a layer is complete, and the file changes before that.
 
     Raises:
         WeightSyncError: the file can't be read, or a tensor has another checksum.
@@ -131,6 +139,10 @@ def unpack_bucket(bucket: Bucket, data: np.ndarray, prefix: str) -> Iterator[Buc
     with _file(prefix, bucket.nbytes) as (name, memory):
         np.copyto(memory, data)
         yield replace(bucket, file=name)
+
+
+def _size(entries: tuple[TensorEntry, ...]) -> int:
+    return _offsets(entries)[-1] + entries[-1].nbytes
 
 
 def _offsets(entries: tuple[TensorEntry, ...]) -> list[int]:

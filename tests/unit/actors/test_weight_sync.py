@@ -1,5 +1,7 @@
 """A weight update on fake handles: in which order engines and learner are called, and what the loss of one costs."""
 
+import asyncio
+
 import pytest
 from handles import Handle
 from ray.exceptions import ActorDiedError
@@ -10,6 +12,18 @@ from actors.fleet.weight_sync import WeightSync
 from vlaa_ray.config import GrpoConfig
 from vlaa_ray.errors import LearnerError, ModelError, WeightSyncError
 
+
+class Piece(str):
+    """A bucket: a name, and whether it is the last one."""
+
+    is_last = False
+
+
+class Last(Piece):
+    is_last = True
+
+
+FIRST, SECOND, ONLY = Piece("first"), Last("second"), Last("first")
 MEETING = ("10.0.0.1", 4711, "node-a")
 
 
@@ -31,7 +45,7 @@ class World:
 
     def __init__(self, *engines, transport="shared_memory", **learner):
         config = config_of(transport)
-        answers = {"next_bucket": ["first", "second", None], "manifest": [["wire"]], "meeting_point": [MEETING]}
+        answers = {"next_bucket": [FIRST, SECOND, None], "manifest": [["wire"]], "meeting_point": [MEETING]}
         self.rank = Handle("rank", **(answers | learner))
         self.learner = LearnerRanks(config, lambda rank: self.rank)
         self.learner.weight_version, self.learner.node_id = 5, "node-a"
@@ -62,8 +76,36 @@ async def test_every_engine_gets_every_bucket_and_the_version(killed) -> None:
     assert not killed and world.pool.pool.restarts == 0
 
 
+async def test_the_next_bucket_is_made_while_this_one_is_loaded_and_not_the_one_after(killed) -> None:
+    order = []
+
+    async def load(bucket, data):
+        order.append(f"load {bucket}")
+        await asyncio.sleep(0.05)
+        order.append(f"loaded {bucket}")
+
+    buckets = [FIRST, Piece("second"), Last("third"), None]
+
+    async def make():
+        order.append(f"make {buckets[0]}")
+        return buckets.pop(0)
+
+    world = World({"load_bucket": [load]}, {}, next_bucket=[make])
+    await world.weight_sync.publish()
+    assert order.index("make second") < order.index("loaded first")
+    assert order.index("loaded first") < order.index("make third") < order.index("loaded second")
+    assert order.index("loaded third") < order.index("make None")  # the end of the series removes the files
+
+
+async def test_an_engine_that_is_lost_while_the_next_bucket_is_made_stops_nothing(killed) -> None:
+    world = World({"load_bucket": [None, ActorDiedError()]}, {}, next_bucket=[FIRST, SECOND, None, ONLY, None])
+    await world.weight_sync.publish()
+    lost, other, new = world.engines
+    assert killed == [lost] and other.calls[-1] == new.calls[-1] == ("finish_and_resume", 5)
+
+
 async def test_manifests_are_compared_once(killed) -> None:
-    world = World(next_bucket=["first", None, "first", None])
+    world = World(next_bucket=[ONLY, None, ONLY, None])
     await world.weight_sync.publish()
     await world.weight_sync.publish()
     assert world.engines[0].called().count("check_manifest") == 1 and world.rank.called().count("manifest") == 1
@@ -79,7 +121,7 @@ async def test_engines_on_other_nodes_get_the_bytes(killed) -> None:
 
 
 async def test_a_lost_engine_is_replaced_and_brought_up_to_date(killed) -> None:
-    world = World({"load_bucket": [ActorDiedError()]}, {}, next_bucket=["first", None])
+    world = World({"load_bucket": [ActorDiedError()]}, {}, next_bucket=[ONLY, None])
     await world.weight_sync.publish()
     lost, other, new = world.engines
     assert killed == [lost] and "finish_and_resume" not in lost.called()
@@ -88,7 +130,7 @@ async def test_a_lost_engine_is_replaced_and_brought_up_to_date(killed) -> None:
 
 
 async def test_an_engine_with_a_mix_of_weights_is_replaced(killed) -> None:
-    world = World({"finish_and_resume": [WeightSyncError("not all arrived")]}, {}, next_bucket=["first", None])
+    world = World({"finish_and_resume": [WeightSyncError("not all arrived")]}, {}, next_bucket=[ONLY, None])
     await world.weight_sync.publish()
     assert killed == [world.engines[0]] and world.pool.pool.restarts == 1
 

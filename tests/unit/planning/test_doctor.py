@@ -15,6 +15,7 @@ import pytest
 from vlaa_ray.config import GrpoConfig, SftConfig
 from vlaa_ray.planning import doctor
 from vlaa_ray.planning.doctor import Finding, diagnose, is_broken
+from vlaa_ray.planning.nvidia import cuda_in, nvidia_smi, torch_cuda
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -175,12 +176,12 @@ def test_fewer_cpus_than_planned_is_only_worth_knowing(monkeypatch) -> None:
 
 def test_gpus_that_a_local_run_asks_for_must_be_there(monkeypatch) -> None:
     wants = make(rollout={"gpus_per_actor": 1}, learner={"gpus_per_rank": 1})
-    monkeypatch.setattr(doctor, "_nvidia_gpus", list)
+    monkeypatch.setattr(doctor, "nvidia_smi", lambda fact: [])
     assert doctor.check_gpus(wants).ok is False and doctor.check_gpus(make()).ok is True
     assert (
         doctor.check_gpus(wants.model_copy(update={"ray": wants.ray.model_copy(update={"address": "auto"})})).ok is True
     )
-    monkeypatch.setattr(doctor, "_nvidia_gpus", lambda: ["NVIDIA H100"] * 8)
+    monkeypatch.setattr(doctor, "nvidia_smi", lambda fact: ["NVIDIA H100"] * 8)
     monkeypatch.setattr(doctor, "_version", lambda name: "2.13.0")
     finding = doctor.check_gpus(wants)
     assert finding.ok and finding.found == "8: NVIDIA H100"
@@ -188,14 +189,48 @@ def test_gpus_that_a_local_run_asks_for_must_be_there(monkeypatch) -> None:
     assert doctor.check_gpus(wants).ok is False and "CPU build" in doctor.check_gpus(wants).found
 
 
+@pytest.mark.parametrize(
+    ("driver", "cuda", "ok"),
+    [
+        ("580.65.06", "13.0", True),
+        ("575.57.08", "13.0", False),
+        ("525.60.13", "12.8", True),
+        ("470.256.02", "12.8", False),
+        ("999.1", "99.0", None),
+    ],
+)
+def test_the_driver_must_be_new_enough_for_torch(monkeypatch, driver, cuda, ok) -> None:
+    monkeypatch.setattr(doctor, "nvidia_smi", lambda fact: [driver] * 8)
+    monkeypatch.setattr(doctor, "torch_cuda", lambda: cuda)
+    (finding,) = doctor.check_driver()
+    assert finding.ok is ok and driver in finding.found and cuda in finding.wanted
+
+
+def test_a_machine_without_a_driver_or_a_cpu_torch_has_no_driver_to_check(monkeypatch) -> None:
+    monkeypatch.setattr(doctor, "torch_cuda", lambda: "13.0")
+    monkeypatch.setattr(doctor, "nvidia_smi", lambda fact: [])
+    assert doctor.check_driver() == []
+    monkeypatch.setattr(doctor, "torch_cuda", lambda: None)
+    monkeypatch.setattr(doctor, "nvidia_smi", lambda fact: ["580.65.06"])
+    assert doctor.check_driver() == []
+
+
+def test_torch_s_cuda_is_read_without_importing_torch() -> None:
+    import torch
+
+    assert torch_cuda() == torch.version.cuda
+    assert cuda_in("debug = False\ncuda: Optional[str] = '13.0'\nhip: Optional[str] = None\n") == "13.0"
+    assert cuda_in("cuda: Optional[str] = None\nhip: Optional[str] = '6.4'\n") is None
+
+
 def test_gpu_names_come_from_the_driver(monkeypatch, tmp_path: Path) -> None:
     tool = tmp_path / "nvidia-smi"
     tool.write_text("#!/bin/sh\necho 'NVIDIA H100 80GB HBM3'\necho 'NVIDIA H100 80GB HBM3'\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    assert doctor._nvidia_gpus() == ["NVIDIA H100 80GB HBM3"] * 2
+    assert nvidia_smi("name") == ["NVIDIA H100 80GB HBM3"] * 2
     tool.write_text("#!/bin/sh\nexit 9\n")  # a driver that does not answer
-    assert doctor._nvidia_gpus() == []
+    assert nvidia_smi("name") == []
 
 
 def test_ram_is_held_against_the_estimate(monkeypatch) -> None:

@@ -9,7 +9,7 @@ from vlaa_ray.config import GrpoConfig, SftConfig
 from vlaa_ray.errors import ModelError
 from vlaa_ray.models.dimensions import KNOWN_MODELS, count_parameters, model_dimensions
 from vlaa_ray.planning.memory import memory_estimate
-from vlaa_ray.planning.placement import plan
+from vlaa_ray.planning.placement import parts, plan
 
 QWEN_3B = KNOWN_MODELS["Qwen/Qwen2.5-VL-3B-Instruct"]
 QWEN_7B = KNOWN_MODELS["Qwen/Qwen2.5-VL-7B-Instruct"]
@@ -95,3 +95,28 @@ def test_dimensions_come_from_the_folder_then_from_the_table(tmp_path: Path) -> 
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ModelError, match="not a JSON object"):
         model_dimensions(str(tmp_path))
+
+
+RANKS, ENGINES = [{"CPU": 2, "GPU": 1}] * 4, [{"CPU": 3, "GPU": 1}] * 4
+NODE = {"CPU": 32, "GPU": 8, "memory": 1e11}
+
+
+@pytest.mark.parametrize(
+    ("learner", "nodes", "strategies"),
+    [
+        (RANKS, [NODE], ["PACK"]),  # one node holds everything: one reservation
+        (RANKS, [NODE, NODE], ["STRICT_PACK", "PACK"]),
+        (RANKS, [{"CPU": 32}, NODE], ["STRICT_PACK", "PACK"]),
+        (RANKS, [{"CPU": 32, "GPU": 2}, {"CPU": 32, "GPU": 3}], ["PACK"]),  # no node has 4 GPUs
+        (RANKS, [{"CPU": 7, "GPU": 8}] * 2, ["PACK"]),  # nor 8 CPUs
+        (RANKS[:1], [NODE, NODE], ["PACK"]),
+        (RANKS, [], ["PACK"]),  # an autoscaler has not made a node yet
+    ],
+)
+def test_all_ranks_are_on_one_node_of_several_if_one_can_hold_them(learner, nodes, strategies) -> None:
+    bundles = [{"CPU": 1}, *learner, *ENGINES]
+    ranks = range(1, 1 + len(learner))
+    found = parts(bundles, ranks, nodes)
+    assert [part.strategy for part in found] == strategies
+    assert sorted(number for part in found for number in part.numbers) == list(range(len(bundles)))
+    assert len(found) == 1 or found[0].numbers == tuple(ranks)

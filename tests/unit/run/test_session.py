@@ -158,3 +158,13 @@ def test_what_is_shown_repeatedly_is_shown_a_last_time_at_the_end(monkeypatch) -
     assert (seen[0], seen[-1]) == (0, 1)
     time.sleep(0.2)
     assert len(seen) == count
+
+
+def test_logprobs_that_are_apart_are_an_alarm(tmp_path, capsys) -> None:
+    with open_run(config_of(tmp_path)) as run:
+        run.log(1, {"logprob_diff/max_abs": 5e-5})
+        run.log(2, {"logprob_diff/max_abs": 0.2})
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "step 2: logprob_diff/max_abs is 0.2, above its limit of 0.001" in printed
+    assert printed.count("above its limit") == 1
+    assert "above its limit" in (tmp_path / "trial/logs/driver.log").read_text()

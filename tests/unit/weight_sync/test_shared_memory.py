@@ -83,10 +83,33 @@ def test_what_was_read_outlives_the_file(weights):
     assert torch.equal(arrived["embed"], weights["embed"])
 
 
-def test_one_file_at_a_time_readable_by_the_owner_only(weights):
-    for _ in sender(weights, 30).buckets(weights.items()):
-        (name,) = files()
-        assert stat.S_IMODE((SHARED_MEMORY / name).stat().st_mode) == 0o600
+def test_two_files_in_turn_readable_by_the_owner_only(weights):
+    used = []
+    for bucket in sender(weights, 30).buckets(weights.items()):
+        used.append(bucket.file)
+        assert len(files()) == 2
+        assert all(stat.S_IMODE((SHARED_MEMORY / name).stat().st_mode) == 0o600 for name in files())
+    assert used == [*used[:2], *used[:2]] and used[0] != used[1]
+    assert files() == []
+
+
+def test_a_bucket_can_be_read_while_the_next_one_is_written(weights):
+    arrived, before = {}, None
+    for bucket in sender(weights, 30).buckets(weights.items()):
+        if before:
+            arrived |= dict(read_bucket(before))
+        before = bucket
+        if bucket.is_last:
+            arrived |= dict(read_bucket(bucket))
+    assert all(torch.equal(arrived[name], tensor) for name, tensor in weights.items())
+
+
+def test_a_bucket_that_is_read_too_late_is_refused(weights):
+    with closing(sender(weights, 30).buckets(weights.items())) as buckets:
+        first = next(buckets)
+        next(buckets), next(buckets)
+        with pytest.raises(WeightSyncError, match="altered"):
+            list(read_bucket(first))
 
 
 def test_tensors_are_taken_one_at_a_time(weights):
