@@ -218,9 +218,10 @@ def _engine_rows(config: TrainingConfig, model_config: dict[str, Any]) -> list[M
     rows = [MemoryRow("rollout", "weights", weights // split, f"split over {split} GPUs" if split > 1 else "")]
     if gpus:
         hidden, inner, vocabulary = text["hidden_size"], text["intermediate_size"], text["vocab_size"]
-        layer = size * _ENGINE_BATCH_TOKENS * (4 * hidden + 3 * inner // split)
+        tokens = max(rollout.max_num_batched_tokens or _ENGINE_BATCH_TOKENS, rollout.max_num_seqs)
+        layer = size * tokens * (4 * hidden + 3 * inner // split)
         logits = 3 * _FP32 * rollout.max_num_seqs * vocabulary
-        note = f"a pass of {_ENGINE_BATCH_TOKENS:,} tokens; logits of {rollout.max_num_seqs:,} sequences, three times"
+        note = f"a pass of {tokens:,} tokens; logits of {rollout.max_num_seqs:,} sequences, three times"
         rows.append(MemoryRow("rollout", "activations", layer + logits, note))
     else:
         rows.append(MemoryRow("rollout", "KV cache", rollout.kv_cache_bytes, "rollout.kv_cache_bytes"))
