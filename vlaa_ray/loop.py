@@ -49,10 +49,8 @@ async def train(
         run.log(step, unlogged | await _evaluate_if_due(step, config, heldout, roles, run), [])
     buffer = _start_buffer(config, SeededOrder(prompts, config.run.seed), position, roles)
     clock, empty_steps = StepClock(), EmptySteps()
-    async with (
-        _Saver(roles, run, step, config.deadlines.checkpoint_s) as saver,
-        contextlib.aclosing(buffer),  # a save need not wait for samples
-    ):
+    saving = _Saver(roles, run, step, config.deadlines.checkpoint_s)
+    async with saving as saver, contextlib.aclosing(buffer):  # in this order: a save need not wait for samples
         while step < config.run.num_steps:
             run.phase("rollout")
             learning = StreamedLearning(config, roles.learner)

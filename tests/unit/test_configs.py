@@ -100,9 +100,9 @@ def test_the_dry_run_counts_steps_samples_and_rates() -> None:
     assert facts["learning rate"] == "8.33e-08 at update 1, 1e-06 at update 12, 5e-07 at update 392"
     assert facts["KL"] == "k3 in the loss, coefficient 0.001, adapted towards 0.0005"
     # 0.85 of 80 GB, less weights, a pass, one bucket (the embedding) and 1.5 GiB; 36,864 bytes a token
-    a_pass = 2 * 2048 * (4 * 2048 + 3 * 11008) + 3 * 4 * 512 * 151_936
+    a_pass = 2 * 16_384 * (4 * 2048 + 3 * 11008) + 3 * 4 * 512 * 151_936
     free = 0.85 * 80e9 - 2 * 3_754_622_976 - a_pass - 2 * 151_936 * 2048 - 1.5 * GIB
-    assert facts["KV cache"].startswith(f"{int(free / 36_864):,} tokens an engine, 504 sequences")
+    assert facts["KV cache"].startswith(f"{int(free / 36_864):,} tokens an engine, 494 sequences")
 
 
 def test_a_dry_run_prints_terms_that_add_up(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """Engines and ranks that share devices, on fake handles: the calls of a step, lost engines, and new ones."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from handles import Handle
@@ -33,6 +34,7 @@ REQUEST = SampleRequest(
     max_completion_tokens=4,
 )
 DIED = ActorDiedError()
+BUCKET = SimpleNamespace(is_last=True)
 UPDATE = ["pause", "start_weight_update", "load_bucket", "finish_and_resume"]
 
 
@@ -41,7 +43,7 @@ class World:
 
     def __init__(self, *engines, rank=None):
         self.journal = []
-        answers = {"next_bucket": ["bucket", None] * 9, "manifest": [["wire"]], "update": [(1, {})]} | (rank or {})
+        answers = {"next_bucket": [BUCKET, None] * 9, "manifest": [["wire"]], "update": [(1, {})]} | (rank or {})
         self.ranks = [self._handle(f"rank {number}", dict(answers)) for number in range(2)]
         self.learner = LearnerRanks(CONFIG, self.ranks.__getitem__)
         self.learner.node_id = "node"
