@@ -7,13 +7,16 @@ import torch
 from transformers import AutoModelForImageTextToText
 
 from vlaa_ray.config import ModelSection
+from vlaa_ray.models.dtypes import TORCH_NAMES, torch_dtype
 from vlaa_ray.models.paths import local_path
 
 
 def stock_model(section: ModelSection, folder: Path | None = None) -> Any:
-    """The checkpoint in fp32, ready to evaluate; `folder` is used in place of the section's path."""
+    """The checkpoint in the section's dtype, ready to evaluate; `folder` is used in place of the section's path."""
     path = str(folder or local_path(section.path))
-    return AutoModelForImageTextToText.from_pretrained(path, dtype=torch.float32, attn_implementation="sdpa").eval()
+    return AutoModelForImageTextToText.from_pretrained(
+        path, dtype=torch_dtype(TORCH_NAMES[section.dtype]), attn_implementation="sdpa"
+    ).eval()
 
 
 def stock_with_weights_of(model: Any, section: ModelSection) -> Any:

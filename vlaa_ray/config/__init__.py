@@ -24,6 +24,7 @@ from vlaa_ray.config.curation import (
 )
 from vlaa_ray.config.files import config_kind, dump_config, load_config
 from vlaa_ray.config.grpo import GRPO_PRESETS, GrpoSection, KlSection
+from vlaa_ray.config.learner import LearnerSection, OptimSection
 from vlaa_ray.config.rewards import OpenEndedSection, RewardsSection, ServiceSection, VerifierSection
 from vlaa_ray.config.runs import (
     GrpoConfig,
@@ -39,10 +40,8 @@ from vlaa_ray.config.sections import (
     DeadlinesSection,
     EvalSection,
     FetchSection,
-    LearnerSection,
     ModelSection,
     NamedSection,
-    OptimSection,
     RaySection,
     RolloutSection,
     RunSection,

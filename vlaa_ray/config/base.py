@@ -8,13 +8,13 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 
+from vlaa_ray.config.learner import LearnerSection
 from vlaa_ray.config.rewards import RewardsSection
 from vlaa_ray.config.sections import (
     CheckpointSection,
     DataSection,
     DeadlinesSection,
     EvalSection,
-    LearnerSection,
     ModelSection,
     NamedSection,
     RaySection,

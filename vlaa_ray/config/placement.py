@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from vlaa_ray.config.sections import LearnerSection, RolloutSection
+from vlaa_ray.config.learner import LearnerSection
+from vlaa_ray.config.sections import RolloutSection
 
 PlacementName = Literal["split", "colocated"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -246,57 +246,6 @@ class RolloutSection(Section):
         if self.gpus_per_actor > 1 and self.gpus_per_actor % 1:
             raise ValueError(f"gpus_per_actor ({self.gpus_per_actor:g}) must be a whole number or below 1")
         return self
-
-
-Decay = Annotated[float, Field(ge=0, lt=1)]
-
-
-class OptimSection(Section):
-    """Learning rate, decay and clipping of the optimizer."""
-
-    learning_rate: float = Field(1e-6, gt=0)
-    """Highest learning rate, reached at the end of the warm-up."""
-    min_learning_rate: float = Field(0.0, ge=0)
-    """Learning rate where the cosine ends (the paper's best: 5e-7)."""
-    warmup_share: float = Field(0.03, ge=0, lt=1)
-    """Share of all steps in which the learning rate rises to its peak."""
-    weight_decay: float = Field(0.0, ge=0)
-    """Weight decay of the AdamW optimizer."""
-    betas: tuple[Decay, Decay] = (0.9, 0.95)
-    """Decay rates of AdamW's averages of the gradient and of its square."""
-    max_grad_norm: float = Field(1.0, gt=0)
-    """Largest norm of the gradient; a larger gradient is scaled down to it."""
-
-    @model_validator(mode="after")
-    def _order(self) -> OptimSection:
-        if self.min_learning_rate > self.learning_rate:
-            raise ValueError(
-                f"min_learning_rate ({self.min_learning_rate}) is above learning_rate ({self.learning_rate})"
-            )
-        return self
-
-
-class LearnerSection(Section):
-    """Ranks, memory and optimizer of the learner."""
-
-    num_ranks: int = Field(1, ge=1, le=MAX_PROCESSES)
-    """Number of learner ranks, one process each, that share an update."""
-    cpus_per_rank: float = Field(1, gt=0)
-    """CPUs that Ray reserves for each learner rank."""
-    num_threads: int | None = Field(None, ge=1)
-    """Threads of torch in a CPU rank; null for `cpus_per_rank`. More threads help if the roles take turns."""
-    gpus_per_rank: int = Field(0, ge=0, le=1)
-    """GPUs of each learner rank; 0 trains on the CPU."""
-    zero_stage: Literal[0, 1, 2, 3] = 0
-    """ZeRO stage of DeepSpeed: 0 splits nothing over ranks, 1 the optimizer state, 2 gradients too, 3 weights too."""
-    micro_batch_tokens: int = Field(16_384, ge=1)
-    """Tokens of one forward pass; a longer group is split into rows of fewer completions."""
-    updates_per_step: int = Field(1, ge=1)
-    """Optimizer steps in a training step; the step's groups are divided among them."""
-    gradient_checkpointing: bool = False
-    """Compute activations again in the backward pass, which saves memory and costs time."""
-    optim: OptimSection = OptimSection()
-    """Learning rate, decay and clipping of the optimizer."""
 
 
 class WeightSyncSection(Section):

@@ -48,7 +48,8 @@ class DeepSpeedEngine:
             lr=optim.learning_rate,
             betas=optim.betas,
             weight_decay=optim.weight_decay,
-            fused=bool(learner.gpus_per_rank),  # one kernel instead of temporaries as large as the whole gradient
+            # on a GPU one kernel instead of temporaries as large as the whole gradient
+            fused=bool(learner.gpus_per_rank) and not learner.optimizer_in_ram,
         )
         if self._clips_itself:  # DeepSpeed keeps no gradient norm in this mode
             optimizer.register_step_pre_hook(lambda *_: self._clip(trained))
@@ -207,6 +208,10 @@ def engine_config(learner: LearnerSection, dtype: str) -> dict[str, Any]:
         "zero_allow_untested_optimizer": True,
         "steps_per_print": 1 << 60,
     }
+    if learner.optimizer_in_ram:
+        offload = {"device": "cpu", "pin_memory": bool(learner.gpus_per_rank)}
+        config["zero_optimization"]["offload_optimizer"] = offload
+        config["zero_force_ds_cpu_optimizer"] = False  # torch's AdamW steps there too, and needs no extension
     if dtype == "bf16" and learner.zero_stage:
         config["data_types"] = {"grad_accum_dtype": "fp32"}
     return config

@@ -1,7 +1,9 @@
 """The memory that a run uses and leaves free on each GPU, while engines sample and while the learner learns.
 
-for phase in gpu_phases(config, memory_estimate(config, dimensions), 80 * 10**9):
-print(phase.gpus, phase.phase, phase.free_bytes)
+For example:
+
+    for phase in gpu_phases(config, memory_estimate(config, dimensions), 80 * 10**9):
+        print(phase.gpus, phase.phase, phase.free_bytes)
 """
 
 from __future__ import annotations

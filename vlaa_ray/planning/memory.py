@@ -55,16 +55,14 @@ class MemoryRow:
     moment: Moment = Moment.ALWAYS
 
 
-def memory_estimate(
-    config: TrainingConfig, model_config: dict[str, Any], *, optimizer_in_ram: bool = False
-) -> list[MemoryRow]:
+def memory_estimate(config: TrainingConfig, model_config: dict[str, Any]) -> list[MemoryRow]:
     """Return the bytes of every item in one process of each role; `peak_bytes` adds a role's rows up.
 
     An engine on a GPU always takes `rollout.gpu_memory_share` of it; `kv_bytes_per_token` says how many tokens fit.
-    With `optimizer_in_ram`, ranks on GPUs keep gradients and optimizer states in RAM (`optimizer_ram_bytes`).
+    Ranks on GPUs with `learner.optimizer_in_ram` keep gradients and optimizer states in RAM (`optimizer_ram_bytes`).
     """
     rows = _learner_rows(config, model_config)
-    if optimizer_in_ram:
+    if config.learner.optimizer_in_ram and config.learner.gpus_per_rank:
         rows = [row for row in rows if row.item not in {"gradients", "optimizer states", "margin"}]
         largest = min(count_parameters(model_config).largest, _trained(config, model_config))
         on_the_way = largest * config_item_bytes(config.model.dtype)

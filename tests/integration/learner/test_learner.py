@@ -24,7 +24,7 @@ ONE = [
     "supervised",
     "banned",
 ]
-TWO = ["gradient_of_two", "streamed", "zero_stages", "few_groups", "save"]
+TWO = ["gradient_of_two", "streamed", "optimizer_in_ram", "zero_stages", "few_groups", "save"]
 STAGES = ("0", "1", "2", "3")
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
@@ -88,6 +88,14 @@ def test_a_step_learned_part_by_part_is_the_step_learned_at_once(two, case):
         # AdamW's first steps go by the signs of gradients: those close to 0 may turn
         assert found["weights"] <= (1e-4 if case.startswith("fp32") else 0.1), found
         assert found["norm"] > 0.05  # it was clipped
+
+
+@pytest.mark.parametrize("case", ["fp32/2", "fp32/3", "bf16/2", "bf16/3"])
+def test_an_optimizer_in_ram_does_the_same_steps(two, case):
+    for rank in two["optimizer_in_ram"]:
+        found = rank[case]
+        assert found["norms"][1] == pytest.approx(found["norms"][0], rel=1e-5)
+        assert found["largest"] <= (1e-6 if case.startswith("fp32") else 1e-2), found
 
 
 def test_gradient_checkpointing_changes_nothing_but_memory(one):

@@ -288,6 +288,31 @@ def streamed(world: World) -> Any:
     return results
 
 
+def optimizer_in_ram(world: World) -> Any:
+    """Steps whose optimizer is in RAM against steps whose optimizer is with the weights: the same on a CPU."""
+    results = {}
+    for dtype, stage in (("fp32", 2), ("fp32", 3), ("bf16", 2), ("bf16", 3)):
+        found = []
+        for in_ram in (False, True):
+            learner = world.learner(
+                model={"dtype": dtype},
+                learner={"zero_stage": stage, "optimizer_in_ram": in_ram},
+                optim={"max_grad_norm": 0.05, "learning_rate": 1e-3},
+            )
+            norms = [
+                learner.update(world.share(learner, world.groups(learner, step, 4)))["policy/grad_norm"]
+                for step in range(2)
+            ]
+            found.append((norms, {name: value.clone().float() for name, value in learner.core.weights()}))
+            end(learner)
+        (norms, weights), (norms_in_ram, weights_in_ram) = found
+        results[f"{dtype}/{stage}"] = {
+            "norms": [norms, norms_in_ram],
+            "largest": largest(weights_in_ram, weights),
+        }
+    return results
+
+
 def checkpointing(world: World) -> Any:
     found = []
     for on in (False, True):

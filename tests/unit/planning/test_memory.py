@@ -135,8 +135,9 @@ def test_a_gpu_process_has_a_margin_of_a_twentieth() -> None:
 
 
 def test_an_optimizer_in_ram_leaves_weights_and_a_pass_on_the_gpu() -> None:
-    config = make(model={"path": "m", "dtype": "bf16"}, learner={"zero_stage": 2, "gpus_per_rank": 1})
-    plan = [row for row in memory_estimate(config, QWEN_3B, optimizer_in_ram=True) if row.role == "learner"]
+    learner = {"zero_stage": 2, "gpus_per_rank": 1, "optimizer_in_ram": True}
+    config = make(model={"path": "m", "dtype": "bf16"}, learner=learner)
+    plan = [row for row in memory_estimate(config, QWEN_3B) if row.role == "learner"]
     assert {row.item for row in plan if row.moment is Moment.ALWAYS} == {"weights", "process", "margin"}
     assert next(row.num_bytes for row in plan if row.item == "gradient on its way to RAM") == 2 * EMBEDDING
     assert optimizer_ram_bytes(config, QWEN_3B) == (12 + 4 + 2) * PARAMETERS
