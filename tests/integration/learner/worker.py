@@ -491,7 +491,7 @@ def kl(world: World) -> Any:
 
 def bf16(world: World) -> Any:
     results = {}
-    reference = world.learner()
+    reference = world.learner(max_staleness=1)  # with importance weights, as bf16 has them always
     expected = [
         reference.update(world.share(reference, world.groups(reference, step, 4)))["policy/loss"] for step in range(3)
     ]
