@@ -511,23 +511,6 @@ async def test_an_update_that_was_left_open_takes_the_engine_out_of_service(worl
     await world.revive()
 
 
-async def test_a_dead_engine_is_an_error_at_once(world):
-    """The last test: it kills the engine."""
-    asked = asyncio.create_task(world.sample(image=picture(0), num_samples=64, max_tokens=64))
-    await asyncio.sleep(0.3)
-    (process,) = world.engine._llm.engine_core.resources.engine_manager.processes
-    maps = Path(f"/proc/{process.pid}/maps").read_text()
-    os.kill(process.pid, signal.SIGKILL)
-    started = time.monotonic()
-    with pytest.raises(RolloutError, match="did not sample"):
-        await asked
-    assert time.monotonic() - started < 10
-    with pytest.raises(RolloutError, match="did not sample"):
-        await world.sample()
-    for name in set(re.findall(r"/dev/shm/psm_\w+", maps)):  # what a killed process leaves behind
-        Path(name).unlink(missing_ok=True)
-
-
 async def test_an_engine_that_sleeps_samples_again_with_the_weights_that_it_kept(world):
     """On a CPU vLLM keeps the memory; the calls and the pauses of its scheduler are those of a GPU."""
     before = await world.sample(image=picture(0))
@@ -559,3 +542,20 @@ async def test_an_engine_never_samples_from_weights_that_it_dropped(world):
     assert world.gap(await early, picture(0)) <= TOLERANCE
     await world.sync()  # an update of an engine that is awake
     assert world.gap(await world.sample(image=picture(1)), picture(1)) <= TOLERANCE
+
+
+async def test_a_dead_engine_is_an_error_at_once(world):
+    """The last test: it kills the engine."""
+    asked = asyncio.create_task(world.sample(image=picture(0), num_samples=64, max_tokens=64))
+    await asyncio.sleep(0.3)
+    (process,) = world.engine._llm.engine_core.resources.engine_manager.processes
+    maps = Path(f"/proc/{process.pid}/maps").read_text()
+    os.kill(process.pid, signal.SIGKILL)
+    started = time.monotonic()
+    with pytest.raises(RolloutError, match="did not sample"):
+        await asked
+    assert time.monotonic() - started < 10
+    with pytest.raises(RolloutError, match="did not sample"):
+        await world.sample()
+    for name in set(re.findall(r"/dev/shm/psm_\w+", maps)):  # what a killed process leaves behind
+        Path(name).unlink(missing_ok=True)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from vlaa_ray.algorithms.losses import StepCounts
 from vlaa_ray.config import GrpoConfig
 from vlaa_ray.learner.rl import Objective, _Sequence, _Sums
 
@@ -31,7 +30,6 @@ def test_tokens_are_weighted_in_bf16_and_where_rollouts_may_be_stale(dtype, max_
     sums = _Sums()
     objective = Objective(
         config,
-        StepCounts(num_sequences=1, num_tokens=2, max_completion_tokens=2),
         [_Sequence(np.array(ENGINE, dtype=np.float32), 1.0)],
         old_logprobs=None,
         ref_logprobs=None,
@@ -41,5 +39,6 @@ def test_tokens_are_weighted_in_bf16_and_where_rollouts_may_be_stale(dtype, max_
     batch = SimpleNamespace(sequence_ids=torch.zeros(2, dtype=torch.long))
     found = objective((torch.tensor(LOGPROBS), torch.ones(2)), batch)
     assert float(found) == pytest.approx(loss)  # -(1.5 + 2) / 2 with weights, -(1 + 1) / 2 without
+    sums.end_step(1)
     metrics = sums.metrics(lambda values: values, lambda values: values, 1)
     assert metrics.get("policy/importance_capped_share") == (None if loss == -1 else 0.5)
