@@ -95,7 +95,7 @@ def test_an_optimizer_in_ram_does_the_same_steps(two, case):
     for rank in two["optimizer_in_ram"]:
         found = rank[case]
         assert found["norms"][1] == pytest.approx(found["norms"][0], rel=1e-5)
-        assert found["largest"] <= (1e-6 if case.startswith("fp32") else 1e-2), found
+        assert found["largest"] <= (1e-5 if case.startswith("fp32") else 1e-2), found  # a step is 1e-3
 
 
 def test_gradient_checkpointing_changes_nothing_but_memory(one):
