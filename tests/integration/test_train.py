@@ -81,7 +81,7 @@ def test_a_run_that_loses_actors_and_is_killed_leaves_nothing_and_resumes_exactl
         run.wait_until((tmp_path / "quickstart/checkpoints/step_000005/manifest.json").is_file, "checkpoint")
         family = psutil.Process(run.driver.pid).children(recursive=True)
         assert not (wide := listening_beyond_loopback(run.driver.pid)), wide
-        assert shared_memory() - before
+        run.wait_until(lambda: bool(shared_memory() - before), "weights in shared memory", every_s=0.01)
     deadline = time.monotonic() + 15
     while (left := what_is_left(run, family, before)) and time.monotonic() < deadline:
         time.sleep(0.5)

@@ -70,12 +70,12 @@ class Running:
     def wait_for_step(self, step: int) -> None:
         self.wait_until(lambda: bool(rows := metrics(self.folder)) and rows[-1]["step"] >= step, f"step {step}")
 
-    def wait_until(self, reached: Callable[[], bool], what: str, timeout_s: float = 400) -> None:
+    def wait_until(self, reached: Callable[[], bool], what: str, timeout_s: float = 400, every_s: float = 0.2) -> None:
         deadline = time.monotonic() + timeout_s
         while not reached():
             assert self.driver.poll() is None, f"the run ended before {what}:\n{self.output()[-3000:]}"
             assert time.monotonic() < deadline, f"no {what} within {timeout_s} s:\n{self.output()[-3000:]}"
-            time.sleep(0.2)
+            time.sleep(every_s)
 
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
