@@ -9,7 +9,6 @@ For example:
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -32,7 +31,7 @@ from vlaa_ray.images.near_duplicates import NEAR_PX, LookAlikes, Pair, Place
 from vlaa_ray.records import Defect, ImageRef, Preference, Prompt, prompt_of
 from vlaa_ray.rewards.gold_checks import gold_faults
 from vlaa_ray.rewards.manager import RewardManager
-from vlaa_ray.text.conversation import context_json
+from vlaa_ray.text.conversation import context_key
 from vlaa_ray.text.placeholders import without_images
 
 _BATCH = 256
@@ -237,9 +236,8 @@ class _Checker:
             first = self._ids.setdefault(f"{place.source}\0{prompt.prompt_id}", place)
             if first != place:
                 yield Misfit(f"the same id as {first}")
-        before = (json.dumps(context_json(prompt)),) if prompt.system or prompt.history else ()
         question = without_images(prompt.question)
-        asked = "\0".join([*(image.sha256 for image in prompt.images), *before, question, *answers])
+        asked = "\0".join([*(image.sha256 for image in prompt.images), *context_key(prompt), question, *answers])
         key = hashlib.sha256(asked.encode("utf-8", "surrogatepass")).digest()
         gold = " ".join(prompt.gold_text[:_GOLD_CHARS].split())
         earlier = self._asked.setdefault(key, _Asked(place, gold))

@@ -8,14 +8,13 @@ For example:
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from vlaa_ray.records import Preference, Prompt, prompt_of
-from vlaa_ray.text.conversation import context_json
+from vlaa_ray.text.conversation import context_key
 
 _SAMPLED = 1024
 
@@ -34,7 +33,6 @@ class Digest:
     def add(self, item: Prompt | Preference) -> None:
         """Add the next item to the hash; the order of the items counts."""
         prompt = prompt_of(item)
-        before = (json.dumps(context_json(prompt)),) if prompt.system or prompt.history else ()
         answers = item.answers if isinstance(item, Preference) else (prompt.solution or "",) if self._solved else ()
         hashed = [
             prompt.prompt_id,
@@ -43,7 +41,7 @@ class Digest:
             prompt.verifier_type,
             repr(prompt.verifier_params),
             *(image.sha256 for image in prompt.images),
-            *before,
+            *context_key(prompt),
             *answers,
         ]
         self._hash.update("\0".join([*hashed, ""]).encode("utf-8", "surrogatepass"))

@@ -271,8 +271,7 @@ def check_memory(config: TrainingConfig) -> Finding:
     bundles = plan(config).bundles
     need = config.ray.object_store_bytes if config.ray.address == "local" else 0
     need += sum(each[role] for role in each for bundle in bundles[role] if "GPU" not in bundle)
-    if config.learner.optimizer_in_ram and config.learner.gpus_per_rank:
-        need += config.learner.num_ranks * optimizer_ram_bytes(config, dimensions)
+    need += config.learner.num_ranks * optimizer_ram_bytes(config, dimensions)
     limit = int(_MEMORY_SHARE * memory_bytes())
     return Finding("RAM", need <= limit, f"{_gib(limit)} ({_MEMORY_SHARE:.0%} of all)", f"{_gib(need)} (estimate)", fix)
 

@@ -147,7 +147,7 @@ def _memory_checks(config: GrpoConfig, memory: list[MemoryRow]) -> list[Check]:
 
 
 def _phases(config: GrpoConfig, memory: list[MemoryRow]) -> list[GpuPhase]:
-    return gpu_phases(config, memory, config.ray.gpu_memory_bytes, colocated=config.colocated)
+    return gpu_phases(config, memory, config.ray.gpu_memory_bytes)
 
 
 def failed(report: DryRun) -> VlaaRayError | None:

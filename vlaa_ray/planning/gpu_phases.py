@@ -37,19 +37,17 @@ class GpuPhase:
         return self.gpu_bytes - self.used_bytes
 
 
-def gpu_phases(
-    config: GrpoConfig, memory: Sequence[MemoryRow], gpu_bytes: int, *, colocated: bool = False
-) -> list[GpuPhase]:
+def gpu_phases(config: GrpoConfig, memory: Sequence[MemoryRow], gpu_bytes: int) -> list[GpuPhase]:
     """Return the phases of each kind of GPU that the run uses, from the rows of `memory_estimate`.
 
-    With `colocated`, an engine and a learner rank have the same GPU in turn. While one works, the other keeps only its
-    process there; `asleep_ram_bytes` says what it then takes in RAM.
+    With `placement: colocated`, an engine and a learner rank have the same GPU in turn. While one works, the other
+    keeps only its process there; `asleep_ram_bytes` says what it then takes in RAM.
     """
     learner = [row for row in memory if row.role == "learner"]
     engine = [row for row in memory if row.role == "rollout"]
     pool = ("engine's share of the GPU", int(config.rollout.gpu_memory_share * gpu_bytes))
     held, peak = ("learner, between updates", held_bytes(learner)), ("learner, at its peak", peak_bytes(learner))
-    if colocated and config.learner.gpus_per_rank and config.rollout.gpus_per_actor:
+    if config.colocated and config.learner.gpus_per_rank and config.rollout.gpus_per_actor:
         name = "engine and learner"
         sending = ("learner, sending weights", held_bytes(learner) + held_bytes(learner, Moment.SYNC))
         receiving = sum(row.num_bytes for row in engine if row.item in {"weights", "weight sync", "process"})

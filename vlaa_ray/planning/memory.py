@@ -62,12 +62,6 @@ def memory_estimate(config: TrainingConfig, model_config: dict[str, Any]) -> lis
     Ranks on GPUs with `learner.optimizer_in_ram` keep gradients and optimizer states in RAM (`optimizer_ram_bytes`).
     """
     rows = _learner_rows(config, model_config)
-    if config.learner.optimizer_in_ram and config.learner.gpus_per_rank:
-        rows = [row for row in rows if row.item not in {"gradients", "optimizer states", "margin"}]
-        largest = min(count_parameters(model_config).largest, _trained(config, model_config))
-        on_the_way = largest * config_item_bytes(config.model.dtype)
-        rows.append(MemoryRow("learner", "gradient on its way to RAM", on_the_way, "the largest tensor", Moment.PASS))
-        rows.append(_margin(rows))
     if config.engines is not None:
         rows += _engine_rows(config, model_config)
         rows.append(MemoryRow("reward", "process", int(_CPU_BASE["reward"]), "and up to rewards.memory_limit_bytes"))
@@ -126,10 +120,14 @@ def _learner_rows(config: TrainingConfig, model_config: dict[str, Any]) -> list[
     each = gradient_item_bytes(dtype, stage)
     weights, share = shared(count.total * size, 3)
     rows = [MemoryRow("learner", "weights", weights, f"{share}, {count.total:,} x {size} bytes")]
-    num_bytes, share = shared(trained * each, 2)
-    rows.append(MemoryRow("learner", "gradients", num_bytes, f"{share}, {trained:,} x {each} bytes"))
-    num_bytes, share = shared(trained * states, 1)
-    rows.append(MemoryRow("learner", "optimizer states", num_bytes, f"{share}, {trained:,} x {states} bytes"))
+    if _steps_in_ram(config):
+        on_the_way = min(count.largest, trained) * size
+        rows.append(MemoryRow("learner", "gradient on its way to RAM", on_the_way, "the largest tensor", Moment.PASS))
+    else:
+        num_bytes, share = shared(trained * each, 2)
+        rows.append(MemoryRow("learner", "gradients", num_bytes, f"{share}, {trained:,} x {each} bytes"))
+        num_bytes, share = shared(trained * states, 1)
+        rows.append(MemoryRow("learner", "optimizer states", num_bytes, f"{share}, {trained:,} x {states} bytes"))
     if config.keeps_reference:
         rows.append(MemoryRow("learner", "reference policy", count.total * size, "whole, in every rank"))
     rows += _pass_rows(config, model_config)
@@ -146,16 +144,25 @@ def _learner_rows(config: TrainingConfig, model_config: dict[str, Any]) -> list[
 
 
 def optimizer_ram_bytes(config: TrainingConfig, model_config: dict[str, Any]) -> int:
-    """Return the RAM of one rank whose optimizer is in RAM: states, fp32 gradients, and new weights before the copy."""
+    """Return the RAM that one rank on a GPU takes for its optimizer; 0 unless `learner.optimizer_in_ram`.
+
+    It holds the states, fp32 gradients, and new weights before they are copied.
+    """
+    if not _steps_in_ram(config):
+        return 0
     numbers = _trained(config, model_config) // config.learner.num_ranks
     states = optimizer_item_bytes(config.model.dtype, config.learner.zero_stage)
     return numbers * (states + _FP32 + config_item_bytes(config.model.dtype))
 
 
-def _margin(rows: list[MemoryRow]) -> MemoryRow:
+def _steps_in_ram(config: TrainingConfig) -> bool:
+    """Return True if the optimizer of ranks on GPUs is in RAM; on the CPU it is there in any case."""
+    return config.learner.optimizer_in_ram and config.learner.gpus_per_rank > 0
+
+
+def _margin(tensors: list[MemoryRow]) -> MemoryRow:
     note = f"{MARGIN_SHARE:.0%} of the peak: fragmentation, small tensors"
-    tensors = peak_bytes(row for row in rows if row.item != "process")
-    return MemoryRow("learner", "margin", int(MARGIN_SHARE * tensors), note)
+    return MemoryRow("learner", "margin", int(MARGIN_SHARE * peak_bytes(tensors)), note)
 
 
 def _pass_rows(config: TrainingConfig, model_config: dict[str, Any]) -> list[MemoryRow]:

@@ -6,6 +6,7 @@ as_one_text(prompt)   -> "user: <image>How many?\n\nassistant: 6\n\nuser: Why?"
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -65,6 +66,12 @@ def context_json(prompt: Prompt) -> dict[str, Any]:
             {"role": turn.role, "text": turn.text, "num_images": turn.num_images} for turn in prompt.history
         ]
     return context
+
+
+def context_key(prompt: Prompt) -> tuple[str, ...]:
+    """Return (the JSON of `context_json`,), to be hashed with a prompt; () if it has no system text and no history."""
+    context = context_json(prompt)
+    return (json.dumps(context),) if context else ()
 
 
 def context_of(row: dict[str, Any]) -> tuple[str | None, tuple[Turn, ...]]:

@@ -1,9 +1,10 @@
 """The memory plan: sums done by hand, from ZeRO's table and from the buffers that DeepSpeed allocates."""
 
 import pytest
+from plans import QWEN_3B, QWEN_7B, TINY, make
 
 from vlaa_ray.config import GrpoConfig
-from vlaa_ray.models.dimensions import KNOWN_MODELS, count_parameters
+from vlaa_ray.models.dimensions import count_parameters
 from vlaa_ray.planning.gpu_phases import asleep_ram_bytes, gpu_phases
 from vlaa_ray.planning.memory import (
     GIB,
@@ -16,33 +17,8 @@ from vlaa_ray.planning.memory import (
     peak_bytes,
 )
 
-QWEN_3B = KNOWN_MODELS["Qwen/Qwen2.5-VL-3B-Instruct"]
-QWEN_7B = KNOWN_MODELS["Qwen/Qwen2.5-VL-7B-Instruct"]
-TINY = {
-    "model_type": "qwen2_5_vl",
-    "text_config": {
-        "hidden_size": 128,
-        "intermediate_size": 512,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "vocab_size": 300,
-        "tie_word_embeddings": True,
-    },
-    "vision_config": {
-        "depth": 2,
-        "hidden_size": 96,
-        "intermediate_size": 256,
-        "num_heads": 4,
-        "out_hidden_size": 128,
-    },
-}
 PARAMETERS = 3_754_622_976
 EMBEDDING = 151_936 * 2048
-
-
-def make(**sections: dict) -> GrpoConfig:
-    return GrpoConfig.model_validate({"run": {"name": "x", "num_steps": 1}, "model": {"path": "m"}, **sections})
 
 
 def rows(config: GrpoConfig, dimensions: dict, role: str) -> dict[str, int]:
@@ -184,8 +160,9 @@ def test_each_gpu_shows_what_it_uses_and_leaves_free_in_each_phase() -> None:
 
 
 def test_an_engine_and_a_rank_share_a_gpu_in_turn() -> None:
-    gpus = make(rollout={"gpus_per_actor": 1, "gpu_memory_share": 0.6}, learner={"gpus_per_rank": 1})
-    found = {phase.phase: phase.used_bytes for phase in gpu_phases(gpus, PLAN, 100, colocated=True)}
+    on_gpus = {"rollout": {"gpus_per_actor": 1, "gpu_memory_share": 0.6}, "learner": {"gpus_per_rank": 1}}
+    gpus = make(placement="colocated", **on_gpus)
+    found = {phase.phase: phase.used_bytes for phase in gpu_phases(gpus, PLAN, 100)}
     # asleep, either keeps its process; new weights are sent while the learner is awake and the engine has its weights
     assert found == {"sampling": 60 + 2, "learning": 53 + 5, "sending weights": 20 + 1 + 2 + 3 + 10 + 4 + 5}
     assert asleep_ram_bytes(PLAN, keeps_engine_weights=True) == {"learner": 20, "rollout": 10}

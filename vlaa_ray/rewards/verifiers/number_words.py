@@ -60,8 +60,8 @@ _PRONOUN_OF = frozenset("the this that which each every another any other last f
 _AFTER_PRONOUN = frozenset("can could should must may might would will needs sees another by of".split())
 _LABELLED = frozenset("side hand more way end row corner part".split())
 
-CHINESE_DIGITS = {**{sign: number for number, sign in enumerate("零一二三四五六七八九")}, "〇": 0, "两": 2, "兩": 2}
-CHINESE_TENS = {"十": 10, "百": 100, "千": 1000, "廿": 20, "卅": 30}
+_DIGITS = {**{sign: number for number, sign in enumerate("零一二三四五六七八九")}, "〇": 0, "两": 2, "兩": 2}
+_TIMES = {"十": 10, "百": 100, "千": 1000, "廿": 20, "卅": 30}
 CHINESE_SCALES = {"十": 10, "百": 100, "千": 1000, "万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8}
 _MYRIADS = (("亿", 10**8), ("万", 10**4))
 _MEASURES = frozenset(
@@ -231,7 +231,7 @@ def chinese_at(tokens: Sequence[QuantityToken], index: int) -> WordNumber | None
             return None
     value = chinese_number(run)
     if after == "点" and end + 1 < len(tokens) and tokens[end + 1].kind is TokenKind.NUMERAL and value is not None:
-        decimals = [CHINESE_DIGITS.get(sign, -1) for sign in tokens[end + 1].text]
+        decimals = [_DIGITS.get(sign, -1) for sign in tokens[end + 1].text]
         if min(decimals) >= 0 and text_at(tokens, end + 2) != "分":
             fraction = Fraction(int("".join(map(str, decimals[:_MAX_WORDS]))), 10 ** len(decimals[:_MAX_WORDS]))
             return WordNumber(value + fraction, end + 2)
@@ -250,7 +250,7 @@ def chinese_number(run: str) -> Fraction | None:
     """Return the value of a run of Chinese numerals, or None if it names several numbers ("三四") or none."""
     if len(run) > _MAX_WORDS:
         return None
-    digits = [CHINESE_DIGITS.get(sign, -1) for sign in run]
+    digits = [_DIGITS.get(sign, -1) for sign in run]
     if min(digits) >= 0:
         if len(run) == 2 and digits[1] == digits[0] + 1 and digits[0]:
             return None
@@ -268,8 +268,8 @@ def _sections(run: str, scales: Sequence[tuple[str, int]]) -> int | None:
     if not found:
         return _sections(run, smaller)
     left = _sections(head, smaller) if head else None
-    colloquial = len(tail) == 1 and CHINESE_DIGITS.get(tail, 0) > 0
-    right = CHINESE_DIGITS[tail] * (scale // 10) if colloquial else _sections(tail, smaller) if tail else 0
+    colloquial = len(tail) == 1 and _DIGITS.get(tail, 0) > 0
+    right = _DIGITS[tail] * (scale // 10) if colloquial else _sections(tail, smaller) if tail else 0
     return None if left is None or right is None else left * scale + right
 
 
@@ -277,8 +277,8 @@ def _below_myriad(run: str) -> int | None:
     """Return the value of a run without 万 and 亿, or None if its signs don't stand as in a number."""
     total, digit, last = 0, None, 10**4
     for position, sign in enumerate(run):
-        if sign in CHINESE_TENS:
-            unit = CHINESE_TENS[sign]
+        if sign in _TIMES:
+            unit = _TIMES[sign]
             if (
                 unit >= last
                 or digit == 0
@@ -286,10 +286,10 @@ def _below_myriad(run: str) -> int | None:
             ):
                 return None
             total, digit, last = total + (1 if digit is None else digit) * unit, None, 10 if unit in (20, 30) else unit
-        elif sign not in CHINESE_DIGITS or (digit is not None and digit != 0):
+        elif sign not in _DIGITS or (digit is not None and digit != 0):
             return None
         else:
-            digit = CHINESE_DIGITS[sign]
+            digit = _DIGITS[sign]
     if digit and last in (100, 1000) and len(run) > 1 and run[-2] not in "零〇":
         digit *= last // 10
     return total + (digit or 0)
