@@ -1,0 +1,20 @@
+"""Evaluation: held-out prompts sampled during training, and the six benchmarks.
+
+    score_row("MathVista", {"answer": "6", "answer_type": "integer"}, "<answer>6</answer>").correct -> True
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vlaa_ray.evaluation.benchmarks import RowScore, benchmark
+
+__all__ = ["RowScore", "score_row"]
+
+
+def score_row(benchmark_name: str, row: dict[str, Any], prediction: str) -> RowScore:
+    """Return the verdict of a benchmark's rules on one prediction. `row` holds the columns of the row by name.
+
+    Raises ConfigError for an unknown benchmark, and DataError if the row's gold can't be read.
+    """
+    return benchmark(benchmark_name).score(row, prediction)
