@@ -1,0 +1,82 @@
+r"""The part of a prediction that states its answer.
+
+    stated_answer("<think>…</think><answer> B </answer>")  -> Stated("B", marked=True)
+    final_part(stated_answer("We add.\nSo the answer is 7."))  -> Stated("7", marked=True)
+
+A model that was trained for it writes the answer between tags. Others end with a box, with "the answer is", or with a
+last line. Each function here takes a time that grows with the length of its text, and reads at most 20,000 characters
+of an answer: its last ones.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from vlaa_ray.text.answers import CLOSE, MAX_CHARS, OPEN, extract_answer, last_boxed, without_thoughts
+
+_SHORT_CHARS = 120
+_MAX_LINE_CHARS = 600
+_ANSWER_IS = re.compile(
+    r"(?:\banswers?\b|答案)(?: (?:to|for) [^.:\n]{1,80}?)?[*\"' ]{0,3}(?: is| are|:|：|=|是|为)"
+    r"(?:[*\"': ]|\bis\b|\babout\b|\bapproximately\b){0,8}",
+    re.IGNORECASE,
+)
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z(\\$])")
+_TAG = re.compile(r"</?(?:answer|think)>")
+
+
+class Stated(NamedTuple):
+    """The text that states an answer, and whether the model marked it as its answer."""
+
+    text: str
+    marked: bool
+
+
+def stated_answer(prediction: str) -> Stated:
+    """Return the content of the last answer tags, or else all that follows the thought.
+
+    The text after an `<answer>` that is never closed counts, because a limit of tokens or a stop text may have cut the
+    end off. The text is empty if the model only thought, or said nothing.
+    """
+    tagged = extract_answer(prediction)
+    if tagged is not None:
+        return Stated(_TAG.sub(" ", tagged[-MAX_CHARS:]).strip(), True)
+    said = without_thoughts(prediction)
+    if OPEN in said and CLOSE not in said:
+        opened = said.rpartition(OPEN)[2].strip()
+        if opened:
+            return Stated(_TAG.sub(" ", opened[-MAX_CHARS:]).strip(), True)
+    return Stated(_TAG.sub(" ", said[-MAX_CHARS:]).strip(), False)
+
+
+def final_part(stated: Stated) -> Stated:
+    r"""Return the part of a longer text that gives the result: its last box, what "the answer is" leads to, its end.
+
+    A short text of one line is returned whole. The last sentence of a text is not marked as an answer.
+    """
+    text = stated.text
+    if "\\boxed" in text or "\\fbox" in text:
+        boxed = last_boxed(text)
+        if boxed:
+            return Stated(boxed, True)
+    if stated.marked or (len(text) <= _SHORT_CHARS and "\n" not in text):
+        led = _led(text) if len(text) > 1 else ""
+        return Stated(led or text, True)
+    led = _led(text)
+    return Stated(led, True) if led else Stated(_last_sentence(text), False)
+
+
+def _led(text: str) -> str:
+    """Return what the last "the answer is" leads to, without the mark that ends it; an empty text if nothing does."""
+    cues = list(_ANSWER_IS.finditer(text))
+    if not cues:
+        return ""
+    rest = text[cues[-1].end() :].lstrip(" \n*:")
+    line = rest.partition("\n")[0].strip()
+    return "" if len(line) > _MAX_LINE_CHARS else line.rstrip("*").removesuffix(".").rstrip("* ")
+
+
+def _last_sentence(text: str) -> str:
+    line = text.rstrip().rpartition("\n")[2]
+    return _SENTENCE_END.split(line[-_MAX_LINE_CHARS:])[-1].strip()
