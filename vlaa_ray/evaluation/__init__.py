@@ -17,6 +17,6 @@ __all__ = ["RowScore", "dynamath_summary", "score_row"]
 def score_row(benchmark_name: str, row: dict[str, Any], prediction: str) -> RowScore:
     """Return the verdict of a benchmark's rules on one prediction. `row` holds the columns of the row by name.
 
-    Raises ConfigError for an unknown benchmark, and DataError if the row's gold can't be read.
+    Raises ConfigError for an unknown benchmark.
     """
     return benchmark(benchmark_name).score(row, prediction)

@@ -22,7 +22,15 @@ _ANSWER_IS = re.compile(
     r"(?:[*\"': ]|\bis\b|\babout\b|\bapproximately\b){0,8}",
     re.IGNORECASE,
 )
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z(\\$])")
+_SENTENCE_END = re.compile(r"(?<=[.!?。])\s+(?=[A-Z(\\$*])|\n")
+_REMARK = re.compile(
+    r"(?<=[\w)}\]$%°])[\s,]+(?:with|because|since|as|which|where|for|so|given)\b.*", re.DOTALL | re.IGNORECASE
+)
+_COURTESY = re.compile(
+    r"(?:I hope|(?:please )?let me know|is there anything|do you have|feel free|if you have|would you like|thank you|please ask)"
+    r"\b[^\n]{0,200}",
+    re.IGNORECASE,
+)
 _TAG = re.compile(r"</?(?:answer|think)>")
 
 
@@ -53,18 +61,24 @@ def stated_answer(prediction: str) -> Stated:
 def final_part(stated: Stated) -> Stated:
     r"""Return the part of a longer text that gives the result: its last box, what "the answer is" leads to, its end.
 
-    A short text of one line is returned whole. The last sentence of a text is not marked as an answer.
+    A sentence alone is returned whole. The last sentence of a longer text is not marked as an answer. Offers of further
+    help are passed over.
     """
     text = stated.text
     if "\\boxed" in text or "\\fbox" in text:
         boxed = last_boxed(text)
         if boxed:
             return Stated(boxed, True)
-    if stated.marked or (len(text) <= _SHORT_CHARS and "\n" not in text):
-        led = _led(text) if len(text) > 1 else ""
+    led = _led(text) if len(text) > 1 else ""
+    if led or stated.marked:
         return Stated(led or text, True)
-    led = _led(text)
-    return Stated(led, True) if led else Stated(_last_sentence(text), False)
+    sentences = _sentences(text)
+    return Stated(sentences[-1] if sentences else text, len(sentences) < 2 and len(text) <= _SHORT_CHARS)
+
+
+def without_remark(text: str) -> str:
+    """Return a result without the reason or the circumstance behind it: "7 cm, because …" is "7 cm"."""
+    return _REMARK.sub("", text, count=1) or text
 
 
 def _led(text: str) -> str:
@@ -73,10 +87,13 @@ def _led(text: str) -> str:
     if not cues:
         return ""
     rest = text[cues[-1].end() :].lstrip(" \n*:")
-    line = rest.partition("\n")[0].strip()
+    line = _SENTENCE_END.split(rest.partition("\n")[0])[0].strip()
     return "" if len(line) > _MAX_LINE_CHARS else line.rstrip("*").removesuffix(".").rstrip("* ")
 
 
-def _last_sentence(text: str) -> str:
-    line = text.rstrip().rpartition("\n")[2]
-    return _SENTENCE_END.split(line[-_MAX_LINE_CHARS:])[-1].strip()
+def _sentences(text: str) -> list[str]:
+    """Return the last sentences of a text, without offers of further help at its end."""
+    sentences = [sentence.strip() for sentence in _SENTENCE_END.split(text[-4 * _MAX_LINE_CHARS :]) if sentence.strip()]
+    while len(sentences) > 1 and _COURTESY.match(sentences[-1]):
+        sentences.pop()
+    return sentences

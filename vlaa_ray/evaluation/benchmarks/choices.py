@@ -17,17 +17,22 @@ from vlaa_ray.data.formats.options import read_options
 from vlaa_ray.data.formats.tracked_row import TrackedRow
 from vlaa_ray.errors import DataError
 from vlaa_ray.evaluation.benchmarks.answers import Stated, final_part
-from vlaa_ray.evaluation.benchmarks.values import equal_in_maths, is_formula
+from vlaa_ray.evaluation.benchmarks.values import equal_in_maths, is_formula, number_in
 from vlaa_ray.rewards.verifiers.choice import read_letter
 from vlaa_ray.text.answers import MAX_CHARS
 
 Options = dict[str, str]
 """The texts of the options by their letters, in order."""
 _MAX_VALUE_CHARS = 300
+_MAX_WHOLE_CHARS = 1_000
+_MAX_WORDS = 3
+_OPENS_WITH_LETTER = re.compile(r"\W*[A-Za-z]\b")
+_CAPITAL_A = re.compile(r"A [a-z]+ \d")
+_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _COLUMNS = ("choices", "options", "option")
 _LETTER_IN_TEXT = re.compile(r"(?<![A-Za-z])[A-Z](?![A-Za-z])")
 _LISTED = re.compile(r"(?:^|(?<=\s))[(\[]?([A-H])[)\].:：、]\s*(\S.*?)\s*(?=(?:\n|\s[(\[]?[A-H][)\]:：、])|\Z)")
-_LAYOUT = re.compile(r"\\(?:mathrm|text|mathbf|left|right)(?![A-Za-z])|\\[,;:! ]|[\s${}~]|\.$")
+_LAYOUT = re.compile(r"\\(?:mathrm|text|mathbf|left|right|displaystyle)(?![A-Za-z])|\\[,;:! ]|[\s${}~]|\.$")
 
 
 def options_of(fields: Mapping[str, Any]) -> Options:
@@ -56,21 +61,29 @@ def options_in(question: str) -> Options:
 def chosen(stated: Stated, options: Options) -> str | None:
     """Return the letter of the option that an answer chooses, or None if it chooses none of them, or several.
 
-    In turn: the text of an option, word for word; a letter; the only option whose text occurs in the answer; the only
-    option of the same value. An option that is named as "sample A" comes before the letter in its name.
+    The end of a long text is read before the rest of it. In turn: the text of an option, word for word; a letter; the
+    only option whose text occurs in the answer; the only option of the same value. An option that is named as
+    "sample A" comes before the letter in its name.
     """
-    text = stated.text
     final = final_part(stated)
     if exact := _same_text(final.text, options):
         return exact
-    if any(len(option) > 1 and _LETTER_IN_TEXT.search(option) for option in options.values()):
-        named = _contained(final.text, options)
-        if named and not re.match(r"\W*[A-Za-z]\b", final.text):
-            return named
-    letter = read_letter(text)
+    has_names = any(len(option) > 1 and _LETTER_IN_TEXT.search(option) for option in options.values())
+    if has_names and not _OPENS_WITH_LETTER.match(final.text) and (named := _contained(final.text, options)):
+        return named
+    letter = letter_in(final.text)
     if letter is not None:
         return letter if letter in options else None
-    return _contained(final.text, options) or _of_equal_value(final, options)
+    found = _contained(final.text, options) or _of_equal_value(final, options)
+    if found or final.text == stated.text or (not stated.marked and len(stated.text) > _MAX_WHOLE_CHARS):
+        return found
+    letter = read_letter(stated.text)
+    return letter if letter in options else None
+
+
+def letter_in(text: str) -> str | None:
+    """Return the option letter that a short text chooses, or None. A capital A at its begin is no article here."""
+    return read_letter(text) or (text[0] if _CAPITAL_A.match(text) else None)
 
 
 def _same_text(text: str, options: Options) -> str | None:
@@ -94,10 +107,15 @@ def _contained(text: str, options: Options) -> str | None:
 
 
 def _of_equal_value(final: Stated, options: Options) -> str | None:
+    """Return the only option of the same number or, if the text is a formula with few words, of the same value."""
     text = final.text
-    if not final.marked or len(text) > _MAX_VALUE_CHARS or not is_formula(text):
+    if len(text) > _MAX_VALUE_CHARS or not is_formula(text):
         return None
-    equal = [letter for letter, option in options.items() if is_formula(option) and equal_in_maths(text, option)]
+    if not final.marked or len(_WORD.findall(text)) > _MAX_WORDS:
+        number = number_in(text)
+        equal = [letter for letter, option in options.items() if number is not None and number_in(option) == number]
+    else:
+        equal = [letter for letter, option in options.items() if is_formula(option) and equal_in_maths(text, option)]
     return equal[0] if len(equal) == 1 else None
 
 

@@ -23,7 +23,7 @@ from typing import ClassVar
 
 from vlaa_ray.data.formats.tracked_row import is_missing
 from vlaa_ray.errors import DataError
-from vlaa_ray.evaluation.benchmarks.answers import Stated, final_part
+from vlaa_ray.evaluation.benchmarks.answers import Stated, final_part, without_remark
 from vlaa_ray.evaluation.benchmarks.base import GradedRow, Row, RowScore
 from vlaa_ray.evaluation.benchmarks.choices import Options, options_in, options_of, plain_text
 from vlaa_ray.evaluation.benchmarks.files import Fields
@@ -87,7 +87,7 @@ class DynaMath(KitBenchmark):
         """Return whether the short answer is the gold: within 0.001 for a float, else as text or as mathematics."""
         gold, final = self.gold(fields), final_part(_short(stated))
         if str(fields.get("answer_type")) == _FLOAT:
-            target, number = number_in(gold), number_in(final.text)
+            target, number = number_in(gold), number_in(without_remark(final.text))
             if target is None:
                 raise DataError("the gold of a float is no number", got=gold[:80])
             if number is None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from vlaa_ray.data.formats.fields import literal
 from vlaa_ray.data.formats.tracked_row import is_missing
@@ -28,9 +28,9 @@ _MOST_INDEX_CHARS = 64  # as in VLMEvalKit: a shorter text is the index of the r
 class Reader(Protocol):
     """What `read_rows` has to know about a benchmark."""
 
-    name: str
-    kit_name: str
-    files: tuple[str, ...]
+    name: ClassVar[str]
+    kit_name: ClassVar[str]
+    files: ClassVar[tuple[str, ...]]
     """Patterns of the names that its authors' files have."""
 
     def fields_of(self, record: Fields, file: Path) -> Fields | None:

@@ -87,11 +87,14 @@ class KitBenchmark(Benchmark):
 
     def score(self, fields: Fields, prediction: str) -> RowScore:
         """Return the verdict of the rules, as the base class says. A model that only thought gave no answer."""
-        self.gold(fields)
         stated = stated_answer(prediction)
-        if not stated.text:
-            return wrong(None, NO_ANSWER if not prediction.strip() else f"{NO_ANSWER} after its thought")
-        return self.score_choice(fields, stated) if self.is_choice(fields) else self.score_value(fields, stated)
+        try:
+            self.gold(fields)
+            if not stated.text:
+                return wrong(None, NO_ANSWER if not prediction.strip() else f"{NO_ANSWER} after its thought")
+            return self.score_choice(fields, stated) if self.is_choice(fields) else self.score_value(fields, stated)
+        except DataError as error:
+            return unsettled(stated.text, error.one_line())
 
     def gold(self, fields: Fields) -> str:
         """Return the gold as text. Raises DataError if the row has none."""
@@ -119,7 +122,7 @@ class KitBenchmark(Benchmark):
         """Return whether the value that the answer states is the gold."""
 
     def judge_messages(self, row: Row, prediction: str) -> list[dict[str, Any]] | None:
-        """Return what to ask a judge: which option the answer chooses, or which value it states; None without answer."""
+        """Return what to ask a judge: which option the answer chooses, or which value it states."""
         if not stated_answer(prediction).text:
             return None
         question = without_images(self.wording(row.fields))

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from vlaa_ray.errors import DataError
 from vlaa_ray.evaluation.benchmarks.answers import Stated, final_part, stated_answer
 from vlaa_ray.evaluation.benchmarks.base import Row, RowScore
-from vlaa_ray.evaluation.benchmarks.choices import Options, chosen, options_in
+from vlaa_ray.evaluation.benchmarks.choices import Options, chosen, letter_in, options_in
 from vlaa_ray.evaluation.benchmarks.files import Fields
 from vlaa_ray.evaluation.benchmarks.judging import choice_messages
 from vlaa_ray.evaluation.benchmarks.kit import KitBenchmark, labels
@@ -86,6 +86,17 @@ class LogicVista(KitBenchmark):
 
 
 def _named(stated: Stated, options: Options) -> str:
-    """Return the letters that an answer names, in order; that of the option whose text it is, if it names none."""
-    letters = "".join(sorted(read_letters(stated.text)))
-    return letters or (chosen(stated, options) or "" if options else "")
+    """Return the letters that an answer names, in order; that of the option whose text it is, if it names none.
+
+    Where the words settle on one letter ("A, rather than B"), it is the only one. Options that the answer repeats from
+    its picture count as the question's.
+    """
+    final = final_part(stated)
+    listed = options or options_in(stated.text)
+    letter = letter_in(final.text)
+    named = {letter} if letter else read_letters(final.text)
+    if not named and listed and (found := chosen(final, listed)):
+        named = {found}
+    if not named and not final.marked:
+        named = read_letters(stated.text)
+    return "".join(sorted(named))

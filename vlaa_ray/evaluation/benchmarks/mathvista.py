@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 from vlaa_ray.data.formats.fields import literal, mapping
 from vlaa_ray.data.formats.tracked_row import is_missing
 from vlaa_ray.errors import DataError
-from vlaa_ray.evaluation.benchmarks.answers import Stated, final_part
+from vlaa_ray.evaluation.benchmarks.answers import Stated, final_part, without_remark
 from vlaa_ray.evaluation.benchmarks.base import Row, RowScore
 from vlaa_ray.evaluation.benchmarks.choices import Options, chosen, options_of, plain_text
 from vlaa_ray.evaluation.benchmarks.files import Fields
@@ -90,7 +90,7 @@ class MathVista(KitBenchmark):
         target = _number(gold)
         if target is None:
             return graded(plain_text(final.text) == plain_text(gold), final.text, gold)
-        value = number_in(final.text)
+        value = number_in(without_remark(final.text))
         if value is None:
             return unsettled(None, "no rule finds a single number in the answer")
         return graded(_rounded(value, fields, gold) == _rounded(target, fields, gold), final.text, gold)

@@ -16,7 +16,7 @@ from fractions import Fraction
 from vlaa_ray.rewards import score
 from vlaa_ray.rewards.verifiers.stated_quantity import stated_quantity
 
-_TAG = re.compile(r"</?(?:answer|think)>")
+_LAYOUT = re.compile(r"</?(?:answer|think)>|\\(?:displaystyle|textstyle)(?![A-Za-z])")
 _PI = re.compile(
     r"[\s$(\\]*(-?(?:\d{1,12}(?:\.\d{1,12})?(?:/[1-9]\d{0,11})?)?)\s*[*·×]?\s*(?:\\cdot\s*)?(?:\\pi|π|pi)"
     r"\s*(?:/\s*([1-9]\d{0,11}))?[\s$)\\]*"
@@ -43,5 +43,6 @@ def is_formula(text: str) -> bool:
 
 def equal_in_maths(answer: str, gold: str) -> bool | None:
     """Return whether an answer equals a gold as mathematics; None if the gold can't be read, or the time was over."""
-    verdict = score(f"<answer>{_TAG.sub(' ', answer)}</answer>", gold, "math")
+    said, wanted = (_LAYOUT.sub(" ", text) for text in (answer, gold))
+    verdict = score(f"<answer>{said}</answer>", wanted, "math")
     return None if not verdict.valid or verdict.value is None else verdict.value >= 0.5
