@@ -31,6 +31,8 @@ _COURTESY = re.compile(
     r"\b[^\n]{0,200}",
     re.IGNORECASE,
 )
+_NEXT_QUESTION = re.compile(r"(?<=\S)\s*\n\s*(?:#{1,4} )?(?:Question|Problem|Q)\s?\d{0,3}\s?:")
+_CONCLUSION = re.compile(r"\W*(?:therefore|so|thus|hence|finally|in conclusion|in summary)\b", re.IGNORECASE)
 _TAG = re.compile(r"</?(?:answer|think)>")
 
 
@@ -55,13 +57,14 @@ def stated_answer(prediction: str) -> Stated:
         opened = said.rpartition(OPEN)[2].strip()
         if opened:
             return Stated(_TAG.sub(" ", opened[-MAX_CHARS:]).strip(), True)
-    return Stated(_TAG.sub(" ", said[-MAX_CHARS:]).strip(), False)
+    own = _NEXT_QUESTION.split(said.strip(), maxsplit=1)[0]  # some models go on with questions of their own
+    return Stated(_TAG.sub(" ", own[-MAX_CHARS:]).strip(), False)
 
 
 def final_part(stated: Stated) -> Stated:
     r"""Return the part of a longer text that gives the result: its last box, what "the answer is" leads to, its end.
 
-    A sentence alone is returned whole. The last sentence of a longer text is not marked as an answer. Offers of further
+    A sentence alone is returned whole. The end of a longer text is not marked as an answer: it is its last sentence, or one of the last three that concludes. Offers of further
     help are passed over.
     """
     text = stated.text
@@ -73,7 +76,9 @@ def final_part(stated: Stated) -> Stated:
     if led or stated.marked:
         return Stated(led or text, True)
     sentences = _sentences(text)
-    return Stated(sentences[-1] if sentences else text, len(sentences) < 2 and len(text) <= _SHORT_CHARS)
+    concluded = [sentence for sentence in sentences[-3:] if _CONCLUSION.match(sentence)]
+    end = (concluded or sentences or [text])[-1]
+    return Stated(end, len(sentences) < 2 and len(text) <= _SHORT_CHARS)
 
 
 def without_remark(text: str) -> str:

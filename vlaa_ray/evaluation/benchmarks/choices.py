@@ -27,11 +27,14 @@ _MAX_VALUE_CHARS = 300
 _MAX_WHOLE_CHARS = 1_000
 _MAX_WORDS = 3
 _OPENS_WITH_LETTER = re.compile(r"\W*[A-Za-z]\b")
+_MARKED = re.compile(r"[\s(\[]*[A-Za-z][)\].:]\s*")
+_YES_NO = re.compile(r"\W*(yes|no)\b", re.IGNORECASE)
 _CAPITAL_A = re.compile(r"A [a-z]+ \d")
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _COLUMNS = ("choices", "options", "option")
 _LETTER_IN_TEXT = re.compile(r"(?<![A-Za-z])[A-Z](?![A-Za-z])")
-_LISTED = re.compile(r"(?:^|(?<=\s))[(\[]?([A-H])[)\].:：、]\s*(\S.*?)\s*(?=(?:\n|\s[(\[]?[A-H][)\]:：、])|\Z)")
+_MARK = r"(?:[(\[]\s?[A-Ha-h]\s?[)\]]|(?<![A-Za-z])[A-H][)\].:：、])"
+_LISTED = re.compile(rf"(?:^|(?<=\s))({_MARK})\s*(\S.*?)[\s,;]*(?=\n|\s{_MARK}|\.?\s*\banswer\s?:|\Z)")
 _LAYOUT = re.compile(r"\\(?:mathrm|text|mathbf|left|right|displaystyle)(?![A-Za-z])|\\[,;:! ]|[\s${}~]|\.$")
 
 
@@ -54,7 +57,8 @@ def options_of(fields: Mapping[str, Any]) -> Options:
 def options_in(question: str) -> Options:
     """Return the options that a question lists in its own text, as "(A) 5 cm" or "A: 5 cm"; empty if it lists none."""
     start = max(question.rfind("Choices"), question.rfind("Options"), question.rfind("(A)"), 0)
-    found = {match[1]: match[2] for match in _LISTED.finditer(question[start : start + MAX_CHARS])}
+    listed = _LISTED.finditer(question[start : start + MAX_CHARS])
+    found = {next(filter(str.isalpha, match[1])).upper(): match[2] for match in listed}
     return found if {"A", "B"} <= found.keys() else {}
 
 
@@ -72,8 +76,12 @@ def chosen(stated: Stated, options: Options) -> str | None:
     if has_names and not _OPENS_WITH_LETTER.match(final.text) and (named := _contained(final.text, options)):
         return named
     letter = letter_in(final.text)
-    if letter is not None:
+    if letter is not None and (letter in options or "\n" in stated.text):
         return letter if letter in options else None
+    if letter is not None:  # a letter that is not on offer stands before the option's text
+        final = Stated(_MARKED.sub("", final.text), final.marked)
+    if found := _same_text(final.text, options) or _yes_or_no(final.text, options):
+        return found
     found = _contained(final.text, options) or _of_equal_value(final, options)
     if found or final.text == stated.text or (not stated.marked and len(stated.text) > _MAX_WHOLE_CHARS):
         return found
@@ -90,6 +98,13 @@ def _same_text(text: str, options: Options) -> str | None:
     plain = plain_text(text)
     same = [letter for letter, option in options.items() if plain and plain_text(option) == plain]
     return same[0] if same and not (len(plain) == 1 and plain.isalpha()) else None
+
+
+def _yes_or_no(text: str, options: Options) -> str | None:
+    """Return the option that opens a sentence, if "yes" and "no" are the options."""
+    known = {option.casefold(): letter for letter, option in options.items()}
+    opened = _YES_NO.match(text)
+    return known[opened[1].casefold()] if opened and known.keys() == {"yes", "no"} else None
 
 
 def _contained(text: str, options: Options) -> str | None:
@@ -111,11 +126,12 @@ def _of_equal_value(final: Stated, options: Options) -> str | None:
     text = final.text
     if len(text) > _MAX_VALUE_CHARS or not is_formula(text):
         return None
-    if not final.marked or len(_WORD.findall(text)) > _MAX_WORDS:
-        number = number_in(text)
-        equal = [letter for letter, option in options.items() if number is not None and number_in(option) == number]
-    else:
+    if final.marked and len(_WORD.findall(text)) <= _MAX_WORDS:
         equal = [letter for letter, option in options.items() if is_formula(option) and equal_in_maths(text, option)]
+        if equal:
+            return equal[0] if len(equal) == 1 else None
+    number = number_in(text)
+    equal = [letter for letter, option in options.items() if number is not None and number_in(option) == number]
     return equal[0] if len(equal) == 1 else None
 
 
