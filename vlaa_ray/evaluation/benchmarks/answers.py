@@ -27,12 +27,13 @@ _REMARK = re.compile(
     r"(?<=[\w)}\]$%°])[\s,]+(?:with|because|since|as|which|where|for|so|given)\b.*", re.DOTALL | re.IGNORECASE
 )
 _COURTESY = re.compile(
-    r"(?:I hope|(?:please )?let me know|is there anything|do you have|feel free|if you have|would you like|thank you|please ask)"
-    r"\b[^\n]{0,200}",
+    r"(?:I hope|(?:please )?let me know|is there anything|do you have|feel free|if you have|would you like|thank you"
+    r"|please ask)\b[^\n]{0,200}",
     re.IGNORECASE,
 )
-_NEXT_QUESTION = re.compile(r"(?<=\S)\s*\n\s*(?:#{1,4} )?(?:Question|Problem|Q)\s?\d{0,3}\s?:")
+_NEXT_QUESTION = re.compile(r"\n[ \t]{0,9}(?:#{1,4} )?(?:Question|Problem|Q)\s?\d{0,3}\s?:")
 _CONCLUSION = re.compile(r"\W*(?:therefore|so|thus|hence|finally|in conclusion|in summary)\b", re.IGNORECASE)
+_RESULT = re.compile(r"\d|(?<![A-Za-z])[A-H](?![A-Za-z])")
 _TAG = re.compile(r"</?(?:answer|think)>")
 
 
@@ -57,15 +58,15 @@ def stated_answer(prediction: str) -> Stated:
         opened = said.rpartition(OPEN)[2].strip()
         if opened:
             return Stated(_TAG.sub(" ", opened[-MAX_CHARS:]).strip(), True)
-    own = _NEXT_QUESTION.split(said.strip(), maxsplit=1)[0]  # some models go on with questions of their own
+    own = _NEXT_QUESTION.split(said.strip(), maxsplit=1)[0].rstrip()  # some models go on with questions of their own
     return Stated(_TAG.sub(" ", own[-MAX_CHARS:]).strip(), False)
 
 
 def final_part(stated: Stated) -> Stated:
     r"""Return the part of a longer text that gives the result: its last box, what "the answer is" leads to, its end.
 
-    A sentence alone is returned whole. The end of a longer text is not marked as an answer: it is its last sentence, or one of the last three that concludes. Offers of further
-    help are passed over.
+    A sentence alone is returned whole. The end of a longer text is not marked as an answer: it is its last sentence or,
+    if that has no result, one of the last three that concludes. Offers of further help are passed over.
     """
     text = stated.text
     if "\\boxed" in text or "\\fbox" in text:
@@ -76,8 +77,10 @@ def final_part(stated: Stated) -> Stated:
     if led or stated.marked:
         return Stated(led or text, True)
     sentences = _sentences(text)
+    end = sentences[-1] if sentences else text
     concluded = [sentence for sentence in sentences[-3:] if _CONCLUSION.match(sentence)]
-    end = (concluded or sentences or [text])[-1]
+    if concluded and not _RESULT.search(end):
+        end = concluded[-1]
     return Stated(end, len(sentences) < 2 and len(text) <= _SHORT_CHARS)
 
 

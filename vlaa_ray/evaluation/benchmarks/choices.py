@@ -34,7 +34,7 @@ _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _COLUMNS = ("choices", "options", "option")
 _LETTER_IN_TEXT = re.compile(r"(?<![A-Za-z])[A-Z](?![A-Za-z])")
 _MARK = r"(?:[(\[]\s?[A-Ha-h]\s?[)\]]|(?<![A-Za-z])[A-H][)\].:：、])"
-_LISTED = re.compile(rf"(?:^|(?<=\s))({_MARK})\s*(\S.*?)[\s,;]*(?=\n|\s{_MARK}|\.?\s*\banswer\s?:|\Z)")
+_LISTED = re.compile(rf"(?:^|(?<=\s))({_MARK})\s*(\S.*?)(?=\n|\s{_MARK}|\.?\s?\banswer\s?:|\Z)")
 _LAYOUT = re.compile(r"\\(?:mathrm|text|mathbf|left|right|displaystyle)(?![A-Za-z])|\\[,;:! ]|[\s${}~]|\.$")
 
 
@@ -58,7 +58,7 @@ def options_in(question: str) -> Options:
     """Return the options that a question lists in its own text, as "(A) 5 cm" or "A: 5 cm"; empty if it lists none."""
     start = max(question.rfind("Choices"), question.rfind("Options"), question.rfind("(A)"), 0)
     listed = _LISTED.finditer(question[start : start + MAX_CHARS])
-    found = {next(filter(str.isalpha, match[1])).upper(): match[2] for match in listed}
+    found = {next(filter(str.isalpha, match[1])).upper(): match[2].rstrip(" \t,;") for match in listed}
     return found if {"A", "B"} <= found.keys() else {}
 
 
