@@ -97,7 +97,7 @@ def letter_in(text: str) -> str | None:
 def _same_text(text: str, options: Options) -> str | None:
     plain = plain_text(text)
     same = [letter for letter, option in options.items() if plain and plain_text(option) == plain]
-    return same[0] if same and not (len(plain) == 1 and plain.isalpha()) else None
+    return same[0] if same and plain.upper() not in options else None  # "B" is a letter before it is a text
 
 
 def _yes_or_no(text: str, options: Options) -> str | None:

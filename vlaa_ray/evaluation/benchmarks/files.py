@@ -169,7 +169,12 @@ class _Pictures:
         if isinstance(picture, str) and len(picture) < _MOST_PATH_CHARS:
             below = (f"images/{name}/{picture.lstrip('/')}" for name in (self._reader.kit_name, self._reader.name))
             picture = next((spelling for spelling in below if (folder / spelling).is_file()), picture)
-        image = image_of(picture, folder, self._fetcher, self._file, number)
+        try:
+            image = image_of(picture, folder, self._fetcher, self._file, number)
+        except DataError as error:
+            facts = {name: value for name, value in error.facts.items() if name != "data"}
+            facts |= {"file": str(self._file), "row": number}
+            raise DataError(error.message, fix=error.fix, **facts) from error
         return self._by_hash.setdefault(image.sha256, image)
 
 

@@ -42,7 +42,7 @@ _VERDICT = (
 )
 _AROUND = re.compile(r"^[\s`'\"*]+|[\s`'\"*.]+$")
 _NAMED = re.compile(
-    r"^(?:the )?(?:final )?(?:answer|letter|letters|option|options|result|reply|value)\s*(?:is|:)\s*", re.I
+    r"^(?:the )?(?:final )?(?:answer|letters?|options?|result|reply|value) ?(?:is|:)[ :]{0,3}", re.IGNORECASE
 )
 
 Messages = list[dict[str, Any]]
