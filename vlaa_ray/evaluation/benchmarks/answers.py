@@ -16,6 +16,7 @@ from typing import NamedTuple
 from vlaa_ray.text.answers import CLOSE, MAX_CHARS, OPEN, extract_answer, last_boxed, without_thoughts
 
 _SHORT_CHARS = 120
+_MAX_CUES = 5
 _MAX_LINE_CHARS = 600
 _ANSWER_IS = re.compile(
     r"(?:\banswers?\b|答案)(?: (?:to|for) [^.:\n]{1,80}?)?[*\"' ]{0,3}(?: is| are|:|：|=|是|为)"
@@ -32,6 +33,9 @@ _COURTESY = re.compile(
     re.IGNORECASE,
 )
 _NEXT_QUESTION = re.compile(r"\n[ \t]{0,9}(?:#{1,4} )?(?:Question|Problem|Q)\s?\d{0,3}\s?:")
+_EXPLANATION = re.compile(
+    r"\n[ \t*#]{0,9}(?:Explanation|Reasoning|Rationale|Justification)\b[ *]{0,3}[:\n]", re.IGNORECASE
+)
 _CONCLUSION = re.compile(r"\W*(?:therefore|so|thus|hence|finally|in conclusion|in summary)\b", re.IGNORECASE)
 _RESULT = re.compile(r"\d|(?<![A-Za-z])[A-H](?![A-Za-z])")
 _TAG = re.compile(r"</?(?:answer|think)>")
@@ -68,7 +72,7 @@ def final_part(stated: Stated) -> Stated:
     A sentence alone is returned whole. The end of a longer text is not marked as an answer: it is its last sentence or,
     if that has no result, one of the last three that concludes. Offers of further help are passed over.
     """
-    text = stated.text
+    text = _before_explanation(stated.text)
     if "\\boxed" in text or "\\fbox" in text:
         boxed = last_boxed(text)
         if boxed:
@@ -89,13 +93,25 @@ def without_remark(text: str) -> str:
     return _REMARK.sub("", text, count=1) or text
 
 
+def _before_explanation(text: str) -> str:
+    """Return the part of a text before the heading of an explanation, if that part has a result."""
+    before = _EXPLANATION.split(text, maxsplit=1)[0].strip()
+    return before if _RESULT.search(before) else text
+
+
 def _led(text: str) -> str:
-    """Return what the last "the answer is" leads to, without the mark that ends it; an empty text if nothing does."""
-    cues = list(_ANSWER_IS.finditer(text))
-    if not cues:
-        return ""
-    rest = text[cues[-1].end() :].lstrip(" \n*:")
-    line = _SENTENCE_END.split(rest.partition("\n")[0])[0].strip()
+    """Return what the last "the answer is" leads to; an empty text if nothing does.
+
+    The last one that leads to a number or a letter counts ("The answer is 5. This answer is correct.").
+    """
+    led = [_line(text[cue.end() :]) for cue in [*_ANSWER_IS.finditer(text)][-_MAX_CUES:]]
+    results = [line for line in led if _RESULT.search(line)]
+    return (results or led or [""])[-1]
+
+
+def _line(rest: str) -> str:
+    """Return the first sentence of a text, without the mark that ends it."""
+    line = _SENTENCE_END.split(rest.lstrip(" \n*:").partition("\n")[0])[0].strip()
     return "" if len(line) > _MAX_LINE_CHARS else line.rstrip("*").removesuffix(".").rstrip("* ")
 
 

@@ -29,6 +29,7 @@ _MAX_WORDS = 3
 _OPENS_WITH_LETTER = re.compile(r"\W*[A-Za-z]\b")
 _MARKED = re.compile(r"[\s(\[]*[A-Za-z][)\].:]\s*")
 _YES_NO = re.compile(r"\W*(yes|no)\b", re.IGNORECASE)
+_OPENS_MARKED = re.compile(r"\W{0,9}[A-H][)\].:] ")
 _CAPITAL_A = re.compile(r"A [a-z]+ \d")
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _COLUMNS = ("choices", "options", "option")
@@ -75,7 +76,7 @@ def chosen(stated: Stated, options: Options) -> str | None:
     has_names = any(len(option) > 1 and _LETTER_IN_TEXT.search(option) for option in options.values())
     if has_names and not _OPENS_WITH_LETTER.match(final.text) and (named := _contained(final.text, options)):
         return named
-    letter = letter_in(final.text)
+    letter = opening_letter(stated, final) or letter_in(final.text)
     if letter is not None and (letter in options or "\n" in stated.text):
         return letter if letter in options else None
     if letter is not None:  # a letter that is not on offer stands before the option's text
@@ -87,6 +88,11 @@ def chosen(stated: Stated, options: Options) -> str | None:
         return found
     letter = read_letter(stated.text)
     return letter if letter in options else None
+
+
+def opening_letter(stated: Stated, final: Stated) -> str | None:
+    """Return the letter that a text opens with and settles on, as "(A) Gear A, because …"; None for a marked answer."""
+    return None if final.marked or not _OPENS_MARKED.match(stated.text) else read_letter(stated.text)
 
 
 def letter_in(text: str) -> str | None:

@@ -57,6 +57,7 @@ class DynaMath(KitBenchmark):
     kit_name: ClassVar[str] = "DynaMath"
     headline: ClassVar[str] = "worst_case"
     files: ClassVar[tuple[str, ...]] = ("sample_variant*", "dynamath*.json*")
+    known_by: ClassVar[tuple[str, ...]] = ("varid", "qid", "answer_type")
     needed: ClassVar[tuple[str, ...]] = ("question", "answer", "answer_type", "qid", "varid")
 
     def from_official(self, record: Fields, file: Path) -> Fields:

@@ -79,11 +79,29 @@ def benchmark_files(reader: Reader, path: Path) -> list[Path]:
     inside += sorted(file for file in path.glob("*/*") if file.is_file()) if path.is_dir() else []
     for name in names:
         if found := [file for file in inside if fnmatch(file.name.lower(), name.lower())]:
-            folder = found[0].parent
-            return [file for file in found if file.parent == folder]
+            return _of_one_folder(reader, found, path)
     what = f"the folder holds no file of {reader.name}" if path.is_dir() else "there is no such file or folder"
     fix = f"download {reader.kit_name}.tsv from VLMEvalKit, or the authors' file, and name it or its folder"
     raise DataError(what, file=str(path), expected=list(names), fix=fix)
+
+
+def _of_one_folder(reader: Reader, found: list[Path], path: Path) -> list[Path]:
+    """Return the files of the folder itself, or of the one below it that is named like the benchmark, or the only one.
+
+    Several benchmarks call their file `testmini.json`. Raises DataError if no name tells which is meant.
+    """
+    folders = dict.fromkeys(file.parent for file in found)
+    named = [folder for folder in folders if _plain_name(reader.name) in _plain_name(folder.name)]
+    chosen = path if path in folders else named[0] if named else next(iter(folders))
+    if chosen is not path and len(named or folders) > 1:
+        got = [str(file.relative_to(path)) for file in found[:8]]
+        fix = "name the file, or the folder that holds it"
+        raise DataError(f"several files may be those of {reader.name}", file=str(path), got=got, fix=fix)
+    return [file for file in found if file.parent == chosen]
+
+
+def _plain_name(name: str) -> str:
+    return "".join(char for char in name.lower() if char.isalnum())
 
 
 def _records(reader: Reader, file: Path) -> Iterator[tuple[int, Fields, Fields]]:

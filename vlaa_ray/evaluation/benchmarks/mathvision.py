@@ -35,6 +35,7 @@ class MathVision(KitBenchmark):
     name: ClassVar[str] = "MathVision"
     kit_name: ClassVar[str] = "MathVision"
     files: ClassVar[tuple[str, ...]] = ("test.jsonl", "test-*.parquet", "math*vision*.json*", "math-v*.json*")
+    known_by: ClassVar[tuple[str, ...]] = ("choices", "options", "category", "subject")
 
     def from_official(self, record: Fields, file: Path) -> Fields:
         """Return the columns of a record with `id`, `options`, `subject` and `level`; the options go into the question.

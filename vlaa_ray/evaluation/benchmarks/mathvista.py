@@ -39,6 +39,7 @@ class MathVista(KitBenchmark):
     name: ClassVar[str] = "MathVista"
     kit_name: ClassVar[str] = "MathVista_MINI"
     files: ClassVar[tuple[str, ...]] = ("testmini.json", "testmini*.parquet", "mathvista*.json*")
+    known_by: ClassVar[tuple[str, ...]] = ("question_type", "answer_type", "answer_option", "task", "skills")
 
     def from_official(self, record: Fields, file: Path) -> Fields:
         """Return the columns of a record with `pid`, `query` and `metadata`."""

@@ -141,6 +141,27 @@ def test_a_folder_without_the_file_is_an_error_that_names_what_was_looked_for(tm
         BENCHMARKS["MathVista"].read(tmp_path / "missing.tsv")
 
 
+def test_a_file_of_another_benchmark_is_an_error(tmp_path):
+    file = write_benchmark_tsv("LogicVista", tmp_path / "rows.tsv", 3, seed=0)
+    for name in ("MathVista", "MathVision", "MathVerse"):
+        with pytest.raises(DataError, match=f"the row has no column that tells {name}"):
+            BENCHMARKS[name].read(file)
+    for name in ("DynaMath", "WeMath"):
+        with pytest.raises(DataError, match="the row lacks"):
+            BENCHMARKS[name].read(file)
+
+
+def test_files_of_the_same_name_are_told_apart_by_their_folders(tmp_path):
+    for folder, pid in (("MathVerse", "1"), ("MathVista", "2"), ("other", "3")):
+        (tmp_path / folder).mkdir()
+        record = {"pid": pid, "query": "q", "answer": "1", "answer_type": "integer", "question_type": "free_form"}
+        record |= {"image": {"bytes": picture(1)}}
+        (tmp_path / folder / "testmini.json").write_text(json.dumps([record]))
+    assert [row.index for row in BENCHMARKS["MathVista"].read(tmp_path)] == ["2"]
+    with pytest.raises(DataError, match="several files may be those of WeMath"):
+        BENCHMARKS["WeMath"].read(tmp_path)
+
+
 def test_a_key_of_we_math_that_is_unknown_is_an_error(tmp_path):
     row = {"index": 0, "image": picture(1), "question": "q", "answer": "A", "A": "1", "B": "2", "ID": 1}
     for key in ("2steps_3", "4steps_1", "multi"):
@@ -149,9 +170,11 @@ def test_a_key_of_we_math_that_is_unknown_is_an_error(tmp_path):
 
 
 def test_versions_of_mathverse_with_text_belong_to_other_benchmarks(tmp_path):
-    row = {"index": 1, "image": picture(1), "question": "q", "answer": "A", "question_type": "multi-choice"}
+    row = {"index": 1, "image": picture(1), "question": "q", "answer": "A", "question_for_eval": "A:1\nB:2"}
     rows = [row | {"problem_version": "Text Dominant"}, row | {"index": 2, "problem_version": "Vision Only"}]
-    assert [row.index for row in read(tmp_path, *rows, name="MathVerse")] == ["2"]
+    (only,) = read(tmp_path, *rows, name="MathVerse")
+    assert only.index == "2"
+    assert BENCHMARKS["MathVerse"].is_choice(only.fields)  # also without a column `question_type`
     with pytest.raises(DataError, match="no row belongs to MathVerse"):
         read(tmp_path, rows[0], name="MathVerse")
 

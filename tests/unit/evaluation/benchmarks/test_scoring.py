@@ -249,8 +249,10 @@ def test_an_unknown_prompt_style_is_an_error(name):
 
 
 FRAGMENTS = st.sampled_from(
-    ["<answer>", "</answer>", "<think>", "</think>", "\\boxed{", "}", "(A)", "B", "the answer is ", "not ", "1/0", "π"]
-    + ['"short answer": ', '"', "[1, 2", "]", "\n", "10^9^9", "%", "Question: ", "\u200b", "\ud800", "{", "NaN", " "]
+    [
+        *("<answer>", "</answer>", "<think>", "</think>", "\\boxed{", "}", "(A)", "B", "the answer is ", "not ", "1/0"),
+        *('"short answer": ', '"', "[1, 2", "]", "\n", "10^9^9", "%", "Question: ", "\u200b", "\ud800", "{", "π"),
+    ]
 )
 GOLDS = st.sampled_from(["A", "8 cm", "14", "4.5", "[1, 2]", r"\frac{1}{2}", "A, C", "even", "", "inf", "1/0", "nan"])
 
