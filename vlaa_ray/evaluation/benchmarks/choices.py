@@ -19,6 +19,7 @@ from vlaa_ray.errors import DataError
 from vlaa_ray.evaluation.benchmarks.answers import Stated, final_part
 from vlaa_ray.evaluation.benchmarks.values import equal_in_maths, is_formula, number_in
 from vlaa_ray.rewards.verifiers.choice import read_letter
+from vlaa_ray.rewards.verifiers.option_tokens import may_deny
 from vlaa_ray.text.answers import MAX_CHARS
 
 Options = dict[str, str]
@@ -96,7 +97,7 @@ def opening_letter(stated: Stated, final: Stated) -> str | None:
 
 
 def letter_in(text: str) -> str | None:
-    """Return the option letter that a short text chooses, or None. A capital A at its begin is no article here."""
+    """Return the option letter that a short text chooses, or None. In "A pole 1" it is no article."""
     return read_letter(text) or (text[0] if _CAPITAL_A.match(text) else None)
 
 
@@ -122,9 +123,11 @@ def _contained(text: str, options: Options) -> str | None:
     longest = max(found, key=lambda letter: len(options[letter]), default=None)
     if longest is None:
         return None
-    # "12 cm" also contains the option "2 cm" as text, but not as words; "1/2 turn" lies within "1/2 turn left".
-    inside = f" {_words(options[longest])} "
-    return longest if all(f" {_words(options[letter])} " in inside for letter in found) else None
+    inside = f" {_words(options[longest])} "  # "turn" lies within "turn left", but "2 cm" doesn't lie within "12 cm"
+    if not all(f" {_words(options[letter])} " in inside for letter in found):
+        return None
+    denies = may_deny(said.split()) and not may_deny(inside.split())  # "not 8 cm" doesn't choose 8 cm
+    return None if denies else longest
 
 
 def _of_equal_value(final: Stated, options: Options) -> str | None:
@@ -147,4 +150,4 @@ def plain_text(text: str) -> str:
 
 
 def _words(text: str) -> str:
-    return " ".join(re.sub(r"[^\w%°√/.:+\\^-]|\.(?!\d)|_", " ", text.casefold()).split())
+    return " ".join(re.sub(r"[^\w%°√/.:+\\^'’-]|\.(?!\d)|_", " ", text.casefold()).split())

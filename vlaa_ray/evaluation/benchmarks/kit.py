@@ -1,6 +1,10 @@
 """What the six benchmarks share: reading, the places of pictures, the order of the rules, and the judge.
 
 A benchmark says where its gold and its options stand, how its question is worded, and how a value is compared.
+
+Differences from VLMEvalKit in all six: a thought is never read as an answer, and of several tagged answers the last
+counts (it reads the whole text if there isn't exactly one); an empty answer is wrong; no verdict is drawn at random; no
+row is dropped because it lacks a picture. Where its rules settle a row, these settle it in the same way.
 """
 
 from __future__ import annotations
