@@ -121,7 +121,10 @@
     part.append(...labelled("Extracted answer", answer.extracted || "(none)", "question"));
     if (answer.thought) part.append(element("p", "label", "Reasoning"), scrolled("think", answer.thought));
     part.append(element("p", "label", "Response"), scrolled("", ...answerMarked(answer.rest)));
-    const facts = [answer.tokens === null ? "" : `${answer.tokens} tokens`, answer.ended && `ended by ${answer.ended}`];
+    const isPart = answer.value !== null && answer.value > 0 && answer.value < 1; // such as the overlap of boxes
+    const value = isPart ? `value ${answer.value.toFixed(3)}` : "";
+    const tokens = answer.tokens === null ? "" : `${answer.tokens} tokens`;
+    const facts = [value, tokens, answer.ended && `ended by ${answer.ended}`];
     part.append(element("p", "where", facts.filter(Boolean).join(" · ")));
     return part;
   }
