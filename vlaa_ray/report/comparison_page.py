@@ -46,8 +46,8 @@ class PairedResult(BaseModel):
 def write_comparison_page(comparison: Mapping[str, Any], a: Path, b: Path, out: Path) -> Path:
     """Write the page of the evaluation folders `a` and `b` to `out`, and return its path.
 
-    `comparison` is what `vlaa_ray.evaluation` says of the two; its entry `benchmarks` maps the name of a benchmark to
-    its paired result.
+    `comparison` maps the name of a benchmark to its paired result: the entry `benchmarks` of the comparison that
+    `vlaa_ray.evaluation` makes.
 
     Raises:
         DataError: a folder has no result that can be read, or the comparison lacks a number.
@@ -60,7 +60,7 @@ def write_comparison_page(comparison: Mapping[str, Any], a: Path, b: Path, out: 
     content = {
         "title": f"{results[0].model.name} and {results[1].model.name}",
         "models": [model_line(result.model) for result in results],
-        "paired": {name: _paired(name, values) for name, values in comparison["benchmarks"].items()},
+        "paired": {name: _paired(name, values) for name, values in comparison.items()},
         "differing": _differing(*results),
         "rows": viewer(rows, _album(a, b, rows), [f"A: {results[0].model.name}", f"B: {results[1].model.name}"]),
         "counts": Counter(row.change for row in rows),

@@ -139,9 +139,7 @@ def test_a_comparison_shows_both_answers(tmp_path, site):
     for name, chances in (("a", [0.1, 0.1, 0.6, 0.9]), ("b", [0.1, 0.6, 0.1, 0.6])):
         make_evaluation(tmp_path / name, rows=rows_in(tmp_path / name, chances), benchmarks=("MathVista",), name=name)
     paired = paired_result(num_rows=4, only_a=1, only_b=1)
-    page = write_comparison_page(
-        {"benchmarks": {"MathVista": paired}}, tmp_path / "a", tmp_path / "b", tmp_path / "both.html"
-    )
+    page = write_comparison_page({"MathVista": paired}, tmp_path / "a", tmp_path / "b", tmp_path / "both.html")
     steps = f"""
     const seen = {{ all: {COUNT} }};
     for (const change of ["only_a", "only_b", "other"]) {{
@@ -183,7 +181,7 @@ def all_pages(tmp_path):
     rows = rows_in(tmp_path / "long", [0.6], "n" * 90, **long)
     make_evaluation(tmp_path / "long", rows=rows, benchmarks=("n" * 90,))
     paired = paired_result()
-    write_comparison_page({"benchmarks": {"MathVista": paired}}, tmp_path / "a", tmp_path / "b", tmp_path / "both.html")
+    write_comparison_page({"MathVista": paired}, tmp_path / "a", tmp_path / "b", tmp_path / "both.html")
     write_leaderboard_page([tmp_path / "a", tmp_path / "b"], tmp_path / "board.html")
     for name in ("a", "b", "long"):
         write_evaluation_page(tmp_path / name)

@@ -190,7 +190,7 @@ def test_text_of_data_and_models_can_t_leave_its_block(tmp_path):
     assert_only_the_viewer_runs(html)
     assert data_of(html)["rows"][0]["question"] == odd.replace("\ud800", "?")
     make_evaluation(tmp_path / "b", rows=[rows[0] | {"correct": rows[0]["correct"] is not True}], benchmarks=())
-    comparison = {"benchmarks": {odd: paired_result(headline=odd)}}
+    comparison = {odd: paired_result(headline=odd)}
     both = write_comparison_page(comparison, tmp_path, tmp_path / "b", tmp_path / "both.html").read_text()
     assert_only_the_viewer_runs(both)
     assert len(data_of(both)["rows"]) == 1
@@ -263,7 +263,7 @@ def test_a_comparison_has_paired_numbers_and_differing_conditions(tmp_path):
     paired = paired_result(num_rows=1000, a=61.2, b=63.6, difference=difference, mcnemar_p=0.0004, only_a=10, only_b=34)
     worse = paired_result(difference={"value": -2.0, "low": -3.0, "high": -1.0})
     page = write_comparison_page(
-        {"benchmarks": {"MathVista": paired, "DynaMath": worse}}, tmp_path / "a", tmp_path / "b", tmp_path / "both.html"
+        {"MathVista": paired, "DynaMath": worse}, tmp_path / "a", tmp_path / "b", tmp_path / "both.html"
     )
     page = Page(page.read_text())
     assert "MathVista overall 1,000 61.2 63.6 +2.4 (+0.3 to +4.5) 10 34 < 0.001" in page.words
@@ -279,6 +279,4 @@ def test_a_comparison_has_paired_numbers_and_differing_conditions(tmp_path):
 def test_a_comparison_without_its_numbers_is_refused(tmp_path):
     make_evaluation(tmp_path, num_rows=1)
     with pytest.raises(DataError, match=r"lacks a number.*MathVista\.mcnemar_p"):
-        write_comparison_page(
-            {"benchmarks": {"MathVista": paired_result(mcnemar_p="x")}}, tmp_path, tmp_path, tmp_path / "both.html"
-        )
+        write_comparison_page({"MathVista": paired_result(mcnemar_p="x")}, tmp_path, tmp_path, tmp_path / "both.html")
