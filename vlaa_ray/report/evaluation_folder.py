@@ -78,6 +78,14 @@ class RecordedBenchmark(_ResultPart):
         """The score that `headline` names."""
         return self.scores.get(self.headline, RecordedScore(value=None))
 
+    @property
+    def all_scores(self) -> list[tuple[str, RecordedScore]]:
+        """All scores by name: the benchmark's own, then those of several answers a row."""
+        scores = list(self.scores.items())
+        if self.majority is not None:
+            scores.append((f"majority of {self.num_samples} answers", RecordedScore(value=self.majority)))
+        return scores + [(f"pass@{k}", RecordedScore(value=value)) for k, value in (self.pass_at_k or {}).items()]
+
 
 class RecordedModel(_ResultPart):
     """The model that was evaluated. `num_parameters` is None where the evaluation has not written it."""

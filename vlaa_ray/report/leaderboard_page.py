@@ -227,7 +227,7 @@ def _own_line(result: RecordedEvaluation, folder: Path, published: PublishedScor
         source=BoardSource(text=f"measured by you, {folder.resolve().name}/result.json", date=created),
         conditions=tuple(known),
         note=" ".join(filter(None, (_unsettled(benchmarks), no_size))),
-        rank=100.0 if result.mean_of_six is None else result.mean_of_six,  # without a mean it stands on top
+        rank=result.mean_of_six or 0.0,  # without a mean it stands below: nothing says that it is better
     )
 
 

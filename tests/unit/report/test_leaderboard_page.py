@@ -122,6 +122,7 @@ def test_a_part_of_a_benchmark_does_not_count(tmp_path):
     make_evaluation(tmp_path / "mine", num_rows=2, benchmarks=("MathVista", "DynaMath"))
     page = write_leaderboard_page([tmp_path / "mine"], tmp_path / "board.html").read_text()
     own = [words for look, words in lines_of(page) if look == "own"]
+    assert lines_of(page)[0][0] == "published"  # a result without a mean never stands on top
     assert len(own) == 2 and own[0] == own[1]  # the size is not known, so it stands in both groups
     assert "; 2 rows, not 1,000 – – " in own[0] and "; 2 rows, not 5,010 – – – measured by you" in own[0]
     assert "Its size class is not known, so it stands in each." in own[0]
