@@ -81,13 +81,22 @@ def marks_in(
     size = frame_size(frame, image_size, input_size)
     if isinstance(size, str):
         return ()
-    shapes = read_shapes(unboxed(answer[:MAX_CHARS]), size)
+    shapes = _shapes_in(unboxed(answer[:MAX_CHARS]), size)
     if is_guess:
         shapes = [shape for shape in shapes if len(shape.numbers) == 4 and shape.rank != RUN]
-    boxes = [shape for shape in shapes if len(shape.numbers) == 4]
-    inside = [shape for shape in boxes or shapes if _lies_inside(shape, size)]
+    inside = [shape for shape in shapes if _lies_inside(shape, size)]
     marks = (Mark(_clipped(from_unit(in_unit(s.numbers, size), image_size), image_size), s.label) for s in inside)
     return tuple(dict.fromkeys(marks))[:_MAX_MARKS]
+
+
+def _shapes_in(text: str, size: Size) -> list[Shape]:
+    """Return the boxes of a text, or its points; two points without labels are the corners of a box."""
+    shapes = read_shapes(text, size, corners=False)
+    boxes = [shape for shape in shapes if len(shape.numbers) == 4]
+    points = [shape for shape in shapes if len(shape.numbers) == 2]
+    if boxes or (len(points) != 2 or any(shape.label for shape in points)):
+        return boxes or points
+    return [shape for shape in read_shapes(text, size) if len(shape.numbers) == 4] or points
 
 
 def _lies_inside(shape: Shape, size: Size) -> bool:

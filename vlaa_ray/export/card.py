@@ -21,7 +21,9 @@ from vlaa_ray.storage.layout import CONFIG, STATE
 from vlaa_ray.storage.mapping_file import read_mapping
 
 _SHOWN_SECTIONS = ("model", "data", "grpo", "sft", "rollout", "rewards", "learner", "eval", "max_staleness")
-_HARDWARE = ("num_actors", "cpus_", "gpus_", "kv_cache", "gpu_memory", "max_restarts", "num_threads", "fetch", "park", "service")
+_HARDWARE = ("num_actors", "cpus_", "gpus_", "kv_cache", "gpu_memory", "max_restarts", "num_threads", "fetch", "park")
+_PRIVATE = ("system_prompt", "service")
+"""Keys that are not in the table: the first has a place of its own, the second may name the hosts of a company."""
 _PATHS = ("path", "train", "heldout", "image_root", "model", "cache")
 _MAX_CELL = 200
 
@@ -236,13 +238,13 @@ def _settings(config: dict[str, Any], run: RecordedRun | None) -> str:
 
 
 def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield (key, value) of a section's leaves: without the system prompt, which has its own place, and hardware."""
+    """Yield (key, value) of a section's leaves: without what is private, and without hardware."""
     if not isinstance(value, dict):
         last = prefix.rpartition(".")[2]
         yield prefix, _shortened(value) if last in _PATHS else value
         return
     for key, part in value.items():
-        if key != "system_prompt" and not key.startswith(_HARDWARE):
+        if not key.startswith(_HARDWARE + _PRIVATE):
             yield from _flat(f"{prefix}.{key}", part)
 
 

@@ -82,7 +82,10 @@ def _copy(model: Path, partial: Path) -> None:
 
 
 def _write_settings(folder: Path, source: ModelSource, checkpoint: Path) -> None:
-    """Write what differs from the checkpoint: template, limits of pixels, generation config, and `vlaa_ray.json`."""
+    """Write what differs from the checkpoint: template, limits of pixels, generation config, and `vlaa_ray.json`.
+
+    The model's config loses `use_cache: false`, with which the learner saved it: generation needs the cache.
+    """
     config = read_mapping(checkpoint / CONFIG, parse_yaml)[0]
     tokenizer = _read(folder / _TOKENIZER)
     inside = tokenizer.pop("chat_template", None)  # older checkpoints hold the template here
@@ -93,7 +96,7 @@ def _write_settings(folder: Path, source: ModelSource, checkpoint: Path) -> None
     template.write_text(with_system_prompt(text, source.system_prompt), encoding="utf-8")
     _write(folder / _TOKENIZER, tokenizer)
     _write_pixels(folder, source)
-    _write(folder / _MODEL, _read(folder / _MODEL) | {"use_cache": True})  # the learner has no use for a cache
+    _write(folder / _MODEL, {key: value for key, value in _read(folder / _MODEL).items() if key != "use_cache"})
     _write(folder / _GENERATION, _generation(_read(folder / _GENERATION), config.get("eval")))
     settings = {
         "vlaa_ray": vlaa_ray.__version__,

@@ -27,14 +27,15 @@ _PROBES: tuple[dict[str, Any], ...] = (
 def with_system_prompt(template: str, system_prompt: str | None) -> str:
     """Return a Jinja chat template that puts `system_prompt` before conversations that don't begin with a system turn.
 
-    It is one statement before the template, so that what the template does with a given system turn stays.
+    It is one statement before the template, so that what the template does with a given system turn stays. The `+`
+    keeps a line end with which the template may begin.
     """
     if not system_prompt:
         return template
     written = "".join(_ESCAPES.get(character, character) for character in system_prompt)
     turn = f"{{'role': 'system', 'content': [{{'type': 'text', 'text': '{written}'}}]}}"
     given = "messages and messages[0]['role'] == 'system'"
-    return f"{{% set messages = messages if {given} else [{turn}] + messages %}}{template}"
+    return f"{{% set messages = messages if {given} else [{turn}] + messages +%}}{template}"
 
 
 def check_template(processor: Any, model: ModelSection, path: Path) -> None:

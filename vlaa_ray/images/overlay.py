@@ -22,7 +22,7 @@ def draw_marks(picture: Image.Image, marks: Iterable[tuple[Sequence[float], str 
     width, height = (side * scale for side in picture.size)
     drawn = picture.convert("RGB").resize((width, height), Image.Resampling.NEAREST)
     canvas = ImageDraw.Draw(drawn)
-    line = max(2, min(width, height) // 150)
+    line = max(3, min(width, height) // 120)
     font = ImageFont.load_default(size=max(12, min(width, height) // 30))
     for pixels, label in marks:
         at = [value * scale for value in pixels]
