@@ -212,10 +212,12 @@ def _benchmarks(evaluation: RecordedEvaluation) -> Iterator[str]:
         yield f"Mean of the six: {evaluation.mean_of_six:.1f}"
     conditions = {key: value for key, value in evaluation.conditions.items() if value not in (None, "", {})}
     conditions.pop("system_prompt", None)
-    told = ", ".join(f"{_plain(key)} {_told(value)}" for key, value in conditions.items())
+    if isinstance(judge := conditions.get("judge"), dict):
+        conditions["judge"] = judge.get("model")  # without the address of the service
+    told = ", ".join(f"{_plain(key)} {_plain(_told(value))}" for key, value in conditions.items())
     prompt = evaluation.conditions.get("system_prompt")
     asked = f" System prompt:\n\n{_fenced(str(prompt))}" if prompt else " No system prompt."
-    yield f"Conditions: {told}. Measured by vlaa-ray {_plain(evaluation.version)} on {evaluation.created[:10]}.{asked}"
+    yield f"Conditions: {told}. Measured by vlaa-ray {_plain(evaluation.version)} on {_plain(evaluation.created[:10])}.{asked}"
 
 
 def _benchmark_row(name: str, result: RecordedBenchmark) -> tuple[str, ...]:

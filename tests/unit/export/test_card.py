@@ -23,7 +23,7 @@ RESULT = {
         "style": "paper",
         "temperature": 0.6,
         "num_samples": 1,
-        "judge": None,
+        "judge": {"model": "grader", "url": "http://inside.example.org/v1"},
     },
     "benchmarks": {
         "MathVista": {
@@ -137,7 +137,8 @@ def test_benchmarks_come_with_conditions_intervals_and_how_rows_were_settled(tmp
     assert row == [
         *("MathVista", "overall", "61.2", "58.2 to 64.2", "1,000 x 1", "rule 900, judge 90, unsettled 10"),
     ]
-    assert "Conditions: name paper, style paper, temperature 0.6, num_samples 1." in card
+    assert "Conditions: name paper, style paper, temperature 0.6, num_samples 1, judge grader." in card
+    assert "inside.example.org" not in card
     assert "```text\nThink | first.\n```" in card
     (result,) = header(card)["model-index"][0]["results"]
     assert (result["dataset"]["name"], result["metrics"][0]["value"]) == ("MathVista", 61.24)
