@@ -5,6 +5,8 @@ vLLM would need half a minute to start and leave shared memory behind; for one q
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +16,8 @@ from vlaa_ray.models.chat import ChatFormat, chat_format_of
 from vlaa_ray.models.families import Family, family_of
 from vlaa_ray.records import ImageRef, Prompt
 from vlaa_ray.run.model_source import ModelSource
+
+_ONE_THREAD_PARAMETERS = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class LocalModel:
             pixels, grid = self.family.pixels(self.model.config, self.chat.processor, prompt.images)
             inputs |= {"pixel_values": pixels.to(self.model.dtype), "image_grid_thw": grid}
         torch.manual_seed(seed)
-        with torch.no_grad():
+        with torch.no_grad(), self._threads():
             output = self.model.generate(
                 **{name: value.to(self.model.device) for name, value in inputs.items()},
                 generation_config=self._config(max_tokens, temperature),
@@ -85,6 +89,19 @@ class LocalModel:
         text = self.chat.tokenizer.decode(new, skip_special_tokens=True)
         ended = bool(new) and new[-1] in self._ends()
         return GeneratedText(text=text, finish_reason="stop" if ended else "length", num_tokens=len(new))
+
+    @contextmanager
+    def _threads(self) -> Iterator[None]:
+        """Give a small model one thread: more would only wait for each other, on a busy machine many times as long."""
+        import torch
+
+        before = torch.get_num_threads()
+        if self.model.num_parameters() < _ONE_THREAD_PARAMETERS:
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
     def _config(self, max_tokens: int, temperature: float) -> Any:
         from transformers import GenerationConfig

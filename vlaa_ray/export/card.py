@@ -217,7 +217,8 @@ def _benchmarks(evaluation: RecordedEvaluation) -> Iterator[str]:
     told = ", ".join(f"{_plain(key)} {_plain(_told(value))}" for key, value in conditions.items())
     prompt = evaluation.conditions.get("system_prompt")
     asked = f" System prompt:\n\n{_fenced(str(prompt))}" if prompt else " No system prompt."
-    yield f"Conditions: {told}. Measured by vlaa-ray {_plain(evaluation.version)} on {_plain(evaluation.created[:10])}.{asked}"
+    measured = f"Measured by vlaa-ray {_plain(evaluation.version)} on {_plain(evaluation.created[:10])}."
+    yield f"Conditions: {told}. {measured}{asked}"
 
 
 def _benchmark_row(name: str, result: RecordedBenchmark) -> tuple[str, ...]:
