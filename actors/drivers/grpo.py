@@ -59,7 +59,7 @@ async def _start_roles(config: GrpoConfig, run: RunSession) -> Roles:
     from actors.fleet.ranks import LearnerRanks
     from actors.fleet.role_pools import RewardPool, RolloutPool
     from actors.fleet.shared_devices import share_devices
-    from actors.fleet.spawn import Spawner
+    from actors.fleet.spawn import TrainingSpawner
     from actors.fleet.weight_sync import WeightSync
     from vlaa_ray.planning.placement import plan
     from vlaa_ray.roles import Roles
@@ -67,7 +67,7 @@ async def _start_roles(config: GrpoConfig, run: RunSession) -> Roles:
 
     reservation = Reservation(plan(config))
     await reservation.wait(config.deadlines.start_s, run.note)
-    spawn = Spawner(config, run.log_dir, reservation)
+    spawn = TrainingSpawner(config, run.log_dir, reservation)
     learner = LearnerRanks(config, spawn.learner)
     rollouts = RolloutPool(config, spawn.rollout, run.note)
     rewards = RewardPool(config, spawn.reward, run.note)

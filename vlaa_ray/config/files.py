@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from vlaa_ray.config.base import AnyConfig
 from vlaa_ray.config.base_folder import find_input
 from vlaa_ray.config.curation import CurationConfig
+from vlaa_ray.config.evaluation import EvalConfig
 from vlaa_ray.config.runs import GrpoConfig, RewardModelConfig, SftConfig
 from vlaa_ray.config.sections import Section
 from vlaa_ray.config.yaml_text import parse_yaml
@@ -69,7 +70,12 @@ def _text_of(path: Path) -> str:
 
 
 _MOST_CHARS = 1 << 22
-_KINDS: dict[str, type[AnyConfig]] = {"steps": CurationConfig, "reward_model": RewardModelConfig, "sft": SftConfig}
+_KINDS: dict[str, type[AnyConfig]] = {
+    "steps": CurationConfig,
+    "conditions": EvalConfig,
+    "reward_model": RewardModelConfig,
+    "sft": SftConfig,
+}
 """The kinds of runs by the section that only they have; a config without any of these sections is a GRPO run's."""
 _OF_GRPO = {"grpo", "rollout", "weight_sync"}
 _ALL_KINDS: tuple[type[AnyConfig], ...] = (GrpoConfig, *_KINDS.values())

@@ -1,6 +1,6 @@
 """Evaluation: held-out prompts sampled during training, and the six benchmarks.
 
-    score_row("MathVista", {"answer": "6", "answer_type": "integer"}, "<answer>6</answer>").correct -> True
+score_row("MathVista", {"answer": "6", "answer_type": "integer"}, "<answer>6</answer>").correct -> True
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The six benchmarks of the Open LMM Reasoning Leaderboard, by name.
 
-    benchmark("MathVista").summary(graded) -> {"overall": 61.0}
+benchmark("MathVista").summary(graded) -> {"overall": 61.0}
 """
 
 from __future__ import annotations
