@@ -6,11 +6,20 @@ benchmark("MathVista").summary(graded) -> {"overall": 61.0}
 from __future__ import annotations
 
 from vlaa_ray.errors import ConfigError
-from vlaa_ray.evaluation.benchmarks.base import Benchmark, GradedRow, Row, RowScore
+from vlaa_ray.evaluation.benchmarks.base import STYLES, Benchmark, GradedRow, Row, RowScore
+from vlaa_ray.evaluation.benchmarks.dynamath import DynaMath
+from vlaa_ray.evaluation.benchmarks.logicvista import LogicVista
+from vlaa_ray.evaluation.benchmarks.mathverse import MathVerse
+from vlaa_ray.evaluation.benchmarks.mathvision import MathVision
+from vlaa_ray.evaluation.benchmarks.mathvista import MathVista
+from vlaa_ray.evaluation.benchmarks.summaries import category_scores
+from vlaa_ray.evaluation.benchmarks.wemath import WeMath
 
-__all__ = ["BENCHMARKS", "Benchmark", "GradedRow", "Row", "RowScore", "benchmark"]
+__all__ = ["BENCHMARKS", "STYLES", "Benchmark", "GradedRow", "Row", "RowScore", "benchmark", "category_scores"]
 
-BENCHMARKS: dict[str, Benchmark] = {}
+BENCHMARKS: dict[str, Benchmark] = {
+    known.name: known for known in (MathVista(), MathVision(), MathVerse(), DynaMath(), WeMath(), LogicVista())
+}
 """The benchmarks by name, in the order of the leaderboard's table."""
 
 

@@ -88,7 +88,7 @@ class Benchmark(ABC):
     def score(self, fields: dict[str, Any], prediction: str) -> RowScore:
         """Return the verdict of the rules on one prediction; the same for the same texts.
 
-        Raises DataError if the row's gold is missing or can't be read.
+        A row whose gold can't be read is not settled, and the reason says so. No text makes this raise.
         """
 
     @abstractmethod
