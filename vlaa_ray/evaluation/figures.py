@@ -6,12 +6,15 @@ denominator.
 
 from __future__ import annotations
 
+import logging
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from vlaa_ray.evaluation import benchmarks
 from vlaa_ray.evaluation.questions import QuestionSet, Verdict
 from vlaa_ray.evaluation.scoring import Verdicts
 from vlaa_ray.evaluation.statistics import counted_ks, interval, majority_value, pass_at_k
@@ -47,7 +50,8 @@ def cluster_values(questions: QuestionSet, verdicts: Verdicts, scores: dict[str,
     clusters: dict[str, list[int]] = {}
     for number in range(len(questions)):
         clusters.setdefault(questions.cluster(number), []).append(number)
-    parts = [mean_summary(questions, numbers, verdicts) for numbers in clusters.values()]
+    with _silent_benchmarks():  # what they say of single units was said of the whole
+        parts = [mean_summary(questions, numbers, verdicts) for numbers in clusters.values()]
     sizes = [float(len(numbers)) for numbers in clusters.values()]
     values, weights = {}, {}
     for key, score in scores.items():
@@ -60,6 +64,17 @@ def cluster_values(questions: QuestionSet, verdicts: Verdicts, scores: dict[str,
                 values[key], weights[key] = of_key, shares
                 break
     return ClusterValues(names=tuple(clusters), values=values, weights=weights)
+
+
+@contextmanager
+def _silent_benchmarks() -> Iterator[None]:
+    logger = logging.getLogger(benchmarks.__name__)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def figures_of(questions: QuestionSet, verdicts: Verdicts) -> tuple[dict[str, Any], ClusterValues]:

@@ -199,10 +199,8 @@ class RecordQuestions(QuestionSet):
     def summary(self, numbers: Sequence[int], verdicts: Sequence[Verdict]) -> dict[str, float]:
         """Return `reward`, the mean reward, and `accuracy`, the share of rewards of 0.5 or more, both in percent."""
         count = max(len(verdicts), 1)
-        rewards, right = (
-            sum(verdict.value for verdict in verdicts),
-            sum(verdict.correct is True for verdict in verdicts),
-        )
+        rewards = sum(verdict.value for verdict in verdicts)
+        right = sum(verdict.correct is True for verdict in verdicts)
         return {"reward": 100 * rewards / count, "accuracy": 100 * right / count}
 
 

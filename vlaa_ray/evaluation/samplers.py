@@ -62,13 +62,15 @@ class EngineSampler:
 class EndpointSampler:
     """A model behind an OpenAI-compatible endpoint as a `Sampler`. It sends one request for each sample.
 
-    `model` is the name of the model there. Raises RolloutError if the endpoint refuses all requests or is down for
-    good.
+    Raises RolloutError if the endpoint lists no models and none is named, if it refuses all requests, or if it is down
+    for good.
     """
 
-    def __init__(self, section: EndpointSection, model: str, system_prompt: str | None) -> None:
+    def __init__(self, section: EndpointSection, system_prompt: str | None) -> None:
         self._service = Service(section, "the endpoint", "endpoint", RolloutError)
-        self._model, self._system_prompt = model, system_prompt
+        self._system_prompt = system_prompt
+        self.model = section.model or self._first_model()
+        """The name of the model at the endpoint."""
         self._threads = ThreadPoolExecutor(section.concurrency, thread_name_prefix="endpoint")
 
     async def answers(self, request: SampleRequest) -> list[Sample]:
@@ -87,13 +89,19 @@ class EndpointSampler:
         self._service.stop()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    def _first_model(self) -> str:
+        names = self._service.models()
+        if not names:
+            raise RolloutError("the endpoint has no model", fix="name one: --model URL#MODEL")
+        return names[0]
+
     def _ask(self, body: dict[str, Any]) -> Sample:
         sample: Sample = self._service.post("chat/completions", body, read=_read)
         return sample
 
     def _body(self, request: SampleRequest) -> dict[str, Any]:
         return {
-            "model": self._model,
+            "model": self.model,
             "messages": chat_messages(request.prompt, self._system_prompt),
             "temperature": request.temperature,
             "top_p": request.top_p,
