@@ -54,6 +54,9 @@ def evaluate(
             "in their order. Without --benchmark: records.",
         ),
     ] = None,
+    num_rows: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Ask the first N rows of each benchmark.")
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -84,11 +87,14 @@ def evaluate(
         raise typer.BadParameter("name the model to evaluate", param_hint="--model")
     overrides = [argument for argument in arguments or [] if "=" in argument]
     names = [*(benchmark or []), *(argument for argument in arguments or [] if "=" not in argument)]
-    _evaluate(model, names, data or [], config, out, overrides)
+    sections = [
+        {**section, "num_rows": num_rows} if num_rows else section for section in benchmark_sections(names, data or [])
+    ]
+    _evaluate(model, sections, config, out, overrides)
 
 
 def _evaluate(
-    model: str, names: list[str], data: list[str], config: Path | None, out: Path | None, overrides: list[str]
+    model: str, benchmarks: list[dict[str, Any]], config: Path | None, out: Path | None, overrides: list[str]
 ) -> None:
     from rich.console import Console
 
@@ -99,7 +105,7 @@ def _evaluate(
     from vlaa_ray.run.run_json import run_path
 
     source = resolve_model(_SMALL_MODEL if model == "builtin" else model)
-    loaded = eval_config(source, benchmark_sections(names, data), config, out, overrides)
+    loaded = eval_config(source, benchmarks, config, out, overrides)
     for section in loaded.benchmarks:
         if not section.records:
             known_benchmark(section.name)

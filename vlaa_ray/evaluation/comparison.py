@@ -58,18 +58,23 @@ def compare(first: Path, second: Path) -> dict[str, Any]:
 
 
 def comparison_table(comparison: dict[str, Any]) -> Table:
-    """Return a comparison as a table for the terminal."""
+    """Return a comparison as a table for the terminal; "only a/b" counts the rows that only one is right on."""
     names = [comparison[side]["model"]["name"] for side in ("a", "b")]
     table = Table(title=f"{names[1]} (b) against {names[0]} (a)", title_justify="left")
-    for column in ("benchmark", "figure", "a", "b", "b - a", "95% interval", "only a right", "only b right", "p"):
-        table.add_column(column, justify="left" if column in ("benchmark", "figure") else "right")
+    for column in ("benchmark", "figure", "a", "b", "b - a", "95% interval", "only a/b", "p"):
+        table.add_column(column, justify="left" if column in ("benchmark", "figure") else "right", no_wrap=True)
     for name, entry in comparison["benchmarks"].items():
         difference = entry["difference"]
-        interval = "" if difference["low"] is None else f"{difference['low']:+.1f} to {difference['high']:+.1f}"
-        counts = f"{entry['only_a']}", f"{entry['only_b']}"
-        values = f"{entry['a']:.1f}", f"{entry['b']:.1f}", f"{difference['value']:+.1f}"
-        table.add_row(name, entry["headline"], *values, interval, *counts, f"{entry['mcnemar_p']:.3g}")
+        interval = "" if difference["low"] is None else f"{_signed(difference['low'])} to {_signed(difference['high'])}"
+        values = f"{entry['a']:.1f}", f"{entry['b']:.1f}", _signed(difference["value"])
+        counts = f"{entry['only_a']}/{entry['only_b']}"
+        table.add_row(name, entry["headline"], *values, interval, counts, f"{entry['mcnemar_p']:.3g}")
     return table
+
+
+def _signed(value: float) -> str:
+    """Return the value with its sign and one decimal; zero is never negative."""
+    return f"{round(value, 1) + 0.0:+.1f}"
 
 
 def _of_benchmark(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import statistics
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 
 from vlaa_ray.evaluation import benchmarks
 from vlaa_ray.evaluation.questions import QuestionSet, Verdict
-from vlaa_ray.evaluation.scoring import Verdicts
+from vlaa_ray.evaluation.scoring import Verdicts, settled_counts
 from vlaa_ray.evaluation.statistics import counted_ks, interval, majority_value, pass_at_k
 
 _SAME = 1e-6  # percent
@@ -99,16 +98,6 @@ def figures_of(questions: QuestionSet, verdicts: Verdicts) -> tuple[dict[str, An
         }
         entry["majority"] = 100 * statistics.fmean(map(_majority, verdicts))
     return entry, clusters
-
-
-def settled_counts(verdicts: Verdicts) -> dict[str, int]:
-    """Return how many answers were settled by rule, by the judge or not at all, and how many are missing."""
-    counts = Counter(
-        "unanswered" if not verdict.answered else verdict.settled_by or "unsettled"
-        for samples in verdicts
-        for verdict in samples
-    )
-    return {name: counts[name] for name in ("rule", "judge", "unsettled", "unanswered")}
 
 
 def _with_interval(key: str, value: float, clusters: ClusterValues) -> dict[str, float | None]:

@@ -78,18 +78,21 @@ class EvaluationProgress:
 
 
 def result_table(result: Mapping[str, Any]) -> Table:
-    """Return a result as a table for the terminal: each headline with its interval, and who settled the rows."""
+    """Return a result as a table for the terminal: each headline with its interval, and who settled the answers.
+
+    The last column counts answers that a rule, the judge, and nobody settled; unanswered rows are among the last.
+    """
     table = Table(title=f"{result['model']['name']}: scores in %", title_justify="left", caption_justify="left")
-    for column in ("benchmark", "figure", "score", "95% interval", "rows", "by rule", "by judge", "not settled"):
-        table.add_column(column, justify="left" if column in ("benchmark", "figure") else "right")
+    for column in ("benchmark", "figure", "score", "95% interval", "rows", "rule/judge/none"):
+        table.add_column(column, justify="left" if column in ("benchmark", "figure") else "right", no_wrap=True)
     for name, entry in result["benchmarks"].items():
         score, settled = entry["scores"][entry["headline"]], entry["settled"]
         interval = "" if score["low"] is None else f"{score['low']:.1f} to {score['high']:.1f}"
-        unsettled = f"{settled['unsettled'] + settled['unanswered']:,}"
-        counts = f"{entry['num_rows']:,}", f"{settled['rule']:,}", f"{settled['judge']:,}", unsettled
-        table.add_row(name, entry["headline"], f"{score['value']:.1f}", interval, *counts)
+        counts = settled["rule"], settled["judge"], settled["unsettled"] + settled["unanswered"]
+        by = "/".join(f"{count:,}" for count in counts)
+        table.add_row(name, entry["headline"], f"{score['value']:.1f}", interval, f"{entry['num_rows']:,}", by)
     if result["mean_of_six"] is not None:
-        table.add_row("mean of six", "", f"{result['mean_of_six']:.1f}", "", "", "", "", "")
+        table.add_row("mean of six", "", f"{result['mean_of_six']:.1f}", "", "", "")
     table.caption = conditions_line(result["conditions"])
     return table
 

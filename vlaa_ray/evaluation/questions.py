@@ -212,8 +212,17 @@ def open_questions(section: BenchmarkSection, style: Style, fetch: FetchSection 
         DataError: a file can't be read, a row of a benchmark can't be used, or no record is left.
 
     """
-    if section.records:
-        return _open_records(section, fetch or FetchSection())
+    return _open_records(section, fetch or FetchSection()) if section.records else open_benchmark(section, style)
+
+
+def open_benchmark(section: BenchmarkSection, style: Style) -> BenchmarkQuestions:
+    """Return the questions of a benchmark's files.
+
+    Raises:
+        ConfigError: there is no benchmark of this name.
+        DataError: a file can't be read, or a row can't be used.
+
+    """
     suite = benchmark(section.name)
     rows = suite.read(Path(section.data))
     if not rows:

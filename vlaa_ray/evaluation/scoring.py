@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -68,7 +69,7 @@ async def score_benchmark(
         on_scored(len(verdicts))
         return [without_judge(verdict) for verdict in verdicts] if judge is None else verdicts
 
-    return await _bounded(len(questions), settle, _ROWS_AT_ONCE)
+    return await bounded(len(questions), settle, _ROWS_AT_ONCE)
 
 
 async def score_records(
@@ -86,7 +87,17 @@ async def score_records(
         on_scored(len(verdicts))
         return verdicts
 
-    return await _bounded(len(questions), score, _RECORDS_IN_FLIGHT)
+    return await bounded(len(questions), score, _RECORDS_IN_FLIGHT)
+
+
+def settled_counts(verdicts: Verdicts) -> dict[str, int]:
+    """Return how many answers were settled by rule, by the judge or not at all, and how many are missing."""
+    counts = Counter(
+        "unanswered" if not verdict.answered else verdict.settled_by or "unsettled"
+        for samples in verdicts
+        for verdict in samples
+    )
+    return {name: counts[name] for name in ("rule", "judge", "unsettled", "unanswered")}
 
 
 async def _rewarded(
@@ -108,8 +119,8 @@ def _verdict(result: RewardResult) -> Verdict:
     return Verdict(value=result.value, correct=correct, extracted=result.extracted, reason=reason)
 
 
-async def _bounded(count: int, score: Callable[[int], Awaitable[list[Verdict]]], num_at_once: int) -> Verdicts:
-    """Return the verdicts of all numbers, `num_at_once` of which are scored at the same time."""
+async def bounded(count: int, score: Callable[[int], Awaitable[list[Verdict]]], num_at_once: int) -> Verdicts:
+    """Return the verdicts of the numbers below `count`, `num_at_once` of which are worked on at the same time."""
     verdicts: Verdicts = [[]] * count
     numbers = iter(range(count))
 
