@@ -21,7 +21,7 @@ from vlaa_ray.evaluation.progress import EvaluationProgress
 from vlaa_ray.evaluation.questions import BenchmarkQuestions, QuestionSet, RecordQuestions, open_questions
 from vlaa_ray.evaluation.results import Scored, write_result
 from vlaa_ray.evaluation.samplers import EndpointSampler, EngineSampler, Sampler
-from vlaa_ray.evaluation.scoring import AnswerSet, Verdicts, score_benchmark, score_records
+from vlaa_ray.evaluation.scoring import AnswerSet, AnswerVerdicts, score_benchmark, score_records
 from vlaa_ray.planning.placement import Placement
 from vlaa_ray.run.model_source import ModelSource
 from vlaa_ray.run.session import RunShell, open_shell
@@ -138,7 +138,7 @@ class _Evaluation:
             if judge is not None:
                 judge.close()
 
-    async def _verdicts(self, answers: AnswerSet, judge: AnswerJudge | None, fleet: _Fleet) -> Verdicts:
+    async def _verdicts(self, answers: AnswerSet, judge: AnswerJudge | None, fleet: _Fleet) -> AnswerVerdicts:
         questions, advance = answers.questions, self._run.display.advance
         if isinstance(questions, RecordQuestions):
             assert fleet.rewards is not None  # the driver starts them where there are records

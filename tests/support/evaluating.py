@@ -11,7 +11,7 @@ from vlaa_ray.evaluation.answers import AnswerWriter, StoredAnswers
 from vlaa_ray.evaluation.asking import Asking, Sampling
 from vlaa_ray.evaluation.benchmarks import Benchmark, GradedRow, Row, RowScore
 from vlaa_ray.evaluation.questions import BenchmarkQuestions
-from vlaa_ray.evaluation.samplers import Sample
+from vlaa_ray.evaluation.samplers import GivenAnswer
 from vlaa_ray.evaluation.scoring import AnswerSet, score_benchmark
 
 SAMPLING = Sampling(
@@ -86,14 +86,14 @@ class FakeSampler:
         self.asked: list[str] = []
         self.at_once = self.most_at_once = 0
 
-    async def answers(self, request) -> list[Sample]:
+    async def answers(self, request) -> list[GivenAnswer]:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
             await asyncio.sleep(0)
             self.asked.append(request.prompt.prompt_id)
             seeds = range(request.seed, request.seed + request.num_samples)
-            return [Sample(self._text(request.prompt.prompt_id, seed), "stop", 4) for seed in seeds]
+            return [GivenAnswer(self._text(request.prompt.prompt_id, seed), "stop", 4) for seed in seeds]
         finally:
             self.at_once -= 1
 

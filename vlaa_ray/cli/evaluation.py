@@ -22,57 +22,63 @@ _SMALL_MODEL = "builtin:tiny-base"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
 
+Arguments = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="KEY=VALUE", help="Keys of the config to change, for example rollout.num_samples=8; or more NAMEs."
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="A folder, the name of a run or its folder, a checkpoint, OWNER/NAME on the hub, builtin:NAME, or the "
+        "URL of an OpenAI-compatible endpoint.",
+    ),
+]
+Benchmarks = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="MathVista, MathVision, MathVerse, DynaMath, WeMath or LogicVista; builtin:heldout; or records, which "
+        "their own verifiers score. Can be given several times.",
+    ),
+]
+Data = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATH",
+        help="File with the questions, or a folder with the files of all benchmarks; or one for each --benchmark, "
+        "in their order. Without --benchmark: records.",
+    ),
+]
+NumRows = Annotated[int | None, typer.Option(min=1, metavar="N", help="Ask the first N rows of each benchmark.")]
+Conditions = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="The conditions: prompts, pixels, tokens, sampling and judge, such as configs/eval/kit.yaml. Without "
+        "it, those that the model was trained with.",
+    ),
+]
+Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the result. Without it: runs/eval-MODEL.")]
+Compared = Annotated[
+    tuple[Path, Path] | None,
+    typer.Option(metavar="A B", help="Compare the folders of two evaluations instead: B against A."),
+]
+
+
 @app.command("eval")
 def evaluate(
-    arguments: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="KEY=VALUE", help="Keys of the config to change, for example rollout.num_samples=8; or more NAMEs."
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL",
-            help="A folder, the name of a run or its folder, a checkpoint, OWNER/NAME on the hub, builtin:NAME, or the "
-            "URL of an OpenAI-compatible endpoint.",
-        ),
-    ] = None,
-    benchmark: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="MathVista, MathVision, MathVerse, DynaMath, WeMath or LogicVista; builtin:heldout; or records, which "
-            "their own verifiers score. Can be given several times.",
-        ),
-    ] = None,
-    data: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PATH",
-            help="File with the questions, or a folder with the files of all benchmarks; or one for each --benchmark, "
-            "in their order. Without --benchmark: records.",
-        ),
-    ] = None,
-    num_rows: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Ask the first N rows of each benchmark.")
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            metavar="FILE",
-            help="The conditions: prompts, pixels, tokens, sampling and judge, such as configs/eval/kit.yaml. Without "
-            "it, those that the model was trained with.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the result. Without it: runs/eval-MODEL.")
-    ] = None,
-    compare: Annotated[
-        tuple[Path, Path] | None,
-        typer.Option(metavar="A B", help="Compare the folders of two evaluations instead: B against A."),
-    ] = None,
+    arguments: Arguments = None,
+    model: Model = None,
+    benchmark: Benchmarks = None,
+    data: Data = None,
+    num_rows: NumRows = None,
+    config: Conditions = None,
+    out: Out = None,
+    compare: Compared = None,
 ) -> None:
     """Evaluate a model on benchmarks and on records of your own; or compare two evaluations.
 

@@ -20,8 +20,8 @@ from vlaa_ray.errors import DataError, VlaaRayError
 from vlaa_ray.evaluation.answers import AnswerKey
 from vlaa_ray.evaluation.benchmarks import BENCHMARKS
 from vlaa_ray.evaluation.figures import ClusterValues, figures_of
-from vlaa_ray.evaluation.questions import QuestionSet, Verdict
-from vlaa_ray.evaluation.scoring import AnswerSet, Verdicts
+from vlaa_ray.evaluation.questions import AnswerVerdict, QuestionSet
+from vlaa_ray.evaluation.scoring import AnswerSet, AnswerVerdicts
 from vlaa_ray.images.decode import load
 from vlaa_ray.records import ImageRef
 from vlaa_ray.storage.atomic import replacing, write_whole
@@ -37,7 +37,7 @@ class Scored:
     """A set of questions with its answers and their verdicts."""
 
     answers: AnswerSet
-    verdicts: Verdicts
+    verdicts: AnswerVerdicts
 
     @property
     def questions(self) -> QuestionSet:
@@ -144,7 +144,7 @@ def _rows(scored: Scored, pictures: dict[str, str]) -> Iterator[dict[str, Any]]:
             }
 
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
+def _verdict(verdict: AnswerVerdict) -> dict[str, Any]:
     return {
         "extracted": None if verdict.extracted is None else verdict.extracted[:_MAX_CHARS],
         "correct": verdict.correct,

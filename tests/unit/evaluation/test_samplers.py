@@ -9,7 +9,7 @@ from evaluating import SAMPLING
 
 from vlaa_ray.config import EndpointSection
 from vlaa_ray.errors import DataError, RolloutError
-from vlaa_ray.evaluation.samplers import EndpointSampler, Sample
+from vlaa_ray.evaluation.samplers import EndpointSampler, GivenAnswer
 from vlaa_ray.images.decode import reference_of
 from vlaa_ray.records import Prompt, Turn
 
@@ -49,8 +49,8 @@ def prompt(**changes):
 
 def test_each_sample_is_a_request_with_a_seed_of_its_own(endpoint):
     assert sorted(ask(endpoint, prompt(), num_samples=2)) == [
-        Sample("seed 7", "length", 3),
-        Sample("seed 8", "length", 3),
+        GivenAnswer("seed 7", "length", 3),
+        GivenAnswer("seed 8", "length", 3),
     ]
     body = endpoint.bodies[0]
     assert (body["model"], body["temperature"], body["top_p"], body["max_tokens"]) == ("m", 0.7, 1.0, 16)
