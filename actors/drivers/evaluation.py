@@ -6,6 +6,7 @@ Ray is started only if questions are left to ask of engines of this run, or if a
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from vlaa_ray.evaluation.scoring import AnswerSet, AnswerVerdicts, score_benchma
 from vlaa_ray.planning.placement import Placement
 from vlaa_ray.run.model_source import ModelSource
 from vlaa_ray.run.session import RunShell, open_shell
+from vlaa_ray.text.durations import duration
 
 if TYPE_CHECKING:
     from vlaa_ray.roles import RewardRole, RolloutRole
@@ -96,15 +98,19 @@ class _Evaluation:
         if not num_missing or sampler is None:
             return
         display.stage("asking", num_missing * num_samples)
+        started = time.monotonic()
         try:
             with AnswerWriter(self._answers_file) as writer:
                 await self._run.stoppable(
                     self._asking.run(
-                        sampler, writer, self._num_in_flight(), lambda name, num, tokens: display.advance(num, tokens)
+                        sampler, writer, self._num_in_flight(), lambda _, *counts: display.advance(*counts)
                     )
                 )
         finally:
             sampler.close()
+        seconds = time.monotonic() - started
+        pace = f"{display.num_tokens / seconds:,.0f} tokens/s"
+        self._run.note(f"{num_missing:,} questions asked in {duration(seconds)}: {display.num_tokens:,} tokens, {pace}")
         for (name, index), reason in list(self._asking.failures.items())[:3]:
             self._run.note(f"{name} {index} has no answer: {reason}")
 
