@@ -101,11 +101,8 @@ class _Evaluation:
         started = time.monotonic()
         try:
             with AnswerWriter(self._answers_file) as writer:
-                await self._run.stoppable(
-                    self._asking.run(
-                        sampler, writer, self._num_in_flight(), lambda _, *counts: display.advance(*counts)
-                    )
-                )
+                asked = self._asking.run(sampler, writer, self._num_in_flight(), display.advance)
+                await self._run.stoppable(asked)
         finally:
             sampler.close()
         seconds = time.monotonic() - started
