@@ -217,6 +217,7 @@ def _own_conditions(source: ModelSource) -> dict[str, Any]:
         rollout, model = trained.get("rollout") or {}, trained.get("model") or {}
         keys |= {f"rollout.{key}": rollout[key] for key in _OF_RUN if key in rollout}
         keys |= {"model.dtype": model["dtype"]} if "dtype" in model else {}
+        keys |= {"rewards": trained["rewards"]} if "rewards" in trained else {}
     return keys
 
 

@@ -72,10 +72,13 @@ def write_result(folder: Path, scored: Sequence[Scored], model: dict[str, Any], 
 
 
 def conditions_of(config: EvalConfig, model: dict[str, Any]) -> dict[str, Any]:
-    """Return the conditions of an evaluation; the limits of pixels of an endpoint are its own, and None here."""
+    """Return the conditions of an evaluation; the limits of pixels of an endpoint are its own, and None here.
+
+    The scorer of open answers is one of them where records are evaluated.
+    """
     own = model["kind"] != "endpoint"
     rollout, judge = config.rollout, config.judge
-    return {
+    conditions = {
         "name": config.conditions.name,
         "system_prompt": config.model.system_prompt,
         "style": config.conditions.style,
@@ -89,6 +92,8 @@ def conditions_of(config: EvalConfig, model: dict[str, Any]) -> dict[str, Any]:
         "seed": config.run.seed,
         "judge": {"model": judge.model, "url": judge.url} if judge.url else None,
     }
+    scorer = config.rewards.open_ended
+    return conditions | ({"open_ended_scorer": scorer.model or scorer.scorer} if config.has_records else {})
 
 
 def read_result(folder: Path) -> dict[str, Any]:
