@@ -26,6 +26,7 @@ from vlaa_ray.evaluation.scoring import AnswerSet, AnswerVerdicts, score_benchma
 from vlaa_ray.planning.placement import Placement
 from vlaa_ray.run.model_source import ModelSource
 from vlaa_ray.run.session import RunShell, open_shell
+from vlaa_ray.services.secret import without_credentials
 from vlaa_ray.text.durations import duration
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ class _Evaluation:
         source = self._source
         entry: dict[str, Any] = {"name": source.name, "path": source.path, "kind": source.kind}
         if self._endpoint is not None:
-            entry |= {"served_model": self._endpoint.model}
+            entry |= {"path": without_credentials(source.path), "served_model": self._endpoint.model}
         if source.weight_version is not None:
             entry |= {"weight_version": source.weight_version}
         return entry

@@ -24,6 +24,7 @@ from vlaa_ray.evaluation.questions import AnswerVerdict, QuestionSet
 from vlaa_ray.evaluation.scoring import AnswerSet, AnswerVerdicts
 from vlaa_ray.images.decode import load
 from vlaa_ray.records import ImageRef
+from vlaa_ray.services.secret import without_credentials
 from vlaa_ray.storage.atomic import replacing, write_whole
 
 RESULT, ROWS, CLUSTERS, IMAGES = "result.json", "rows.jsonl", "clusters.jsonl", "images"
@@ -90,7 +91,7 @@ def conditions_of(config: EvalConfig, model: dict[str, Any]) -> dict[str, Any]:
         "top_p": rollout.top_p,
         "num_samples": rollout.num_samples,
         "seed": config.run.seed,
-        "judge": {"model": judge.model, "url": judge.url} if judge.url else None,
+        "judge": {"model": judge.model, "url": without_credentials(judge.url)} if judge.url else None,
     }
     scorer = config.rewards.open_ended
     return conditions | ({"open_ended_scorer": scorer.model or scorer.scorer} if config.has_records else {})

@@ -104,8 +104,8 @@ def test_an_evaluation_of_an_endpoint_from_files_to_pages_and_again_without_aski
     data.mkdir()
     write_benchmark_tsv("MathVista", data / "MathVista_MINI.tsv", 30, 0)
     write_benchmark_tsv("WeMath", data / "WeMath.tsv", 36, 0)
-    out = tmp_path / "out"
-    command = ["eval", "--model", f"{endpoint.url}#m", "--benchmark", "MathVista", "WeMath", "--data", str(data)]
+    out, url = tmp_path / "out", endpoint.url.replace("//", "//me:secret@")
+    command = ["eval", "--model", f"{url}#m", "--benchmark", "MathVista", "WeMath", "--data", str(data)]
     command += ["--out", str(out), "endpoint.concurrency=4"]
     assert main(command) == 0
     assert "conditions model" in " ".join(capsys.readouterr().out.split())
@@ -113,6 +113,7 @@ def test_an_evaluation_of_an_endpoint_from_files_to_pages_and_again_without_aski
     result = json.loads((out / "result.json").read_text())
     settled = [entry["settled"] for entry in result["benchmarks"].values()]
     assert [sum(counts.values()) for counts in settled] == [30, 36]
+    assert "secret" not in json.dumps(result) and result["model"]["path"] == endpoint.url
     assert result["model"]["kind"] == "endpoint" and (out / "page.html").is_file()
     assert (out / "kit/m/m_MathVista_MINI.xlsx").is_file() and (out / "kit/m/m_WeMath_score.csv").is_file()
     assert main(command) == 0
