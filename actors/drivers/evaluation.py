@@ -84,7 +84,9 @@ class _Evaluation:
             run.display.stage("starting", 0)
             await run.stoppable(_start(config, run, fleet, asks_engines))
             await self._ask(fleet)
-            scored = await self._score(fleet)
+            scored = await self._score(fleet) if config.has_records else None
+        if scored is None:  # rules and the judge need no engine, whose devices are free by now
+            scored = await self._score(_Fleet())
         return await run.stoppable(asyncio.to_thread(self._write, scored))
 
     async def _ask(self, fleet: _Fleet) -> None:
