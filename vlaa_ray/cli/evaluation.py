@@ -107,10 +107,9 @@ def _evaluate(
     from vlaa_ray.evaluation.benchmarks import benchmark as known_benchmark
     from vlaa_ray.evaluation.progress import result_table
     from vlaa_ray.report.evaluation_page import write_evaluation_page
-    from vlaa_ray.run.model_source import resolve_model
     from vlaa_ray.run.run_json import run_path
 
-    source = resolve_model(_SMALL_MODEL if model == "builtin" else model)
+    source = _source(_SMALL_MODEL if model == "builtin" else model)
     loaded = eval_config(source, benchmarks, config, out, overrides)
     for section in loaded.benchmarks:
         if not section.records:
@@ -124,6 +123,16 @@ def _evaluate(
     console = Console(emoji=False)
     console.print(result_table(result))
     console.print(f"Result: {folder}\nPage: {page}", soft_wrap=True, highlight=False)
+
+
+def _source(model: str) -> ModelSource:
+    """Return what `--model` names; in a Ray job its paths are also looked for in the folder of the sender."""
+    from vlaa_ray.config.base_folder import base_folder, find_checkpoint
+    from vlaa_ray.run.model_source import resolve_model
+
+    if model.startswith(("http://", "https://")):
+        return resolve_model(model)
+    return resolve_model(find_checkpoint(model), base_folder("runs") / "runs")
 
 
 def benchmark_sections(names: Sequence[str], data: Sequence[str]) -> list[dict[str, Any]]:
@@ -224,10 +233,11 @@ def _own_conditions(source: ModelSource) -> dict[str, Any]:
 def _compare(first: Path, second: Path, out: Path | None) -> None:
     from rich.console import Console
 
-    from vlaa_ray.config.base_folder import base_folder
+    from vlaa_ray.config.base_folder import base_folder, find_input
     from vlaa_ray.evaluation.comparison import compare, comparison_table
     from vlaa_ray.report.comparison_page import write_comparison_page
 
+    first, second = Path(find_input(str(first))), Path(find_input(str(second)))
     comparison = compare(first, second)
     names = f"compare-{first.resolve().name}-{second.resolve().name}"
     folder = out or base_folder("runs") / "runs" / names
