@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import sys
 import time
@@ -23,10 +24,14 @@ _POLL_S = 0.1
 
 
 def extension_folder(torch_version: str) -> Path:
-    """Return the folder of built extensions: the user's TORCH_EXTENSIONS_DIR, else one for this Python and torch."""
+    """Return the folder of built extensions: the user's TORCH_EXTENSIONS_DIR, else one for this environment's torch.
+
+    An extension is built anew if the paths of the headers differ, so two environments must not share a folder.
+    """
     if own := os.environ.get(FOLDER_KEY):
         return Path(own)
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}-torch{torch_version}"
+    environment = hashlib.sha256(sys.prefix.encode()).hexdigest()[:8]
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}-{environment}-torch{torch_version}"
     return Path.home() / ".cache" / "vlaa-ray" / "torch_extensions" / version
 
 

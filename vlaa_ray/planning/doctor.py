@@ -259,19 +259,21 @@ def check_memory(config: TrainingConfig) -> Finding:
     """Check the RAM against the estimate for all processes of the run and the object store."""
     from vlaa_ray.models.dimensions import model_dimensions
     from vlaa_ray.planning.dry_run import by_role
+    from vlaa_ray.planning.gpu_phases import asleep_ram_bytes
     from vlaa_ray.planning.memory import memory_estimate, optimizer_ram_bytes
     from vlaa_ray.planning.placement import plan
 
     fix = "lower learner.micro_batch_tokens, rollout.kv_cache_bytes, ray.object_store_bytes or the number of actors"
     try:
         dimensions = model_dimensions(config.model.path)
-        each = by_role(memory_estimate(config, dimensions))
+        memory = memory_estimate(config, dimensions)
     except ModelError as error:
         return Finding("RAM", None, error.message, "the model's dimensions", error.fix)
     bundles = plan(config).bundles
     need = config.ray.object_store_bytes if config.ray.address == "local" else 0
+    each = by_role(memory)
     need += sum(each[role] for role in each for bundle in bundles[role] if "GPU" not in bundle)
-    need += config.learner.num_ranks * optimizer_ram_bytes(config, dimensions)
+    need += config.learner.num_ranks * (optimizer_ram_bytes(config, dimensions) + asleep_ram_bytes(config, memory))
     limit = int(_MEMORY_SHARE * memory_bytes())
     return Finding("RAM", need <= limit, f"{_gib(limit)} ({_MEMORY_SHARE:.0%} of all)", f"{_gib(need)} (estimate)", fix)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vlaa_ray.config import GrpoConfig
+from vlaa_ray.config import GrpoConfig, TrainingConfig
 from vlaa_ray.planning.memory import MemoryRow, Moment, held_bytes, peak_bytes
 
 
@@ -65,14 +65,17 @@ def gpu_phases(config: GrpoConfig, memory: Sequence[MemoryRow], gpu_bytes: int) 
     return phases
 
 
-def asleep_ram_bytes(memory: Sequence[MemoryRow], *, keeps_engine_weights: bool) -> dict[str, int]:
-    """Return the RAM that one process of each role takes while its GPU works for the other role.
+def asleep_ram_bytes(config: TrainingConfig, memory: Sequence[MemoryRow]) -> int:
+    """Return the RAM that an engine and a learner rank on one GPU take in turn; 0 unless they share GPUs.
 
-    The learner moves all that it holds. An engine keeps its weights (vLLM's sleep level 1) or drops them (level 2).
+    While the engine works, the learner has moved all that it holds to RAM. While the learner works, the engine keeps at
+    most its weights there (vLLM's sleep level 1). The two are never asleep at the same time, so the larger counts.
     """
+    if not (config.colocated and config.learner.gpus_per_rank):
+        return 0
     learner = [row for row in memory if row.role == "learner" and row.item not in {"process", "margin"}]
     weights = sum(row.num_bytes for row in memory if (row.role, row.item) == ("rollout", "weights"))
-    return {"learner": held_bytes(learner), "rollout": weights if keeps_engine_weights else 0}
+    return max(held_bytes(learner), weights)
 
 
 def _process_bytes(rows: Sequence[MemoryRow]) -> int:

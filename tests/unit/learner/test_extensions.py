@@ -38,9 +38,12 @@ def test_the_file_of_a_live_process_stays_and_is_free_once_it_is_killed(tmp_path
         assert not baton.exists()
 
 
-def test_the_users_folder_is_used_and_else_one_for_each_version(monkeypatch, tmp_path):
+def test_the_users_folder_is_used_and_else_one_for_each_environment_and_version(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
     assert extension_folder("2.9.0") == tmp_path
     monkeypatch.delenv("TORCH_EXTENSIONS_DIR")
     assert extension_folder("2.9.0") != extension_folder("2.8.0")
     assert extension_folder("2.9.0").name.endswith("-torch2.9.0")
+    here = extension_folder("2.9.0")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    assert extension_folder("2.9.0") != here

@@ -239,6 +239,8 @@ def test_ram_is_held_against_the_estimate(monkeypatch) -> None:
     assert doctor.check_memory(make(model={"path": "someone/else"})).ok is None
     on_gpus = make(rollout={"gpus_per_actor": 1}, learner={"gpus_per_rank": 1})
     assert doctor.check_memory(on_gpus).ok  # its weights are not in RAM
+    in_turn = on_gpus.model_copy(update={"placement": "colocated"})
+    assert doctor.check_memory(in_turn).ok is False  # what the learner holds waits there while the engine works
     sft = SftConfig.model_validate(
         {"run": {"name": "x", "num_steps": 1}, "model": {"path": "Qwen/Qwen2.5-VL-3B-Instruct"}}
     )

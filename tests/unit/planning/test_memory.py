@@ -165,5 +165,6 @@ def test_an_engine_and_a_rank_share_a_gpu_in_turn() -> None:
     found = {phase.phase: phase.used_bytes for phase in gpu_phases(gpus, PLAN, 100)}
     # asleep, either keeps its process; new weights are sent while the learner is awake and the engine has its weights
     assert found == {"sampling": 60 + 2, "learning": 53 + 5, "sending weights": 20 + 1 + 2 + 3 + 10 + 4 + 5}
-    assert asleep_ram_bytes(PLAN, keeps_engine_weights=True) == {"learner": 20, "rollout": 10}
-    assert asleep_ram_bytes(PLAN, keeps_engine_weights=False) == {"learner": 20, "rollout": 0}
+    # never both asleep: all that the learner holds (20), or the engine's weights (10)
+    assert asleep_ram_bytes(gpus, PLAN) == 20
+    assert asleep_ram_bytes(make(**on_gpus), PLAN) == asleep_ram_bytes(make(placement="colocated"), PLAN) == 0
