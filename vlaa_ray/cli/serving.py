@@ -1,0 +1,56 @@
+"""The command that puts a trained model behind an API: `serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vlaa_ray.cli.common import Overrides, require_own_actors
+from vlaa_ray.errors import ConfigError
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def serve(
+    overrides: Overrides = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Model to serve: a folder, a run or its name, a checkpoint, a hub id, or builtin for the small one.",
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Serve config file, such as configs/serve/local.yaml."),
+    ] = None,
+    ui: Annotated[
+        bool, typer.Option("--ui", help="Open a page, too, where one asks about a picture (extra `ui`).")
+    ] = False,
+) -> None:
+    """Serve a model to every client of OpenAI's chat API.
+
+    It runs on Ray Serve until SIGTERM or SIGINT; then answers in flight may end. The environment variable
+    VLAA_RAY_API_KEY holds the key that requests must carry; without one, only this machine may ask.
+    """
+    from pydantic import SecretStr
+
+    from vlaa_ray.cli.cluster import require_free
+    from vlaa_ray.services.secret import secret_in
+    from vlaa_ray.serving.gate import require_key
+    from vlaa_ray.serving.settings import load_serve_config, settings_of
+
+    if model is None and config is None:
+        raise ConfigError("no model is named", fix="give --model MODEL, or --config FILE")
+    settings = settings_of(load_serve_config(config, model, overrides or []))
+    http = settings.config.http
+    secret = secret_in(http.key_env, "http.key_env")
+    require_key(http.host, secret, http.key_env)
+    require_free(http.host, http.port)
+    require_own_actors()
+    from actors.serving.policy_process import serve_policy
+
+    serve_policy(settings, SecretStr(secret) if secret else None, lambda line: typer.echo(line))
