@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import ray
@@ -28,8 +28,12 @@ _SETTLE_S = 20.0  # for the processes of Ray and vLLM to end
 _Report = Callable[[str], None]
 
 
-def serve_policy(settings: ServeSettings, key: SecretStr | None, report: _Report) -> None:
+def serve_policy(
+    settings: ServeSettings, key: SecretStr | None, report: _Report, beside: AbstractContextManager[str] | None = None
+) -> None:
     """Serve until SIGTERM or SIGINT, then let the answers in flight end; `report` shows a line to the user.
+
+    `beside` is entered once the server answers, and left when it stops; it yields the address of a page.
 
     Raises:
         PlacementError: this machine has too few CPUs or GPUs for the least number of replicas.
@@ -50,7 +54,10 @@ def serve_policy(settings: ServeSettings, key: SecretStr | None, report: _Report
             ready = True
             asks = f"the key of {config.http.key_env}" if key else "no key, so that only this machine may ask"
             report(f"Serving {settings.name} at http://{config.http.host}:{config.http.port}/v1 with {asks}")
-            stop.wait()
+            with beside or nullcontext("") as page:
+                if page:
+                    report(f"Page: {page}")
+                stop.wait()
             report("Stopping: answers in flight may end, new requests are refused")
             _drain(config.drain_s)
         finally:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vlaa_ray.cli.common import Overrides, require_own_actors
 from vlaa_ray.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vlaa_ray.serving.settings import ServeSettings
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -50,7 +54,29 @@ def serve(
     secret = secret_in(http.key_env, "http.key_env")
     require_key(http.host, secret, http.key_env)
     require_free(http.host, http.port)
+    if ui:
+        from vlaa_ray.asking.web_page import require_gradio
+
+        require_gradio()
+        require_free("127.0.0.1", http.ui_port)
     require_own_actors()
     from actors.serving.policy_process import serve_policy
 
-    serve_policy(settings, SecretStr(secret) if secret else None, lambda line: typer.echo(line))
+    serve_policy(settings, SecretStr(secret) if secret else None, typer.echo, _page(settings) if ui else None)
+
+
+def _page(settings: ServeSettings) -> AbstractContextManager[str]:
+    """Return the page that asks the server; it is opened when the server is ready."""
+    from vlaa_ray.asking.session import AskSettings
+    from vlaa_ray.asking.web_page import ServedModel, opened_page
+    from vlaa_ray.run.trained_frame import trained_frame
+
+    http, limits = settings.config.http, settings.config.limits
+    asking = AskSettings(
+        max_tokens=limits.max_completion_tokens,
+        frame=trained_frame(settings.source),
+        api_key_env=http.key_env,
+        deadline_s=settings.config.request_timeout_s,
+    )
+    url = f"http://{http.host}:{http.port}/v1"
+    return opened_page(ServedModel(name=settings.name, url=url, settings=asking), http.ui_port)

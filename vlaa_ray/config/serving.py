@@ -39,6 +39,8 @@ class HttpSection(Section):
     """Address to listen on. One that other machines can reach needs a key."""
     port: int = Field(8000, ge=1, le=65535)
     """Port to listen on."""
+    ui_port: int = Field(7860, ge=1, le=65535)
+    """Port of the page of `--ui`, which only this machine reaches: it asks with the server's key."""
     key_env: str = API_KEY_ENV
     """Name of the environment variable with the key that requests must carry (`Authorization: Bearer KEY`)."""
 

@@ -15,7 +15,7 @@ from vlaa_ray.config.files import apply_overrides, read_values, validated
 from vlaa_ray.errors import ConfigError, ModelError
 from vlaa_ray.models.dtypes import TORCH_NAMES
 from vlaa_ray.models.loading import family_at, load_model_config
-from vlaa_ray.run.model_source import resolve_model
+from vlaa_ray.run.model_source import ModelSource, resolve_model
 
 BUILTIN = "builtin"
 _SMALL_MODEL = "builtin:tiny-base"
@@ -34,6 +34,8 @@ class ServeSettings:
     """The model's folder, number format, system prompt and pixel limits."""
     name: str
     """The name that requests call the model by."""
+    source: ModelSource
+    """Where the model comes from."""
 
 
 def settings_of(config: ServeConfig) -> ServeSettings:
@@ -60,7 +62,7 @@ def settings_of(config: ServeConfig) -> ServeSettings:
         model = ModelSection.model_validate({"path": source.path, "dtype": dtype, **known})
     except ValidationError as error:
         raise ConfigError(f"policy: {error.errors()[0]['msg']}", model=policy.model) from None
-    return ServeSettings(config=config, model=model, name=policy.name or source.name)
+    return ServeSettings(config=config, model=model, name=policy.name or source.name, source=source)
 
 
 def engine_arguments(settings: ServeSettings) -> dict[str, Any]:
