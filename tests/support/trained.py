@@ -2,9 +2,10 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
-from vlaa_ray.config import dump_config, load_config
+from vlaa_ray.config import AnyConfig, GrpoConfig, dump_config, load_config
 from vlaa_ray.models.paths import BUILTIN_MODELS
 from vlaa_ray.run.checkpoints import CheckpointStore
 
@@ -17,18 +18,26 @@ METRICS = (
 )
 
 
-def make_run(runs: Path, *overrides: str, step: int = 4, name: str = "trained") -> Path:
-    """Return the folder of a GRPO run of the quickstart with a checkpoint at `step`."""
+def make_run(
+    runs: Path,
+    *overrides: str,
+    step: int = 4,
+    name: str = "trained",
+    config_file: str = "quickstart.yaml",
+    kind: type[AnyConfig] = GrpoConfig,
+    metrics: Sequence[dict[str, float]] = METRICS,
+) -> Path:
+    """Return the folder of a run of a shipped config with a checkpoint at `step`."""
     folder = runs / name
     settings = [f"run.dir={runs}", f"run.name={name}", "eval.num_prompts=100", *overrides]
-    config = dump_config(load_config(ROOT / "configs/quickstart.yaml", settings))
+    config = dump_config(load_config(ROOT / "configs" / config_file, settings, kind))
     store = CheckpointStore(folder / "checkpoints", keep=9, config=config)
     partial = store.begin(step)
     shutil.copytree(BUILTIN_MODELS / "tiny-base", partial / "hf")
     (partial / "optimizer").write_bytes(b"moments")
     store.commit(step, {"step": step, "data": {"num_prompts": 20_000, "sha256": FINGERPRINT}})
     (folder / "config.yaml").write_text(config)
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in METRICS))
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in metrics))
     (folder / "run.json").write_text(json.dumps({"state": "finished", "versions": {"torch": "2.13.0"}}))
     (folder / "quarantine.jsonl").write_text("{}\n{}\n{}\n")
     (folder / "rollouts").mkdir(exist_ok=True)

@@ -4,51 +4,65 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlaa_ray.cli.common import print_to_stderr, ready_to_write, without_library_warnings, writing
+from vlaa_ray.cli.common import (
+    DEFAULT_RUNS,
+    RunsFolder,
+    print_to_stderr,
+    ready_to_write,
+    without_library_warnings,
+    writing,
+)
 
 if TYPE_CHECKING:
     from vlaa_ray.asking.session import AnsweredQuestion
+    from vlaa_ray.rewards.verifiers.frames import Frame
 
 _ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 app = typer.Typer(rich_markup_mode=None)
 
 
+Question = Annotated[
+    str, typer.Argument(metavar="QUESTION", help="Question; <image> in it marks the places of the pictures.")
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        metavar="MODEL",
+        help="A folder (also an export), a run's name or a checkpoint, OWNER/NAME on the hub, builtin:NAME, or the URL "
+        "of an OpenAI-compatible endpoint, such as http://127.0.0.1:8000/v1; URL#MODEL names a model there.",
+    ),
+]
+Pictures = Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Picture to ask about; may be repeated.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Picture to write with the boxes or points of the answer. Default: NAME-answer.png in the current folder, "
+        "where NAME is that of the picture. Without boxes and points nothing is written.",
+    ),
+]
+FrameName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="unit|rel1000|resized_px|original_px",
+        help="Frame of the answer's coordinates: 0 to 1, 0 to 1000, pixels of the picture as the model sees it, or of "
+        "the file. Default: that of the model's training, where it is recorded; else a guess, which is said.",
+    ),
+]
+
+
 @app.command()
 def ask(
-    question: Annotated[
-        str, typer.Argument(metavar="QUESTION", help="Question; <image> in it marks the places of the pictures.")
-    ],
-    model: Annotated[
-        str,
-        typer.Option(
-            metavar="MODEL",
-            help="A folder (also an export), a run's name or a checkpoint, OWNER/NAME on the hub, builtin:NAME, or the "
-            "URL of an OpenAI-compatible endpoint, such as http://127.0.0.1:8000/v1; URL#MODEL names a model there.",
-        ),
-    ],
-    image: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="Picture to ask about; may be repeated.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Picture to write with the boxes or points of the answer. Default: NAME-answer.png in the current "
-            "folder, where NAME is that of the picture. Without boxes and points nothing is written.",
-        ),
-    ] = None,
+    question: Question,
+    model: Model,
+    image: Pictures = None,
+    out: Out = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    frame: Annotated[
-        Literal["unit", "rel1000", "resized_px", "original_px"] | None,
-        typer.Option(
-            help="Frame of the answer's coordinates: 0 to 1, 0 to 1000, pixels of the picture as the model sees it, or "
-            "of the file. Default: that of the model's training, where it is recorded; else a guess, which is said."
-        ),
-    ] = None,
+    frame: FrameName = None,
     max_tokens: Annotated[int, typer.Option(min=1, metavar="N", help="Tokens of the answer at most.")] = 1024,
     temperature: Annotated[
         float, typer.Option(min=0, max=2, metavar="T", help="Sampling temperature; 0 takes the likeliest tokens.")
@@ -60,9 +74,7 @@ def ask(
     api_key_env: Annotated[
         str, typer.Option(metavar="NAME", help="Environment variable with the API key of an endpoint.")
     ] = "VLAA_RAY_API_KEY",
-    runs: Annotated[Path, typer.Option(metavar="DIR", help="Folder in which runs are looked for by name.")] = Path(
-        "runs"
-    ),
+    runs: RunsFolder = DEFAULT_RUNS,
 ) -> None:
     """Ask a model a question about pictures.
 
@@ -76,17 +88,16 @@ def ask(
 
     if not question.strip():
         raise typer.BadParameter("the question is empty", param_hint="QUESTION")
-    images = image or []
-    target = _target(out, images)
-    prompt = prompt_of_files(question, images)
+    target = _target(out, image or [])
     settings = AskSettings(
         max_tokens=max_tokens,
         temperature=temperature,
         seed=seed,
-        frame=frame,
+        frame=_frame(frame),
         deadline_s=deadline,
         api_key_env=api_key_env,
     )
+    prompt = prompt_of_files(question, image or [])
     with within(deadline, "the answer"), without_library_warnings():
         source = resolve_model(model, runs)
         answered = answer_question(source, prompt, settings, print_to_stderr)
@@ -97,6 +108,15 @@ def ask(
     if as_json:
         return typer.echo(json.dumps(answered.as_json(source, prompt, picture), ensure_ascii=False, indent=1))
     _print(answered, picture)
+
+
+def _frame(name: str | None) -> Frame | None:
+    from vlaa_ray.run.trained_frame import FRAMES
+
+    frame = next((frame for frame in FRAMES if frame == name), None)
+    if name is not None and frame is None:
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(FRAMES)}", param_hint="--frame")
+    return frame
 
 
 def _target(out: Path | None, images: list[Path]) -> Path | None:

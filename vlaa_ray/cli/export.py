@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vlaa_ray.cli.common import print_to_stderr, without_library_warnings
+from vlaa_ray.cli.common import DEFAULT_RUNS, RunsFolder, print_to_stderr, without_library_warnings
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -35,9 +35,7 @@ def export(
     public: Annotated[
         bool, typer.Option("--public", help="Make the repository public if --push creates it; else it is private.")
     ] = False,
-    runs: Annotated[Path, typer.Option(metavar="DIR", help="Folder in which runs are looked for by name.")] = Path(
-        "runs"
-    ),
+    runs: RunsFolder = DEFAULT_RUNS,
 ) -> None:
     """Write a trained model as a Hugging Face folder.
 

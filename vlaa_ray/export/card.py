@@ -183,22 +183,25 @@ def _scores(
     else:
         rows = [(line.label, number(line.base), number(line.trained), difference(line)) for line in result.lines]
         yield _table((f"held-out {result.subject}", result.first_heading, result.last_heading, "difference"), rows)
-        yield f"{result.caption} {_own_conditions(config)}"
+        yield f"{result.caption} {_own_conditions(config, samples=result.subject == 'reward')}"
         if result.last_step is not None and result.last_step != source.weight_version:
             yield f"This checkpoint (step {source.weight_version}) is later than that evaluation."
     for evaluation in scores:
         yield from _benchmarks(evaluation)
 
 
-def _own_conditions(config: dict[str, Any]) -> str:
+def _own_conditions(config: dict[str, Any], *, samples: bool) -> str:
+    """Return the conditions of the run's own evaluation, which either sampled answers or scored given ones."""
     evaluation, data = _mapping(config.get("eval")), _mapping(config.get("data"))
-    limits = _mapping(config.get("rollout")) or _mapping(config.get("sft"))
     asked = evaluation.get("num_prompts")
-    tokens = evaluation.get("max_completion_tokens") or limits.get("max_completion_tokens")
     which = f"the first {asked:,} of" if isinstance(asked, int) else "all of"
+    told = f"Conditions: {which} {', '.join(_sources(data.get('heldout')))}"
+    if not samples:
+        return f"{told}, with their worked answers."
+    tokens = evaluation.get("max_completion_tokens") or _mapping(config.get("rollout")).get("max_completion_tokens")
     return (
-        f"Conditions: {which} {', '.join(_sources(data.get('heldout')))}, one answer each at temperature "
-        f"{evaluation.get('temperature', 0.0):g}, at most {tokens} tokens, judged by the verifiers of the training."
+        f"{told}, one answer each at temperature {evaluation.get('temperature', 0.0):g}, at most {tokens} tokens, "
+        "judged by the verifiers of the training."
     )
 
 

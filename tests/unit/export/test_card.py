@@ -6,6 +6,7 @@ import pytest
 import yaml
 from trained import FINGERPRINT, make_run
 
+from vlaa_ray.config import SftConfig
 from vlaa_ray.errors import DataError
 from vlaa_ray.export.card import model_card
 from vlaa_ray.export.lineage import base_model, licence_of
@@ -77,6 +78,17 @@ def test_data_counts_and_scores_are_those_of_the_run(tmp_path):
     assert ["mean", "0.500", "0.750", "+0.250 ± 0.098"] in rows(card)
     assert "0.990" not in card
     assert ["`grpo.aggregation`", "dapo"] in rows(card) and ["`run.seed`", "0"] in rows(card)
+
+
+def test_a_run_of_sft_has_its_loss_and_its_own_counts(tmp_path):
+    losses = ({"step": 0, "eval/loss": 2.5}, {"step": 4, "eval/loss": 0.5})
+    make_run(tmp_path, config_file="tiny_base_sft.yaml", kind=SftConfig, metrics=losses)
+    source = resolve_model("trained", tmp_path)
+    card = model_card("model", source, base_model(source.checkpoint))
+    assert ["loss per token (lower is better)", "2.500", "0.500", "-2.000"] in rows(card)
+    assert "the first 100 of `builtin:heldout`, with their worked answers." in card and "at temperature" not in card
+    assert "trained with SFT" in card and "sft" in header(card)["tags"]
+    assert "4 steps of 64 worked answers" in card
 
 
 def test_the_system_prompt_is_shown_whole_and_paths_of_the_machine_are_not(tmp_path):
