@@ -91,8 +91,8 @@ def policy_application(settings: ServeSettings, key: SecretStr | None) -> Any:
         openapi_url=None,
         exception_handlers={RequestRefused: _refused, HTTPException: _http_error},
     )
-    front = make_fastapi_ingress(PolicyFront, endpoint_map=_ENDPOINTS, app=app)
     app.add_middleware(Gate, key=PolicyFront.key_of_this_process)
+    front = make_fastapi_ingress(PolicyFront, endpoint_map=_ENDPOINTS, app=app)
     replicas = settings.config.replicas
     options = {
         "num_replicas": math.ceil(replicas.max / _REPLICAS_PER_FRONT),
