@@ -15,10 +15,11 @@ from pydantic import SecretStr, ValidationError
 from ray import serve
 from ray.exceptions import RayActorError, RayError
 from ray.serve.exceptions import BackPressureError
-from ray.serve.llm.openai_api_models import ChatCompletionRequest, ErrorResponse
+from ray.serve.llm.openai_api_models import ChatCompletionRequest
 from ray.util.metrics import Counter, Gauge, Histogram
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from vllm.entrypoints.serve.engine.protocol import ErrorResponse
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from vlaa_ray.images.fetch import Fetcher

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -43,15 +44,15 @@ def serve_policy(
 
     """
     config = settings.config
-    ready = False
-    with _stop_signal(lambda: ready) as stop:
+    for name in ("ray.serve", "ray.llm"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
         _start_ray(config)
-        try:
+        with _stop_signal() as stop:  # after Ray's start, which sets a handler of its own
             serve.start(http_options={"host": config.http.host, "port": config.http.port})
             target = serve.RunTarget(target=policy_application(settings, key), name=APP, route_prefix="/")
             serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
-            _wait_until_running(config)
-            ready = True
+            _wait_until_running(config, stop)
             asks = f"the key of {config.http.key_env}" if key else "no key, so that only this machine may ask"
             report(f"Serving {settings.name} at http://{config.http.host}:{config.http.port}/v1 with {asks}")
             with beside or nullcontext("") as page:
@@ -60,11 +61,20 @@ def serve_policy(
                 stop.wait()
             report("Stopping: answers in flight may end, new requests are refused")
             _drain(config.drain_s)
-        finally:
-            serve.delete(APP, _blocking=False)
-            serve.shutdown()
+            _end_serve(config)
+    finally:
+        if ray.is_initialized():
+            _end_serve(config)
             ray.shutdown()
-            _wait_for_own_processes()
+        _wait_for_own_processes()
+
+
+def _end_serve(config: ServeConfig) -> None:
+    """End the application, and Serve in a Ray of our own; this does nothing if they have ended."""
+    if APP in serve.status().applications:
+        serve.delete(APP)
+    if config.ray.address == "local":
+        serve.shutdown()
 
 
 def _start_ray(config: ServeConfig) -> None:
@@ -85,7 +95,7 @@ def _start_ray(config: ServeConfig) -> None:
             )
 
 
-def _wait_until_running(config: ServeConfig) -> None:
+def _wait_until_running(config: ServeConfig, stop: _Stop) -> None:
     deadline = time.monotonic() + config.engine.start_timeout_s
     while True:
         application = serve.status().applications.get(APP)
@@ -96,6 +106,8 @@ def _wait_until_running(config: ServeConfig) -> None:
             notes = [deployment.message for deployment in application.deployments.values() if deployment.message]
             message = "; ".join([application.message, *notes]).strip("; ")
             raise RolloutError(f"the model can't be served: {message[-3000:]}", fix="see the cause above")
+        if stop.is_set():
+            raise RunInterrupted("the server was stopped before it was ready", signal=stop.signal)
         if time.monotonic() > deadline:
             limit = f"{config.engine.start_timeout_s:g} s"
             fix = "see /tmp/ray/session_latest/logs/serve; raise engine.start_timeout_s for a large model"
@@ -111,20 +123,24 @@ def _drain(drain_s: float) -> None:
         time.sleep(_POLL_S)
 
 
-@contextmanager
-def _stop_signal(is_ready: Callable[[], bool]) -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM and SIGINT set; before the server is ready they raise RunInterrupted instead."""
-    stop = threading.Event()
+class _Stop(threading.Event):
+    """An event that a signal sets; `signal` is its number."""
 
-    def stop_now(number: int, frame: Any) -> None:
-        if not is_ready() and not stop.is_set():
-            stop.set()
-            raise RunInterrupted("the server was stopped before it was ready", signal=number)
+    signal = 0
+
+
+@contextmanager
+def _stop_signal() -> Iterator[_Stop]:
+    """Yield an event that SIGTERM and SIGINT set, instead of what they do otherwise."""
+    stop = _Stop()
+
+    def note(number: int, frame: Any) -> None:
+        stop.signal = number
         stop.set()
 
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     for number in before:
-        signal.signal(number, stop_now)
+        signal.signal(number, note)
     try:
         yield stop
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -60,6 +61,7 @@ def serve(
         require_gradio()
         require_free("127.0.0.1", http.ui_port)
     require_own_actors()
+    os.environ["VLLM_LOGGING_LEVEL"] = "ERROR"  # of this process, which only imports vLLM
     from actors.serving.policy_process import serve_policy
 
     serve_policy(settings, SecretStr(secret) if secret else None, typer.echo, _page(settings) if ui else None)

@@ -32,6 +32,11 @@ class ReasoningSplitter:
         self._rest = ""  # the beginning of what may become a tag
         self._sides = {True: _Side(), False: _Side()}
 
+    @property
+    def thinks(self) -> bool:
+        """True if what comes next belongs to the thought."""
+        return self._thinks
+
     def feed(self, piece: str) -> Parts:
         """Return what can be said after this piece; the beginning of a tag and blanks wait for the next one."""
         text, self._rest = self._rest + piece, ""

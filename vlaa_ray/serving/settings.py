@@ -102,7 +102,12 @@ def engine_arguments(settings: ServeSettings) -> dict[str, Any]:
 
 def engine_environment(settings: ServeSettings) -> dict[str, str]:
     """Return the environment variables of a replica and of the engine's processes."""
-    shared = {"VLLM_NO_USAGE_STATS": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONUTF8": "1"}
+    shared = {
+        "VLLM_NO_USAGE_STATS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONUTF8": "1",
+        "VLLM_LOGGING_LEVEL": "INFO",
+    }
     if settings.config.replicas.gpus:
         return shared
     return shared | {

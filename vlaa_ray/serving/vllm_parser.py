@@ -37,6 +37,14 @@ class VlaaReasoningParser(ReasoningParser):
         """Return all ids: nothing is left out of a structured answer, which this server does not offer."""
         return input_ids
 
+    def count_reasoning_tokens(self, token_ids: Sequence[int]) -> int:
+        """Return the number of tokens of the thought, with those of its last tag."""
+        splitter, number = ReasoningSplitter(thinks_first=self._thinks_first), 0
+        for token in self.model_tokenizer.convert_ids_to_tokens(list(token_ids)):
+            number += splitter.thinks
+            splitter.feed(token)
+        return number
+
     def extract_reasoning(self, model_output: str, request: Any) -> tuple[str | None, str | None]:
         """Return (reasoning, content) of a whole response; None for one that is empty."""
         parts = split(model_output, thinks_first=self._thinks_first)

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from ray.exceptions import ActorDiedError
 from ray.serve.exceptions import BackPressureError
-from ray.serve.llm.openai_api_models import ErrorResponse
 from starlette.requests import Request
-from vllm.entrypoints.serve.engine.protocol import ErrorInfo
+from vllm.entrypoints.serve.engine.protocol import ErrorInfo, ErrorResponse
 
 from actors.serving.policy_front import PolicyFront
 from vlaa_ray.config import ServeConfig
