@@ -71,10 +71,10 @@ def serve_policy(
 
 def _end_serve(config: ServeConfig) -> None:
     """End the application, and Serve in a Ray of our own; this does nothing if they have ended."""
-    if APP in serve.status().applications:
-        serve.delete(APP)
     if config.ray.address == "local":
         serve.shutdown()
+    elif APP in serve.status().applications:
+        serve.delete(APP, _blocking=False)
 
 
 def _start_ray(config: ServeConfig) -> None:
