@@ -25,7 +25,7 @@ MAX_QUESTION_CHARS = 8000
 _LOOPBACK = "127.0.0.1"
 
 
-class Shown(NamedTuple):
+class PageAnswer(NamedTuple):
     """What the page shows of an answer; `picture` is the asked one with the marks, None where there are no marks."""
 
     reasoning: str
@@ -43,11 +43,11 @@ class ServedModel:
     settings: AskSettings
 
 
-def ask_server(model: ServedModel, picture: Image.Image | None, question: str) -> Shown:
+def ask_server(model: ServedModel, picture: Image.Image | None, question: str) -> PageAnswer:
     """Return what the page shows of the served model's answer, or in `note` why there is none."""
     question = question.strip()[:MAX_QUESTION_CHARS]
     if not question:
-        return Shown("", "", None, "Write a question first.")
+        return PageAnswer("", "", None, "Write a question first.")
     source = ModelSource(name=model.name, path=model.url, kind="endpoint", served_name=model.name)
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -58,8 +58,8 @@ def ask_server(model: ServedModel, picture: Image.Image | None, question: str) -
             answered = answer_question(source, prompt, model.settings, lambda line: None)
             marked = draw_marks(load(answered.marked), answered.marks) if answered.marks and answered.marked else None
     except VlaaRayError as error:
-        return Shown("", "", None, error.message)
-    return Shown(answered.reply.reasoning, answered.reply.answer, marked, f"{answered.seconds:.1f} s")
+        return PageAnswer("", "", None, error.message)
+    return PageAnswer(answered.reply.reasoning, answered.reply.answer, marked, f"{answered.seconds:.1f} s")
 
 
 def require_gradio() -> None:
