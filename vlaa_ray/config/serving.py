@@ -134,6 +134,6 @@ class ServeConfig(Section):
     ray: RaySection = RaySection()
     """The Ray cluster that the run starts or joins."""
     request_timeout_s: float = Field(600, gt=0)
-    """Seconds within which an answer must begin, the wait for a replica included."""
+    """Seconds within which a streamed answer must begin, and any other be whole; the wait for a replica counts."""
     drain_s: float = Field(120, gt=0)
     """Seconds that answers in flight have to end after SIGTERM."""
