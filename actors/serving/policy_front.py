@@ -22,6 +22,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
 from vllm.v1.engine.exceptions import EngineDeadError
 
+from actors.process.replica_sockets import listen_on_node_address
 from vlaa_ray.images.fetch import Fetcher
 from vlaa_ray.models.chat import chat_format_of
 from vlaa_ray.services.secret import secret_in
@@ -46,6 +47,7 @@ class PolicyFront:
     _key: ClassVar[SecretStr | None] = None
 
     def __init__(self, handles: dict[str, Any], settings: ServeSettings, key: SecretStr | None) -> None:
+        listen_on_node_address()
         config = settings.config
         secret = key.get_secret_value() if key else secret_in(config.http.key_env, "http.key_env")
         require_key(config.http.host, secret, config.http.key_env)

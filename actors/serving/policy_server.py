@@ -26,6 +26,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from actors.process.reaper import start_reaper
+from actors.process.replica_sockets import listen_on_node_address
 from actors.serving.policy_front import PolicyFront
 from vlaa_ray.services.secret import secret_in
 from vlaa_ray.serving.gate import Gate, require_key
@@ -56,6 +57,7 @@ class PolicyServer(LLMServer):
     async def __init__(self, llm_config: LLMConfig, **options: Any) -> None:  # type: ignore[misc] # as in LLMServer
         from vlaa_ray.compat.cpu_wheels import register
 
+        listen_on_node_address()
         start_reaper()
         register()
         if llm_config.engine_kwargs.get("reasoning_parser_plugin"):
