@@ -108,7 +108,7 @@ class EngineSection(Section):
     """Size of the KV cache on a CPU."""
     gpu_memory_share: float = Field(0.9, gt=0, lt=1)
     """Share of a GPU's memory that the engine takes."""
-    stream_interval_ms: float = Field(20, ge=0)
+    stream_interval_ms: float = Field(50, ge=0)
     """Milliseconds for which parts of a streamed answer are collected before they are sent together."""
     start_timeout_s: float = Field(1200, gt=0)
     """Seconds within which the first replica must be ready."""
