@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import logging
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -61,8 +61,10 @@ def serve(
         require_gradio()
         require_free("127.0.0.1", http.ui_port)
     require_own_actors()
-    os.environ["VLLM_LOGGING_LEVEL"] = "ERROR"  # of this process, which only imports vLLM
+    logging.disable(logging.WARNING)  # vLLM tells at its import what this machine lacks
     from actors.serving.policy_process import serve_policy
+
+    logging.disable(logging.NOTSET)
 
     serve_policy(settings, SecretStr(secret) if secret else None, typer.echo, _page(settings) if ui else None)
 
