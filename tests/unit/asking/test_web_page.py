@@ -19,7 +19,7 @@ from vlaa_ray.errors import ConfigError
 from vlaa_ray.images.overlay import COLOUR
 
 NEEDS_PAGE = pytest.mark.skipif(
-    (BROWSER is None or importlib.util.find_spec("gradio") is None) and "CI" not in os.environ,
+    importlib.util.find_spec("gradio") is None or (BROWSER is None and "CI" not in os.environ),
     reason="no browser or no Gradio: apt-get install chromium, pip install -e '.[ui]'",
 )
 
