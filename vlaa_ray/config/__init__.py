@@ -52,6 +52,7 @@ from vlaa_ray.config.sections import (
     TrackingSection,
     WeightSyncSection,
 )
+from vlaa_ray.config.serving import ServeConfig
 from vlaa_ray.config.yaml_text import parse_yaml
 
 __all__ = [
@@ -88,6 +89,7 @@ __all__ = [
     "RolloutSection",
     "RunSection",
     "Section",
+    "ServeConfig",
     "ServiceSection",
     "SftConfig",
     "SftSection",

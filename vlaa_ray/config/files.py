@@ -36,6 +36,20 @@ def load_config(
             problems.
 
     """
+    path, values = read_values(path)
+    apply_overrides(values, overrides)
+    if isabstract(kind) or _is_of_another_kind(values, kind):
+        kind = _concrete(kind, values, path)
+    return validated(values, kind, file=str(path))
+
+
+def read_values(path: str | Path) -> tuple[Path, dict[str, Any]]:
+    """Return (path at which it was found, values) of a YAML file with a mapping.
+
+    Raises:
+        ConfigError: the file can't be read, or it holds something else.
+
+    """
     path = Path(find_input(str(path)))
     try:
         values = parse_yaml(_text_of(path)) or {}
@@ -47,16 +61,28 @@ def load_config(
         raise ConfigError(f"the config file is not YAML that can be used: {error}", file=str(path)) from error
     if not isinstance(values, dict):
         raise ConfigError("the config must be a mapping of sections", file=str(path), got=type(values).__name__)
+    return path, values
+
+
+def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Change `values` by the `key.path=value` overrides; raises ConfigError for one that has another form."""
     for override in overrides:
         _apply(values, override)
-    if isabstract(kind) or _is_of_another_kind(values, kind):
-        kind = _concrete(kind, values, path)
+
+
+def validated(values: dict[str, Any], kind: type[Config], **facts: str) -> Config:
+    """Return the config of a concrete kind from its values.
+
+    Raises:
+        ConfigError: keys are wrong; the message lists all problems, and `facts` are added to it.
+
+    """
     try:
         return kind.model_validate(values)
     except ValidationError as error:
         problems = [f"  - {_describe(problem, kind)}" for problem in _meant(error.errors())]
         text = "\n".join(problems)
-        raise ConfigError(f"{len(problems)} problem(s) in the config:\n{text}\n", file=str(path)) from None
+        raise ConfigError(f"{len(problems)} problem(s) in the config:\n{text}\n", **facts) from None
 
 
 def _text_of(path: Path) -> str:
