@@ -63,6 +63,7 @@ from vlaa_ray.config.sections import (
     TrackingSection,
     WeightSyncSection,
 )
+from vlaa_ray.config.serving import ServeConfig
 from vlaa_ray.config.yaml_text import parse_yaml
 
 __all__ = [
@@ -108,6 +109,7 @@ __all__ = [
     "RolloutSection",
     "RunSection",
     "Section",
+    "ServeConfig",
     "ServiceSection",
     "SftConfig",
     "SftSection",
