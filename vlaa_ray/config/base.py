@@ -14,13 +14,13 @@ from vlaa_ray.config.sections import (
     CheckpointSection,
     DataSection,
     DeadlinesSection,
-    EngineSection,
     EvalSection,
     ModelSection,
     NamedSection,
     RaySection,
     RolloutSection,
     RunSection,
+    SamplerSection,
     SamplingDeadlinesSection,
     Section,
     SftSection,
@@ -101,7 +101,7 @@ class FleetConfig(Protocol):
         """The model that the engines load, and how images reach it."""
 
     @property
-    def rollout(self) -> EngineSection:
+    def rollout(self) -> SamplerSection:
         """The engines and their limits."""
 
     @property
