@@ -7,7 +7,7 @@ is written to the run folder; loading it gives an equal tree. Suffixes of names 
 """
 
 from vlaa_ray.config.alarms import AlarmsSection
-from vlaa_ray.config.base import AnyConfig, Bundle, TrainingConfig
+from vlaa_ray.config.base import AnyConfig, Bundle, FleetConfig, TrainingConfig
 from vlaa_ray.config.curation import (
     PAPER_CUES,
     SCRIPTED,
@@ -21,6 +21,16 @@ from vlaa_ray.config.curation import (
     StepSection,
     StepsSection,
     TeacherSection,
+)
+from vlaa_ray.config.evaluation import (
+    BenchmarkSection,
+    ConditionsSection,
+    EndpointSection,
+    EvalConfig,
+    EvalRolloutSection,
+    GrpoEvalSection,
+    JudgeSection,
+    Style,
 )
 from vlaa_ray.config.files import config_kind, dump_config, load_config
 from vlaa_ray.config.grpo import GRPO_PRESETS, GrpoSection, KlSection
@@ -45,6 +55,7 @@ from vlaa_ray.config.sections import (
     RaySection,
     RolloutSection,
     RunSection,
+    SamplerSection,
     Section,
     SftSection,
     Source,
@@ -52,6 +63,7 @@ from vlaa_ray.config.sections import (
     TrackingSection,
     WeightSyncSection,
 )
+from vlaa_ray.config.serving import ServeConfig
 from vlaa_ray.config.yaml_text import parse_yaml
 
 __all__ = [
@@ -61,18 +73,26 @@ __all__ = [
     "SCRIPTED",
     "AlarmsSection",
     "AnyConfig",
+    "BenchmarkSection",
     "BudgetSection",
     "Bundle",
     "CaptionSection",
     "CheckpointSection",
+    "ConditionsSection",
     "CurationConfig",
     "CurationSourceSection",
     "DataSection",
     "DeadlinesSection",
+    "EndpointSection",
+    "EvalConfig",
+    "EvalRolloutSection",
     "EvalSection",
     "FetchSection",
+    "FleetConfig",
     "GrpoConfig",
+    "GrpoEvalSection",
     "GrpoSection",
+    "JudgeSection",
     "KlSection",
     "LearnerSection",
     "ModelSection",
@@ -87,7 +107,9 @@ __all__ = [
     "RewriteSection",
     "RolloutSection",
     "RunSection",
+    "SamplerSection",
     "Section",
+    "ServeConfig",
     "ServiceSection",
     "SftConfig",
     "SftSection",
@@ -96,6 +118,7 @@ __all__ = [
     "SplitSection",
     "StepSection",
     "StepsSection",
+    "Style",
     "SupervisedConfig",
     "TeacherSection",
     "TrackingSection",

@@ -23,10 +23,12 @@ from pydantic_core import PydanticUndefined
 
 from vlaa_ray.config.base import AnyConfig
 from vlaa_ray.config.curation import CurationConfig
+from vlaa_ray.config.evaluation import EvalConfig
 from vlaa_ray.config.runs import GrpoConfig, RewardModelConfig, SftConfig
+from vlaa_ray.config.serving import ServeConfig
 from vlaa_ray.errors import ConfigError
 
-KINDS: tuple[type[AnyConfig], ...] = (GrpoConfig, SftConfig, RewardModelConfig, CurationConfig)
+KINDS: tuple[type[AnyConfig], ...] = (GrpoConfig, SftConfig, RewardModelConfig, CurationConfig, EvalConfig)
 _WORDS = {
     int: "whole number",
     float: "number",
@@ -58,9 +60,10 @@ class Key:
 
 
 def keys() -> dict[str, Key]:
-    """Return all keys of all kinds of runs by their paths, a section before its keys."""
+    """Return all keys of all kinds of runs, and of a server, by their paths, a section before its keys."""
     by_path: dict[str, Key] = {}
-    for kind in KINDS:
+    kinds: tuple[type[AnyConfig] | type[ServeConfig], ...] = (*KINDS, ServeConfig)
+    for kind in kinds:
         for key in _keys_of(kind, "", kind.command):
             earlier = by_path.get(key.path)
             commands = (*earlier.commands, *key.commands) if earlier else key.commands

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from vlaa_ray.config.base import AnyConfig
 from vlaa_ray.config.base_folder import find_input
 from vlaa_ray.config.curation import CurationConfig
+from vlaa_ray.config.evaluation import EvalConfig
 from vlaa_ray.config.runs import GrpoConfig, RewardModelConfig, SftConfig
 from vlaa_ray.config.sections import Section
 from vlaa_ray.config.yaml_text import parse_yaml
@@ -23,17 +24,32 @@ Config = TypeVar("Config", bound=Section)
 
 
 def load_config(
-    path: str | Path,
+    path: str | Path | None,
     overrides: Sequence[str] = (),
     kind: type[Config] = GrpoConfig,  # type: ignore[assignment]
 ) -> Config:
     """Return the config of a YAML file with `key.path=value` overrides (values in YAML).
 
-    An abstract `kind`, such as TrainingConfig, takes the kind of run that the file describes.
+    An abstract `kind`, such as TrainingConfig, takes the kind of run that the file describes. Without a file, the
+    overrides and the defaults make up the config.
 
     Raises:
         ConfigError: the file can't be read, it describes another kind of run, or keys are wrong; the message lists all
             problems.
+
+    """
+    path, values = (_NO_FILE, {}) if path is None else read_values(path)
+    apply_overrides(values, overrides)
+    if isabstract(kind) or _is_of_another_kind(values, kind):
+        kind = _concrete(kind, values, path)
+    return validated(values, kind, file=str(path))
+
+
+def read_values(path: str | Path) -> tuple[Path, dict[str, Any]]:
+    """Return (path at which it was found, values) of a YAML file with a mapping.
+
+    Raises:
+        ConfigError: the file can't be read, or it holds something else.
 
     """
     path = Path(find_input(str(path)))
@@ -47,16 +63,28 @@ def load_config(
         raise ConfigError(f"the config file is not YAML that can be used: {error}", file=str(path)) from error
     if not isinstance(values, dict):
         raise ConfigError("the config must be a mapping of sections", file=str(path), got=type(values).__name__)
+    return path, values
+
+
+def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Change `values` by the `key.path=value` overrides; raises ConfigError for one that has another form."""
     for override in overrides:
         _apply(values, override)
-    if isabstract(kind) or _is_of_another_kind(values, kind):
-        kind = _concrete(kind, values, path)
+
+
+def validated(values: dict[str, Any], kind: type[Config], **facts: str) -> Config:
+    """Return the config of a concrete kind from its values.
+
+    Raises:
+        ConfigError: keys are wrong; the message lists all problems, and `facts` are added to it.
+
+    """
     try:
         return kind.model_validate(values)
     except ValidationError as error:
         problems = [f"  - {_describe(problem, kind)}" for problem in _meant(error.errors())]
         text = "\n".join(problems)
-        raise ConfigError(f"{len(problems)} problem(s) in the config:\n{text}\n", file=str(path)) from None
+        raise ConfigError(f"{len(problems)} problem(s) in the config:\n{text}\n", **facts) from None
 
 
 def _text_of(path: Path) -> str:
@@ -69,10 +97,17 @@ def _text_of(path: Path) -> str:
 
 
 _MOST_CHARS = 1 << 22
-_KINDS: dict[str, type[AnyConfig]] = {"steps": CurationConfig, "reward_model": RewardModelConfig, "sft": SftConfig}
-"""The kinds of runs by the section that only they have; a config without any of these sections is a GRPO run's."""
+_NO_FILE = Path("the command line")
+_KINDS: dict[str, type[AnyConfig]] = {
+    "steps": CurationConfig,
+    "conditions": EvalConfig,
+    "benchmarks": EvalConfig,
+    "reward_model": RewardModelConfig,
+    "sft": SftConfig,
+}
+"""The kinds of runs by the sections that only they have; a config without any of these sections is a GRPO run's."""
 _OF_GRPO = {"grpo", "rollout", "weight_sync"}
-_ALL_KINDS: tuple[type[AnyConfig], ...] = (GrpoConfig, *_KINDS.values())
+_ALL_KINDS: tuple[type[AnyConfig], ...] = (GrpoConfig, *dict.fromkeys(_KINDS.values()))
 
 
 def config_kind(values: dict[str, Any]) -> type[AnyConfig]:
