@@ -31,6 +31,8 @@ COMMANDS = [
     "probe",
     "doctor",
     "submit",
+    "ask",
+    "export",
 ]
 
 

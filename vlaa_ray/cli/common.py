@@ -34,6 +34,8 @@ Resume = Annotated[
         "one. DIR: continue from this checkpoint, or from the newest one of this run folder.",
     ),
 ]
+RunsFolder = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder in which runs are looked for by name.")]
+DEFAULT_RUNS = Path("runs")
 
 
 def print_report(run_dir: Path) -> None:
