@@ -26,6 +26,7 @@ async def run_grpo(config: GrpoConfig, resume: str = "auto") -> None:
     with open_run(config, resume) as run:
         if run.finished:
             return
+        config = run.resolved(config)
         import ray
 
         from actors.fleet.placement import start_ray

@@ -51,10 +51,11 @@ def print_report(run_dir: Path) -> None:
 
 
 def training_config(file: Path | None) -> TrainingConfig | None:
-    """Return the config of a training run of any kind; None without a file."""
+    """Return the config of a training run of any kind, with the folder of the model; None without a file."""
     from vlaa_ray.config import TrainingConfig, load_config
+    from vlaa_ray.run.start_model import planned
 
-    return load_config(file, kind=TrainingConfig) if file else None
+    return planned(load_config(file, kind=TrainingConfig)) if file else None
 
 
 def print_to_stderr(text: str) -> None:

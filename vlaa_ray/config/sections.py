@@ -79,7 +79,8 @@ class ModelSection(Section):
     """The model that is trained, and how images reach it."""
 
     path: CheckpointPath
-    """Hugging Face checkpoint of a family of docs/train.md: a folder, a hub id, or `builtin:tiny-base`."""
+    """The model to start from, of a family of docs/train.md: a folder, a hub id, `builtin:tiny-base`, or another run,
+    by its folder or as `run:NAME`, whose newest checkpoint is taken."""
     dtype: Literal["fp32", "bf16"] = "fp32"
     """Number format of the weights, in the learner and in the engine; bf16 if left out where either has GPUs."""
     system_prompt: str | None = PAPER_SYSTEM_PROMPT

@@ -2,24 +2,26 @@
 
     runs/NAME/  config.yaml  run.json  metrics.jsonl  rollouts/  checkpoints/  logs/  report.html
 
-`run.json` holds step and resumed_from_step, in addition to the facts of every `LockedFolder`.
+`run.json` holds step, resumed_from_step and the checkpoint of another run that the run started from, in addition to the facts of every `LockedFolder`.
 """
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from vlaa_ray.config import AnyConfig, dump_config, parse_yaml
 from vlaa_ray.config.base_folder import find_input
 from vlaa_ray.errors import CheckpointError
 from vlaa_ray.run.checkpoints import Checkpoint, CheckpointStore
 from vlaa_ray.run.run_json import LockedFolder, run_before, run_path
+from vlaa_ray.run.start_model import with_start_model
 from vlaa_ray.storage.layout import CONFIG, MANIFEST
 from vlaa_ray.storage.mapping_file import read_mapping
 
 Resume = Literal["auto", "never"] | str | Path
+Config = TypeVar("Config", bound=AnyConfig)
 
 _HARMLESS_KEYS = {
     "run": ("name", "dir"),
@@ -35,23 +37,25 @@ _HARMLESS = tuple(f"{section}.{key}" for section, keys in _HARMLESS_KEYS.items()
 log = logging.getLogger(__name__)
 
 
-class RunFolder(LockedFolder):
+class RunFolder(LockedFolder, Generic[Config]):
     """The open, locked folder of a run; `finish` or `fail` ends it.
 
     `resume_from` is the verified checkpoint to continue from, or None to start at step 0. `finished` is True if an
     earlier process finished this run and `run.num_steps` asks for no more steps. `config_changes` maps the keys that
-    affect training and differ from that checkpoint's to (old, new). A run without steps never resumes.
+    affect training and differ from that checkpoint's to (old, new). A run without steps never resumes. `config` is the
+    config of the run, with the folder of a checkpoint as `model.path` where that names another run.
     """
 
-    def __init__(self, config: AnyConfig) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__(run_path(config))
+        self.config = config
         self.checkpoints = _store(config)
         self.resume_from: Checkpoint | None = None
         self.finished = False
         self.config_changes: dict[str, tuple[Any, Any]] = {}
 
     @classmethod
-    def open(cls, config: AnyConfig, resume: Resume = "auto") -> RunFolder:
+    def open(cls, config: Config, resume: Resume = "auto") -> RunFolder[Config]:
         """The folder of `config.run`, made if need be; CheckpointError or ConfigError if the run can't go on there."""
         folder = cls(config)
         try:
@@ -61,10 +65,13 @@ class RunFolder(LockedFolder):
             raise
         return folder
 
-    def _start(self, config: AnyConfig, resume: Resume) -> None:
+    def _start(self, config: Config, resume: Resume) -> None:
         before = run_before(self.path)
         self.refuse_other_kind(config)
         self.finished = resume == "auto" and _nothing_left(before, config.num_steps)
+        goes_on = self.finished or bool(self.checkpoints.paths())
+        config, start_model = with_start_model(config, before, goes_on=goes_on)
+        self.config, self.checkpoints = config, _store(config)
         if self.finished:
             self._warn_of_changes(config, self.path / CONFIG)
             return self._unlock()
@@ -74,7 +81,7 @@ class RunFolder(LockedFolder):
         if config.num_steps is None:
             return self.begin(config)
         step = self.resume_from.step if self.resume_from else 0
-        self.begin(config, step=step, resumed_from_step=step if self.resume_from else None)
+        self.begin(config, step=step, resumed_from_step=step if self.resume_from else None, **start_model)
 
     def _choose(self, resume: Resume, before: dict[str, Any]) -> Checkpoint | None:
         existing = self.checkpoints.paths()

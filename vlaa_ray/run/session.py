@@ -34,6 +34,7 @@ from vlaa_ray.storage.layout import NOTES
 from vlaa_ray.storage.metrics_file import read_metrics, truncate_after
 
 Result = TypeVar("Result")
+Training = TypeVar("Training", bound=TrainingConfig)
 LOG = logging.getLogger(__name__)
 _OF_PROCESSES = (DeadlineExceeded, LearnerError, RolloutError, WeightSyncError)
 """The errors whose cause is in the log of an actor or a rank."""
@@ -59,7 +60,7 @@ Shown = TypeVar("Shown", bound=Display)
 class RunShell(Generic[Shown]):
     """The common part of all kinds of run: a locked folder, a terminal, and a way to stop."""
 
-    def __init__(self, folder: RunFolder, display: Shown) -> None:
+    def __init__(self, folder: RunFolder[Any], display: Shown) -> None:
         self._folder = folder
         self._stop: asyncio.Future[int] | None = None
         self.display = display
@@ -116,13 +117,17 @@ class RunShell(Generic[Shown]):
 class RunSession(RunShell[Progress]):
     """The session of a training run; it implements `roles.Run`."""
 
-    def __init__(self, config: TrainingConfig, folder: RunFolder) -> None:
+    def __init__(self, config: TrainingConfig, folder: RunFolder[TrainingConfig]) -> None:
         super().__init__(folder, Progress(config.run.num_steps))
         self._config = config
         self._alarms = Alarms(config.metric_limits)
         self.resume_from: Checkpoint | None = folder.resume_from
         if not folder.finished:
             truncate_after(folder.path, self.resume_from.step if self.resume_from else -1)
+
+    def resolved(self, config: Training) -> Training:
+        """Return the run's config with a folder as `model.path`, where the one that was given names another run."""
+        return config.model_copy(update={"model": self._config.model})
 
     @property
     def resume_state(self) -> dict[str, Any] | None:
@@ -219,11 +224,13 @@ def open_run(config: TrainingConfig, resume: Resume = "auto") -> Iterator[RunSes
     folder = RunFolder.open(config, resume)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_ending(folder))
-        run = RunSession(config, folder)
+        run = RunSession(folder.config, folder)
         stack.callback(run.close)
         stack.enter_context(_shell(folder, run))
         if run.resume_from:
             run.note(f"Continuing after step {run.resume_from.step}, from {run.resume_from.path}")
+        if folder.config.model.path != config.model.path:
+            run.note(f"{config.model.path} is {folder.config.model.path}")
         yield run
 
 
@@ -258,7 +265,7 @@ def repeating(show: Callable[[], None]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _ending(folder: RunFolder) -> Iterator[None]:
+def _ending(folder: RunFolder[Any]) -> Iterator[None]:
     """Write into `run.json` how the block ended, and unlock the folder."""
     try:
         yield
@@ -273,7 +280,7 @@ def _ending(folder: RunFolder) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _shell(folder: RunFolder, run: RunShell[Any]) -> Iterator[None]:
+def _shell(folder: RunFolder[Any], run: RunShell[Any]) -> Iterator[None]:
     """Let the run handle signals, log file and terminal until the block ends; a finished run leaves them alone."""
     if folder.finished:
         yield
