@@ -19,7 +19,7 @@ _POLL_S = 0.1
 
 
 def run_supervised(config: SupervisedConfig, resume: str = "auto") -> None:
-    """Train until `run.num_steps` steps are done, from step 0 or from the checkpoint that `resume` chooses.
+    """Train until all steps are done, from step 0 or from the checkpoint that `resume` chooses.
 
     The resulting model is in `hf/` of the newest checkpoint. A failure raises a VlaaRayError.
     """

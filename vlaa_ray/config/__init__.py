@@ -56,13 +56,14 @@ from vlaa_ray.config.sections import (
     RaySection,
     RolloutSection,
     RunSection,
+    SamplesSection,
     Section,
-    SftSection,
     Source,
     SourceSection,
     TrackingSection,
     WeightSyncSection,
 )
+from vlaa_ray.config.supervised import EarlyStoppingSection, SftSection, SupervisedRunSection
 from vlaa_ray.config.yaml_text import parse_yaml
 
 __all__ = [
@@ -82,6 +83,7 @@ __all__ = [
     "CurationSourceSection",
     "DataSection",
     "DeadlinesSection",
+    "EarlyStoppingSection",
     "EndpointSection",
     "EngineSection",
     "EvalConfig",
@@ -107,6 +109,7 @@ __all__ = [
     "RewriteSection",
     "RolloutSection",
     "RunSection",
+    "SamplesSection",
     "Section",
     "ServiceSection",
     "SftConfig",
@@ -118,6 +121,7 @@ __all__ = [
     "StepsSection",
     "Style",
     "SupervisedConfig",
+    "SupervisedRunSection",
     "TeacherSection",
     "TrackingSection",
     "TrainingConfig",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import ClassVar, Literal
 
@@ -13,7 +14,8 @@ from vlaa_ray.config.evaluation import GrpoEvalSection
 from vlaa_ray.config.grpo import GrpoSection
 from vlaa_ray.config.placement import PlacementName, colocation_faults, cpus_in_turn
 from vlaa_ray.config.rewards import RewardsSection, patience_fault
-from vlaa_ray.config.sections import RolloutSection, SftSection, WeightSyncSection
+from vlaa_ray.config.sections import RolloutSection, RunSection, SamplesSection, WeightSyncSection
+from vlaa_ray.config.supervised import SftSection, SupervisedRunSection
 from vlaa_ray.records import FORMAT
 
 
@@ -23,6 +25,8 @@ class GrpoConfig(TrainingConfig):
     command: ClassVar[str] = "train"
     learns_from: ClassVar[LearnsFrom] = "rewards"
     limits_key: ClassVar[str] = "rollout"
+    run: RunSection
+    """Name, seed, folder and steps of the run."""
     rollout: RolloutSection = RolloutSection()
     """Engines that sample completions, and how many they sample."""
     rewards: RewardsSection = RewardsSection()
@@ -41,6 +45,11 @@ class GrpoConfig(TrainingConfig):
     """Where engines and learner ranks run: each on CPUs or GPUs of its own (split), or on the same ones in turn
     (colocated): while one role works, the other keeps no memory on the GPU. On the CPU, the engines together and the
     ranks together have the CPUs of the role that asks for more, as threads."""
+
+    @property
+    def num_steps(self) -> int:
+        """`run.num_steps`."""
+        return self.run.num_steps
 
     @property
     def colocated(self) -> bool:
@@ -178,9 +187,29 @@ class GrpoConfig(TrainingConfig):
 class SupervisedConfig(TrainingConfig):
     """The common part of the configs of training on written answers."""
 
+    run: SupervisedRunSection
+    """Name, seed, folder and length of the run."""
+
+    @property
+    def num_steps(self) -> int | None:
+        """`run.num_steps`."""
+        return self.run.num_steps
+
+    @property
+    def num_epochs(self) -> float | None:
+        """`run.num_epochs`."""
+        return self.run.num_epochs
+
+    def steps_for(self, num_samples: int) -> int:
+        """Return the number of training steps of the whole run over data of this size."""
+        if self.run.num_steps is not None:
+            return self.run.num_steps
+        assert self.run.num_epochs is not None  # the section has one of them
+        return max(1, math.ceil(round(self.run.num_epochs * num_samples / self.limits.samples_per_step, 9)))
+
     @property
     @abstractmethod
-    def limits(self) -> SftSection:
+    def limits(self) -> SamplesSection:
         """The section of this kind of run."""
 
 
@@ -191,7 +220,12 @@ class SftConfig(SupervisedConfig):
     learns_from: ClassVar[LearnsFrom] = "solutions"
     limits_key: ClassVar[str] = "sft"
     sft: SftSection = SftSection()
-    """Size and limits of the supervised samples."""
+    """Size, limits and early end of the supervised samples."""
+
+    @property
+    def stops_early(self) -> dict[str, float] | None:
+        """`sft.early_stopping`."""
+        return self.sft.early_stopping.model_dump() if self.sft.early_stopping else None
 
     @property
     def limits(self) -> SftSection:
@@ -210,7 +244,7 @@ class SftConfig(SupervisedConfig):
         return self
 
 
-class RewardModelSection(SftSection):
+class RewardModelSection(SamplesSection):
     """Size, limits and loss of the pairs of answers."""
 
     center_coefficient: float = Field(0.01, ge=0)

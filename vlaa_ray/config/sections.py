@@ -346,8 +346,8 @@ def cluster_address(address: str) -> str:
     return address
 
 
-class SftSection(Section):
-    """Size and limits of the supervised samples."""
+class SamplesSection(Section):
+    """Size and limits of the written answers."""
 
     samples_per_step: int = Field(64, ge=1)
     """Samples of a training step: prompts with an answer, or pairs of answers for a reward model."""

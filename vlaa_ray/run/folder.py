@@ -2,7 +2,8 @@
 
     runs/NAME/  config.yaml  run.json  metrics.jsonl  rollouts/  checkpoints/  logs/  report.html
 
-`run.json` holds step, resumed_from_step and the checkpoint of another run that the run started from, in addition to the facts of every `LockedFolder`.
+`run.json` holds step, resumed_from_step, the number of steps that a run on written answers has found out, and the
+checkpoint of another run that the run started from, in addition to the facts of every `LockedFolder`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from vlaa_ray.storage.mapping_file import read_mapping
 Resume = Literal["auto", "never"] | str | Path
 Config = TypeVar("Config", bound=AnyConfig)
 
+STOPPED_EARLY = "stopped_early"
+"""The key in `run.json` of the settings by which a run ended before its last step."""
 _HARMLESS_KEYS = {
     "run": ("name", "dir"),
     "data": ("fetch.",),
@@ -68,7 +71,7 @@ class RunFolder(LockedFolder, Generic[Config]):
     def _start(self, config: Config, resume: Resume) -> None:
         before = run_before(self.path)
         self.refuse_other_kind(config)
-        self.finished = resume == "auto" and _nothing_left(before, config.num_steps)
+        self.finished = resume == "auto" and _nothing_left(before, config)
         goes_on = self.finished or bool(self.checkpoints.paths())
         config, start_model = with_start_model(config, before, goes_on=goes_on)
         self.config, self.checkpoints = config, _store(config)
@@ -78,7 +81,7 @@ class RunFolder(LockedFolder, Generic[Config]):
         self.resume_from = self._choose(resume, before)
         if self.resume_from:
             self._warn_of_changes(config, self.resume_from.path / CONFIG)
-        if config.num_steps is None:
+        if not config.has_steps:
             return self.begin(config)
         step = self.resume_from.step if self.resume_from else 0
         self.begin(config, step=step, resumed_from_step=step if self.resume_from else None, **start_model)
@@ -121,9 +124,9 @@ class RunFolder(LockedFolder, Generic[Config]):
 
     def _warn_of_changes(self, config: AnyConfig, stored: Path) -> None:
         changes = config_changes(stored, config)
-        steps = changes.pop("run.num_steps", None)
-        if steps:
-            log.warning("run.num_steps: %s -> %s; from now on the learning rate follows the new schedule", *steps)
+        for key in ("run.num_steps", "run.num_epochs"):
+            if lengths := changes.pop(key, None):
+                log.warning("%s: %s -> %s; from now on the learning rate follows the new schedule", key, *lengths)
         self.config_changes = {key: change for key, change in changes.items() if not key.startswith(_HARMLESS)}
         if self.config_changes:
             lines = "".join(f"\n  {key}: {old!r} -> {new!r}" for key, (old, new) in self.config_changes.items())
@@ -143,8 +146,16 @@ def _store(config: AnyConfig) -> CheckpointStore:
     return CheckpointStore(run_path(config) / "checkpoints", config.num_checkpoints_kept, config=dump_config(config))
 
 
-def _nothing_left(before: dict[str, Any], num_steps: int | None) -> bool:
-    return num_steps is not None and before.get("state") == "finished" and before.get("step", 0) >= num_steps
+def _nothing_left(before: dict[str, Any], config: AnyConfig) -> bool:
+    """Return True if the run that `run.json` describes has done all that the config asks for."""
+    if not config.has_steps or before.get("state") != "finished":
+        return False
+    if before.get(STOPPED_EARLY) and before[STOPPED_EARLY] == config.stops_early:
+        return True
+    planned = config.num_steps
+    if planned is None and before.get("num_epochs") == config.num_epochs:  # the data is not read to find this out
+        planned = before.get("num_steps")
+    return isinstance(planned, int) and before.get("step", 0) >= planned
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import signal
 import threading
@@ -30,7 +31,8 @@ from vlaa_ray.roles import Metrics, Phase
 from vlaa_ray.run.checkpoints import Checkpoint
 from vlaa_ray.run.folder import Resume, RunFolder
 from vlaa_ray.run.writer import RunWriter
-from vlaa_ray.storage.layout import NOTES
+from vlaa_ray.storage.layout import NOTES, PLAN
+from vlaa_ray.storage.mapping_file import read_mapping
 from vlaa_ray.storage.metrics_file import read_metrics, truncate_after
 
 Result = TypeVar("Result")
@@ -118,7 +120,7 @@ class RunSession(RunShell[Progress]):
     """The session of a training run; it implements `roles.Run`."""
 
     def __init__(self, config: TrainingConfig, folder: RunFolder[TrainingConfig]) -> None:
-        super().__init__(folder, Progress(config.run.num_steps))
+        super().__init__(folder, Progress(config.num_steps))
         self._config = config
         self._alarms = Alarms(config.metric_limits)
         self.resume_from: Checkpoint | None = folder.resume_from
@@ -181,12 +183,21 @@ class RunSession(RunShell[Progress]):
 
     @contextlib.contextmanager
     def following(self) -> Iterator[None]:
-        """Show the steps and notes that another process writes into the run folder, until the block ends."""
-        (self.path / NOTES).unlink(missing_ok=True)  # the notes of an earlier process
+        """Show the steps and notes that another process writes into the run folder, until the block ends.
+
+        What it finds out about the length of the run goes into `run.json`.
+        """
+        for name in (NOTES, PLAN):  # those of an earlier process
+            (self.path / name).unlink(missing_ok=True)
         shown, num_notes = self.resume_from.step if self.resume_from else 0, 0
+        known: dict[str, Any] = {}
 
         def follow() -> None:
-            nonlocal shown, num_notes
+            nonlocal shown, num_notes, known
+            if (plan := read_mapping(self.path / PLAN, json.loads)[0]) and plan != known:
+                known = plan
+                self.display.plan(plan["num_steps"])
+                self._folder.record(**plan)
             notes = _notes(self.path)
             for note in notes[num_notes:]:
                 self.note(note)
