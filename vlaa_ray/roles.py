@@ -154,6 +154,9 @@ class Run(Protocol):
     def log(self, step: int, metrics: Metrics, groups: Sequence[Group] = ()) -> None:
         """Write the metrics of a finished step, and some of its rollouts for people to read."""
 
+    def study(self, groups: Sequence[Group]) -> Metrics:
+        """Return metrics of how the step's completions are worded."""
+
     def alarm(self, message: str) -> None:
         """Report a problem that does not end the run."""
 

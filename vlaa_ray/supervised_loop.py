@@ -33,8 +33,8 @@ def train(config: SupervisedConfig, folder: Path, resume_from: Checkpoint | None
     """Train from `resume_from` to the last step, and write into the run's `folder`; every rank calls this function.
 
     The last step is that of `run.num_steps` or of `run.num_epochs` of the data, or an earlier one by
-    `sft.early_stopping`. The environment must name the rank (`set_rank_environment`). Errors of the learner and of the data are raised on
-    the ranks that meet them.
+    `sft.early_stopping`. The environment must name the rank (`set_rank_environment`). Errors of the learner and of the
+    data are raised on the ranks that meet them.
     """
     join_ranks(config.learner)
     learner = make_learner(config, folder)

@@ -45,6 +45,7 @@ from vlaa_ray.config.runs import (
 )
 from vlaa_ray.config.sections import (
     PAPER_SYSTEM_PROMPT,
+    REFLECTION_PHRASES,
     CheckpointSection,
     DataSection,
     DeadlinesSection,
@@ -70,6 +71,7 @@ __all__ = [
     "GRPO_PRESETS",
     "PAPER_CUES",
     "PAPER_SYSTEM_PROMPT",
+    "REFLECTION_PHRASES",
     "SCRIPTED",
     "AlarmsSection",
     "AnyConfig",

@@ -23,7 +23,8 @@ class SupervisedLearner(ABC):
     def update(self, items: Any, step: int, num_steps: int) -> dict[str, float]:
         """Do one optimizer step on this rank's share of the samples; return the metrics over all ranks.
 
-        The learning rate is that of step `step` (from 0) out of `num_steps`. If no rank has a sample to train on, there is no optimizer step.
+        The learning rate is that of step `step` (from 0) out of `num_steps`. If no rank has a sample to train on, there
+        is no optimizer step.
 
         Raises:
             DataError: this is the tenth step in a row without a sample to train on.

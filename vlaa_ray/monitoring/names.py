@@ -62,6 +62,7 @@ def _reward_metrics(prefix: str, of: str) -> tuple[Metric, ...]:
 
 
 _KL = "grpo.kl.coefficient > 0"
+_PHRASES = "tracking.reflection_phrases has some"
 _CORRECTED = "max_staleness > 0, or model.dtype is bf16"
 
 METRICS: tuple[Metric, ...] = (
@@ -120,6 +121,16 @@ METRICS: tuple[Metric, ...] = (
     Metric("learning_rate", "", "learning rate of the update", ALL),
     Metric("completion/mean_tokens", "tokens", "mean length of the completions trained on", ("grpo", "sft")),
     Metric("completion/{verifier_type}/mean_tokens", "tokens", "mean length of the completions of one verifier type"),
+    Metric("completion/reflection/share", "share", "completions with at least one phrase of "
+           "tracking.reflection_phrases", when=_PHRASES),
+    Metric("completion/reflection/{phrase}/count", "times", "occurrences of one of these phrases in all completions of "
+           "the step", when=_PHRASES),
+    Metric("completion/{verifier_type}/reflection_share", "share", "the share with a phrase, for one verifier type",
+           when=_PHRASES),
+    Metric("completion/length_reward_correlation", "", "correlation of a completion's tokens with its reward, each "
+           "minus its group's mean", when="lengths and rewards differ within groups"),
+    Metric("completion/sft_opening_share", "share", "completions that begin with the first words of a worked answer of "
+           "an earlier SFT", when="tracking.sft_data names it"),
     Metric("completion/truncated_share", "share", "completions cut at the token limit", better="lower"),
     Metric("staleness/max", "steps", "largest staleness of a rollout that the step used"),
     Metric("staleness/mean", "steps", "mean staleness of the rollouts that the step used"),

@@ -25,6 +25,7 @@ from vlaa_ray.config import AnyConfig, TrainingConfig
 from vlaa_ray.data.fingerprint import fingerprint
 from vlaa_ray.errors import DeadlineExceeded, LearnerError, RolloutError, RunInterrupted, WeightSyncError
 from vlaa_ray.monitoring.alarms import Alarms
+from vlaa_ray.monitoring.study import CompletionStudy
 from vlaa_ray.monitoring.terminal import Progress
 from vlaa_ray.records import Defect, Group, Prompt
 from vlaa_ray.roles import Metrics, Phase
@@ -34,6 +35,7 @@ from vlaa_ray.run.writer import RunWriter
 from vlaa_ray.storage.layout import NOTES, PLAN
 from vlaa_ray.storage.mapping_file import read_mapping
 from vlaa_ray.storage.metrics_file import read_metrics, truncate_after
+from vlaa_ray.text.openings import Openings
 
 Result = TypeVar("Result")
 Training = TypeVar("Training", bound=TrainingConfig)
@@ -123,6 +125,7 @@ class RunSession(RunShell[Progress]):
         super().__init__(folder, Progress(config.num_steps))
         self._config = config
         self._alarms = Alarms(config.metric_limits)
+        self._study = CompletionStudy(config.tracking)
         self.resume_from: Checkpoint | None = folder.resume_from
         if not folder.finished:
             truncate_after(folder.path, self.resume_from.step if self.resume_from else -1)
@@ -152,6 +155,14 @@ class RunSession(RunShell[Progress]):
         """
         for note in self._writer.use_data(fingerprint(prompts), quarantine):
             self.alarm(note)
+
+    def compare_openings(self, openings: Openings) -> None:
+        """Compare the first words of completions with these from now on."""
+        self._study = CompletionStudy(self._config.tracking, openings)
+
+    def study(self, groups: Sequence[Group]) -> Metrics:
+        """See `roles.Run`."""
+        return self._study.metrics(groups)
 
     def phase(self, name: Phase) -> None:
         """See `roles.Run`."""
