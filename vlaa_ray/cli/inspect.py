@@ -53,7 +53,7 @@ def show_config(
 def report(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder of a run, for example runs/quickstart.")],
 ) -> None:
-    """Write the report of a run again, and print its table."""
+    """Write the report of a run again, and print its table; or the page of an evaluation."""
     from vlaa_ray.config.base_folder import find_input
 
     run_dir = Path(find_input(str(run_dir)))
@@ -61,6 +61,10 @@ def report(
         raise ConfigError(
             "not a run folder: it has no config.yaml", folder=str(run_dir), fix="give the folder of a run, runs/NAME"
         )
+    if (run_dir / "result.json").is_file():
+        from vlaa_ray.report.evaluation_page import write_evaluation_page
+
+        return typer.echo(f"Page: {write_evaluation_page(run_dir)}")
     print_report(run_dir)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from vlaa_ray.config import GrpoConfig
 from vlaa_ray.errors import DataError
-from vlaa_ray.evaluation.questions import BenchmarkQuestions, Verdict
+from vlaa_ray.evaluation.questions import AnswerVerdict, BenchmarkQuestions
 from vlaa_ray.evaluation.sampling import sample_and_score
 from vlaa_ray.evaluation.scoring import bounded, settled_counts
 from vlaa_ray.monitoring.reduce import reward_metrics
@@ -51,11 +51,11 @@ async def evaluate(config: GrpoConfig, heldout: HeldOut, roles: Roles, run: Run)
 async def _benchmark_metrics(config: GrpoConfig, questions: BenchmarkQuestions, roles: Roles) -> Metrics:
     """Return `eval/benchmark/NAME/…`: the figures in percent, by the benchmark's rules alone."""
 
-    async def ask(number: int) -> list[Verdict]:
+    async def ask(number: int) -> list[AnswerVerdict]:
         try:
             sampled = await roles.rollouts.sample(_request(config, questions.prompt(number)))
         except DataError as error:
-            return [Verdict.unanswered(error.one_line())]
+            return [AnswerVerdict.unanswered(error.one_line())]
         return [await asyncio.to_thread(questions.rule, number, sampled.completions[0].text)]
 
     num_in_flight = 2 * config.rollout.num_actors * config.rollout.max_num_seqs
