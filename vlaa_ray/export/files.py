@@ -23,8 +23,8 @@ from vlaa_ray.storage.mapping_file import read_mapping
 
 _TEMPLATE, _TOKENIZER, _GENERATION = "chat_template.jinja", "tokenizer_config.json", "generation_config.json"
 _PROCESSOR, _IMAGES, _MODEL = "processor_config.json", "preprocessor_config.json", "config.json"
-_GREEDY_TEMPERATURE = 1e-6
-"""The way in which the base models write greedy decoding: with 0, vLLM and transformers would read it differently."""
+_GREEDY_TEMPERATURE = 0.01
+"""The temperature that stands for greedy decoding: transformers refuses 0, and vLLM makes a smaller one 0.01."""
 
 
 def export_model(source: ModelSource, folder: Path, scores: tuple[RecordedEvaluation, ...] = ()) -> Path:
