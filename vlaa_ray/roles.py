@@ -127,6 +127,34 @@ class WeightSyncRole(Protocol):
         """
 
 
+class SamplingRoles(Protocol):
+    """The two roles that sample and score."""
+
+    @property
+    def rollouts(self) -> RolloutRole:
+        """The engines that sample."""
+
+    @property
+    def rewards(self) -> RewardRole:
+        """The verifiers and scorers."""
+
+
+class HeldOutRewards(Protocol):
+    """The sampling and scoring of held-out answers in a run that trains on written answers."""
+
+    def begin(self, step: int) -> None:
+        """Begin with the model that was written to the run folder after this step."""
+
+    def result(self, timeout_s: float) -> Metrics | None:
+        """Return the `eval/reward/…` metrics; None if they are not there after this time.
+
+        Raises:
+            DeadlineExceeded: they are overdue.
+            RolloutFleetExhausted, RewardError: no engine or no reward actor is left.
+
+        """
+
+
 @dataclass(frozen=True, kw_only=True)
 class Roles:
     """The four roles of a GRPO run."""

@@ -23,29 +23,37 @@ from vlaa_ray.learner.rank_group import RankGroup
 from vlaa_ray.learner.supervised import make_learner
 from vlaa_ray.learner.supervised_base import SupervisedLearner
 from vlaa_ray.records import Defect
+from vlaa_ray.roles import HeldOutRewards
 from vlaa_ray.run.checkpoints import Checkpoint
 from vlaa_ray.run.writer import RunWriter
 from vlaa_ray.storage.atomic import write_whole
-from vlaa_ray.storage.layout import NOTES, PLAN
+from vlaa_ray.storage.layout import HELDOUT_MODEL, NOTES, PLAN
+
+_POLL_S = 10.0
 
 
-def train(config: SupervisedConfig, folder: Path, resume_from: Checkpoint | None) -> None:
+def train(
+    config: SupervisedConfig, folder: Path, resume_from: Checkpoint | None, rewards: HeldOutRewards | None = None
+) -> None:
     """Train from `resume_from` to the last step, and write into the run's `folder`; every rank calls this function.
 
     The last step is that of `run.num_steps` or of `run.num_epochs` of the data, or an earlier one by
     `sft.early_stopping`. The environment must name the rank (`set_rank_environment`). Errors of the learner and of the
-    data are raised on the ranks that meet them.
+    data are raised on the ranks that meet them. With `rewards`, the answers of the newest model are scored at each
+    evaluation, the first time before step 1.
     """
     join_ranks(config.learner)
     learner = make_learner(config, folder)
     ranks = RankGroup()
-    run = _RankRun(config, folder, resume_from, ranks)
+    run = _RankRun(config, folder, resume_from, ranks, rewards)
     step = learner.load(resume_from.path) if resume_from else 0
     training, heldout = run.read_data()
     order, size = SeededOrder(training, config.run.seed), config.limits.samples_per_step
     num_steps = config.steps_for(len(training))
     stopping = EarlyStopping(config.stops_early, resume_from.state.get("early_stopping") if resume_from else None)
     run.plan(num_steps)
+    if rewards and resume_from is None:
+        run.log(0, run.evaluate(learner, heldout, 0))
     while step < num_steps and not stopping.is_over:
         share = range(step * size + ranks.rank, (step + 1) * size, ranks.num_ranks)
         metrics = learner.update([order[position] for position in share], step, num_steps)
@@ -66,9 +74,14 @@ class _RankRun:
     """One rank's part of the run: rank 0 writes metrics, notes and checkpoints; the other ranks send their parts."""
 
     def __init__(
-        self, config: SupervisedConfig, folder: Path, resume_from: Checkpoint | None, ranks: RankGroup
+        self,
+        config: SupervisedConfig,
+        folder: Path,
+        resume_from: Checkpoint | None,
+        ranks: RankGroup,
+        rewards: HeldOutRewards | None,
     ) -> None:
-        self._config, self._folder, self._ranks = config, folder, ranks
+        self._config, self._folder, self._ranks, self._rewards = config, folder, ranks, rewards
         self._writer = RunWriter(config, folder, resume_from) if ranks.is_first else None
         self._listed_heldout = False
 
@@ -102,6 +115,19 @@ class _RankRun:
         if metrics["eval/samples/dropped"] and not self._listed_heldout:  # the same samples at every evaluation
             self.list_dropped(learner, step, heldout=True)
         self._listed_heldout = True
+        return metrics | self._sampled_rewards(learner, step)
+
+    def _sampled_rewards(self, learner: SupervisedLearner, step: int) -> dict[str, float]:
+        """Return the `eval/reward/…` metrics of sampled answers; {} for a run without them. A collective."""
+        if self._rewards is None:
+            return {}
+        learner.core.export(self._folder / HELDOUT_MODEL)
+        self._ranks.barrier()
+        if self._ranks.is_first:
+            self._rewards.begin(step)
+        metrics: dict[str, float] | None = None
+        while metrics is None:  # in short waits, as the other ranks wait in a collective; `result` has the deadline
+            metrics = self._ranks.from_first(self._rewards.result(_POLL_S) if self._ranks.is_first else None)
         return metrics
 
     def log(self, step: int, metrics: dict[str, float]) -> None:

@@ -64,7 +64,7 @@ from vlaa_ray.config.sections import (
     TrackingSection,
     WeightSyncSection,
 )
-from vlaa_ray.config.supervised import EarlyStoppingSection, SftSection, SupervisedRunSection
+from vlaa_ray.config.supervised import EarlyStoppingSection, SftEvalSection, SftSection, SupervisedRunSection
 from vlaa_ray.config.yaml_text import parse_yaml
 
 __all__ = [
@@ -115,6 +115,7 @@ __all__ = [
     "Section",
     "ServiceSection",
     "SftConfig",
+    "SftEvalSection",
     "SftSection",
     "Source",
     "SourceSection",

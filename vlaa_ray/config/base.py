@@ -224,7 +224,7 @@ class TrainingConfig(AnyConfig):
         return None
 
     @property
-    def engines(self) -> RolloutSection | None:
+    def engines(self) -> EngineSection | None:
         """The section of the vLLM engines; None for a run that samples nothing."""
         return None
 

@@ -14,9 +14,11 @@ from vlaa_ray.config.evaluation import GrpoEvalSection
 from vlaa_ray.config.grpo import GrpoSection
 from vlaa_ray.config.placement import PlacementName, colocation_faults, cpus_in_turn
 from vlaa_ray.config.rewards import RewardsSection, patience_fault
-from vlaa_ray.config.sections import RolloutSection, RunSection, SamplesSection, WeightSyncSection
-from vlaa_ray.config.supervised import SftSection, SupervisedRunSection
-from vlaa_ray.records import FORMAT
+from vlaa_ray.config.sections import EngineSection, RolloutSection, RunSection, SamplesSection, WeightSyncSection
+from vlaa_ray.config.supervised import SftEvalSection, SftSection, SupervisedRunSection
+from vlaa_ray.records import FORMAT, VERIFIER_TYPES
+
+_MOST_ANSWERS = 10_000  # for a deadline where the number of held-out prompts is not in the config
 
 
 class GrpoConfig(TrainingConfig):
@@ -208,6 +210,16 @@ class SupervisedConfig(TrainingConfig):
         return max(1, math.ceil(round(self.run.num_epochs * num_samples / self.limits.samples_per_step, 9)))
 
     @property
+    def samples_heldout(self) -> bool:
+        """True if answers to held-out prompts are sampled and scored at evaluations."""
+        return False
+
+    @property
+    def heldout_deadline_s(self) -> float:
+        """The seconds that the sampling and scoring of all held-out answers may take; 0 where none are sampled."""
+        return 0.0
+
+    @property
     @abstractmethod
     def limits(self) -> SamplesSection:
         """The section of this kind of run."""
@@ -221,6 +233,78 @@ class SftConfig(SupervisedConfig):
     limits_key: ClassVar[str] = "sft"
     sft: SftSection = SftSection()
     """Size, limits and early end of the supervised samples."""
+    eval: SftEvalSection = SftEvalSection()
+    """When and how the held-out records are evaluated."""
+    rollout: EngineSection = EngineSection()
+    """Engines that sample held-out answers, with `eval.rewards`."""
+    rewards: RewardsSection = RewardsSection()
+    """How held-out answers are judged, and by how many actors, with `eval.rewards`."""
+
+    @property
+    def samples_heldout(self) -> bool:
+        """`eval.rewards`."""
+        return self.eval.rewards
+
+    @property
+    def heldout_deadline_s(self) -> float:
+        """The deadlines of a start, of a weight sync, and of the turns in which answers are sampled and scored."""
+        deadlines, count = self.deadlines, self.eval.num_prompts or _MOST_ANSWERS
+        num_sampled = math.ceil(count / (self.rollout.num_actors * self.rollout.max_num_seqs))
+        num_scored = math.ceil(count / self.rewards.num_actors)
+        turns_s = num_sampled * deadlines.rollout_s + num_scored * deadlines.reward_s
+        return deadlines.start_s + deadlines.weight_sync_s + turns_s
+
+    @property
+    def verifier_types(self) -> tuple[str, ...]:
+        """The built-in types; with `eval.rewards` also those that `rewards.verifiers` adds."""
+        return self.rewards.verifier_types() if self.samples_heldout else VERIFIER_TYPES
+
+    @property
+    def judges_with(self) -> RewardsSection | None:
+        """The section `rewards` with `eval.rewards`."""
+        return self.rewards if self.samples_heldout else None
+
+    @property
+    def engines(self) -> EngineSection | None:
+        """The section `rollout` with `eval.rewards`."""
+        return self.rollout if self.samples_heldout else None
+
+    @property
+    def samples_per_prompt(self) -> int:
+        """1: a held-out prompt has one answer."""
+        return 1
+
+    @property
+    def requests_per_engine(self) -> int:
+        """`rollout.max_num_seqs`: the engine has its own queue, which gives better batches."""
+        return self.rollout.max_num_seqs
+
+    @property
+    def transport(self) -> Literal["shared_memory", "nccl"]:
+        """Shared memory: the weights come from a file."""
+        return "shared_memory"
+
+    @property
+    def weight_sync_s(self) -> float:
+        """`deadlines.weight_sync_s`."""
+        return self.deadlines.weight_sync_s
+
+    @property
+    def bucket_bytes(self) -> int:
+        """The default size of a bucket with `eval.rewards`."""
+        return WeightSyncSection().bucket_bytes if self.samples_heldout else 0
+
+    def bundles(self) -> dict[str, list[Bundle]]:
+        """Return one bundle for each learner rank and, with `eval.rewards`, for each engine and reward actor."""
+        bundles = super().bundles()
+        if not self.samples_heldout:
+            return bundles
+        rollout, rewards = self.rollout, self.rewards
+        return {
+            **bundles,
+            "rollout": [bundle(rollout.cpus_per_actor, rollout.gpus_per_actor)] * rollout.num_actors,
+            "reward": [bundle(rewards.cpus_per_actor, rewards.gpus_per_actor)] * rewards.num_actors,
+        }
 
     @property
     def stops_early(self) -> dict[str, float] | None:
@@ -240,6 +324,8 @@ class SftConfig(SupervisedConfig):
     @model_validator(mode="after")
     def _whole_samples(self) -> SftConfig:
         if fault := self.micro_batch_fault(1, "a prompt and its answer"):
+            raise ValueError(fault)
+        if self.samples_heldout and (fault := patience_fault(self.rewards, self.deadlines.reward_s)):
             raise ValueError(fault)
         return self
 

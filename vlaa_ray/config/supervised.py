@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from vlaa_ray.config.sections import NamedSection, SamplesSection, Section
+from vlaa_ray.config.sections import EvalSection, NamedSection, SamplesSection, Section
 
 
 class SupervisedRunSection(NamedSection):
@@ -29,6 +29,14 @@ class EarlyStoppingSection(Section):
     """Evaluations in a row without a lower held-out loss after which the run ends."""
     min_delta: float = Field(0.0, ge=0)
     """Nats for each token by which `eval/loss` must be below the lowest one so far to count as lower."""
+
+
+class SftEvalSection(EvalSection):
+    """When and how the held-out records are evaluated."""
+
+    rewards: bool = False
+    """Also sample answers to the held-out prompts, from step 0 on, and score them by their verifiers, as GRPO does;
+    the engines and reward actors of `rollout` and `rewards` need their CPUs or GPUs beside the learner's."""
 
 
 class SftSection(SamplesSection):

@@ -200,7 +200,7 @@ class RunSession(RunShell[Progress]):
         """
         for name in (NOTES, PLAN):  # those of an earlier process
             (self.path / name).unlink(missing_ok=True)
-        shown, num_notes = self.resume_from.step if self.resume_from else 0, 0
+        shown, num_notes = self.resume_from.step if self.resume_from else -1, 0
         known: dict[str, Any] = {}
 
         def follow() -> None:
