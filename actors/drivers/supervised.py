@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from actors.process.causes import first_line, typed_cause
-from vlaa_ray.config import SftConfig, SupervisedConfig
+from vlaa_ray.config import SupervisedConfig
 from vlaa_ray.errors import DeadlineExceeded, LearnerError
 from vlaa_ray.run.session import open_run
 from vlaa_ray.storage.layout import HELDOUT_MODEL
@@ -50,7 +50,7 @@ def run_supervised(config: SupervisedConfig, resume: str = "auto") -> None:
 @contextmanager
 def _heldout_rewards(config: SupervisedConfig, run: RunSession) -> Iterator[Any]:
     """Yield the handle of the actor that samples held-out answers, its resources reserved; None without it."""
-    if not isinstance(config, SftConfig) or not config.samples_heldout:
+    if not config.samples_heldout:
         yield None
         return
     import ray

@@ -22,7 +22,7 @@ from vlaa_ray.storage.layout import HELDOUT_MODEL, NOTES
 
 
 @dataclass(frozen=True)
-class _Fleet:
+class _SamplingFleet:
     """The engines and reward actors of this actor, with the transport of new weights to the engines."""
 
     rollouts: RolloutPool
@@ -45,7 +45,7 @@ class HeldOutRewardsActor:
         section = config.model.model_copy(update={"path": str(self._model)})
         self._config = config.model_copy(update={"model": section})
         self._shm_prefix = shm_prefix
-        self._fleet: _Fleet | None = None
+        self._fleet: _SamplingFleet | None = None
 
     async def reserve(self) -> None:
         """Reserve the resources of engines and reward actors, and read the held-out prompts.
@@ -80,7 +80,7 @@ class HeldOutRewardsActor:
         data = self._config.data
         return open_dataset(data.heldout, data, data.num_heldout, self._config.verifier_types, [])
 
-    async def _start(self, step: int) -> _Fleet:
+    async def _start(self, step: int) -> _SamplingFleet:
         config = self._config
         spawn = Spawner(config, self._folder / "logs", self._reservation)
         rollouts = RolloutPool(config, spawn.rollout, self._note)
@@ -88,7 +88,7 @@ class HeldOutRewardsActor:
         await asyncio.gather(rollouts.start(), rewards.start())
         weights = FolderWeights(config.model, self._model, self._shm_prefix, config.bucket_bytes)
         weights.weight_version = step
-        return _Fleet(rollouts, rewards, weights, WeightSync(config, weights, rollouts))
+        return _SamplingFleet(rollouts, rewards, weights, WeightSync(config, weights, rollouts))
 
     def _note(self, text: str) -> None:
         with (self._folder / NOTES).open("a", encoding="utf-8", errors="backslashreplace") as lines:

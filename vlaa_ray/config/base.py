@@ -71,6 +71,11 @@ class AnyConfig(Section, ABC):
         return False
 
     @property
+    def trained_model(self) -> ModelSection | None:
+        """The section of the model that is trained; None for a run that trains none."""
+        return None
+
+    @property
     def num_steps(self) -> int | None:
         """The number of training steps of the whole run; None where `num_epochs` says it, and for a run without."""
         return None
@@ -186,6 +191,11 @@ class TrainingConfig(AnyConfig):
     def has_steps(self) -> bool:
         """True: every training has."""
         return True
+
+    @property
+    def trained_model(self) -> ModelSection:
+        """The section `model`."""
+        return self.model
 
     @property
     def num_checkpoints_kept(self) -> int:

@@ -50,14 +50,15 @@ def with_start_model(config: Config, before: dict[str, Any], *, goes_on: bool) -
         ConfigError: the run is named as its own start.
 
     """
-    if not isinstance(config, TrainingConfig) or not names_run(config.model.path):
+    model = config.trained_model
+    if model is None or not names_run(model.path):
         return config, {}
-    asked, recorded = config.model.path, before.get(START_MODEL)
+    asked, recorded = model.path, before.get(START_MODEL)
     if goes_on and isinstance(recorded, dict) and recorded.get("asked") == asked:
         _require_same(recorded)
-        return _starting_from(config, str(recorded["path"])), {START_MODEL: recorded}
-    source = chosen(config)
-    _warn_of_other_frame(config.model, source)
+        return _starting_from(config, model, str(recorded["path"])), {START_MODEL: recorded}
+    source = chosen(config, asked)
+    _warn_of_other_frame(model, source)
     assert source.checkpoint is not None  # a source of this kind has one
     choice = {
         "asked": asked,
@@ -65,7 +66,7 @@ def with_start_model(config: Config, before: dict[str, Any], *, goes_on: bool) -
         "step": source.weight_version,
         "manifest_sha256": _digest(source.checkpoint / MANIFEST),
     }
-    return _starting_from(config, source.path), {START_MODEL: choice}
+    return _starting_from(config, model, source.path), {START_MODEL: choice}
 
 
 def planned(config: Training) -> Training:
@@ -75,17 +76,18 @@ def planned(config: Training) -> Training:
         ModelError, CheckpointError, ConfigError: as for `with_start_model`.
 
     """
-    return _starting_from(config, chosen(config).path) if names_run(config.model.path) else config
+    asked = config.model.path
+    return _starting_from(config, config.model, chosen(config, asked).path) if names_run(asked) else config
 
 
-def chosen(config: TrainingConfig) -> ModelSource:
-    """Return the newest sound checkpoint of the run that `model.path` names.
+def chosen(config: AnyConfig, asked: str) -> ModelSource:
+    """Return the newest sound checkpoint of the run that a `model.path` names.
 
     Raises:
         ModelError, CheckpointError, ConfigError: as for `with_start_model`.
 
     """
-    folder, asked = run_path(config), config.model.path
+    folder = run_path(config)
     named = folder.parent / asked.removeprefix(RUN) if asked.startswith(RUN) else Path(asked)
     if named.resolve().is_relative_to(folder.resolve()):
         fix = "name another run in model.path, or choose another run.name; the same command continues a run by itself"
@@ -93,8 +95,8 @@ def chosen(config: TrainingConfig) -> ModelSource:
     return resolve_model(asked, folder.parent)
 
 
-def _starting_from(config: Training, path: str) -> Training:
-    return config.model_copy(update={"model": config.model.model_copy(update={"path": path})})
+def _starting_from(config: Config, model: ModelSection, path: str) -> Config:
+    return config.model_copy(update={"model": model.model_copy(update={"path": path})})
 
 
 def _require_same(recorded: dict[str, Any]) -> None:
