@@ -24,6 +24,7 @@ from common import show
 from actors.fleet.role_pools import RewardPool, RolloutPool
 from actors.process.own_ray import start_own_ray
 from vlaa_ray.config import GrpoConfig
+from vlaa_ray.evaluation.in_training import HeldOut
 from vlaa_ray.loop import train
 from vlaa_ray.monitoring.study import CompletionStudy
 from vlaa_ray.records import Completion, Prompt, RewardResult, SampledGroup
@@ -185,7 +186,7 @@ async def ran(config: GrpoConfig, folder: Path, spawn: Callable[[int], Any]) -> 
     learner: Any = Learner()
     steps: Any = Steps(config, folder)
     roles = Roles(rollouts=engines, rewards=judges, learner=learner, weight_sync=learner)
-    await train(config, prompts_of(config.rollout.prompts_per_step), prompts_of(1), roles, steps)
+    await train(config, prompts_of(config.rollout.prompts_per_step), HeldOut(prompts_of(1)), roles, steps)
     return steps
 
 
