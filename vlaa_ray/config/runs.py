@@ -294,6 +294,11 @@ class SftConfig(SupervisedConfig):
         """The default size of a bucket with `eval.rewards`."""
         return WeightSyncSection().bucket_bytes if self.samples_heldout else 0
 
+    @property
+    def shared_bucket_bytes(self) -> int:
+        """`bucket_bytes`: the buckets go through shared memory."""
+        return self.bucket_bytes
+
     def bundles(self) -> dict[str, list[Bundle]]:
         """Return one bundle for each learner rank and, with `eval.rewards`, for each engine and reward actor."""
         bundles = super().bundles()
