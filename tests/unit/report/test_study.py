@@ -56,10 +56,10 @@ def test_the_rollouts_on_disk_are_searched(make_run):
     assert [(line.what, line.first, line.last) for line in lines] == [
         ("hold on", (1, 30), (1, 30)),
         ("one blue circle", (29, 30), (29, 30)),
-        ("begins as an SFT trace", (29, 30), (29, 30)),
+        ("the opening of an SFT trace", (29, 30), (29, 30)),
     ]
     page = write_report(run, sought).read_text()
-    assert "29 of 30" in page and "begins as an SFT trace" in page
+    assert "29 of 30" in page and "the opening of an SFT trace" in page
 
 
 def test_the_page_has_the_section_for_grpo_alone(make_run, make_supervised_run):
