@@ -45,6 +45,7 @@ from vlaa_ray.config.runs import (
 )
 from vlaa_ray.config.sections import (
     PAPER_SYSTEM_PROMPT,
+    REFLECTION_PHRASES,
     CheckpointSection,
     DataSection,
     DeadlinesSection,
@@ -56,20 +57,22 @@ from vlaa_ray.config.sections import (
     RolloutSection,
     RunSection,
     SamplerSection,
+    SamplesSection,
     Section,
-    SftSection,
     Source,
     SourceSection,
     TrackingSection,
     WeightSyncSection,
 )
 from vlaa_ray.config.serving import ServeConfig
+from vlaa_ray.config.supervised import EarlyStoppingSection, SftEvalSection, SftSection, SupervisedRunSection
 from vlaa_ray.config.yaml_text import parse_yaml
 
 __all__ = [
     "GRPO_PRESETS",
     "PAPER_CUES",
     "PAPER_SYSTEM_PROMPT",
+    "REFLECTION_PHRASES",
     "SCRIPTED",
     "AlarmsSection",
     "AnyConfig",
@@ -83,6 +86,7 @@ __all__ = [
     "CurationSourceSection",
     "DataSection",
     "DeadlinesSection",
+    "EarlyStoppingSection",
     "EndpointSection",
     "EvalConfig",
     "EvalRolloutSection",
@@ -108,10 +112,12 @@ __all__ = [
     "RolloutSection",
     "RunSection",
     "SamplerSection",
+    "SamplesSection",
     "Section",
     "ServeConfig",
     "ServiceSection",
     "SftConfig",
+    "SftEvalSection",
     "SftSection",
     "Source",
     "SourceSection",
@@ -120,6 +126,7 @@ __all__ = [
     "StepsSection",
     "Style",
     "SupervisedConfig",
+    "SupervisedRunSection",
     "TeacherSection",
     "TrackingSection",
     "TrainingConfig",
