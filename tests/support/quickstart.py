@@ -13,7 +13,13 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).parents[2]
-SMALL = ["run.num_steps=4", "rollout.prompts_per_step=8", "rollout.group_size=4", "rollout.max_num_seqs=32"]
+SMALL = [
+    "run.num_steps=4",
+    "rollout.num_actors=1",
+    "rollout.prompts_per_step=8",
+    "rollout.group_size=4",
+    "rollout.max_num_seqs=32",
+]
 SMALL += ["eval.num_prompts=20", "eval.every_steps=4", "checkpoint.every_steps=2", "tracking.wandb=disabled"]
 MARK = "VLAA_RAY_TEST"
 
