@@ -20,7 +20,8 @@ from vlaa_ray.buffer import GroupBuffer
 from vlaa_ray.config import GrpoConfig
 from vlaa_ray.data.order import SeededOrder
 from vlaa_ray.errors import CheckpointError, DeadlineExceeded, LearnerError, RewardError
-from vlaa_ray.evaluation.sampling import evaluate, sample_and_score
+from vlaa_ray.evaluation.in_training import HeldOut, evaluate
+from vlaa_ray.evaluation.sampling import sample_and_score
 from vlaa_ray.monitoring.clock import StepClock
 from vlaa_ray.monitoring.reduce import group_metrics
 from vlaa_ray.records import Group, Prompt
@@ -30,9 +31,7 @@ from vlaa_ray.streaming import StreamedLearning
 _UNSAVED = (LearnerError, CheckpointError, asyncio.CancelledError)  # after these, a save would fail or must not wait
 
 
-async def train(
-    config: GrpoConfig, prompts: Sequence[Prompt], heldout: Sequence[Prompt], roles: Roles, run: Run
-) -> None:
+async def train(config: GrpoConfig, prompts: Sequence[Prompt], heldout: HeldOut, roles: Roles, run: Run) -> None:
     """Train until `run.num_steps` steps are done; an interruption or an error first saves the finished steps if it can.
 
     Raises:
@@ -208,10 +207,10 @@ async def _take(buffer: GroupBuffer, config: GrpoConfig, learning: StreamedLearn
         await buffer.take(count, wanted=wanted, max_taken=config.grpo.max_resamples * count, each=learning.add)
 
 
-async def _evaluate_if_due(step: int, config: GrpoConfig, prompts: Sequence[Prompt], roles: Roles, run: Run) -> Metrics:
+async def _evaluate_if_due(step: int, config: GrpoConfig, heldout: HeldOut, roles: Roles, run: Run) -> Metrics:
     if step % config.eval.every_steps and step < config.run.num_steps:
         return {}
-    return await evaluate(config, prompts, roles, run)
+    return await evaluate(config, heldout, roles, run)
 
 
 def _check_invalid(groups: Sequence[Group], metrics: Metrics, config: GrpoConfig, step: int) -> None:

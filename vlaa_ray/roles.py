@@ -24,6 +24,7 @@ class SampleRequest:
     seed: int
     temperature: float
     max_completion_tokens: int
+    top_p: float = 1.0
 
 
 class RolloutRole(Protocol):

@@ -13,6 +13,7 @@ from vlaa_ray.run.session import open_run
 if TYPE_CHECKING:
     from actors.fleet.ranks import LearnerRanks
     from actors.fleet.role_pools import RolloutPool
+    from vlaa_ray.evaluation.in_training import HeldOut
     from vlaa_ray.roles import Roles
     from vlaa_ray.run.session import RunSession
 
@@ -40,17 +41,20 @@ async def run_grpo(config: GrpoConfig, resume: str = "auto") -> None:
             ray.shutdown()
 
 
-def _read_data(config: GrpoConfig, run: RunSession) -> tuple[Sequence[Prompt], Sequence[Prompt]]:
-    """Return the training prompts and the held-out prompts; records that are left out are written and reported."""
+def _read_data(config: GrpoConfig, run: RunSession) -> tuple[Sequence[Prompt], HeldOut]:
+    """Return the training prompts and what is evaluated; records that are left out are written and reported."""
     from vlaa_ray.data.dataset import open_dataset
     from vlaa_ray.data.reading_progress import report_progress
+    from vlaa_ray.evaluation.in_training import HeldOut
+    from vlaa_ray.evaluation.questions import open_benchmark
 
     data, quarantine = config.data, list[Defect]()
     with report_progress(run.note):
         prompts = open_dataset(data.train, data, data.num_train, config.verifier_types, quarantine)
         heldout = open_dataset(data.heldout, data, data.num_heldout, config.verifier_types, quarantine)
     run.use_data(prompts, quarantine)
-    return prompts, heldout
+    benchmarks = [open_benchmark(section, config.eval.style) for section in config.eval.benchmarks]
+    return prompts, HeldOut(heldout, benchmarks)
 
 
 async def _start_roles(config: GrpoConfig, run: RunSession) -> Roles:
@@ -59,7 +63,7 @@ async def _start_roles(config: GrpoConfig, run: RunSession) -> Roles:
     from actors.fleet.ranks import LearnerRanks
     from actors.fleet.role_pools import RewardPool, RolloutPool
     from actors.fleet.shared_devices import share_devices
-    from actors.fleet.spawn import Spawner
+    from actors.fleet.spawn import TrainingSpawner
     from actors.fleet.weight_sync import WeightSync
     from vlaa_ray.planning.placement import plan
     from vlaa_ray.roles import Roles
@@ -67,7 +71,7 @@ async def _start_roles(config: GrpoConfig, run: RunSession) -> Roles:
 
     reservation = Reservation(plan(config))
     await reservation.wait(config.deadlines.start_s, run.note)
-    spawn = Spawner(config, run.log_dir, reservation)
+    spawn = TrainingSpawner(config, run.log_dir, reservation)
     learner = LearnerRanks(config, spawn.learner)
     rollouts = RolloutPool(config, spawn.rollout, run.note)
     rewards = RewardPool(config, spawn.reward, run.note)

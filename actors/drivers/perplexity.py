@@ -19,8 +19,7 @@ from vlaa_ray.curation.perplexity import (
     row_perplexity,
     write_subset,
 )
-from vlaa_ray.curation.steps import Reply
-from vlaa_ray.curation.store import CALLS, CallStore, Usage
+from vlaa_ray.services.call_store import CALLS, CallStore, Reply, Usage
 
 _DEADLINE_S = 600.0  # for one answer, while the engine reads others
 _LOCK_S = 60.0

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from actors.fleet.pool import Note, Pool, PoolSettings, Spawn
 from actors.process.deadlines import wait_for_all
-from vlaa_ray.config import GrpoConfig
+from vlaa_ray.config import FleetConfig
 from vlaa_ray.records import Completion, Prompt, RewardResult, SampledGroup
 from vlaa_ray.roles import Metrics, SampleRequest
 
@@ -16,14 +16,14 @@ from vlaa_ray.roles import Metrics, SampleRequest
 class RolloutPool:
     """A pool of engines as a `RolloutRole`."""
 
-    def __init__(self, config: GrpoConfig, spawn: Spawn, note: Note) -> None:
+    def __init__(self, config: FleetConfig, spawn: Spawn, note: Note) -> None:
         rollout, self._deadlines = config.rollout, config.deadlines
         settings = PoolSettings(
             role="rollout",
             size=rollout.num_actors,
             max_restarts=rollout.max_restarts,
             start_s=config.deadlines.start_s,
-            max_calls_in_flight=rollout.max_num_seqs,  # the engine has its own queue, which gives better batches
+            max_calls_in_flight=config.requests_per_engine,
         )
         self.pool = Pool(settings, spawn, note)
 
@@ -47,7 +47,7 @@ class RolloutPool:
 class RewardPool:
     """A pool of reward actors as a `RewardRole`."""
 
-    def __init__(self, config: GrpoConfig, spawn: Spawn, note: Note) -> None:
+    def __init__(self, config: FleetConfig, spawn: Spawn, note: Note) -> None:
         rewards, self._deadlines = config.rewards, config.deadlines
         self._config = rewards
         settings = PoolSettings(
@@ -94,9 +94,9 @@ class RewardPool:
         }
 
 
-def max_groups_in_flight(config: GrpoConfig) -> int:
+def max_groups_in_flight(config: FleetConfig) -> int:
     """Return how many groups a reward actor gets at the same time: enough to keep a judge busy, else two."""
     section = config.rewards.open_ended
     if section.scorer == "judge" or section.service.url:
-        return 1 + section.service.concurrency // config.rollout.group_size
+        return 1 + section.service.concurrency // config.samples_per_prompt
     return 2

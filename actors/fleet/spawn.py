@@ -1,4 +1,4 @@
-"""The start of new actors of a GRPO run, each in its bundle, with its environment and its log file."""
+"""The start of new actors, each in its bundle, with its environment and its log file."""
 
 from __future__ import annotations
 
@@ -14,22 +14,14 @@ from actors.process.environment import role_environment
 from actors.roles.learner import LearnerActor
 from actors.roles.reward import RewardActor
 from actors.roles.rollout import RolloutActor
-from vlaa_ray.config import GrpoConfig
+from vlaa_ray.config import FleetConfig, GrpoConfig
 
 
 class Spawner:
-    """The starter of actors: each method takes an index within the role and returns the handle of a new actor."""
+    """The starter of engines and reward actors: a method takes an index within the role and returns a new handle."""
 
-    def __init__(self, config: GrpoConfig, log_dir: Path, reservation: Reservation) -> None:
-        self._config, self._log_dir, self._reservation = config.in_turn(), log_dir, reservation
-
-    def learner(self, rank: int) -> Any:
-        """Start a rank of the learner."""
-        section = self._config.learner
-        threads = role_environment("learner", section.num_threads, section.cpus_per_rank, section.gpus_per_rank)
-        actor = ray.remote(LearnerActor).options(**self._options("learner", rank, threads))
-        ranks_on_node = self._reservation.num_on_node("learner", rank, self._config.learner.num_ranks)
-        return actor.remote(self._config, rank, self._log_file("learner", rank), self._shm_prefix(), ranks_on_node)
+    def __init__(self, config: FleetConfig, log_dir: Path, reservation: Reservation) -> None:
+        self._config, self._log_dir, self._reservation = config, log_dir, reservation
 
     def rollout(self, index: int) -> Any:
         """Start an actor with a vLLM engine."""
@@ -55,3 +47,19 @@ class Spawner:
     def _shm_prefix(self) -> str:
         """Return the prefix of the names of all files that one actor makes in /dev/shm."""
         return f"vlaa-{self._config.run.name}-{secrets.token_hex(4)}-"
+
+
+class TrainingSpawner(Spawner):
+    """The starter of the actors of a GRPO run: engines, reward actors and the ranks of the learner."""
+
+    def __init__(self, config: GrpoConfig, log_dir: Path, reservation: Reservation) -> None:
+        self._training = config.in_turn()
+        super().__init__(self._training, log_dir, reservation)
+
+    def learner(self, rank: int) -> Any:
+        """Start a rank of the learner."""
+        section = self._training.learner
+        threads = role_environment("learner", section.num_threads, section.cpus_per_rank, section.gpus_per_rank)
+        actor = ray.remote(LearnerActor).options(**self._options("learner", rank, threads))
+        ranks_on_node = self._reservation.num_on_node("learner", rank, section.num_ranks)
+        return actor.remote(self._training, rank, self._log_file("learner", rank), self._shm_prefix(), ranks_on_node)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 
 from actors.process.set_up import set_up_actor_process, tree_rss_bytes
-from vlaa_ray.config import GrpoConfig
+from vlaa_ray.config import FleetConfig
 from vlaa_ray.records import Prompt, RewardResult
 
 
 class RewardActor:
     """The verifiers and scorers of one process; several groups are scored at the same time in threads."""
 
-    def __init__(self, config: GrpoConfig, log_file: str, shm_prefix: str) -> None:
+    def __init__(self, config: FleetConfig, log_file: str, shm_prefix: str) -> None:
         set_up_actor_process(log_file, shm_prefix)
         from vlaa_ray.rewards.manager import RewardManager
 

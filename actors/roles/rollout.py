@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from actors.process.set_up import set_up_actor_process, tree_rss_bytes
-from vlaa_ray.config import GrpoConfig
+from vlaa_ray.config import FleetConfig
 from vlaa_ray.errors import DataError
 from vlaa_ray.records import SampledGroup
 from vlaa_ray.roles import SampleRequest
@@ -17,7 +17,7 @@ from vlaa_ray.roles import SampleRequest
 class RolloutActor:
     """One engine. All methods run on one event loop, so that requests are sampled at the same time."""
 
-    def __init__(self, config: GrpoConfig, log_file: str, shm_prefix: str) -> None:
+    def __init__(self, config: FleetConfig, log_file: str, shm_prefix: str) -> None:
         set_up_actor_process(log_file, shm_prefix)
         self._config = config
         self._shm_prefix = shm_prefix
@@ -39,9 +39,9 @@ class RolloutActor:
             config.rollout,
             path,
             banned_token_ids=self._chat.banned_token_ids,
-            transport=config.weight_sync.transport,
+            transport=config.transport,
             sleeps=config.colocated,
-            sync_deadline_s=config.deadlines.weight_sync_s,
+            sync_deadline_s=config.weight_sync_s,
         )
         if config.colocated:
             await self._engine.weights.sleep(keep_weights=False)
@@ -60,6 +60,7 @@ class RolloutActor:
                 num_samples=request.num_samples,
                 seed=request.seed,
                 temperature=request.temperature,
+                top_p=request.top_p,
                 max_tokens=request.max_completion_tokens,
                 deadline_s=self._config.deadlines.rollout_s,
             )
@@ -72,7 +73,7 @@ class RolloutActor:
 
         self._manifest = Manifest.from_wire(wire)
         await self._engine.weights.check_manifest(self._manifest)
-        if self._config.weight_sync.transport == "shared_memory":
+        if self._config.transport == "shared_memory":
             await self._engine.weights.init_weight_transfer_engine({})
 
     async def pause(self) -> None:
@@ -99,7 +100,7 @@ class RolloutActor:
         """Leave the last NCCL group of the learner and join the new one."""
         from vlaa_ray.weight_sync.nccl import join_info
 
-        size = self._config.weight_sync.bucket_bytes
+        size = self._config.bucket_bytes
         info = join_info(address=address, port=port, rank=rank, num_ranks=num_ranks, bucket_bytes=size)
         await self._engine.weights.init_weight_transfer_engine(info)
 

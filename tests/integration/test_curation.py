@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from vlaa_ray.curation.scripted import ScriptedTeacher
-from vlaa_ray.curation.store import recorded
+from vlaa_ray.services.call_store import recorded
 
 pytestmark = pytest.mark.integration
 QUICKSTART = Path(__file__).parents[2] / "configs/curate_quickstart.yaml"

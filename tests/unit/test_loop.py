@@ -24,6 +24,7 @@ from vlaa_ray.errors import (
     RolloutFleetExhausted,
     RunInterrupted,
 )
+from vlaa_ray.evaluation.in_training import HeldOut
 from vlaa_ray.loop import train
 from vlaa_ray.records import Completion, OptimizerStep, Prompt, RewardResult, SampledGroup
 from vlaa_ray.roles import Roles
@@ -224,7 +225,7 @@ class World:
     async def train(self):
         weight_sync = WeightSync(self.events, self.learner, self.rollouts)
         roles = Roles(rollouts=self.rollouts, rewards=self.rewards, learner=self.learner, weight_sync=weight_sync)
-        await asyncio.wait_for(train(self.config, self.prompts, self.heldout, roles, self.run), 30)
+        await asyncio.wait_for(train(self.config, self.prompts, HeldOut(self.heldout), roles, self.run), 30)
         return self
 
     def trained(self):

@@ -16,7 +16,7 @@ import sys
 import typer
 
 import vlaa_ray
-from vlaa_ray.cli import cluster, data, inspect, training
+from vlaa_ray.cli import cluster, data, evaluation, inspect, training
 from vlaa_ray.errors import VlaaRayError
 
 EXIT_CODES = {
@@ -40,6 +40,7 @@ app = typer.Typer(
 )
 app.add_typer(training.app)
 app.add_typer(data.app, name="data")
+app.add_typer(evaluation.app)
 app.add_typer(inspect.app)
 app.add_typer(cluster.app)
 log = logging.getLogger(__name__)

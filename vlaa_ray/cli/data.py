@@ -251,8 +251,8 @@ def _estimate(config: CurationConfig) -> None:
 
     from vlaa_ray.curation.estimate import estimate, estimate_table, over_budget
     from vlaa_ray.curation.refusals import Refusals
-    from vlaa_ray.curation.store import recorded
     from vlaa_ray.run.run_json import run_path
+    from vlaa_ray.services.call_store import recorded
 
     refusals = Refusals()
     estimates = estimate(config, recorded(run_path(config)), refusals)

@@ -7,7 +7,7 @@ is written to the run folder; loading it gives an equal tree. Suffixes of names 
 """
 
 from vlaa_ray.config.alarms import AlarmsSection
-from vlaa_ray.config.base import AnyConfig, Bundle, TrainingConfig
+from vlaa_ray.config.base import AnyConfig, Bundle, FleetConfig, TrainingConfig
 from vlaa_ray.config.curation import (
     PAPER_CUES,
     SCRIPTED,
@@ -21,6 +21,16 @@ from vlaa_ray.config.curation import (
     StepSection,
     StepsSection,
     TeacherSection,
+)
+from vlaa_ray.config.evaluation import (
+    BenchmarkSection,
+    ConditionsSection,
+    EndpointSection,
+    EvalConfig,
+    EvalRolloutSection,
+    GrpoEvalSection,
+    JudgeSection,
+    Style,
 )
 from vlaa_ray.config.files import config_kind, dump_config, load_config
 from vlaa_ray.config.grpo import GRPO_PRESETS, GrpoSection, KlSection
@@ -38,6 +48,7 @@ from vlaa_ray.config.sections import (
     CheckpointSection,
     DataSection,
     DeadlinesSection,
+    EngineSection,
     EvalSection,
     FetchSection,
     ModelSection,
@@ -61,18 +72,27 @@ __all__ = [
     "SCRIPTED",
     "AlarmsSection",
     "AnyConfig",
+    "BenchmarkSection",
     "BudgetSection",
     "Bundle",
     "CaptionSection",
     "CheckpointSection",
+    "ConditionsSection",
     "CurationConfig",
     "CurationSourceSection",
     "DataSection",
     "DeadlinesSection",
+    "EndpointSection",
+    "EngineSection",
+    "EvalConfig",
+    "EvalRolloutSection",
     "EvalSection",
     "FetchSection",
+    "FleetConfig",
     "GrpoConfig",
+    "GrpoEvalSection",
     "GrpoSection",
+    "JudgeSection",
     "KlSection",
     "LearnerSection",
     "ModelSection",
@@ -96,6 +116,7 @@ __all__ = [
     "SplitSection",
     "StepSection",
     "StepsSection",
+    "Style",
     "SupervisedConfig",
     "TeacherSection",
     "TrackingSection",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import model_validator
 
@@ -14,12 +14,14 @@ from vlaa_ray.config.sections import (
     CheckpointSection,
     DataSection,
     DeadlinesSection,
+    EngineSection,
     EvalSection,
     ModelSection,
     NamedSection,
     RaySection,
     RolloutSection,
     RunSection,
+    SamplingDeadlinesSection,
     Section,
     SftSection,
     TrackingSection,
@@ -38,6 +40,20 @@ def bundle(cpus: float, gpus: float) -> Bundle:
 
 def _is_positive(value: Any) -> bool:
     return isinstance(value, int | float) and value > 0
+
+
+def bf16_on_gpus(values: Mapping[str, Any], *with_gpus: tuple[str, str]) -> Mapping[str, Any]:
+    """Return the values of a config with `model.dtype` set to bf16 where it is left out and one of the keys has GPUs.
+
+    A key is (section, key). Values without a section `model` stay as they are.
+    """
+    model = values.get("model")
+    if not isinstance(model, Mapping) or "dtype" in model:
+        return values
+    sections = [(values.get(section), key) for section, key in with_gpus]
+    if any(isinstance(section, Mapping) and _is_positive(section.get(key)) for section, key in sections):
+        return {**values, "model": {**model, "dtype": "bf16"}}
+    return values
 
 
 class AnyConfig(Section, ABC):
@@ -73,6 +89,54 @@ class AnyConfig(Section, ABC):
         """
 
 
+class FleetConfig(Protocol):
+    """The facts about a run that its rollout actors and reward actors ask for, whatever else the run does."""
+
+    @property
+    def run(self) -> NamedSection:
+        """Name, seed and folder of the run."""
+
+    @property
+    def model(self) -> ModelSection:
+        """The model that the engines load, and how images reach it."""
+
+    @property
+    def rollout(self) -> EngineSection:
+        """The engines and their limits."""
+
+    @property
+    def rewards(self) -> RewardsSection:
+        """How completions are judged, and by how many actors."""
+
+    @property
+    def deadlines(self) -> SamplingDeadlinesSection:
+        """The longest time that each part may take."""
+
+    @property
+    def colocated(self) -> bool:
+        """True if engines and learner ranks take turns on the same devices."""
+
+    @property
+    def samples_per_prompt(self) -> int:
+        """The number of completions of one request."""
+
+    @property
+    def requests_per_engine(self) -> int:
+        """The largest number of requests that an engine gets at the same time."""
+
+    @property
+    def transport(self) -> Literal["shared_memory", "nccl"]:
+        """The transport of new weights into the engines."""
+
+    @property
+    def weight_sync_s(self) -> float:
+        """The seconds that new weights may take to reach an engine."""
+
+    @property
+    def bucket_bytes(self) -> int:
+        """The bytes of one bucket of new weights; 0 for a run that sends no weights."""
+
+
 class TrainingConfig(AnyConfig):
     """The sections that every kind of training has."""
 
@@ -102,14 +166,9 @@ class TrainingConfig(AnyConfig):
     @classmethod
     def _dtype_of_gpus(cls, values: Any) -> Any:
         """Set a `model.dtype` that is left out to bf16 where the learner or the engines have GPUs."""
-        model = values.get("model") if isinstance(values, Mapping) else None
-        if not isinstance(model, Mapping) or "dtype" in model:
+        if not isinstance(values, Mapping):
             return values
-        with_gpus = (("learner", "gpus_per_rank"), ("rollout", "gpus_per_actor"))
-        sections = [(values.get(section), key) for section, key in with_gpus]
-        if any(isinstance(section, Mapping) and _is_positive(section.get(key)) for section, key in sections):
-            return {**values, "model": {**model, "dtype": "bf16"}}
-        return values
+        return bf16_on_gpus(values, ("learner", "gpus_per_rank"), ("rollout", "gpus_per_actor"))
 
     @property
     def num_steps(self) -> int:

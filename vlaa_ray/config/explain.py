@@ -23,10 +23,11 @@ from pydantic_core import PydanticUndefined
 
 from vlaa_ray.config.base import AnyConfig
 from vlaa_ray.config.curation import CurationConfig
+from vlaa_ray.config.evaluation import EvalConfig
 from vlaa_ray.config.runs import GrpoConfig, RewardModelConfig, SftConfig
 from vlaa_ray.errors import ConfigError
 
-KINDS: tuple[type[AnyConfig], ...] = (GrpoConfig, SftConfig, RewardModelConfig, CurationConfig)
+KINDS: tuple[type[AnyConfig], ...] = (GrpoConfig, SftConfig, RewardModelConfig, CurationConfig, EvalConfig)
 _WORDS = {
     int: "whole number",
     float: "number",

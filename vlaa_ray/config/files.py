@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from vlaa_ray.config.base import AnyConfig
 from vlaa_ray.config.base_folder import find_input
 from vlaa_ray.config.curation import CurationConfig
+from vlaa_ray.config.evaluation import EvalConfig
 from vlaa_ray.config.runs import GrpoConfig, RewardModelConfig, SftConfig
 from vlaa_ray.config.sections import Section
 from vlaa_ray.config.yaml_text import parse_yaml
@@ -23,20 +24,35 @@ Config = TypeVar("Config", bound=Section)
 
 
 def load_config(
-    path: str | Path,
+    path: str | Path | None,
     overrides: Sequence[str] = (),
     kind: type[Config] = GrpoConfig,  # type: ignore[assignment]
 ) -> Config:
     """Return the config of a YAML file with `key.path=value` overrides (values in YAML).
 
-    An abstract `kind`, such as TrainingConfig, takes the kind of run that the file describes.
+    An abstract `kind`, such as TrainingConfig, takes the kind of run that the file describes. Without a file, the
+    overrides and the defaults make up the config.
 
     Raises:
         ConfigError: the file can't be read, it describes another kind of run, or keys are wrong; the message lists all
             problems.
 
     """
-    path = Path(find_input(str(path)))
+    where = "the command line" if path is None else find_input(str(path))
+    values = {} if path is None else _values_in(Path(where))
+    for override in overrides:
+        _apply(values, override)
+    if isabstract(kind) or _is_of_another_kind(values, kind):
+        kind = _concrete(kind, values, where)
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        problems = [f"  - {_describe(problem, kind)}" for problem in _meant(error.errors())]
+        text = "\n".join(problems)
+        raise ConfigError(f"{len(problems)} problem(s) in the config:\n{text}\n", file=where) from None
+
+
+def _values_in(path: Path) -> dict[str, Any]:
     try:
         values = parse_yaml(_text_of(path)) or {}
     except OSError as error:
@@ -47,16 +63,7 @@ def load_config(
         raise ConfigError(f"the config file is not YAML that can be used: {error}", file=str(path)) from error
     if not isinstance(values, dict):
         raise ConfigError("the config must be a mapping of sections", file=str(path), got=type(values).__name__)
-    for override in overrides:
-        _apply(values, override)
-    if isabstract(kind) or _is_of_another_kind(values, kind):
-        kind = _concrete(kind, values, path)
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        problems = [f"  - {_describe(problem, kind)}" for problem in _meant(error.errors())]
-        text = "\n".join(problems)
-        raise ConfigError(f"{len(problems)} problem(s) in the config:\n{text}\n", file=str(path)) from None
+    return values
 
 
 def _text_of(path: Path) -> str:
@@ -69,10 +76,16 @@ def _text_of(path: Path) -> str:
 
 
 _MOST_CHARS = 1 << 22
-_KINDS: dict[str, type[AnyConfig]] = {"steps": CurationConfig, "reward_model": RewardModelConfig, "sft": SftConfig}
-"""The kinds of runs by the section that only they have; a config without any of these sections is a GRPO run's."""
+_KINDS: dict[str, type[AnyConfig]] = {
+    "steps": CurationConfig,
+    "conditions": EvalConfig,
+    "benchmarks": EvalConfig,
+    "reward_model": RewardModelConfig,
+    "sft": SftConfig,
+}
+"""The kinds of runs by the sections that only they have; a config without any of these sections is a GRPO run's."""
 _OF_GRPO = {"grpo", "rollout", "weight_sync"}
-_ALL_KINDS: tuple[type[AnyConfig], ...] = (GrpoConfig, *_KINDS.values())
+_ALL_KINDS: tuple[type[AnyConfig], ...] = (GrpoConfig, *dict.fromkeys(_KINDS.values()))
 
 
 def config_kind(values: dict[str, Any]) -> type[AnyConfig]:
@@ -86,13 +99,13 @@ def _is_of_another_kind(values: dict[str, Any], kind: type[Any]) -> bool:
     return not issubclass(actual, kind) and (actual is not GrpoConfig or bool(_OF_GRPO & values.keys()))
 
 
-def _concrete(kind: type[Config], values: dict[str, Any], path: Path) -> type[Config]:
+def _concrete(kind: type[Config], values: dict[str, Any], where: str) -> type[Config]:
     actual = config_kind(values)
     if not issubclass(actual, kind):
         wanted = " or ".join(f"`vlaa-ray {other.command}`" for other in _ALL_KINDS if issubclass(other, kind))
         message = f"the file is a config of `vlaa-ray {actual.command}`"
         raise ConfigError(
-            message, file=str(path), expected=f"a config of {wanted}", fix="give another file, or run that command"
+            message, file=where, expected=f"a config of {wanted}", fix="give another file, or run that command"
         )
     return actual
 

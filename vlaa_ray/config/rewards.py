@@ -153,3 +153,15 @@ class RewardsSection(Section):
     def verifier_types(self) -> tuple[str, ...]:
         """Return all types that prompts may name: the built-in ones, and those with a function of the user."""
         return (*VERIFIER_TYPES, *(name for name, verifier in self.verifiers.items() if verifier.function))
+
+
+def patience_fault(rewards: RewardsSection, reward_s: float) -> str:
+    """Return what is wrong if a scorer's service may take longer than `reward_s`, the deadline of a group; else ""."""
+    open_ended = rewards.open_ended
+    longest_s = open_ended.service.give_up_s + open_ended.service.timeout_s
+    if not (open_ended.scorer == "judge" or open_ended.service.url) or longest_s <= reward_s:
+        return ""
+    return (
+        f"rewards.open_ended.service may take give_up_s + timeout_s = {longest_s:g} s, which is longer than "
+        f"deadlines.reward_s ({reward_s:g})"
+    )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from vlaa_ray.config.alarms import AlarmsSection
 from vlaa_ray.config.base import Bundle, LearnsFrom, TrainingConfig, bundle
+from vlaa_ray.config.evaluation import GrpoEvalSection
 from vlaa_ray.config.grpo import GrpoSection
 from vlaa_ray.config.placement import PlacementName, colocation_faults, cpus_in_turn
-from vlaa_ray.config.rewards import RewardsSection
+from vlaa_ray.config.rewards import RewardsSection, patience_fault
 from vlaa_ray.config.sections import RolloutSection, SftSection, WeightSyncSection
 from vlaa_ray.records import FORMAT
 
@@ -30,6 +31,8 @@ class GrpoConfig(TrainingConfig):
     """The objective: advantages, loss, clipping and KL term."""
     weight_sync: WeightSyncSection = WeightSyncSection()
     """How new weights travel from the learner to the engines."""
+    eval: GrpoEvalSection = GrpoEvalSection()
+    """When and how the held-out records and the benchmarks are evaluated."""
     alarms: AlarmsSection = AlarmsSection()
     """When the run says that engine and learner give the same tokens different logprobs; it goes on nevertheless."""
     max_staleness: int = Field(0, ge=0)
@@ -75,6 +78,26 @@ class GrpoConfig(TrainingConfig):
     def engines(self) -> RolloutSection:
         """The section `rollout`."""
         return self.rollout
+
+    @property
+    def samples_per_prompt(self) -> int:
+        """The group size."""
+        return self.rollout.group_size
+
+    @property
+    def requests_per_engine(self) -> int:
+        """`rollout.max_num_seqs`: the engine has its own queue, which gives better batches."""
+        return self.rollout.max_num_seqs
+
+    @property
+    def transport(self) -> Literal["shared_memory", "nccl"]:
+        """`weight_sync.transport`."""
+        return self.weight_sync.transport
+
+    @property
+    def weight_sync_s(self) -> float:
+        """`deadlines.weight_sync_s`."""
+        return self.deadlines.weight_sync_s
 
     @property
     def bucket_bytes(self) -> int:
@@ -133,13 +156,8 @@ class GrpoConfig(TrainingConfig):
         if self.colocated:
             transport = self.weight_sync.transport
             problems += colocation_faults(rollout, learner, max_staleness=self.max_staleness, transport=transport)
-        open_ended = self.rewards.open_ended
-        longest_s = open_ended.service.give_up_s + open_ended.service.timeout_s
-        if (open_ended.scorer == "judge" or open_ended.service.url) and longest_s > self.deadlines.reward_s:
-            problems.append(
-                f"rewards.open_ended.service may take give_up_s + timeout_s = {longest_s:g} s, which is longer than "
-                f"deadlines.reward_s ({self.deadlines.reward_s:g})"
-            )
+        if fault := patience_fault(self.rewards, self.deadlines.reward_s):
+            problems.append(fault)
         known = set(self.rewards.verifier_types())
         named = {
             "data.verifier_types": self.data.verifier_types or (),

@@ -204,8 +204,8 @@ class DataSection(Section):
         return SourceSection(path=path, image_root=self.image_root, verifier_type=self.verifier_type)
 
 
-class RolloutSection(Section):
-    """Engines that sample completions, and how many they sample."""
+class EngineSection(Section):
+    """Engines that sample completions, and their limits."""
 
     num_actors: int = Field(1, ge=1, le=MAX_PROCESSES)
     """Number of rollout actors, each with one vLLM engine."""
@@ -215,12 +215,6 @@ class RolloutSection(Section):
     """GPUs of each rollout actor; 0 runs vLLM on the CPU. More than one GPU is used by tensor parallelism. A share such
     as 0.7 leaves the rest of the GPU to a reward actor (`rewards.gpus_per_actor`); `gpu_memory_share` must leave it
     memory, too."""
-    prompts_per_step: int = Field(64, ge=1)
-    """Prompts of a training step, each sampled `group_size` times."""
-    group_size: int = Field(8, ge=2, le=65_536)
-    """Completions sampled for each prompt (the paper's G is 4)."""
-    temperature: float = Field(1.0, gt=0, le=2)
-    """Sampling temperature, applied both in the engine and in the learner's softmax."""
     max_prompt_tokens: int = Field(1024, ge=1)
     """Tokens of a prompt at most, image tokens included. Longer prompts are refused, never cut."""
     max_completion_tokens: int = Field(256, ge=1)
@@ -242,10 +236,21 @@ class RolloutSection(Section):
         return max(1, int(self.gpus_per_actor))
 
     @model_validator(mode="after")
-    def _whole_gpus(self) -> RolloutSection:
+    def _whole_gpus(self) -> EngineSection:
         if self.gpus_per_actor > 1 and self.gpus_per_actor % 1:
             raise ValueError(f"gpus_per_actor ({self.gpus_per_actor:g}) must be a whole number or below 1")
         return self
+
+
+class RolloutSection(EngineSection):
+    """Engines that sample completions, and how many they sample."""
+
+    prompts_per_step: int = Field(64, ge=1)
+    """Prompts of a training step, each sampled `group_size` times."""
+    group_size: int = Field(8, ge=2, le=65_536)
+    """Completions sampled for each prompt (the paper's G is 4)."""
+    temperature: float = Field(1.0, gt=0, le=2)
+    """Sampling temperature, applied both in the engine and in the learner's softmax."""
 
 
 class WeightSyncSection(Section):
@@ -280,8 +285,8 @@ class EvalSection(Section):
     """Tokens of an evaluated completion at most; null for the rollouts' limit."""
 
 
-class DeadlinesSection(Section):
-    """The longest time that each part of a step may take."""
+class SamplingDeadlinesSection(Section):
+    """The longest time that each part of sampling and scoring may take."""
 
     start_s: float = Field(300, gt=0)
     """Seconds for all actors to be ready (a large model loads slower)."""
@@ -289,6 +294,11 @@ class DeadlinesSection(Section):
     """Seconds for the completions of one prompt."""
     reward_s: float = Field(120, gt=0)
     """Seconds for the rewards of one group."""
+
+
+class DeadlinesSection(SamplingDeadlinesSection):
+    """The longest time that each part of a step may take."""
+
     learn_s: float = Field(1800, gt=0)
     """Seconds for one update of the learner."""
     weight_sync_s: float = Field(300, gt=0)

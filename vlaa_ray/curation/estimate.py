@@ -15,8 +15,8 @@ from vlaa_ray.curation.metadata import iterate_samples
 from vlaa_ray.curation.refusals import Refusals
 from vlaa_ray.curation.sample import STEPS
 from vlaa_ray.curation.steps import Call, Steps
-from vlaa_ray.curation.store import Spent, Usage
 from vlaa_ray.curation.teacher_client import MEASURES, estimated_usage
+from vlaa_ray.services.call_store import Spent, Usage
 
 if TYPE_CHECKING:
     from rich.table import Table

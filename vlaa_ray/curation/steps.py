@@ -19,6 +19,7 @@ from vlaa_ray.config import CaptionSection, CurationConfig, RewriteSection, Step
 from vlaa_ray.curation.answers import Reasoning, final_answer, num_words, read_reasoning, solution_of
 from vlaa_ray.curation.sample import Sample
 from vlaa_ray.curation.templates import Template, load_template
+from vlaa_ray.services.call_store import Reply
 from vlaa_ray.text.placeholders import without_images
 
 
@@ -34,16 +35,6 @@ class Call:
     image: str | None = None
     image_sha256: str | None = None
     attempt: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reply:
-    """A teacher's reply. `thought` is thinking that the service sent apart; `refused` says why there is no text."""
-
-    text: str = ""
-    thought: str | None = None
-    finish_reason: str = "stop"
-    refused: str = ""
 
 
 CHARS_PER_TOKEN = 3.5  # for English text; used for estimates only

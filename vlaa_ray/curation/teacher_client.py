@@ -22,10 +22,10 @@ from typing import Any, TypeGuard
 
 from vlaa_ray.config import CurationConfig, StepSection, TeacherSection
 from vlaa_ray.curation.sample import STEPS
-from vlaa_ray.curation.steps import CHARS_PER_TOKEN, Call, Reply
-from vlaa_ray.curation.store import CallStore, Spent, Usage
+from vlaa_ray.curation.steps import CHARS_PER_TOKEN, Call
 from vlaa_ray.errors import DataError, TeacherError
 from vlaa_ray.images.decode import chat_part
+from vlaa_ray.services.call_store import CallStore, Reply, Spent, Usage
 from vlaa_ray.services.client import Service, Unanswered
 
 _PICTURE_TOKENS = 1024  # most services count fewer

@@ -29,10 +29,10 @@ from pathlib import Path
 from typing import Any
 
 from vlaa_ray.config import CurationConfig, load_config
-from vlaa_ray.curation.steps import Call, Reply
-from vlaa_ray.curation.store import CALLS, CallStore
+from vlaa_ray.curation.steps import Call
 from vlaa_ray.curation.teacher_client import TeacherClient
 from vlaa_ray.errors import DataError, TeacherError, VlaaRayError
+from vlaa_ray.services.call_store import CALLS, CallStore, Reply
 
 _START_S = 120.0
 _STATE_S = 30.0

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from vlaa_ray.config import ModelSection, RolloutSection
+from vlaa_ray.config import EngineSection, ModelSection
 from vlaa_ray.errors import DeadlineExceeded, RolloutError, WeightSyncError
 from vlaa_ray.models.loading import family_at
 from vlaa_ray.records import Completion, SampledGroup
@@ -37,7 +37,7 @@ class RolloutEngine:
     """A running engine that `start` makes; `weights` updates its weights. Call its methods on one event loop."""
 
     def __init__(
-        self, llm: Any, rollout: RolloutSection, weights: EngineWeights, banned: Sequence[int], stop: list[int]
+        self, llm: Any, rollout: EngineSection, weights: EngineWeights, banned: Sequence[int], stop: list[int]
     ) -> None:
         self._llm = llm
         self._rollout = rollout
@@ -50,7 +50,7 @@ class RolloutEngine:
     async def start(
         cls,
         model: ModelSection,
-        rollout: RolloutSection,
+        rollout: EngineSection,
         model_path: str,
         *,
         banned_token_ids: Sequence[int] = (),
@@ -91,10 +91,12 @@ class RolloutEngine:
         temperature: float,
         max_tokens: int,
         deadline_s: float,
+        top_p: float = 1.0,
     ) -> SampledGroup:
         """Return `num_samples` completions of a prompt, which has one image token per image.
 
-        At temperature 0 the likeliest tokens are taken. Sample i is drawn with `seed` + i: equal seeds, prompts and
+        At temperature 0 the likeliest tokens are taken. `top_p` limits sampling to the likeliest tokens that have that
+        share of the probability together. Sample i is drawn with `seed` + i: equal seeds, prompts and
         weights give equal tokens. A failure ends this request only.
 
         Raises:
@@ -104,7 +106,7 @@ class RolloutEngine:
 
         """
         self._check_request(prompt_token_ids, images, num_samples, temperature, max_tokens)
-        parameters = self._parameters(num_samples, seed, temperature, max_tokens)
+        parameters = self._parameters(num_samples, seed, temperature, top_p, max_tokens)
         try:
             async with asyncio.timeout(deadline_s):
                 output = await self._generate(list(prompt_token_ids), list(images), parameters)
@@ -168,13 +170,14 @@ class RolloutEngine:
             message, fix = "at temperature 0 all samples are the same", "ask for one sample"
             raise RolloutError(message, num_samples=num_samples, fix=fix)
 
-    def _parameters(self, num_samples: int, seed: int, temperature: float, max_tokens: int) -> Any:
+    def _parameters(self, num_samples: int, seed: int, temperature: float, top_p: float, max_tokens: int) -> Any:
         from vllm.sampling_params import RequestOutputKind, SamplingParams
 
         return SamplingParams(
             n=num_samples,
             seed=seed if temperature else None,
             temperature=temperature,
+            top_p=top_p,
             max_tokens=max_tokens,
             logprobs=0,
             flat_logprobs=True,

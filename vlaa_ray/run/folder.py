@@ -89,7 +89,7 @@ class RunFolder(LockedFolder):
         if newest is None and existing:
             fix = "see the warnings above, or start a new run with another run.name"
             raise CheckpointError(f"none of the {len(existing)} checkpoints is sound", folder=str(self.path), fix=fix)
-        if newest is None and before.get("state") == "finished":
+        if newest is None and before.get("state") == "finished" and "step" in before:
             log.warning("%s finished step %s, but has no checkpoint: starting at step 0", self.path, before.get("step"))
         return newest
 

@@ -93,6 +93,20 @@ class Service:
         finally:
             self._failing.discard(request)
 
+    def models(self) -> list[str]:
+        """Return the names of the models that an OpenAI-compatible service lists.
+
+        Raises the service's own error type if it gives no such list.
+        """
+        try:
+            response = self._client.get("models", timeout=min(_PROBE_S, self._section.timeout_s))
+            response.raise_for_status()
+            return [str(model["id"]) for model in response.json()["data"]]
+        except (httpx.HTTPError, ValueError, TypeError, LookupError) as error:
+            fix = f"check url and api_key_env in {self._key}, or name the model"
+            message = f"{self._service_name} lists no models: {type(error).__name__}: {error}"
+            raise self._error(message, url=self._section.url, fix=fix) from error
+
     def stop(self) -> None:
         """Start no request and no retry from now on. Requests in flight may still get their replies."""
         self._stopped.set()

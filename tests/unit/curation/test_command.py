@@ -10,10 +10,9 @@ from PIL import Image
 
 from vlaa_ray.cli import main
 from vlaa_ray.config import CurationConfig, load_config
-from vlaa_ray.curation.steps import Reply
-from vlaa_ray.curation.store import CALLS, CallStore, Usage
 from vlaa_ray.data.builtin import BuiltinData
 from vlaa_ray.errors import ConfigError
+from vlaa_ray.services.call_store import CALLS, CallStore, Reply, Usage
 
 QUICKSTART = Path(__file__).parents[3] / "configs/curate_quickstart.yaml"
 

@@ -7,7 +7,7 @@ from vlaa_ray.curation.estimate import estimate, estimate_table, over_budget
 from vlaa_ray.curation.metadata import iterate_samples
 from vlaa_ray.curation.sample import STEPS
 from vlaa_ray.curation.steps import Steps
-from vlaa_ray.curation.store import Spent
+from vlaa_ray.services.call_store import Spent
 
 BUILTIN = [{"path": "builtin:train", "max_samples": 10}]
 PRICES = {"input_price": 2.0, "output_price": 10.0}

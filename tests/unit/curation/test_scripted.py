@@ -15,9 +15,10 @@ from vlaa_ray.curation.metadata import iterate_samples
 from vlaa_ray.curation.sample import Sample
 from vlaa_ray.curation.scripted import ScriptedTeacher
 from vlaa_ray.curation.scripted_answers import answer_from, caption_of, read_caption, reply_to
-from vlaa_ray.curation.steps import Reply, Steps
+from vlaa_ray.curation.steps import Steps
 from vlaa_ray.data.builtin import BuiltinData
 from vlaa_ray.rewards import score
+from vlaa_ray.services.call_store import Reply
 
 HELDOUT = 300
 NO_MISTAKE = 1  # a seed that isn't one of those that miss an edge

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from vlaa_ray.curation.answers import num_words
 from vlaa_ray.curation.sample import STEPS
-from vlaa_ray.curation.steps import Call, Reply, Steps
+from vlaa_ray.curation.steps import Call, Steps
+from vlaa_ray.services.call_store import Reply
 from vlaa_ray.text.answers import extract_answer
 
 THOUGHT = "<think>\nThe caption says three circles.\n</think>\n\nSo it is \\boxed{3}."

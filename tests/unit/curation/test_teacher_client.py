@@ -11,10 +11,10 @@ import pytest
 from curating import completion, config
 from PIL import Image
 
-from vlaa_ray.curation.steps import Call, Reply
-from vlaa_ray.curation.store import CALLS, CallStore
+from vlaa_ray.curation.steps import Call
 from vlaa_ray.curation.teacher_client import TeacherClient, estimated_usage
 from vlaa_ray.errors import DataError, TeacherError
+from vlaa_ray.services.call_store import CALLS, CallStore, Reply
 
 pytestmark = pytest.mark.timeout(120)
 PRICES = {"input_price": 2.0, "output_price": 10.0}

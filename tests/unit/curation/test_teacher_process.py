@@ -16,10 +16,10 @@ import pytest
 from curating import completion, config
 
 from vlaa_ray.config import dump_config
-from vlaa_ray.curation.steps import Call, Reply
-from vlaa_ray.curation.store import CALLS, CallStore
+from vlaa_ray.curation.steps import Call
 from vlaa_ray.curation.teacher_process import TeacherProcess, TeacherProxy
 from vlaa_ray.errors import DataError, TeacherError
+from vlaa_ray.services.call_store import CALLS, CallStore, Reply
 
 pytestmark = pytest.mark.timeout(240)
 WAIT_S = 60

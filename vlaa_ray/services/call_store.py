@@ -1,4 +1,4 @@
-"""The store of all replies of the teachers, by the hash of the request. A reply is stored before it is used.
+"""The store of all replies of services, by the hash of the request. A reply is stored before it is used.
 
     store = CallStore(Path("runs/mine/calls.sqlite"))
     store.put(key, "caption", reply, Usage(...)); store.get(key) == reply
@@ -18,7 +18,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from vlaa_ray.curation.steps import Reply
 from vlaa_ray.errors import TeacherError
 
 CALLS = "calls.sqlite"
@@ -29,6 +28,16 @@ create table if not exists calls (
   output_tokens integer not null, cost real not null, seconds real not null
 ) without rowid
 """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """A service's reply. `thought` is thinking that the service sent apart; `refused` says why there is no text."""
+
+    text: str = ""
+    thought: str | None = None
+    finish_reason: str = "stop"
+    refused: str = ""
 
 
 @dataclass(frozen=True)

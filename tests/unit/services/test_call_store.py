@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlaa_ray.curation.steps import Reply
-from vlaa_ray.curation.store import CALLS, CallStore, Spent, Usage, recorded
 from vlaa_ray.errors import TeacherError
+from vlaa_ray.services.call_store import CALLS, CallStore, Reply, Spent, Usage, recorded
 
 pytestmark = pytest.mark.timeout(120)
 TEXTS = st.text(st.characters() | st.sampled_from("\0\ud800\u2028\x85'\""), max_size=20)

@@ -1,0 +1,150 @@
+"""Verdicts on all answers of an evaluation: by rule, then by a judge; answers to records by their verifiers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vlaa_ray.errors import DataError
+from vlaa_ray.evaluation.answers import AnswerKey, StoredAnswers
+from vlaa_ray.evaluation.judge import AnswerJudge, without_judge
+from vlaa_ray.evaluation.questions import IS_RIGHT, BenchmarkQuestions, QuestionSet, RecordQuestions, Verdict
+from vlaa_ray.records import Completion, RewardResult
+from vlaa_ray.roles import RewardRole
+
+Verdicts = list[list[Verdict]]
+"""The verdicts of a set: one list for each question, with one verdict for each sample."""
+OnScored = Callable[[int], None]
+_RECORDS_IN_FLIGHT = 16
+_ROWS_AT_ONCE = 64  # as many as a judge may be asked at once, without holding all answers in memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerSet:
+    """The stored answers to a set of questions, and why questions got none."""
+
+    questions: QuestionSet
+    stored: StoredAnswers
+    failures: dict[tuple[str, str], str]
+    num_samples: int
+
+    def predictions(self, number: int) -> list[str] | None:
+        """Return the answers to a question in the order of the samples; None if it got no answer."""
+        keys = [
+            AnswerKey(self.questions.name, self.questions.index(number), sample) for sample in range(self.num_samples)
+        ]
+        answers = [self.stored.get(key) for key in keys]
+        given = [answer.prediction for answer in answers if answer is not None]
+        return given if len(given) == self.num_samples else None
+
+    def unanswered(self, number: int) -> list[Verdict]:
+        """Return the verdicts on a question that got no answer."""
+        reason = self.failures.get((self.questions.name, self.questions.index(number)), "it was not asked")
+        return [Verdict.unanswered(reason)] * self.num_samples
+
+
+async def score_benchmark(
+    questions: BenchmarkQuestions, answers: AnswerSet, judge: AnswerJudge | None, on_scored: OnScored
+) -> Verdicts:
+    """Return the verdicts by the benchmark's rules, and by the judge where the rules settle nothing."""
+
+    def by_rule(number: int) -> tuple[list[str], list[Verdict]]:
+        predictions = answers.predictions(number)
+        if predictions is None:
+            return [], answers.unanswered(number)
+        return predictions, [questions.rule(number, prediction) for prediction in predictions]
+
+    async def settle(number: int) -> list[Verdict]:
+        predictions, verdicts = await asyncio.to_thread(by_rule, number)
+        if judge is not None and predictions:
+            pairs = zip(predictions, verdicts, strict=True)
+            verdicts = [
+                await judge.settle(questions, number, prediction, verdict) if verdict.correct is None else verdict
+                for prediction, verdict in pairs
+            ]
+        on_scored(len(verdicts))
+        return [without_judge(verdict) for verdict in verdicts] if judge is None else verdicts
+
+    return await bounded(len(questions), settle, _ROWS_AT_ONCE)
+
+
+async def score_records(
+    questions: RecordQuestions, answers: AnswerSet, rewards: RewardRole, on_scored: OnScored
+) -> Verdicts:
+    """Return the verdicts of the records' own verifiers, from the reward actors."""
+
+    async def score(number: int) -> list[Verdict]:
+        predictions = await asyncio.to_thread(answers.predictions, number)
+        verdicts = (
+            answers.unanswered(number)
+            if predictions is None
+            else await _rewarded(questions, number, predictions, rewards)
+        )
+        on_scored(len(verdicts))
+        return verdicts
+
+    return await bounded(len(questions), score, _RECORDS_IN_FLIGHT)
+
+
+def settled_counts(verdicts: Verdicts) -> dict[str, int]:
+    """Return how many answers were settled by rule, by the judge or not at all, and how many are missing."""
+    counts = Counter(
+        "unanswered" if not verdict.answered else verdict.settled_by or "unsettled"
+        for samples in verdicts
+        for verdict in samples
+    )
+    return {name: counts[name] for name in ("rule", "judge", "unsettled", "unanswered")}
+
+
+async def _rewarded(
+    questions: RecordQuestions, number: int, predictions: Sequence[str], rewards: RewardRole
+) -> list[Verdict]:
+    completions = [_completion(prediction) for prediction in predictions]
+    try:
+        results = await rewards.score(questions.prompt(number), completions, 1.0)
+    except DataError as error:  # no answer can be judged by this gold
+        return [Verdict(value=0.0, correct=None, reason=error.one_line(), settled_by="")] * len(predictions)
+    return [_verdict(result) for result in results]
+
+
+def _verdict(result: RewardResult) -> Verdict:
+    if result.value is None or not result.valid:
+        return Verdict(value=0.0, correct=None, extracted=result.extracted, reason=result.reason, settled_by="")
+    correct = result.value >= IS_RIGHT
+    reason = result.reason or ("" if correct else f"a reward of {result.value:g}")
+    return Verdict(value=result.value, correct=correct, extracted=result.extracted, reason=reason)
+
+
+async def bounded(count: int, score: Callable[[int], Awaitable[list[Verdict]]], num_at_once: int) -> Verdicts:
+    """Return the verdicts of the numbers below `count`, `num_at_once` of which are worked on at the same time."""
+    verdicts: Verdicts = [[]] * count
+    numbers = iter(range(count))
+
+    async def work() -> None:
+        for number in numbers:
+            verdicts[number] = await score(number)
+
+    workers = [asyncio.create_task(work()) for _ in range(min(num_at_once, count))]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+    return verdicts
+
+
+def _completion(text: str) -> Completion:
+    """Return a stored answer as the reward role takes it; its tokens are not stored."""
+    empty = np.empty(0)
+    return Completion(
+        text=text,
+        token_ids=empty.astype(np.int32),
+        rollout_logprobs=empty.astype(np.float32),
+        weight_versions=(),
+        finish_reason="stop",
+    )
