@@ -43,7 +43,10 @@ def make_evaluation(folder, num_rows=12, seed=0, name="tiny", benchmarks=SIX, ro
         "created": "2026-11-30T15:00:00+00:00",
         "version": "0.1.0",
         "conditions": CONDITIONS,
-        "benchmarks": {key: _summary([one for one in rows if one["benchmark"] == key], SIX[key]) for key in benchmarks},
+        "benchmarks": {
+            key: _summary([one for one in rows if one["benchmark"] == key], SIX.get(key, "overall"))
+            for key in benchmarks
+        },
         "mean_of_six": None,
     } | changes
     if len(result["benchmarks"]) == 6 and "mean_of_six" not in changes:
@@ -51,6 +54,13 @@ def make_evaluation(folder, num_rows=12, seed=0, name="tiny", benchmarks=SIX, ro
         result["mean_of_six"] = sum(values) / 6
     (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
     return folder
+
+
+def paired_result(**changes):
+    """The paired result of one benchmark, as the comparison of two evaluations has it."""
+    difference = {"value": 1.0, "low": -9.0, "high": 9.0}
+    numbers = {"num_rows": 4, "a": 50.0, "b": 51.0, "only_a": 1, "only_b": 1, "mcnemar_p": 1.0}
+    return {"headline": "overall", "difference": difference} | numbers | changes
 
 
 def write_rows(folder, rows):

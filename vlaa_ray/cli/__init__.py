@@ -16,7 +16,7 @@ import sys
 import typer
 
 import vlaa_ray
-from vlaa_ray.cli import cluster, data, evaluation, inspect, training
+from vlaa_ray.cli import cluster, data, evaluation, inspect, leaderboard, training
 from vlaa_ray.errors import VlaaRayError
 
 EXIT_CODES = {
@@ -42,6 +42,7 @@ app.add_typer(training.app)
 app.add_typer(data.app, name="data")
 app.add_typer(evaluation.app)
 app.add_typer(inspect.app)
+app.add_typer(leaderboard.app)
 app.add_typer(cluster.app)
 log = logging.getLogger(__name__)
 _OUTPUT_FAULTS = (errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT)

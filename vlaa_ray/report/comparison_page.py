@@ -17,13 +17,15 @@ from vlaa_ray.report.rows_viewer import PICTURE_CHARS, Album, ShownRow, album_of
 
 
 class PairedResult(BaseModel):
-    """The paired result of one benchmark: percentages, B minus A with its 95% interval, and McNemar's p.
+    """The paired result of one benchmark: the percentages of A and B, B minus A with its interval, and McNemar's p.
 
-    `only_a` counts the rows that A alone has right, `only_b` those that B alone has right.
+    `headline` names the score that is compared. `only_a` counts the rows that A alone has right, `only_b` those that B
+    alone has right.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    headline: str
     num_rows: NonNegativeInt
     a: FiniteFloat | None
     b: FiniteFloat | None
@@ -44,7 +46,8 @@ class PairedResult(BaseModel):
 def write_comparison_page(comparison: Mapping[str, Any], a: Path, b: Path, out: Path) -> Path:
     """Write the page of the evaluation folders `a` and `b` to `out`, and return its path.
 
-    `comparison` maps the name of a benchmark to its paired result, as `PairedResult` has it.
+    `comparison` maps the name of a benchmark to its paired result: the entry `benchmarks` of the comparison that
+    `vlaa_ray.evaluation` makes.
 
     Raises:
         DataError: a folder has no result that can be read, or the comparison lacks a number.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +19,13 @@ Verdict = Literal["right", "wrong", "unsettled"]
 _FIX = "give the folder that `vlaa-ray eval` has written, or evaluate again"
 
 
-class _Part(BaseModel):
+class _ResultPart(BaseModel):
     """A part of `result.json`; keys that a page does not show are passed over."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class RecordedScore(_Part):
+class RecordedScore(_ResultPart):
     """A score in percent with its 95% interval; None where there is nothing to count."""
 
     value: FiniteFloat | None
@@ -44,14 +45,14 @@ class RecordedScore(_Part):
         return max(0.0, min(self.low, 100.0)), min(100.0, max(self.high, 0.0))
 
 
-class RecordedCategory(_Part):
+class RecordedCategory(_ResultPart):
     """The score of the rows with one label, in percent."""
 
     value: FiniteFloat | None
     num_rows: NonNegativeInt
 
 
-class RecordedSettled(_Part):
+class RecordedSettled(_ResultPart):
     """The number of answers that a rule settled, that a judge settled, that nothing settled, and that are missing."""
 
     rule: NonNegativeInt = 0
@@ -60,7 +61,7 @@ class RecordedSettled(_Part):
     unanswered: NonNegativeInt = 0
 
 
-class RecordedBenchmark(_Part):
+class RecordedBenchmark(_ResultPart):
     """The result of one benchmark. `headline` names the score that the leaderboard counts."""
 
     num_rows: NonNegativeInt
@@ -77,8 +78,16 @@ class RecordedBenchmark(_Part):
         """The score that `headline` names."""
         return self.scores.get(self.headline, RecordedScore(value=None))
 
+    @property
+    def all_scores(self) -> list[tuple[str, RecordedScore]]:
+        """All scores by name: the benchmark's own, then those of several answers a row."""
+        scores = list(self.scores.items())
+        if self.majority is not None:
+            scores.append((f"majority of {self.num_samples} answers", RecordedScore(value=self.majority)))
+        return scores + [(f"pass@{k}", RecordedScore(value=value)) for k, value in (self.pass_at_k or {}).items()]
 
-class RecordedModel(_Part):
+
+class RecordedModel(_ResultPart):
     """The model that was evaluated. `num_parameters` is None where the evaluation has not written it."""
 
     name: str
@@ -88,7 +97,7 @@ class RecordedModel(_Part):
     num_parameters: int | None = None
 
 
-class RecordedEvaluation(_Part):
+class RecordedEvaluation(_ResultPart):
     """Everything in `result.json`. `mean_of_six` is None unless all six benchmarks of the leaderboard are there."""
 
     model: RecordedModel
@@ -101,7 +110,10 @@ class RecordedEvaluation(_Part):
 
 @dataclass(frozen=True)
 class AnsweredRow:
-    """One answer of the model: a line of `rows.jsonl`. `settled_by` is "" while nothing has settled it."""
+    """One answer of the model: a line of `rows.jsonl`. `settled_by` is "" while nothing has settled it.
+
+    `value` is what the answer counts, from 0 to 1; None where the file does not say it.
+    """
 
     benchmark: str
     index: str
@@ -111,6 +123,7 @@ class AnsweredRow:
     prediction: str
     extracted: str
     verdict: Verdict
+    value: float | None
     settled_by: str
     reason: str
     finish_reason: str
@@ -171,7 +184,7 @@ def _row_of(line: Any) -> AnsweredRow:
         raise ValueError("not a row of an evaluation")
     sample, num_tokens, images = line.get("sample"), line.get("num_tokens"), line.get("images")
     verdicts: Mapping[Any, Verdict] = {True: "right", False: "wrong"}
-    correct = line.get("correct")
+    correct, value = line.get("correct"), line.get("value")
     return AnsweredRow(
         benchmark=_text(line["benchmark"]),
         index=_text(line["index"]),
@@ -181,6 +194,7 @@ def _row_of(line: Any) -> AnsweredRow:
         prediction=_text(line.get("prediction")),
         extracted=_text(line.get("extracted")),
         verdict=verdicts[correct] if isinstance(correct, bool) else "unsettled",
+        value=float(value) if isinstance(value, int | float) and math.isfinite(value) else None,
         settled_by=_text(line.get("settled_by")),
         reason=_text(line.get("reason")),
         finish_reason=_text(line.get("finish_reason")),

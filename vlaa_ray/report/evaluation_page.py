@@ -43,6 +43,7 @@ def write_evaluation_page(folder: Path, picture_chars: int = PICTURE_CHARS) -> P
         "title": result.model.name,
         "facts": facts(result),
         "result": result,
+        "num_scores": sum(len(benchmark.all_scores) for benchmark in result.benchmarks.values()),
         "conditions": conditions(result.conditions),
         "has_categories": any(benchmark.categories for benchmark in result.benchmarks.values()),
         "rows": viewer([ShownRow((row,)) for row in rows], album_of(folder, rows, picture_chars), []),
@@ -71,7 +72,9 @@ def conditions(values: dict[str, Any]) -> list[tuple[str, str]]:
 def _condition(key: str, value: Any) -> str:
     if key == "judge":
         return _judge(value)
-    if value in (None, ""):
+    if value is None:
+        return "not set"  # an endpoint, for instance, has limits of its own
+    if value == "":
         return "none"
     if isinstance(value, int) and not isinstance(value, bool) and key != "seed":
         return f"{value:,}"

@@ -81,14 +81,21 @@
     const marks = row.answers.map((answer) => element("span", answer.verdict, VERDICTS[answer.verdict][0]));
     const name = element("span", "where", `${data.benchmarks[row.benchmark]} ${nameOf(row)}`);
     const entry = element("div", "entry", element("span", "marks", ...marks), name);
-    entry.append(element("span", "snippet", row.question.replace(/\s+/g, " ").slice(0, 120)));
+    entry.append(element("span", "snippet", snippetOf(row.question)));
     entry.id = `entry-${at}`;
     entry.dataset.at = at;
     entry.setAttribute("role", "option");
     return entry;
   }
 
-  const nameOf = (row) => row.index + (row.sample ? ` · sample ${row.sample + 1}` : "");
+  const haveSeveral = data.rows.some((row) => row.sample > 0);
+  const nameOf = (row) => row.index + (haveSeveral ? ` · answer ${row.sample + 1}` : "");
+
+  function snippetOf(question) {
+    const start = question.indexOf("Question:"); // before it stand hints, which are the same in many rows
+    const asked = start < 0 ? question : question.slice(start + "Question:".length);
+    return asked.replaceAll("<image>", " ").replace(/\s+/g, " ").trim().slice(0, 120);
+  }
 
   function rowParts(row) {
     const benchmark = data.benchmarks[row.benchmark];
@@ -121,7 +128,10 @@
     part.append(...labelled("Extracted answer", answer.extracted || "(none)", "question"));
     if (answer.thought) part.append(element("p", "label", "Reasoning"), scrolled("think", answer.thought));
     part.append(element("p", "label", "Response"), scrolled("", ...answerMarked(answer.rest)));
-    const facts = [answer.tokens === null ? "" : `${answer.tokens} tokens`, answer.ended && `ended by ${answer.ended}`];
+    const isPart = answer.value !== null && answer.value > 0 && answer.value < 1; // such as the overlap of boxes
+    const value = isPart ? `value ${answer.value.toFixed(3)}` : "";
+    const tokens = answer.tokens === null ? "" : `${answer.tokens} tokens`;
+    const facts = [value, tokens, answer.ended && `ended by ${answer.ended}`];
     part.append(element("p", "where", facts.filter(Boolean).join(" · ")));
     return part;
   }

@@ -77,7 +77,7 @@ def viewer(rows: Sequence[ShownRow], album: Album, titles: Sequence[str]) -> dic
     folder = Path(__file__).parent
     script = (folder / "rows.js").read_text(encoding="utf-8")
     return {
-        "rows_style": safe((folder / "rows.css").read_text(encoding="utf-8")),
+        "rows_style": safe((folder / "evaluation.css").read_text(encoding="utf-8")),
         "rows_data": block(data),
         "pictures_data": block([album.uris.get(name, "") for name in names]),
         "script": safe(script),
@@ -166,6 +166,7 @@ def _answer(answer: AnsweredRow, most: int) -> dict[str, Any]:
         "rest": cut(rest, most),
         "extracted": cut(answer.extracted, most),
         "verdict": answer.verdict,
+        "value": answer.value,
         "settled": answer.settled_by,
         "reason": cut(answer.reason, most),
         "tokens": answer.num_tokens,

@@ -8,6 +8,7 @@ import random
 from pathlib import Path
 
 import pytest
+from browser import serving
 from PIL import Image, ImageDraw
 
 from vlaa_ray.config import GrpoConfig, RewardModelConfig, SftConfig, TrackingSection, dump_config
@@ -207,3 +208,16 @@ def finished_run(tmp_path_factory) -> Path:
     run = build_run(tmp_path_factory.mktemp("runs") / "demo")
     write_report(run)
     return run
+
+
+@pytest.fixture
+def served(tmp_path):
+    """(the address of the test's folder, the paths that were requested)."""
+    with serving(tmp_path) as address_and_requested:
+        yield address_and_requested
+
+
+@pytest.fixture
+def site(served):
+    """The test's folder at an address."""
+    return served[0]

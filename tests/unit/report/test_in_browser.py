@@ -1,16 +1,12 @@
 """The pages in a real browser: nothing is refused or fails, pictures are there, boxes lie on the right pixels."""
 
-import functools
-import http.server
 import json
-import os
 import re
 import shutil
-import subprocess
-import threading
 from html import unescape
 
 import pytest
+from browser import NEEDS_BROWSER, browse
 from curating import config as curation_config
 from curating import sample
 from pages import NASTY
@@ -21,9 +17,7 @@ from vlaa_ray.curation.outputs import Outputs
 from vlaa_ray.report import write_report
 from vlaa_ray.report.curation_page import write_curation_page
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-MISSING = "no browser: apt-get install chromium"
-pytestmark = pytest.mark.skipif(BROWSER is None and "CI" not in os.environ, reason=MISSING)
+pytestmark = NEEDS_BROWSER
 WIDTH, HEIGHT = 1200, 3000
 GOLD = (255, 176, 0)  # --gold of the style sheet
 # The page allows no script, so another one looks into it
@@ -39,39 +33,6 @@ document.getElementById("seen").textContent = JSON.stringify({
   boxes: [...page.querySelectorAll("rect.gold")].map((one) =>
     ({box: place(one), picture: place(one.closest(".picture").querySelector("img"))})),
 })}</script>"""
-
-
-class Silent(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture
-def site(tmp_path):
-    """The test's folder at an address."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Silent, directory=str(tmp_path)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join(timeout=30)
-    server.server_close()
-
-
-def browse(tmp_path, *options):
-    """(what the browser says on its standard output, what went to the console)."""
-    assert BROWSER, MISSING  # where CI is set a missing browser is an error, elsewhere these tests are skipped
-    command = [
-        BROWSER,
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--hide-scrollbars",
-        "--enable-logging=stderr",
-    ]
-    command += [f"--user-data-dir={tmp_path / 'browser'}", "--force-device-scale-factor=1", "--no-first-run", *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
 def looked_at(tmp_path, site, page, width=WIDTH):
