@@ -32,6 +32,14 @@ from vlaa_ray.config.evaluation import (
     JudgeSection,
     Style,
 )
+from vlaa_ray.config.experiment import (
+    ArmSection,
+    ArmStageSection,
+    ExperimentConfig,
+    RoomSection,
+    StageSection,
+    Varied,
+)
 from vlaa_ray.config.files import config_kind, dump_config, load_config
 from vlaa_ray.config.grpo import GRPO_PRESETS, GrpoSection, KlSection
 from vlaa_ray.config.learner import LearnerSection, OptimSection
@@ -72,6 +80,8 @@ __all__ = [
     "SCRIPTED",
     "AlarmsSection",
     "AnyConfig",
+    "ArmSection",
+    "ArmStageSection",
     "BenchmarkSection",
     "BudgetSection",
     "Bundle",
@@ -87,6 +97,7 @@ __all__ = [
     "EvalConfig",
     "EvalRolloutSection",
     "EvalSection",
+    "ExperimentConfig",
     "FetchSection",
     "FleetConfig",
     "GrpoConfig",
@@ -106,6 +117,7 @@ __all__ = [
     "RewardsSection",
     "RewriteSection",
     "RolloutSection",
+    "RoomSection",
     "RunSection",
     "Section",
     "ServiceSection",
@@ -114,6 +126,7 @@ __all__ = [
     "Source",
     "SourceSection",
     "SplitSection",
+    "StageSection",
     "StepSection",
     "StepsSection",
     "Style",
@@ -121,6 +134,7 @@ __all__ = [
     "TeacherSection",
     "TrackingSection",
     "TrainingConfig",
+    "Varied",
     "VerifierSection",
     "WeightSyncSection",
     "config_kind",

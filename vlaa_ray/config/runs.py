@@ -43,6 +43,11 @@ class GrpoConfig(TrainingConfig):
     ranks together have the CPUs of the role that asks for more, as threads."""
 
     @property
+    def num_samples(self) -> int:
+        """Steps times prompts times the group size."""
+        return self.run.num_steps * self.rollout.prompts_per_step * self.rollout.group_size
+
+    @property
     def colocated(self) -> bool:
         """True with `placement: colocated`."""
         return self.placement == "colocated"
@@ -177,6 +182,11 @@ class GrpoConfig(TrainingConfig):
 
 class SupervisedConfig(TrainingConfig):
     """The common part of the configs of training on written answers."""
+
+    @property
+    def num_samples(self) -> int:
+        """Steps times samples."""
+        return self.run.num_steps * self.limits.samples_per_step
 
     @property
     @abstractmethod
