@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from vlaa_ray.config.base import AnyConfig, Bundle
-from vlaa_ray.config.base_folder import CheckpointPath, InputPath
+from vlaa_ray.config.base_folder import CheckpointPath, InputPath, OutputPath
 from vlaa_ray.config.sections import MAX_PROCESSES, Section
 from vlaa_ray.config.values import MAX_SEED
 
@@ -80,7 +80,10 @@ class ExperimentConfig(AnyConfig):
     arms: dict[str, ArmSection] = Field(min_length=1)
     """Ways to train, by name, in the order of the tables."""
     base_arm: str | None = None
-    """Arm that relative changes refer to; null for the first arm without stages."""
+    """Arm that relative changes refer to; null for the first arm without stages that has the same start model."""
+    shared_runs: OutputPath | None = None
+    """Folder of the runs. Experiments that name the same one share equal runs, such as GRPO alone in several tables of
+    the paper; null for the experiment's own folder."""
     evaluation: StageSection
     """How each arm is evaluated: a config of `eval` with its benchmarks. It is the same for all arms."""
     room: RoomSection = RoomSection()
@@ -90,10 +93,16 @@ class ExperimentConfig(AnyConfig):
         """Return no bundle: the runs of the arms have their own."""
         return {}
 
-    @property
-    def base(self) -> str | None:
-        """The name of the arm that relative changes refer to; None if every arm has stages and none is named."""
-        return self.base_arm or next((name for name, arm in self.arms.items() if not arm.stages), None)
+    def base_of(self, name: str) -> str | None:
+        """Return the arm that the relative changes of an arm refer to; None without any.
+
+        It is `base_arm`, else the first arm without stages that has the same start model.
+        """
+        start = self.arms[name].start or self.start_model
+        same = (
+            other for other, arm in self.arms.items() if not arm.stages and (arm.start or self.start_model) == start
+        )
+        return self.base_arm or next(same, None)
 
     @field_validator("seeds")
     @classmethod

@@ -39,7 +39,7 @@ def _described(plan: ExperimentPlan) -> dict[str, Any]:
     for name, arm in plan.arms.items():
         if not arm.problems:
             described[name] = {"start": _start(plan, arm), "stages": _stages(plan, arm), "evaluation": _asked(plan)}
-    return json.loads(json.dumps(described).replace(str(plan.folder), ""))
+    return json.loads(json.dumps(described).replace(str(plan.runs), ""))
 
 
 def _start(plan: ExperimentPlan, arm: ArmPlan) -> str:

@@ -23,7 +23,7 @@ def checked(job: Job, start: str, folder: Path) -> tuple[list[str], list[str]]:
     if job.training is None:
         return [], []
     changes: dict[str, Any] = {"model": job.training.model.model_copy(update={"path": start})}
-    missing = [path for path in _paths(job.training) if _is_absent(path, folder)]
+    missing = [path for path in _paths(job.training) if is_absent(path) and not _is_made(path, folder)]
     if any(_is_made(path, folder) for path in _paths(job.training)):
         changes["data"] = job.training.data.model_copy(update=_builtin())
     if job.grpo:
@@ -55,8 +55,9 @@ def _is_made(path: str, folder: Path) -> bool:
     return Path(path).is_absolute() and Path(path).is_relative_to(folder)
 
 
-def _is_absent(path: str, folder: Path) -> bool:
-    return not path.startswith(_ELSEWHERE) and not _is_made(path, folder) and not Path(path).exists()
+def is_absent(path: str) -> bool:
+    """Return whether a path is one of this machine that does not exist; built-in data and those of the hub are not."""
+    return not path.startswith(_ELSEWHERE) and not Path(path).exists()
 
 
 def _builtin() -> dict[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vlaa_ray.config import TrainingConfig
-from vlaa_ray.experiments.analysis import Estimate, paired_difference
+from vlaa_ray.experiments.analysis import Estimate, paired_difference, relative_change
 from vlaa_ray.experiments.jobs import shown_keys
 from vlaa_ray.experiments.outcome import MEAN, ArmOutcome
 from vlaa_ray.experiments.plan import ArmPlan, ExperimentPlan
@@ -19,11 +19,14 @@ _SCHEDULES = ("learner.optim.", "grpo.kl.", "grpo.preset")
 
 @dataclass(frozen=True)
 class ArmComparison:
-    """An arm against another one: the paired difference of the mean score in points; None where it is not known."""
+    """An arm against another one, paired by seed: the difference of the mean score in points and in percent of the
+    other's score. None where it is not known.
+    """
 
     arm: str
     against: str
     difference: Estimate | None
+    relative: Estimate | None = None
 
 
 def kind_of(plan: ExperimentPlan, arm: ArmPlan) -> ArmKind:
@@ -70,20 +73,23 @@ def start_of(plan: ExperimentPlan, arm: ArmPlan) -> str:
 
 
 def comparisons_of(plan: ExperimentPlan, outcome: Mapping[str, ArmOutcome]) -> list[ArmComparison]:
-    """Return each arm against the base arm, and each SFT → GRPO arm against GRPO alone from the same model."""
-    pairs = []
+    """Return each arm against its base arm, and each SFT → GRPO arm against GRPO alone from the same model."""
+    pairs: list[tuple[str, str]] = []
     for name, arm in plan.arms.items():
         if arm.problems:
             continue
-        if plan.config.base in outcome and name != plan.config.base:
-            pairs.append((name, str(plan.config.base)))
+        base = plan.config.base_of(name)
+        if base is not None and base in outcome and name != base:
+            pairs.append((name, base))
         alone = first_grpo(plan, start_of(plan, arm)) if kind_of(plan, arm) == "sft_grpo" else None
         if alone is not None:
             pairs.append((name, alone.name))
-    return [
-        ArmComparison(name, against, paired_difference(means(outcome[name]), means(outcome[against])))
-        for name, against in pairs
-    ]
+    return [_compared(outcome, name, against) for name, against in pairs]
+
+
+def _compared(outcome: Mapping[str, ArmOutcome], name: str, against: str) -> ArmComparison:
+    values, reference = means(outcome[name]), means(outcome[against])
+    return ArmComparison(name, against, paired_difference(values, reference), relative_change(values, reference))
 
 
 def means(outcome: ArmOutcome) -> dict[int, float]:

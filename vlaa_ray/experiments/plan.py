@@ -25,7 +25,7 @@ from vlaa_ray.config import (
 )
 from vlaa_ray.errors import ConfigError
 from vlaa_ray.experiments.budget import Budget, budget_of, budget_problems
-from vlaa_ray.experiments.checks import checked
+from vlaa_ray.experiments.checks import checked, is_absent
 from vlaa_ray.experiments.jobs import Job, Kind, job_key, placed
 from vlaa_ray.experiments.order import in_order_of_answers
 from vlaa_ray.experiments.published import is_published
@@ -61,6 +61,8 @@ class ExperimentPlan:
 
     config: ExperimentConfig
     folder: Path
+    runs: Path
+    """The folder that the runs are in."""
     arms: dict[str, ArmPlan]
     jobs: dict[str, Job]
     evaluation: EvalConfig
@@ -120,7 +122,7 @@ class _Jobs:
 
 
 def plan_experiment(config: ExperimentConfig, only: Sequence[str] = (), *, here: bool = False) -> ExperimentPlan:
-    """Return the plan. With `only`, of these arms and the one that changes refer to.
+    """Return the plan. With `only`, of these arms and those that their changes refer to.
 
     With `here`, the runs are to start on this machine, so that an arm whose files are missing is broken.
 
@@ -131,7 +133,8 @@ def plan_experiment(config: ExperimentConfig, only: Sequence[str] = (), *, here:
     if unknown := [name for name in only if name not in config.arms]:
         raise ConfigError(f"no arm {', '.join(map(repr, unknown))}", expected=list(config.arms))
     folder = run_path(config)
-    jobs = _Jobs(config, folder)
+    runs = Path(config.shared_runs).absolute() if config.shared_runs else folder
+    jobs = _Jobs(config, runs)
     for name, section in config.prepare.items():
         curation = load_config(section.config, _texts({**section.set, "run.name": _NO_RUN}), CurationConfig)
         jobs.prepared[name] = jobs.add(curation, "prepare", name)
@@ -140,7 +143,10 @@ def plan_experiment(config: ExperimentConfig, only: Sequence[str] = (), *, here:
     if not evaluation.benchmarks:
         fix = "name them under evaluation.set.benchmarks, or in its config"
         raise ConfigError("the evaluation has no benchmarks", file=config.evaluation.config, fix=fix)
-    chosen = [name for name in config.arms if not only or name in only or name == config.base]
+    wanted = {*only, *(config.base_of(name) for name in only)}
+    if here and config.ray.address == "local":
+        _require_benchmarks(evaluation)
+    chosen = [name for name in config.arms if not only or name in wanted]
     arms = {name: _arm(jobs, name, evaluation, tuple(needs)) for name in chosen}
     budgets = {name: arm.budget for name, arm in arms.items() if arm.budget}
     varies = {name: arm.section.varies for name, arm in arms.items()}
@@ -150,7 +156,7 @@ def plan_experiment(config: ExperimentConfig, only: Sequence[str] = (), *, here:
         arms[name] = _with_problems(arm, [f"not on this machine: {path}" for path in arm.missing])
     sound = {name: arm for name, arm in arms.items() if not arm.problems}
     ordered = in_order_of_answers(jobs.made, sound, config.seeds)
-    return ExperimentPlan(config, folder, arms, ordered, evaluation)
+    return ExperimentPlan(config, folder, runs, arms, ordered, evaluation)
 
 
 def _arm(jobs: _Jobs, name: str, evaluation: EvalConfig, eval_needs: tuple[str, ...]) -> ArmPlan:
@@ -210,6 +216,14 @@ def _evaluation(jobs: _Jobs, config: EvalConfig, needs: tuple[str, ...], last: J
         return jobs.add(own, "evaluation", "start", needs=needs, model=start)
     needs = (*needs, last.key, *last.needs)
     return jobs.add(own, "evaluation", last.name, needs=needs, model=str(last.planned_output), weights_of=last.key)
+
+
+def _require_benchmarks(evaluation: EvalConfig) -> None:
+    """Raise ConfigError if a file of the evaluation is not on this machine: no arm could be compared."""
+    named = [section.data for section in evaluation.benchmarks]
+    if missing := sorted({path for path in named if is_absent(path)}):
+        message = f"the evaluation's questions are not on this machine: {', '.join(missing)}"
+        raise ConfigError(message, fix="name the files under evaluation.set.benchmarks")
 
 
 def _with_problems(arm: ArmPlan, texts: Iterable[str]) -> ArmPlan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -42,7 +43,6 @@ def result_of(
         "state": "running" if waiting else "complete" if complete else "incomplete",
         "left_s": left_s if waiting else None,
         "seeds": list(plan.config.seeds),
-        "base": plan.config.base,
         "start_model": plan.config.start_model,
         "columns": _columns(outcome),
         "conditions": conditions_of(plan.evaluation, {"kind": "folder"}),
@@ -52,6 +52,7 @@ def result_of(
                 "arm": comparison.arm,
                 "against": comparison.against,
                 "difference": _numbers(comparison.difference),
+                "relative_change": _numbers(comparison.relative),
             }
             for comparison in comparisons
         ],
@@ -70,12 +71,14 @@ def _columns(outcome: Mapping[str, ArmOutcome]) -> list[str]:
 
 def _arm(plan: ExperimentPlan, arm: ArmPlan, outcome: Mapping[str, ArmOutcome], states: JobStates) -> dict[str, Any]:
     own = outcome[arm.name]
-    base = outcome.get(plan.config.base or "", ArmOutcome())
+    base_name = plan.config.base_of(arm.name)
+    base = outcome.get(base_name or "", ArmOutcome())
     columns = _columns({arm.name: own})
     scores = {column: _scores(own, column) for column in columns}
     paper = arm.section.paper or ""
     return {
         "about": arm.section.about,
+        "base": base_name,
         "kind": kind_of(plan, arm),
         "table": table_of(plan, arm, first_grpo(plan)) if not arm.problems else "",
         "start": start_of(plan, arm),
@@ -95,7 +98,7 @@ def _arm(plan: ExperimentPlan, arm: ArmPlan, outcome: Mapping[str, ArmOutcome], 
         "answers": {seed: _answers(own, seed) for seed in own.evaluated},
         "training": {seed: _training(trained) for seed, trained in own.trained.items()},
         "curves": {seed: _curves(trained) for seed, trained in own.trained.items()},
-        "evaluations": {seed: str(each.folder.relative_to(plan.folder)) for seed, each in own.evaluated.items()},
+        "evaluations": {seed: os.path.relpath(each.folder, plan.folder) for seed, each in own.evaluated.items()},
         "paper": {
             "row": paper,
             "scores": dict(published_scores(paper)),
@@ -193,7 +196,7 @@ def _job(plan: ExperimentPlan, states: JobStates, key: str) -> dict[str, Any]:
     return {
         "run": f"{job.name}-{key}",
         "command": job.config.command,
-        "folder": str(job.folder.relative_to(plan.folder)),
+        "folder": os.path.relpath(job.folder, plan.folder),
         "state": states.states[key],
         "cause": states.causes.get(key, ""),
         "arms": plan.users(key),

@@ -73,8 +73,8 @@ def _look(number: int) -> dict[str, Any]:
     return {"color": COLORS[number % len(COLORS)], "linestyle": _STYLES[number // len(COLORS) % len(_STYLES)]}
 
 
-def change_chart(arms: Arms, columns: Sequence[str], base: str) -> str:
-    """Return the relative changes against the base arm by column and arm, with their 95% intervals."""
+def change_chart(arms: Arms, columns: Sequence[str]) -> str:
+    """Return the relative changes against the base arms by column and arm, with their 95% intervals."""
     width = 0.8 / max(len(arms), 1)
 
     def paint(axes: Axes) -> None:
@@ -96,7 +96,7 @@ def change_chart(arms: Arms, columns: Sequence[str], base: str) -> str:
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=8, borderaxespad=0.2)
 
     spoken = "; ".join(_changes(name, arm, columns) for name, arm in arms.items())
-    return figure_svg("experiment-change", f"Relative change against {base}. {spoken}", paint, size=(8.0, 3.2))
+    return figure_svg("experiment-change", f"Relative change. {spoken}", paint, size=(8.0, 3.2))
 
 
 def _changes(name: str, arm: Mapping[str, Any], columns: Sequence[str]) -> str:

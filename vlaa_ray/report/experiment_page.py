@@ -47,7 +47,8 @@ def write_experiment_page(folder: Path, result: Mapping[str, Any]) -> Path:
         "arms": arms,
         "columns": columns,
         "facts": _facts(result),
-        "tables": tables_of(arms, columns, str(result["base"])),
+        "tables": tables_of(arms, columns),
+        "alone": alone_of(result),
         "curves": [(title, safe(svg)) for title, svg in curve_charts(arms)],
         "trained": {name: arm for name, arm in arms.items() if arm["training"]},
         "phrases": PAPER_REFLECTIONS,
@@ -57,23 +58,33 @@ def write_experiment_page(folder: Path, result: Mapping[str, Any]) -> Path:
     return write_page(folder / PAGE, "experiment.html.jinja", content, FILTERS)
 
 
-def tables_of(arms: Arms, columns: Sequence[str], base: str) -> list[ScoreTable]:
+def tables_of(arms: Arms, columns: Sequence[str]) -> list[ScoreTable]:
     """Return the tables: all arms first, then one for each table of the paper that has arms like some of these."""
     tables = [ScoreTable("all", "Scores", "as table 4 of the paper: all arms, the start model first", arms)]
     grpo = {name: arm for name, arm in arms.items() if arm["kind"] == "grpo" and arm["table"] == "table4"}
-    first = {name: arm for name, arm in arms.items() if name == base}
     for key, title, note in _TABLES:
         own = {name: arm for name, arm in arms.items() if arm["table"] == key}
         if own:
-            reference = first if key == "table2" else {**first, **grpo}
-            chart = _chart(own if key == "table2" else {**grpo, **own}, columns, base)
-            tables.append(ScoreTable(key, title, note, {**reference, **own}, chart))
+            shown = own if key == "table2" else {**grpo, **own}
+            bases = {arm["base"] for arm in shown.values()}
+            first = {name: arm for name, arm in arms.items() if name in bases}
+            tables.append(ScoreTable(key, title, note, {**first, **shown}, _chart(shown, columns)))
     return tables
 
 
-def _chart(arms: Arms, columns: Sequence[str], base: str) -> Any:
+def _chart(arms: Arms, columns: Sequence[str]) -> Any:
     drawn = {name: arm for name, arm in arms.items() if any(arm["relative_change"].values())}
-    return safe(change_chart(drawn, columns, base)) if drawn and columns else ""
+    return safe(change_chart(drawn, columns)) if drawn and columns else ""
+
+
+def alone_of(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the comparison with GRPO alone of each arm that has SFT before GRPO, by arm."""
+    arms = result["arms"]
+    return {
+        comparison["arm"]: comparison
+        for comparison in result["comparisons"]
+        if arms[comparison["arm"]]["kind"] == "sft_grpo" and arms[comparison["against"]]["kind"] == "grpo"
+    }
 
 
 def _facts(result: Mapping[str, Any]) -> list[str]:

@@ -258,4 +258,4 @@ def test_the_time_left_is_that_of_runs_of_the_same_kind_by_their_tokens(tmp_path
 
 def test_the_keys_of_a_config_are_its_commands(tmp_path):
     assert json.loads(json.dumps(GRPO)) == GRPO
-    assert experiment(tmp_path).base == "base"
+    assert experiment(tmp_path).base_of("grpo") == "base"
