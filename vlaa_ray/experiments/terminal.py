@@ -61,20 +61,23 @@ def show_plan(plan: ExperimentPlan, console: Console) -> None:
 
 
 def _arms_table(plan: ExperimentPlan) -> Table:
-    table = Table(title="Arms", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for column in ("arm", "stages", "seeds", "GRPO of each seed"):
-        table.add_column(column)
+    title = "Arms, and the GRPO of each seed"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    numbers = ("prompts", "samples", "tokens")
+    for column in ("arm", "stages", "seeds", *numbers):
+        table.add_column(column, justify="right" if column in numbers else "left", no_wrap=column in numbers)
     for name, arm in plan.arms.items():
         stages = [stage if isinstance(stage, str) else f"{stage.stage}*" for stage in arm.section.stages]
-        budget = arm.budget.text() if arm.budget else "none"
+        budget = arm.budget
+        work = (f"{budget.num_prompts:,}", f"{budget.num_samples:,}", f"≤ {budget.max_tokens:,}") if budget else ()
         state = "BROKEN" if arm.problems else " → ".join(stages) or "the start model"
-        table.add_row(name, state, ", ".join(map(str, arm.stages)) if stages else "", budget)
+        table.add_row(name, state, ", ".join(map(str, arm.stages)) if stages else "", *work)
     return table
 
 
 def _jobs_table(plan: ExperimentPlan) -> Table:
     table = Table(title="Runs, in their order", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    numbers = ("samples", "completion tokens", "GPU hours")
+    numbers = ("samples", "tokens", "GPU hours")
     for column in ("run", "command", "state", *numbers, "for"):
         table.add_column(column, justify="right" if column in numbers else "left", no_wrap=column != "for")
     hours, unknown = 0.0, False
