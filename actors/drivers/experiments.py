@@ -16,7 +16,7 @@ from pathlib import Path
 
 from actors.process.reaper import start_reaper
 from vlaa_ray.config import ExperimentConfig, dump_config
-from vlaa_ray.errors import ExperimentError
+from vlaa_ray.errors import ExperimentError, VlaaRayError
 from vlaa_ray.experiments.changes import changed_arms, remember_arms
 from vlaa_ray.experiments.jobs import Job
 from vlaa_ray.experiments.order import Room, needs_of
@@ -133,7 +133,10 @@ class _Runner:
     async def _keep_page(self) -> None:
         while True:
             left = left_s(self.plan.jobs, self.states, self.room)
-            await asyncio.to_thread(_write_outcome, self.plan, self.states, left)
+            try:
+                await asyncio.to_thread(_write_outcome, self.plan, self.states, left)
+            except (VlaaRayError, OSError) as error:  # the runs go on; the last page is written when they have ended
+                self.shell.alarm(f"the page can't be written: {error}")
             await asyncio.sleep(_PAGE_EVERY_S)
 
     async def _run_job(self, job: Job) -> str:
@@ -159,7 +162,7 @@ class _Runner:
             except asyncio.CancelledError:
                 await _stop(process)
                 raise
-        return "" if code == 0 and job.finished() else _cause(job, log, code)
+        return "" if code == 0 and job.finished() else _cause(job, log, code, process.pid)
 
     def _devices(self, job: Job) -> dict[str, str]:
         """Return the variable that shows the job its own GPUs, if runs share the GPUs of this machine."""
@@ -189,10 +192,11 @@ def _log_of(plan: ExperimentPlan, job: Job) -> Path:
     return plan.folder / "logs" / f"{job.name}-{job.key}.{job.kind}.log"
 
 
-def _cause(job: Job, log: Path, code: int) -> str:
-    """Return why a run failed: the error in its `run.json`, or the last line that it printed."""
-    error = read_run(job.folder).get("error")
-    if isinstance(error, dict) and error.get("message"):
+def _cause(job: Job, log: Path, code: int, pid: int) -> str:
+    """Return why a run failed: the error that this process wrote into `run.json`, or the last line that it printed."""
+    state = read_run(job.folder)
+    error = state.get("error")
+    if isinstance(error, dict) and error.get("message") and state.get("pid", pid) == pid:
         return f"{error.get('type')}: {error['message']}"
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return f"exit code {code}" + (f": {lines[-1][:300]}" if lines else "")

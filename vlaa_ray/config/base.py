@@ -87,6 +87,11 @@ class AnyConfig(Section, ABC):
         return 0
 
     @property
+    def later_gpus(self) -> int:
+        """The GPUs of processes that the run starts when those of `bundles` have ended."""
+        return 0
+
+    @property
     def colocated(self) -> bool:
         """True if engines and learner ranks take turns on the same devices."""
         return False

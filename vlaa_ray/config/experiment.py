@@ -66,7 +66,7 @@ class RoomSection(Section):
 
 
 class ExperimentConfig(AnyConfig):
-    """An experiment: `vlaa-ray compare --config FILE`."""
+    """An experiment: `vlaa-ray compare --config FILE`. Its runs use the Ray cluster of `ray.address`."""
 
     command: ClassVar[str] = "compare"
     start_model: CheckpointPath

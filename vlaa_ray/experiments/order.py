@@ -95,4 +95,4 @@ class Room:
 def needs_of(job: Job) -> tuple[float, int]:
     """Return (CPUs, whole GPUs) of the job's processes; a run without processes of Ray takes one CPU."""
     placement = plan(job.config)
-    return max(1.0, placement.total_cpus), placement.total_gpus
+    return max(1.0, placement.total_cpus), max(placement.total_gpus, job.config.later_gpus)

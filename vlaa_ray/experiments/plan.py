@@ -94,6 +94,9 @@ class _Jobs:
 
     def add(self, config: AnyConfig, kind: Kind, name: str, **more: Any) -> Job:
         needs = tuple(dict.fromkeys(more.pop("needs", ())))
+        if self.config.ray.address != "local":  # all runs share the experiment's cluster
+            ray = config.ray.model_copy(update={"address": self.config.ray.address})
+            config = config.model_copy(update={"ray": ray})
         key = job_key(config, self.folder, needs, more.get("model", ""))
         job = Job(
             key=key, name=name, kind=kind, config=placed(config, kind, name, self.folder, key), needs=needs, **more

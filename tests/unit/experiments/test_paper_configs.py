@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from vlaa_ray.config import ExperimentConfig, SftConfig, load_config
+from vlaa_ray.experiments.order import needs_of
 from vlaa_ray.experiments.plan import plan_experiment
 from vlaa_ray.experiments.published import BENCHMARKS, row_names
 from vlaa_ray.experiments.work import gpu_hours
@@ -75,6 +76,12 @@ def test_equal_runs_of_several_files_are_the_same_run():
     assert planned("table2").arms["sft-25k"].stages == planned("figure3").arms["qwen2.5-3b-sft-25k"].stages
     folders = {job.folder for name in NAMES for job in planned(name).jobs.values()}
     assert all(folder.is_relative_to(ROOT / "runs/paper") for folder in folders)
+
+
+def test_the_subsets_are_ranked_alone_on_all_gpus():
+    curation = next(job for job in planned("figure5").jobs.values() if job.kind == "prepare")
+    assert needs_of(curation)[1] == 8
+    assert curation.config.perplexity.keep == (25_000, 10_000, 5_000)
 
 
 def test_sft_is_the_papers():

@@ -223,6 +223,21 @@ def test_prepared_runs_come_before_those_that_read_them(tmp_path):
     assert list(moved.jobs) == list(plan.jobs)  # the place of the experiment is no part of a run's key
 
 
+def test_runs_join_the_cluster_of_the_experiment_and_stay_the_same_runs(tmp_path):
+    plan, alone = planned(tmp_path, ray={"address": "10.0.0.1:6379"}), planned(tmp_path)
+    assert {job.config.ray.address for job in plan.jobs.values()} == {"10.0.0.1:6379"}
+    assert list(plan.jobs) == list(alone.jobs)
+
+
+def test_an_evaluation_whose_questions_are_not_here_is_refused_before_anything_runs(tmp_path):
+    benchmarks = [{"name": "MathVista", "data": "nowhere/MathVista.tsv"}]
+    evaluation = {"config": str(tmp_path / "eval.yaml"), "set": {"benchmarks": benchmarks}}
+    config = experiment(tmp_path, evaluation=evaluation)
+    assert plan_experiment(config).broken() == {}
+    with pytest.raises(ConfigError, match=r"nowhere/MathVista\.tsv"):
+        plan_experiment(config, here=True)
+
+
 def test_an_evaluation_without_benchmarks_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="no benchmarks"):
         planned(tmp_path, evaluation={"config": str(tmp_path / "eval.yaml"), "set": {"benchmarks": []}})
