@@ -19,6 +19,7 @@ from vlaa_ray.config import (
     CurationConfig,
     EvalConfig,
     ExperimentConfig,
+    GrpoConfig,
     StageSection,
     TrainingConfig,
     load_config,
@@ -32,6 +33,7 @@ from vlaa_ray.experiments.published import is_published
 from vlaa_ray.run.run_json import run_path
 
 _NO_RUN = "run"
+_PAPER_DATA = "VLAA-Thinking-GRPO-25K.json"
 _SLOT = re.compile(r"\{([A-Za-z0-9][A-Za-z0-9._-]*)\}")
 
 
@@ -171,7 +173,7 @@ def _arm(jobs: _Jobs, name: str, evaluation: EvalConfig, eval_needs: tuple[str, 
         problems[f"paper: no published row {section.paper!r}"] = None
     stages: dict[int, tuple[str, ...]] = {}
     evaluations: dict[int, str] = {}
-    budget = None
+    trained: tuple[GrpoConfig, ...] = ()
     start = section.start or jobs.config.start_model
     for seed in jobs.config.seeds:
         made: list[Job] = []
@@ -190,9 +192,16 @@ def _arm(jobs: _Jobs, name: str, evaluation: EvalConfig, eval_needs: tuple[str, 
             continue
         stages[seed] = tuple(job.key for job in made)
         evaluations[seed] = _evaluation(jobs, evaluation, eval_needs, made[-1] if made else None, start).key
-        trained = tuple(job.grpo for job in made if job.grpo)
-        budget = budget or budget_of(trained)
-    return ArmPlan(name, section, stages, evaluations, budget, tuple(problems), tuple(missing))
+        trained = trained or tuple(job.grpo for job in made if job.grpo)
+    if section.paper is not None and not _is_papers(start, trained):
+        problems[f"paper: {section.paper} has the paper's models and data, and this arm has not"] = None
+    return ArmPlan(name, section, stages, evaluations, budget_of(trained), tuple(problems), tuple(missing))
+
+
+def _is_papers(start: str, trained: Sequence[GrpoConfig]) -> bool:
+    """Return whether an arm can be one of the paper: its RL data by their file name, and no built-in model."""
+    files = [Path(str(config.data.train)).name for config in trained]
+    return not start.startswith("builtin:") and all(name == _PAPER_DATA for name in files)
 
 
 def _stage(jobs: _Jobs, stage: str | ArmStageSection, seed: int, before: Job | None, start: str) -> Job:

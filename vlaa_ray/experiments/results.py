@@ -15,7 +15,7 @@ from vlaa_ray.experiments.comparisons import comparisons_of, first_grpo, kind_of
 from vlaa_ray.experiments.outcome import MEAN, ArmOutcome, Trained, read_outcome
 from vlaa_ray.experiments.plan import ArmPlan, ExperimentPlan
 from vlaa_ray.experiments.progress import JobStates
-from vlaa_ray.experiments.published import published_change, published_reflections, published_scores
+from vlaa_ray.experiments.published import BENCHMARKS, published_change, published_reflections, published_scores
 from vlaa_ray.storage.atomic import write_whole
 
 BySeed = dict[int, float]
@@ -76,6 +76,8 @@ def _arm(plan: ExperimentPlan, arm: ArmPlan, outcome: Mapping[str, ArmOutcome], 
     columns = _columns({arm.name: own})
     scores = {column: _scores(own, column) for column in columns}
     paper = arm.section.paper or ""
+    published = published_scores(paper)
+    asked = set(BENCHMARKS if MEAN in published else published)
     return {
         "about": arm.section.about,
         "base": base_name,
@@ -101,7 +103,7 @@ def _arm(plan: ExperimentPlan, arm: ArmPlan, outcome: Mapping[str, ArmOutcome], 
         "evaluations": {seed: os.path.relpath(each.folder, plan.folder) for seed, each in own.evaluated.items()},
         "paper": {
             "row": paper,
-            "scores": dict(published_scores(paper)),
+            "scores": dict(published) if asked <= set(columns) else {},
             "relative_change": dict(published_change(paper)),
             "reflections": dict(published_reflections(paper)),
         },

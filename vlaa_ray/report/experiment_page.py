@@ -60,7 +60,7 @@ def write_experiment_page(folder: Path, result: Mapping[str, Any]) -> Path:
 
 def tables_of(arms: Arms, columns: Sequence[str]) -> list[ScoreTable]:
     """Return the tables: all arms first, then one for each table of the paper that has arms like some of these."""
-    tables = [ScoreTable("all", "Scores", "as table 4 of the paper: all arms, the start model first", arms)]
+    tables = [ScoreTable("all", "Scores", "of all arms, as table 4 of the paper", arms)]
     grpo = {name: arm for name, arm in arms.items() if arm["kind"] == "grpo" and arm["table"] == "table4"}
     for key, title, note in _TABLES:
         own = {name: arm for name, arm in arms.items() if arm["table"] == key}

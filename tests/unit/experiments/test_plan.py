@@ -158,6 +158,17 @@ def test_missing_data_break_an_arm_where_it_is_to_run_and_are_noted_elsewhere(tm
     assert plan_experiment(config, here=True).broken() == {"far": ("not on this machine: stage 1: nowhere.json",)}
 
 
+def test_the_papers_numbers_stand_beside_the_papers_models_and_data_alone(tmp_path):
+    row, model = "table6/LR2", "Qwen/Qwen2.5-VL-3B-Instruct"
+    papers = {"stage": "grpo", "set": {"data.train": "data/VLAA-Thinking-GRPO-25K.json"}}
+    arms = {
+        "papers": {"stages": [papers], "start": model, "paper": row},
+        "data": {"stages": ["grpo"], "start": model, "paper": row, "varies": ["data"]},
+        "model": {"paper": row},
+    }
+    assert set(planned(tmp_path, arms=arms).broken()) == {"data", "model"}
+
+
 def test_a_reward_model_is_no_stage(tmp_path):
     file = tmp_path / "reward.yaml"
     values = {"run": {"name": "r", "num_steps": 1}, "model": {"path": "builtin:tiny-base"}, "reward_model": {}}
