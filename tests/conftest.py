@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
-RUNS = ("faults", "train", "jobs", "sft", "formats", "curation")
+RUNS = ("faults", "train", "jobs", "sft", "formats", "curation", "evaluation")
 if "PYTEST_XDIST_WORKER" in os.environ:  # two processes with a thread for each core would hold each other up
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 lets the other process starve its actors

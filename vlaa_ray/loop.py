@@ -61,7 +61,7 @@ async def train(config: GrpoConfig, prompts: Sequence[Prompt], heldout: HeldOut,
                 weight_version=roles.learner.weight_version,
                 updates_per_step=config.learner.updates_per_step,
                 planned=config.rollout.prompts_per_step,
-            )
+            ) | run.study(groups)
             is_empty = empty_steps.observe(not any(group.rollouts for group in groups), groups[-1].failure or "")
             if not is_empty:
                 _check_invalid(groups, metrics, config, step + 1)

@@ -127,6 +127,34 @@ class WeightSyncRole(Protocol):
         """
 
 
+class SamplingRoles(Protocol):
+    """The two roles that sample and score."""
+
+    @property
+    def rollouts(self) -> RolloutRole:
+        """The engines that sample."""
+
+    @property
+    def rewards(self) -> RewardRole:
+        """The verifiers and scorers."""
+
+
+class HeldOutRewards(Protocol):
+    """The sampling and scoring of held-out answers in a run that trains on written answers."""
+
+    def begin(self, step: int) -> None:
+        """Begin with the model that was written to the run folder after this step."""
+
+    def result(self, timeout_s: float) -> Metrics | None:
+        """Return the `eval/reward/…` metrics; None if they are not there after this time.
+
+        Raises:
+            DeadlineExceeded: they are overdue.
+            RolloutFleetExhausted, RewardError: no engine or no reward actor is left.
+
+        """
+
+
 @dataclass(frozen=True, kw_only=True)
 class Roles:
     """The four roles of a GRPO run."""
@@ -153,6 +181,9 @@ class Run(Protocol):
 
     def log(self, step: int, metrics: Metrics, groups: Sequence[Group] = ()) -> None:
         """Write the metrics of a finished step, and some of its rollouts for people to read."""
+
+    def study(self, groups: Sequence[Group]) -> Metrics:
+        """Return metrics of how the step's completions are worded."""
 
     def alarm(self, message: str) -> None:
         """Report a problem that does not end the run."""

@@ -6,6 +6,7 @@ Ray is started only if questions are left to ask of engines of this run, or if a
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,10 +22,12 @@ from vlaa_ray.evaluation.progress import EvaluationProgress
 from vlaa_ray.evaluation.questions import BenchmarkQuestions, QuestionSet, RecordQuestions, open_questions
 from vlaa_ray.evaluation.results import Scored, write_result
 from vlaa_ray.evaluation.samplers import EndpointSampler, EngineSampler, Sampler
-from vlaa_ray.evaluation.scoring import AnswerSet, Verdicts, score_benchmark, score_records
+from vlaa_ray.evaluation.scoring import AnswerSet, AnswerVerdicts, score_benchmark, score_records
 from vlaa_ray.planning.placement import Placement
 from vlaa_ray.run.model_source import ModelSource
 from vlaa_ray.run.session import RunShell, open_shell
+from vlaa_ray.services.secret import without_credentials
+from vlaa_ray.text.durations import duration
 
 if TYPE_CHECKING:
     from vlaa_ray.roles import RewardRole, RolloutRole
@@ -81,7 +84,9 @@ class _Evaluation:
             run.display.stage("starting", 0)
             await run.stoppable(_start(config, run, fleet, asks_engines))
             await self._ask(fleet)
-            scored = await self._score(fleet)
+            scored = await self._score(fleet) if config.has_records else None
+        if scored is None:  # rules and the judge need no engine, whose devices are free by now
+            scored = await self._score(_Fleet())
         return await run.stoppable(asyncio.to_thread(self._write, scored))
 
     async def _ask(self, fleet: _Fleet) -> None:
@@ -96,15 +101,16 @@ class _Evaluation:
         if not num_missing or sampler is None:
             return
         display.stage("asking", num_missing * num_samples)
+        started = time.monotonic()
         try:
             with AnswerWriter(self._answers_file) as writer:
-                await self._run.stoppable(
-                    self._asking.run(
-                        sampler, writer, self._num_in_flight(), lambda name, num, tokens: display.advance(num, tokens)
-                    )
-                )
+                asked = self._asking.run(sampler, writer, self._num_in_flight(), display.advance)
+                await self._run.stoppable(asked)
         finally:
             sampler.close()
+        seconds = time.monotonic() - started
+        pace = f"{display.num_tokens / seconds:,.0f} tokens/s"
+        self._run.note(f"{num_missing:,} questions asked in {duration(seconds)}: {display.num_tokens:,} tokens, {pace}")
         for (name, index), reason in list(self._asking.failures.items())[:3]:
             self._run.note(f"{name} {index} has no answer: {reason}")
 
@@ -138,7 +144,7 @@ class _Evaluation:
             if judge is not None:
                 judge.close()
 
-    async def _verdicts(self, answers: AnswerSet, judge: AnswerJudge | None, fleet: _Fleet) -> Verdicts:
+    async def _verdicts(self, answers: AnswerSet, judge: AnswerJudge | None, fleet: _Fleet) -> AnswerVerdicts:
         questions, advance = answers.questions, self._run.display.advance
         if isinstance(questions, RecordQuestions):
             assert fleet.rewards is not None  # the driver starts them where there are records
@@ -162,7 +168,7 @@ class _Evaluation:
         source = self._source
         entry: dict[str, Any] = {"name": source.name, "path": source.path, "kind": source.kind}
         if self._endpoint is not None:
-            entry |= {"served_model": self._endpoint.model}
+            entry |= {"path": without_credentials(source.path), "served_model": self._endpoint.model}
         if source.weight_version is not None:
             entry |= {"weight_version": source.weight_version}
         return entry

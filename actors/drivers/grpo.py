@@ -26,6 +26,7 @@ async def run_grpo(config: GrpoConfig, resume: str = "auto") -> None:
     with open_run(config, resume) as run:
         if run.finished:
             return
+        config = run.resolved(config)
         import ray
 
         from actors.fleet.placement import start_ray
@@ -44,6 +45,7 @@ async def run_grpo(config: GrpoConfig, resume: str = "auto") -> None:
 def _read_data(config: GrpoConfig, run: RunSession) -> tuple[Sequence[Prompt], HeldOut]:
     """Return the training prompts and what is evaluated; records that are left out are written and reported."""
     from vlaa_ray.data.dataset import open_dataset
+    from vlaa_ray.data.openings import read_openings
     from vlaa_ray.data.reading_progress import report_progress
     from vlaa_ray.evaluation.in_training import HeldOut
     from vlaa_ray.evaluation.questions import open_benchmark
@@ -52,6 +54,8 @@ def _read_data(config: GrpoConfig, run: RunSession) -> tuple[Sequence[Prompt], H
     with report_progress(run.note):
         prompts = open_dataset(data.train, data, data.num_train, config.verifier_types, quarantine)
         heldout = open_dataset(data.heldout, data, data.num_heldout, config.verifier_types, quarantine)
+        if traces := config.tracking.sft_data:
+            run.compare_openings(read_openings(data, traces, config.tracking.opening_words, config.verifier_types))
     run.use_data(prompts, quarantine)
     benchmarks = [open_benchmark(section, config.eval.style) for section in config.eval.benchmarks]
     return prompts, HeldOut(heldout, benchmarks)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import secrets
+import shutil
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from actors.process.causes import first_line, typed_cause
 from vlaa_ray.config import SupervisedConfig
-from vlaa_ray.errors import LearnerError
+from vlaa_ray.errors import DeadlineExceeded, LearnerError
 from vlaa_ray.run.session import open_run
+from vlaa_ray.storage.layout import HELDOUT_MODEL
 
 if TYPE_CHECKING:
     from vlaa_ray.run.session import RunSession
@@ -19,13 +24,14 @@ _POLL_S = 0.1
 
 
 def run_supervised(config: SupervisedConfig, resume: str = "auto") -> None:
-    """Train until `run.num_steps` steps are done, from step 0 or from the checkpoint that `resume` chooses.
+    """Train until all steps are done, from step 0 or from the checkpoint that `resume` chooses.
 
     The resulting model is in `hf/` of the newest checkpoint. A failure raises a VlaaRayError.
     """
     with open_run(config, resume) as run:
         if run.finished:
             return
+        config = run.resolved(config)
         import ray
 
         from actors.fleet.placement import start_ray
@@ -35,13 +41,39 @@ def run_supervised(config: SupervisedConfig, resume: str = "auto") -> None:
             _fetch_images(config, run)
         try:
             start_ray(config, plan(config))
-            with run.following():
-                _fit(_trainer(config, run))
+            with run.following(), _heldout_rewards(config, run) as heldout:
+                _fit(_trainer(config, run, heldout))
         finally:
             ray.shutdown()
 
 
-def _trainer(config: SupervisedConfig, run: RunSession) -> Any:
+@contextmanager
+def _heldout_rewards(config: SupervisedConfig, run: RunSession) -> Iterator[Any]:
+    """Yield the handle of the actor that samples held-out answers, its resources reserved; None without it."""
+    if not config.samples_heldout:
+        yield None
+        return
+    import ray
+
+    from actors.fleet.heldout_rewards import HeldOutRewardsActor
+    from actors.process.deadlines import GRACE_S
+
+    prefix = f"vlaa-{config.run.name}-{secrets.token_hex(4)}-"
+    actor = ray.remote(HeldOutRewardsActor).options(num_cpus=0).remote(config, str(run.path), prefix)
+    try:
+        ray.get(actor.reserve.remote(), timeout=2 * config.deadlines.start_s + GRACE_S)
+    except ray.exceptions.GetTimeoutError as error:
+        fix = "look at logs/heldout_rewards.log in the run folder; raise deadlines.start_s"
+        raise DeadlineExceeded("the held-out prompts are not read", fix=fix) from error
+    except ray.exceptions.RayError as error:
+        raise typed_cause(error) or _failed(error) from error
+    try:
+        yield actor
+    finally:
+        shutil.rmtree(run.path / HELDOUT_MODEL, ignore_errors=True)
+
+
+def _trainer(config: SupervisedConfig, run: RunSession, heldout: Any) -> Any:
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
@@ -53,7 +85,7 @@ def _trainer(config: SupervisedConfig, run: RunSession) -> Any:
     environment = role_environment("learner", learner.num_threads, learner.cpus_per_rank, learner.gpus_per_rank)
     return TorchTrainer(
         train_on_rank,
-        train_loop_config={"task": RankTask(config, run.path, run.resume_from)},
+        train_loop_config={"task": RankTask(config, run.path, run.resume_from, heldout)},
         torch_config=RanksConfig(cpu=not learner.gpus_per_rank),
         scaling_config=ScalingConfig(
             num_workers=learner.num_ranks,

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from actors.fleet.ranks import LearnerRanks
 from actors.fleet.role_pools import RolloutPool
 from actors.process.deadlines import GRACE_S, died, wait_for
-from vlaa_ray.config import GrpoConfig
+from vlaa_ray.config import FleetConfig
 from vlaa_ray.planning.failures import is_lost
 from vlaa_ray.turns import OwnDevices, Turns
 
@@ -20,15 +20,38 @@ Failures = dict[Any, BaseException]
 """The actors that were lost during an update, each with its cause."""
 
 
+class WeightSource(Protocol):
+    """The owner of the weights that are sent, which gives them in buckets."""
+
+    weight_version: int
+    """The number of optimizer steps done."""
+    node_id: str
+    """Ray's id of the node in whose shared memory the buckets are."""
+    turn: asyncio.Lock
+    """The lock of a caller that makes several calls in a row, or that changes the weights."""
+
+    async def manifest(self) -> list[Any]:
+        """Return the names, dtypes and shapes of all tensors that `next_bucket` gives, as plain lists."""
+
+    async def next_bucket(self) -> Any:
+        """Return the next bucket of weights; None after the last. The caller must hold `turn` for the whole series."""
+
+    def packed_bucket(self) -> Any:
+        """Return a reference to the current bucket's bytes in Ray's object store."""
+
+
 class WeightSync:
-    """The transport as a `WeightSyncRole`: it sends whole updates from the learner's ranks to the pool's engines."""
+    """The transport as a `WeightSyncRole`: it sends whole updates from a source to the pool's engines.
+
+    The source is the learner's ranks, or the folder of a model. Over NCCL it must be the ranks.
+    """
 
     def __init__(
-        self, config: GrpoConfig, learner: LearnerRanks, rollouts: RolloutPool, turns: OwnDevices | Turns | None = None
+        self, config: FleetConfig, learner: WeightSource, rollouts: RolloutPool, turns: OwnDevices | Turns | None = None
     ) -> None:
         self._turns = turns or OwnDevices()
-        self._deadline_s = config.deadlines.weight_sync_s + GRACE_S
-        self._over_nccl = config.weight_sync.transport == "nccl"
+        self._deadline_s = config.weight_sync_s + GRACE_S
+        self._over_nccl = config.transport == "nccl"
         self._ranks_per_engine = config.rollout.tensor_parallel_size
         self._learner, self._pool = learner, rollouts.pool
         self._pool.prepare = self._bring_up_to_date
@@ -95,20 +118,22 @@ class WeightSync:
                 _, bucket = await asyncio.gather(loading, self._learner.next_bucket())
 
     async def _broadcast(self, engines: EngineCalls) -> None:
+        assert isinstance(self._learner, LearnerRanks)  # the config says so: folders are read without NCCL
+        learner = self._learner
         if engines.alive() != self._group:  # the first time, and whenever an engine was lost or replaced
             self._group = engines.alive()
             num_engine_ranks = len(self._group) * self._ranks_per_engine
-            address, port, _ = await self._learner.meeting_point()
+            address, port, _ = await learner.meeting_point()
 
             def join(actor: Any) -> Any:
                 rank = 1 + self._group.index(actor) * self._ranks_per_engine
                 return actor.join_broadcast.remote(address, port, rank, 1 + num_engine_ranks)
 
-            opened = self._learner.open_broadcast(address, port, num_engine_ranks)
+            opened = learner.open_broadcast(address, port, num_engine_ranks)
             await asyncio.gather(opened, engines.all("to join the broadcast", join))
         await engines.all("to start the update", lambda actor: actor.start_weight_update.remote())
         await asyncio.gather(
-            self._learner.broadcast(), engines.all("to receive weights", lambda actor: actor.receive_broadcast.remote())
+            learner.broadcast(), engines.all("to receive weights", lambda actor: actor.receive_broadcast.remote())
         )
 
 

@@ -24,7 +24,9 @@ from common import show
 from actors.fleet.role_pools import RewardPool, RolloutPool
 from actors.process.own_ray import start_own_ray
 from vlaa_ray.config import GrpoConfig
+from vlaa_ray.evaluation.in_training import HeldOut
 from vlaa_ray.loop import train
+from vlaa_ray.monitoring.study import CompletionStudy
 from vlaa_ray.records import Completion, Prompt, RewardResult, SampledGroup
 from vlaa_ray.roles import Roles
 from vlaa_ray.run.writer import RunWriter
@@ -121,6 +123,7 @@ class Steps:
 
     def __init__(self, config: GrpoConfig, folder: Path) -> None:
         self._writer = RunWriter(config, folder, None)
+        self._study = CompletionStudy(config.tracking)
         self._folder = folder
         self.clocks: list[tuple[float, float]] = []
 
@@ -129,6 +132,9 @@ class Steps:
         self.clocks.append((time.perf_counter(), time.process_time()))
 
     def phase(self, name: str) -> None: ...
+
+    def study(self, groups: Any) -> dict[str, float]:
+        return self._study.metrics(groups)
 
     def alarm(self, message: str) -> None:
         raise SystemExit(message)
@@ -180,7 +186,7 @@ async def ran(config: GrpoConfig, folder: Path, spawn: Callable[[int], Any]) -> 
     learner: Any = Learner()
     steps: Any = Steps(config, folder)
     roles = Roles(rollouts=engines, rewards=judges, learner=learner, weight_sync=learner)
-    await train(config, prompts_of(config.rollout.prompts_per_step), prompts_of(1), roles, steps)
+    await train(config, prompts_of(config.rollout.prompts_per_step), HeldOut(prompts_of(1)), roles, steps)
     return steps
 
 

@@ -15,9 +15,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 
 def train(command, config, folder, *more):
-    overrides = [f"run.dir={folder}", "run.num_steps=4", "learner.num_ranks=2", *more]
+    overrides = [f"run.dir={folder}", "run.num_steps=4", "learner.num_ranks=2"]
     overrides += ["learner.num_threads=1", "learner.zero_stage=1", "checkpoint.every_steps=2"]
-    overrides += ["eval.every_steps=2", "eval.num_prompts=8", "tracking.wandb=disabled"]
+    overrides += ["eval.every_steps=2", "eval.num_prompts=8", "tracking.wandb=disabled", *more]
     command = [sys.executable, "-m", "vlaa_ray", command, "--config", str(ROOT / "configs" / config)]
     result = subprocess.run([*command, *overrides], cwd=ROOT, capture_output=True, text=True, timeout=400)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
@@ -25,7 +25,7 @@ def train(command, config, folder, *more):
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
-def sft(folder):
+def sft(folder, *more):
     """On the built-in data and a file with one record in twenty that can't be read, and three that can't be learned."""
     rows = [said("1") for _ in range(20)]
     rows[6] |= {"image": "nowhere.png"}
@@ -36,12 +36,29 @@ def sft(folder):
     (folder / "cut.png").write_bytes(out.getvalue()[:400])
     (folder / "said.json").write_text(json.dumps(rows))
     sources = f"data.train=[{{path: builtin:train, weight: 0.01}}, {{path: {folder / 'said.json'}, weight: 10}}]"
-    return train("sft", "tiny_base_sft.yaml", folder, "sft.samples_per_step=8", sources)
+    return train("sft", "tiny_base_sft.yaml", folder, "sft.samples_per_step=8", sources, *more)
 
 
 def said(what):
     turns = [{"from": "human", "value": "Say it."}, {"from": "gpt", "value": f"<CONCLUSION>{what}</CONCLUSION>"}]
     return {"conversations": turns}
+
+
+WITH_REWARDS = ("eval.rewards=true", "eval.max_completion_tokens=16", "rollout.max_num_seqs=8")
+NUM_SAMPLES = 280 + 10 * 19  # a hundredth of the built-in prompts; ten times the records that can be read
+IN_EPOCHS = ("run.num_steps=null", f"run.num_epochs={30 / NUM_SAMPLES}")  # 30 samples fill 4 steps of 8
+
+
+def check_heldout_rewards(run, metrics):
+    """Answers of the model before the training, at step 2 and at the end are scored, each with its own weights."""
+    evaluated = [row for row in metrics if "eval/reward/mean" in row]
+    assert [row["step"] for row in evaluated] == [0, 2, 4]
+    for row in evaluated:
+        assert row["eval/reward/count"] + row["eval/reward/invalid_share"] * 8 == pytest.approx(8)
+        assert 0 < row["eval/completion/mean_tokens"] <= 16 and "eval/loss" in row
+    seconds = [row["time/heldout_rewards_s"] for row in evaluated]
+    assert max(seconds[1:]) < seconds[0], "later evaluations start no engines"
+    assert not (run / "heldout_model").exists()
 
 
 def check_dropped(run, metrics):
@@ -77,9 +94,11 @@ def test_a_reward_model_is_trained_and_can_be_scored_with(tmp_path):
 def test_a_supervised_run_makes_a_model_and_a_resumed_one_takes_the_same_steps(tmp_path):
     from transformers import AutoModelForImageTextToText
 
-    first = sft(tmp_path)
+    first = sft(tmp_path, *WITH_REWARDS)
     run = tmp_path / "tiny-base"
-    assert [row["step"] for row in first] == [1, 2, 3, 4]
+    assert [row["step"] for row in first] == [0, 1, 2, 3, 4]
+    check_heldout_rewards(run, first)
+    del first[0]
     (left_out,) = (run / "quarantine.jsonl").read_text().splitlines()
     assert json.loads(left_out)["id"] == "said.json:7"
     check_dropped(run, first)
@@ -90,8 +109,10 @@ def test_a_supervised_run_makes_a_model_and_a_resumed_one_takes_the_same_steps(t
     state = json.loads((run / "run.json").read_text())
     assert state["state"] == "finished"
     (run / "run.json").write_text(json.dumps(state | {"state": "failed"}))
-    again = sft(tmp_path)
-    assert [row["step"] for row in again] == [1, 2, 3, 4]
+    again = sft(tmp_path, *IN_EPOCHS)
+    assert json.loads((run / "run.json").read_text())["num_steps"] == 4
+    assert [row["step"] for row in again] == [0, 1, 2, 3, 4]
+    del again[0]
     check_dropped(run, again)
     for one, other in zip(first[2:], again[2:], strict=True):
         for name in ("policy/loss", "policy/grad_norm", "learning_rate"):

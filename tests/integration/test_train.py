@@ -1,14 +1,27 @@
 """The quickstart's run, shortened, as a user starts it: real Ray, vLLM and DeepSpeed."""
 
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
+from itertools import islice
+from pathlib import Path
 
 import psutil
 import pytest
 from metric_table import check_logged
+from PIL import Image
 from quickstart import ROOT, alive, in_use, metrics, run_json, running, shared_memory, train
 from sockets import listening_beyond_loopback
+
+from vlaa_ray.asking.local import LocalModel
+from vlaa_ray.asking.reply import marks_in, read_reply
+from vlaa_ray.data.builtin import BuiltinData
+from vlaa_ray.images.decode import chat_part, encoded
+from vlaa_ray.models.chat import chat_format_of
+from vlaa_ray.run.model_source import resolve_model
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 OPTIONS = ["run.num_steps=10", "checkpoint.every_steps=5", "eval.every_steps=10"]
@@ -103,3 +116,72 @@ def test_a_run_that_loses_actors_and_is_killed_leaves_nothing_and_resumes_exactl
         rows = [[json.loads(line) for line in (run / name).read_text().splitlines()] for run in (finished[0], tmp_path)]
         assert [row["prompt_id"] for row in rows[0]] == [row["prompt_id"] for row in rows[1]]
         assert [row["completion"] for row in rows[0]] == [row["completion"] for row in rows[1]]
+
+
+AS_VLLM_LOADS_IT = """
+import json, sys
+from vllm import LLM
+
+llm = LLM(sys.argv[1], dtype="float32", enforce_eager=True, max_model_len=512, max_num_seqs=4,
+          kv_cache_memory_bytes=1 << 28, limit_mm_per_prompt={"image": 1, "video": 0})
+output = llm.chat(json.loads(sys.argv[2]), use_tqdm=False)[0]
+print(json.dumps({"ids": output.prompt_token_ids, "text": output.outputs[0].text}))
+"""
+VLLM_ON_A_CPU = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "OMP_NUM_THREADS": "1",
+    "TORCH_COMPILE_DISABLE": "1",
+}
+
+
+def first_box(model):
+    """The first held-out question that the model answers with one box; its response, and the box in pixels."""
+    for asked in islice(BuiltinData("heldout", ["iou"]), 50):
+        response = model.generate(asked, max_tokens=48, temperature=0.0, seed=0).text
+        size = (asked.images[0].width_px, asked.images[0].height_px)
+        marks = marks_in(read_reply(response).answer, "unit", size, None)
+        if len(marks) == 1:
+            return asked, response, marks[0].pixels
+    raise AssertionError("no answer has a box")
+
+
+def test_the_trained_model_is_exported_loads_and_answers(finished, tmp_path):
+    """With its own command, in transformers and in vLLM, which asks and answers as the command does."""
+    before = shared_memory()
+    source = resolve_model("quickstart", finished[0])
+    asked, expected, box = first_box(LocalModel.load(source))
+    (tmp_path / "picture.png").write_bytes(encoded(asked.images[0]))
+
+    def vlaa_ray(*words):
+        arguments = [sys.executable, "-m", "vlaa_ray", *words]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(arguments, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    exported = Path(vlaa_ray("export", "quickstart", "exported", "--runs", str(finished[0])).strip())
+    assert exported == tmp_path / "exported"
+    shown = json.loads(
+        vlaa_ray("ask", "--model", "exported", "--image", "picture.png", "--max-tokens", "48", "--json", asked.question)
+    )
+    assert shown["model"]["weight_version"] == source.weight_version
+    width, height = asked.images[0].width_px, asked.images[0].height_px
+    assert shown["response"] == expected
+    assert shown["boxes"] == [{"box_px": list(box), "label": None}]
+    assert shown["frame"] == "unit" and not shown["frame_is_guess"]
+    scale = 448 // max(width, height)  # a small picture is enlarged
+    assert Image.open(tmp_path / shown["picture"]).size == (width * scale, height * scale)
+    content = [chat_part(encoded(asked.images[0])), {"type": "text", "text": asked.question}]
+    messages = json.dumps([{"role": "user", "content": content}])
+    arguments = [sys.executable, "-c", AS_VLLM_LOADS_IT, str(exported), messages]
+    done = subprocess.run(
+        arguments, env=os.environ | VLLM_ON_A_CPU, capture_output=True, text=True, timeout=240, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    output = json.loads(done.stdout.splitlines()[-1])
+    chat = chat_format_of(source.section(), source.path)
+    assert output["ids"] == chat.expanded_token_ids(asked).tolist()
+    assert shown["response"].startswith(output["text"])  # vLLM's own default is 16 tokens
+    new = shared_memory() - before
+    assert not new - in_use(new)

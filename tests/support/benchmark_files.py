@@ -2,9 +2,9 @@
 
     write_benchmark_tsv("MathVista", folder / "MathVista_MINI.tsv", num_rows=300, seed=0)
 
-Each file has the columns of its benchmark. About a third of the rows name the index of a row with the same picture, some hold a
-list of pictures, and some answers are odd: units, Greek letters, quotes, several letters. Every answer follows from the
-picture, which shows a number of squares.
+Each file has the columns of its benchmark. About a third of the rows name the index of a row with the same picture,
+some hold a list of pictures, and some answers are odd: units, Greek letters, several letters. Every answer follows from
+the picture, which shows a number of squares.
 """
 
 from __future__ import annotations

@@ -62,13 +62,13 @@ def finish(plan: ExperimentPlan, scores: dict[str, dict[int, dict[str, float]]])
 
 
 def write_grpo(folder: Path, num_steps: int, seed: int) -> None:
-    """Metrics and rollouts: reward step/10 + seed/100, length 10 + step, one "wait" in the first of two completions."""
+    """Metrics: reward step/10 + seed/100, length 10 + step, "wait" 8 times in the 16 completions of a step."""
     tracker = Tracker(folder, TrackingSection(tensorboard=False, wandb="disabled"), folder.name, {})
     for step in range(1, num_steps + 1):
         metrics = {"reward/mean": step / 10 + seed / 100, "completion/mean_tokens": 10.0 + step, "groups/count": 4}
+        counts = {"alternatively": 0, "double-check": 0, "i_should_check": 0, "wait": 8}
+        metrics |= {f"completion/reflection/{key}/count": count for key, count in counts.items()}
         tracker.log(step, metrics)
-        texts = [f"Wait, {step}.", "No doubt."]
-        tracker.log_rollouts(step, [{"step": step, "completion": text} for text in texts])
     tracker.close()
 
 

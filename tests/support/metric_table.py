@@ -14,6 +14,6 @@ def check_logged(run: Path, kind: str) -> None:
     strange = {name for name in logged if kind not in describe(name).runs}
     assert not strange, f"entries say that {kind} runs don't log {sorted(strange)}"
     entries = {describe(name).name for name in logged}
-    missing = {metric.name for metric in METRICS if kind in metric.runs and not metric.when} - entries
+    missing = {metric.name for metric in METRICS if kind in metric.runs and not metric.condition(kind)} - entries
     assert not missing, f"entries say that {kind} runs log {sorted(missing)}"
     assert all(re.fullmatch(r"[A-Za-z0-9_./-]+", name) for name in logged)

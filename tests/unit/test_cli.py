@@ -31,6 +31,8 @@ COMMANDS = [
     "probe",
     "doctor",
     "submit",
+    "ask",
+    "export",
 ]
 
 
@@ -59,7 +61,7 @@ def calls(monkeypatch) -> list:
     module("actors.drivers.submit", submit=lambda *args: given.append(("submit", *args)) or 5)
     module(
         "vlaa_ray.report",
-        write_report=lambda folder: given.append(("report", folder)) or folder / "report.html",
+        write_report=lambda folder, sought: given.append(("report", folder)) or folder / "report.html",
         final_table=lambda folder: "a table",
     )
     return given

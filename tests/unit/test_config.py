@@ -326,3 +326,26 @@ def test_merged_keys_and_aliases_stay_allowed() -> None:
     text = "a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\nc: {<<: *a}\nd: 0\ne: 007.5\nf: 2026-01-02\n"
     values = parse_yaml(text)
     assert values["b"] == {"x": 3, "y": 2} and values["c"] == {"x": 1, "y": 2} and values["e"] == 7.5
+
+
+@pytest.mark.parametrize(
+    ("run", "num_samples", "num_steps"),
+    [
+        ({"num_steps": 7}, 100, 7),
+        ({"num_epochs": 1}, 96, 3),  # 96 / 32
+        ({"num_epochs": 1}, 97, 4),  # the last step takes 31 samples of the next pass
+        ({"num_epochs": 2.5}, 64, 5),
+        ({"num_epochs": 0.1}, 960, 3),  # 0.1 x 960 / 32 is 3.0000000000000004 in floating point
+        ({"num_epochs": 0.001}, 10, 1),
+    ],
+)
+def test_a_supervised_run_is_as_long_as_its_steps_or_its_epochs(run, num_samples, num_steps) -> None:
+    values = {"run": {"name": "x", **run}, "model": {"path": "m"}, "sft": {"samples_per_step": 32}}
+    assert SftConfig.model_validate(values).steps_for(num_samples) == num_steps
+
+
+@pytest.mark.parametrize("overrides", [[], ["run.num_steps=3", "run.num_epochs=1"]])
+def test_a_supervised_run_has_one_length(tmp_path, overrides) -> None:
+    (tmp_path / "sft.yaml").write_text("run: {name: x}\nmodel: {path: m}\nsft: {}\n")
+    with pytest.raises(ConfigError, match="run: give either num_steps or num_epochs"):
+        load_config(tmp_path / "sft.yaml", overrides, SftConfig)

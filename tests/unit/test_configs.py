@@ -11,6 +11,7 @@ from vlaa_ray.config import (
     PAPER_SYSTEM_PROMPT,
     AnyConfig,
     CurationConfig,
+    EvalConfig,
     ExperimentConfig,
     config_kind,
     dump_config,
@@ -22,7 +23,7 @@ from vlaa_ray.planning.memory import GIB
 from vlaa_ray.planning.placement import plan
 
 FOLDER = Path(__file__).parents[2] / "configs"
-FILES = sorted(FOLDER.glob("*.yaml"))
+FILES = sorted([*FOLDER.glob("*.yaml"), *FOLDER.glob("eval/*.yaml")])
 GPU = 80 * 10**9
 PAPERS = [FOLDER / "vlaa_thinker_3b.yaml", FOLDER / "vlaa_thinker_7b.yaml"]
 
@@ -42,8 +43,19 @@ def test_every_config_loads_reloads_and_plans(file: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_header_names_its_own_command_and_hardware(file: Path) -> None:
     header = "".join(line for line in file.read_text().splitlines(keepends=True) if line.startswith("#"))
-    assert f"vlaa-ray {load(file).command} --config configs/{file.name}" in header
+    assert f"vlaa-ray {load(file).command} --config configs/{file.relative_to(FOLDER)}" in header
     assert "Hardware:" in header
+
+
+def test_the_conditions_of_evaluations_are_those_of_the_kit_and_of_the_paper() -> None:
+    kit, paper = (load_config(FOLDER / f"eval/{name}.yaml", kind=EvalConfig) for name in ("kit", "paper"))
+    assert (kit.model.min_pixels, kit.model.max_pixels) == (1280 * 28 * 28, 16_384 * 28 * 28)  # the kit's model entry
+    assert (kit.rollout.max_completion_tokens, kit.rollout.temperature, kit.conditions.style) == (2048, 0, "kit")
+    assert (paper.model.max_pixels, paper.rollout.max_completion_tokens) == (256 * 32 * 32, 800)  # appendix B.2
+    assert paper.conditions.style == "paper" and not (kit.judge.url or paper.judge.url)
+    for config in (kit, paper):
+        assert config.model.system_prompt == PAPER_SYSTEM_PROMPT
+        assert config.rollout.max_prompt_tokens > config.model.max_pixels / (28 * 28) + 1024
 
 
 @pytest.mark.parametrize("file", PAPERS, ids=lambda file: file.stem)

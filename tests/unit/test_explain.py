@@ -30,7 +30,7 @@ def test_a_key_says_type_default_bounds_and_who_uses_it() -> None:
     assert "clipped or gspo or cispo or sapo" in explain("grpo.loss")
     assert "default:  null" in explain("grpo.kl.target")
     assert KEYS["run.name"].commands == tuple(kind.command for kind in KINDS)
-    assert KEYS["run.num_steps"].default == "required"
+    assert KEYS["run.num_steps"].default == "required; sft, reward-model: null"
 
 
 def test_a_section_shows_its_keys_and_members_have_placeholders() -> None:

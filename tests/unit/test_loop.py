@@ -192,6 +192,9 @@ class Run:
         self.rows[step], self.groups[step] = metrics, list(groups)
         self._events.append(f"log {step}")
 
+    def study(self, groups):
+        return {"completion/reflection/share": float(len(groups))}
+
     def alarm(self, message):
         self.alarms.append(message)
 

@@ -15,15 +15,15 @@ import typer.main
 from typer.testing import CliRunner
 
 from vlaa_ray.cli import app
-from vlaa_ray.config import CurationConfig, ExperimentConfig, GrpoConfig, RewardModelConfig, SftConfig
+from vlaa_ray.config import CurationConfig, EvalConfig, ExperimentConfig, GrpoConfig, RewardModelConfig, SftConfig
 from vlaa_ray.models.families import FAMILIES
 
 ROOT = Path(__file__).parents[2]
 FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in FILES}
 README = PAGES["README.md"]
-TASKS = ("train", "rewards", "data", "curation", "compare", "checkpoints_and_resume", "cluster")
-KINDS = (GrpoConfig, SftConfig, RewardModelConfig, CurationConfig, ExperimentConfig)
+TASKS = ("train", "rewards", "data", "curation", "evaluate", "compare", "checkpoints_and_resume", "cluster")
+KINDS = (GrpoConfig, SftConfig, RewardModelConfig, CurationConfig, EvalConfig, ExperimentConfig)
 SECTIONS = {name for kind in KINDS for name in kind.model_fields}
 PYTHON = [(page, example) for page, text in PAGES.items() for example in re.findall(r"```pycon\n(.*?)```", text, re.S)]
 
@@ -168,7 +168,7 @@ def test_files_named_in_the_text_exist(page):
 def test_config_keys_named_in_the_text_exist(page):
     for code in _inline(PAGES[page]):
         key = re.fullmatch(r"([a-z_]+(?:\.[a-z_]+)+)(?:[:=].*)?", code)
-        is_file = key and key[1].endswith((".json", ".jsonl", ".html", ".yaml", ".parquet"))
+        is_file = key and key[1].endswith((".json", ".jsonl", ".html", ".yaml", ".parquet", ".sqlite"))
         if key and not is_file and key[1].split(".")[0] in SECTIONS:
             assert any(_has_key(kind, key[1].split(".")) for kind in KINDS), code
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from vlaa_ray.config import GrpoConfig
 from vlaa_ray.errors import DeadlineExceeded, LearnerError, RunInterrupted, WeightSyncError
+from vlaa_ray.evaluation.in_training import HeldOut
 from vlaa_ray.loop import train
 from vlaa_ray.records import Completion, Prompt, RewardResult, SampledGroup
 from vlaa_ray.roles import Roles
@@ -334,6 +335,9 @@ class Run:
     def log(self, step, metrics, groups=()):
         self.logged.append((step, metrics))
 
+    def study(self, groups):
+        return {}
+
     def alarm(self, message):
         self.alarms.append(message)
 
@@ -370,7 +374,7 @@ async def run_loop(run, num_steps=4):
     learner = LearnerInTurn(roller, world.turns)
     roles = Roles(rollouts=roller, rewards=roller, learner=learner, weight_sync=roller)
     with suppress(RunInterrupted):
-        await train(config, prompts, prompts[:2], roles, run)
+        await train(config, prompts, HeldOut(prompts[:2]), roles, run)
     return world, roller
 
 

@@ -16,7 +16,7 @@ import sys
 import typer
 
 import vlaa_ray
-from vlaa_ray.cli import cluster, compare, data, evaluation, inspect, leaderboard, training
+from vlaa_ray.cli import ask, cluster, compare, data, evaluation, export, inspect, leaderboard, training
 from vlaa_ray.errors import VlaaRayError
 
 EXIT_CODES = {
@@ -45,6 +45,8 @@ app.add_typer(evaluation.app)
 app.add_typer(inspect.app)
 app.add_typer(leaderboard.app)
 app.add_typer(cluster.app)
+app.add_typer(ask.app)
+app.add_typer(export.app)
 log = logging.getLogger(__name__)
 _OUTPUT_FAULTS = (errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT)
 

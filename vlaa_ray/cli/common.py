@@ -18,6 +18,7 @@ from vlaa_ray.errors import ConfigError, VlaaRayError
 
 if TYPE_CHECKING:
     from vlaa_ray.config import TrainingConfig
+    from vlaa_ray.report.study import Sought
 
 _LIBRARIES = ("PIL", "datasets", "transformers", "huggingface_hub", "fsspec", "math_verify", "latex2sympy2_extended")
 _VERBOSITIES = ("DATASETS_VERBOSITY", "TRANSFORMERS_VERBOSITY", "HF_HUB_VERBOSITY")
@@ -34,25 +35,28 @@ Resume = Annotated[
         "one. DIR: continue from this checkpoint, or from the newest one of this run folder.",
     ),
 ]
+RunsFolder = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder in which runs are looked for by name.")]
+DEFAULT_RUNS = Path("runs")
 
 
-def print_report(run_dir: Path) -> None:
-    """Write the report of a run, and print its table and the report's path."""
+def print_report(run_dir: Path, sought: Sought | None = None) -> None:
+    """Write the report of a run, and print its table and the report's path; see `Sought` for what it may look for."""
     from rich.console import Console
 
     from vlaa_ray.report import final_table, write_report
 
-    path = write_report(run_dir)
+    path = write_report(run_dir, sought)
     console = Console(emoji=False)
     console.print(final_table(run_dir))
     console.print(f"Report: {path}", soft_wrap=True, highlight=False)
 
 
 def training_config(file: Path | None) -> TrainingConfig | None:
-    """Return the config of a training run of any kind; None without a file."""
+    """Return the config of a training run of any kind, with the folder of the model; None without a file."""
     from vlaa_ray.config import TrainingConfig, load_config
+    from vlaa_ray.run.start_model import planned
 
-    return load_config(file, kind=TrainingConfig) if file else None
+    return planned(load_config(file, kind=TrainingConfig)) if file else None
 
 
 def print_to_stderr(text: str) -> None:

@@ -22,57 +22,63 @@ _SMALL_MODEL = "builtin:tiny-base"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
 
+Arguments = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="KEY=VALUE", help="Keys of the config to change, for example rollout.num_samples=8; or more NAMEs."
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="A folder, the name of a run or its folder, a checkpoint, OWNER/NAME on the hub, builtin:NAME, or the "
+        "URL of an OpenAI-compatible endpoint.",
+    ),
+]
+Benchmarks = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="MathVista, MathVision, MathVerse, DynaMath, WeMath or LogicVista; builtin:heldout; or records, which "
+        "their own verifiers score. Can be given several times.",
+    ),
+]
+Data = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATH",
+        help="File with the questions, or a folder with the files of all benchmarks; or one for each --benchmark, "
+        "in their order. Without --benchmark: records.",
+    ),
+]
+NumRows = Annotated[int | None, typer.Option(min=1, metavar="N", help="Ask the first N rows of each benchmark.")]
+Conditions = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="The conditions: prompts, pixels, tokens, sampling and judge, such as configs/eval/kit.yaml. Without "
+        "it, those that the model was trained with.",
+    ),
+]
+Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the result. Without it: runs/eval-MODEL.")]
+Compared = Annotated[
+    tuple[Path, Path] | None,
+    typer.Option(metavar="A B", help="Compare the folders of two evaluations instead: B against A."),
+]
+
+
 @app.command("eval")
 def evaluate(
-    arguments: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="KEY=VALUE", help="Keys of the config to change, for example rollout.num_samples=8; or more NAMEs."
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL",
-            help="A folder, the name of a run or its folder, a checkpoint, OWNER/NAME on the hub, builtin:NAME, or the "
-            "URL of an OpenAI-compatible endpoint.",
-        ),
-    ] = None,
-    benchmark: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="MathVista, MathVision, MathVerse, DynaMath, WeMath or LogicVista; builtin:heldout; or records, which "
-            "their own verifiers score. Can be given several times.",
-        ),
-    ] = None,
-    data: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PATH",
-            help="File with the questions, or a folder with the files of all benchmarks; or one for each --benchmark, "
-            "in their order. Without --benchmark: records.",
-        ),
-    ] = None,
-    num_rows: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Ask the first N rows of each benchmark.")
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            metavar="FILE",
-            help="The conditions: prompts, pixels, tokens, sampling and judge, such as configs/eval/kit.yaml. Without "
-            "it, those that the model was trained with.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the result. Without it: runs/eval-MODEL.")
-    ] = None,
-    compare: Annotated[
-        tuple[Path, Path] | None,
-        typer.Option(metavar="A B", help="Compare the folders of two evaluations instead: B against A."),
-    ] = None,
+    arguments: Arguments = None,
+    model: Model = None,
+    benchmark: Benchmarks = None,
+    data: Data = None,
+    num_rows: NumRows = None,
+    config: Conditions = None,
+    out: Out = None,
+    compare: Compared = None,
 ) -> None:
     """Evaluate a model on benchmarks and on records of your own; or compare two evaluations.
 
@@ -101,10 +107,9 @@ def _evaluate(
     from vlaa_ray.evaluation.benchmarks import benchmark as known_benchmark
     from vlaa_ray.evaluation.progress import result_table
     from vlaa_ray.report.evaluation_page import write_evaluation_page
-    from vlaa_ray.run.model_source import resolve_model
     from vlaa_ray.run.run_json import run_path
 
-    source = resolve_model(_SMALL_MODEL if model == "builtin" else model)
+    source = _source(_SMALL_MODEL if model == "builtin" else model)
     loaded = eval_config(source, benchmarks, config, out, overrides)
     for section in loaded.benchmarks:
         if not section.records:
@@ -118,6 +123,16 @@ def _evaluate(
     console = Console(emoji=False)
     console.print(result_table(result))
     console.print(f"Result: {folder}\nPage: {page}", soft_wrap=True, highlight=False)
+
+
+def _source(model: str) -> ModelSource:
+    """Return what `--model` names; in a Ray job its paths are also looked for in the folder of the sender."""
+    from vlaa_ray.config.base_folder import base_folder, find_checkpoint
+    from vlaa_ray.run.model_source import resolve_model
+
+    if model.startswith(("http://", "https://")):
+        return resolve_model(model)
+    return resolve_model(find_checkpoint(model), base_folder("runs") / "runs")
 
 
 def benchmark_sections(names: Sequence[str], data: Sequence[str]) -> list[dict[str, Any]]:
@@ -211,16 +226,18 @@ def _own_conditions(source: ModelSource) -> dict[str, Any]:
         rollout, model = trained.get("rollout") or {}, trained.get("model") or {}
         keys |= {f"rollout.{key}": rollout[key] for key in _OF_RUN if key in rollout}
         keys |= {"model.dtype": model["dtype"]} if "dtype" in model else {}
+        keys |= {"rewards": trained["rewards"]} if "rewards" in trained else {}
     return keys
 
 
 def _compare(first: Path, second: Path, out: Path | None) -> None:
     from rich.console import Console
 
-    from vlaa_ray.config.base_folder import base_folder
+    from vlaa_ray.config.base_folder import base_folder, find_input
     from vlaa_ray.evaluation.comparison import compare, comparison_table
     from vlaa_ray.report.comparison_page import write_comparison_page
 
+    first, second = Path(find_input(str(first))), Path(find_input(str(second)))
     comparison = compare(first, second)
     names = f"compare-{first.resolve().name}-{second.resolve().name}"
     folder = out or base_folder("runs") / "runs" / names

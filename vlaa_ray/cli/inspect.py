@@ -12,6 +12,7 @@ from vlaa_ray.errors import ConfigError
 
 if TYPE_CHECKING:
     from vlaa_ray.config import RewardsSection
+    from vlaa_ray.report.study import Sought
 
 RewardsOf = Annotated[
     Path | None,
@@ -52,8 +53,21 @@ def show_config(
 @app.command()
 def report(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder of a run, for example runs/quickstart.")],
+    phrase: Annotated[
+        list[str] | None,
+        typer.Option("--phrase", metavar="TEXT", help="Also look for this phrase in the rollouts on disk; repeatable."),
+    ] = None,
+    sft_data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA", help="Also count the rollouts on disk that begin as a worked answer of this data does."
+        ),
+    ] = None,
+    opening_words: Annotated[
+        int, typer.Option(min=1, max=100, metavar="N", help="First words that are compared with --sft-data.")
+    ] = 5,
 ) -> None:
-    """Write the report of a run again, and print its table."""
+    """Write the report of a run again, and print its table; or the page of an evaluation."""
     from vlaa_ray.config.base_folder import find_input
 
     run_dir = Path(find_input(str(run_dir)))
@@ -61,7 +75,11 @@ def report(
         raise ConfigError(
             "not a run folder: it has no config.yaml", folder=str(run_dir), fix="give the folder of a run, runs/NAME"
         )
-    print_report(run_dir)
+    if (run_dir / "result.json").is_file():
+        from vlaa_ray.report.evaluation_page import write_evaluation_page
+
+        return typer.echo(f"Page: {write_evaluation_page(run_dir)}")
+    print_report(run_dir, _sought(phrase or [], sft_data, opening_words))
 
 
 @app.command()
@@ -161,6 +179,21 @@ def doctor(
     Console(emoji=False).print(table(findings))
     if is_broken(findings):
         raise typer.Exit(2)
+
+
+def _sought(phrases: list[str], sft_data: str | None, opening_words: int) -> Sought | None:
+    phrases = [text for text in phrases if text.strip()]
+    if not phrases and sft_data is None:
+        return None
+    from vlaa_ray.config import DataSection
+    from vlaa_ray.config.base_folder import find_data
+    from vlaa_ray.data.openings import read_openings
+    from vlaa_ray.records import VERIFIER_TYPES
+    from vlaa_ray.report.study import Sought
+
+    if sft_data is None:
+        return Sought(phrases)
+    return Sought(phrases, read_openings(DataSection(), find_data(sft_data), opening_words, VERIFIER_TYPES))
 
 
 def _rewards(config: Path | None) -> RewardsSection:

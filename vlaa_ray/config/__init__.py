@@ -53,6 +53,7 @@ from vlaa_ray.config.runs import (
 )
 from vlaa_ray.config.sections import (
     PAPER_SYSTEM_PROMPT,
+    REFLECTION_PHRASES,
     CheckpointSection,
     DataSection,
     DeadlinesSection,
@@ -64,19 +65,21 @@ from vlaa_ray.config.sections import (
     RaySection,
     RolloutSection,
     RunSection,
+    SamplesSection,
     Section,
-    SftSection,
     Source,
     SourceSection,
     TrackingSection,
     WeightSyncSection,
 )
+from vlaa_ray.config.supervised import EarlyStoppingSection, SftEvalSection, SftSection, SupervisedRunSection
 from vlaa_ray.config.yaml_text import parse_yaml
 
 __all__ = [
     "GRPO_PRESETS",
     "PAPER_CUES",
     "PAPER_SYSTEM_PROMPT",
+    "REFLECTION_PHRASES",
     "SCRIPTED",
     "AlarmsSection",
     "AnyConfig",
@@ -92,6 +95,7 @@ __all__ = [
     "CurationSourceSection",
     "DataSection",
     "DeadlinesSection",
+    "EarlyStoppingSection",
     "EndpointSection",
     "EngineSection",
     "EvalConfig",
@@ -119,9 +123,11 @@ __all__ = [
     "RolloutSection",
     "RoomSection",
     "RunSection",
+    "SamplesSection",
     "Section",
     "ServiceSection",
     "SftConfig",
+    "SftEvalSection",
     "SftSection",
     "Source",
     "SourceSection",
@@ -131,6 +137,7 @@ __all__ = [
     "StepsSection",
     "Style",
     "SupervisedConfig",
+    "SupervisedRunSection",
     "TeacherSection",
     "TrackingSection",
     "TrainingConfig",

@@ -20,10 +20,9 @@ from vlaa_ray.config.sections import (
     NamedSection,
     RaySection,
     RolloutSection,
-    RunSection,
+    SamplesSection,
     SamplingDeadlinesSection,
     Section,
-    SftSection,
     TrackingSection,
 )
 from vlaa_ray.records import VERIFIER_TYPES
@@ -67,8 +66,28 @@ class AnyConfig(Section, ABC):
     """The Ray cluster that the run starts or joins."""
 
     @property
+    def has_steps(self) -> bool:
+        """True for a run of training steps and checkpoints."""
+        return False
+
+    @property
+    def trained_model(self) -> ModelSection | None:
+        """The section of the model that is trained; None for a run that trains none."""
+        return None
+
+    @property
     def num_steps(self) -> int | None:
-        """The number of training steps of the whole run; None for a run without steps and checkpoints."""
+        """The number of training steps of the whole run; None where `num_epochs` says it, and for a run without."""
+        return None
+
+    @property
+    def num_epochs(self) -> float | None:
+        """The number of passes over the training data, where the config gives it in place of the steps."""
+        return None
+
+    @property
+    def stops_early(self) -> dict[str, float] | None:
+        """The settings by which the run may end before its last step; None if it may not."""
         return None
 
     @property
@@ -160,8 +179,6 @@ class TrainingConfig(AnyConfig):
     answer (solutions), or compared answers (preferences)."""
     limits_key: ClassVar[str]
     """The name of the section `limits` in the config file."""
-    run: RunSection
-    """Name, seed, folder and steps of the run."""
     model: ModelSection
     """The model that is trained, and how images reach it."""
     data: DataSection = DataSection()
@@ -186,9 +203,14 @@ class TrainingConfig(AnyConfig):
         return bf16_on_gpus(values, ("learner", "gpus_per_rank"), ("rollout", "gpus_per_actor"))
 
     @property
-    def num_steps(self) -> int:
-        """`run.num_steps`."""
-        return self.run.num_steps
+    def has_steps(self) -> bool:
+        """True: every training has."""
+        return True
+
+    @property
+    def trained_model(self) -> ModelSection:
+        """The section `model`."""
+        return self.model
 
     @property
     def num_checkpoints_kept(self) -> int:
@@ -202,7 +224,7 @@ class TrainingConfig(AnyConfig):
 
     @property
     @abstractmethod
-    def limits(self) -> RolloutSection | SftSection:
+    def limits(self) -> RolloutSection | SamplesSection:
         """The section with `max_prompt_tokens` and `max_completion_tokens`."""
 
     @property
@@ -232,7 +254,7 @@ class TrainingConfig(AnyConfig):
         return None
 
     @property
-    def engines(self) -> RolloutSection | None:
+    def engines(self) -> EngineSection | None:
         """The section of the vLLM engines; None for a run that samples nothing."""
         return None
 

@@ -20,7 +20,7 @@ from vlaa_ray.errors import ConfigError
 BASE_FOLDER = "VLAA_RAY_BASE_DIR"
 """The environment variable with that folder in a Ray job; `vlaa-ray submit` sets it to the folder of the sender."""
 _RAYS_COPIES = "working_dir_files"
-_BUILTIN, _HUB = "builtin:", "hub:"
+_BUILTIN, _HUB, _RUN = "builtin:", "hub:", "run:"
 _HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 _FIX = "give an absolute path on storage that all nodes see"
 
@@ -118,7 +118,7 @@ def _runs_in_copy() -> bool:
 def _found(path: str) -> str | None:
     """Return `path`, or where it lies below the sender's folder; None in a job if it lies nowhere."""
     path = expand_home(path)
-    if path.startswith(_BUILTIN) or os.path.isabs(path) or not _runs_in_copy() or os.path.exists(path):
+    if path.startswith((_BUILTIN, _RUN)) or os.path.isabs(path) or not _runs_in_copy() or os.path.exists(path):
         return path
     base = os.environ.get(BASE_FOLDER)
     there = os.path.join(base, path) if base else ""

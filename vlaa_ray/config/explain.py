@@ -13,7 +13,7 @@ import difflib
 import types
 import typing
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
@@ -68,14 +68,23 @@ class Key:
 
 def keys() -> dict[str, Key]:
     """Return all keys of all kinds of runs by their paths, a section before its keys."""
-    by_path: dict[str, Key] = {}
+    found: dict[str, list[Key]] = {}
     for kind in KINDS:
         for key in _keys_of(kind, "", kind.command):
-            earlier = by_path.get(key.path)
-            commands = (*earlier.commands, *key.commands) if earlier else key.commands
-            by_path[key.path] = Key(key.path, key.meaning, key.type, key.default, commands)
-    order = {path: number for number, path in enumerate(by_path)}
+            found.setdefault(key.path, []).append(key)
+    order = {path: number for number, path in enumerate(found)}
+    by_path = {path: _merged(same) for path, same in found.items()}
     return dict(sorted(by_path.items(), key=lambda item: [order.get(part, -1) for part in _parents(item[0])]))
+
+
+def _merged(same: list[Key]) -> Key:
+    """Return one key for a path in several kinds of runs; a default that differs names the commands that have it."""
+    defaults: dict[str, list[str]] = {}
+    for key in same:
+        defaults.setdefault(key.default, []).extend(key.commands)
+    first, *others = defaults
+    default = "; ".join([first, *(f"{', '.join(defaults[other])}: {other}" for other in others)])
+    return replace(same[0], default=default, commands=tuple(command for key in same for command in key.commands))
 
 
 def explain(path: str) -> str:

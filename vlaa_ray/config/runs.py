@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import ClassVar, Literal
 
@@ -13,8 +14,11 @@ from vlaa_ray.config.evaluation import GrpoEvalSection
 from vlaa_ray.config.grpo import GrpoSection
 from vlaa_ray.config.placement import PlacementName, colocation_faults, cpus_in_turn
 from vlaa_ray.config.rewards import RewardsSection, patience_fault
-from vlaa_ray.config.sections import RolloutSection, SftSection, WeightSyncSection
-from vlaa_ray.records import FORMAT
+from vlaa_ray.config.sections import EngineSection, RolloutSection, RunSection, SamplesSection, WeightSyncSection
+from vlaa_ray.config.supervised import SftEvalSection, SftSection, SupervisedRunSection
+from vlaa_ray.records import FORMAT, VERIFIER_TYPES
+
+_MOST_ANSWERS = 10_000  # for a deadline where the number of held-out prompts is not in the config
 
 
 class GrpoConfig(TrainingConfig):
@@ -23,6 +27,8 @@ class GrpoConfig(TrainingConfig):
     command: ClassVar[str] = "train"
     learns_from: ClassVar[LearnsFrom] = "rewards"
     limits_key: ClassVar[str] = "rollout"
+    run: RunSection
+    """Name, seed, folder and steps of the run."""
     rollout: RolloutSection = RolloutSection()
     """Engines that sample completions, and how many they sample."""
     rewards: RewardsSection = RewardsSection()
@@ -41,6 +47,11 @@ class GrpoConfig(TrainingConfig):
     """Where engines and learner ranks run: each on CPUs or GPUs of its own (split), or on the same ones in turn
     (colocated): while one role works, the other keeps no memory on the GPU. On the CPU, the engines together and the
     ranks together have the CPUs of the role that asks for more, as threads."""
+
+    @property
+    def num_steps(self) -> int:
+        """`run.num_steps`."""
+        return self.run.num_steps
 
     @property
     def num_samples(self) -> int:
@@ -183,14 +194,44 @@ class GrpoConfig(TrainingConfig):
 class SupervisedConfig(TrainingConfig):
     """The common part of the configs of training on written answers."""
 
+    run: SupervisedRunSection
+    """Name, seed, folder and length of the run."""
+
+    @property
+    def num_steps(self) -> int | None:
+        """`run.num_steps`."""
+        return self.run.num_steps
+
+    @property
+    def num_epochs(self) -> float | None:
+        """`run.num_epochs`."""
+        return self.run.num_epochs
+
+    def steps_for(self, num_samples: int) -> int:
+        """Return the number of training steps of the whole run over data of this size."""
+        if self.run.num_steps is not None:
+            return self.run.num_steps
+        assert self.run.num_epochs is not None  # the section has one of them
+        return max(1, math.ceil(round(self.run.num_epochs * num_samples / self.limits.samples_per_step, 9)))
+
+    @property
+    def samples_heldout(self) -> bool:
+        """True if answers to held-out prompts are sampled and scored at evaluations."""
+        return False
+
+    @property
+    def heldout_deadline_s(self) -> float:
+        """The seconds that the sampling and scoring of all held-out answers may take; 0 where none are sampled."""
+        return 0.0
+
     @property
     def num_samples(self) -> int:
-        """Steps times samples."""
-        return self.run.num_steps * self.limits.samples_per_step
+        """Steps times samples; 0 for a run whose length is given in epochs, which only the data tell."""
+        return (self.run.num_steps or 0) * self.limits.samples_per_step
 
     @property
     @abstractmethod
-    def limits(self) -> SftSection:
+    def limits(self) -> SamplesSection:
         """The section of this kind of run."""
 
 
@@ -201,7 +242,84 @@ class SftConfig(SupervisedConfig):
     learns_from: ClassVar[LearnsFrom] = "solutions"
     limits_key: ClassVar[str] = "sft"
     sft: SftSection = SftSection()
-    """Size and limits of the supervised samples."""
+    """Size, limits and early end of the supervised samples."""
+    eval: SftEvalSection = SftEvalSection()
+    """When and how the held-out records are evaluated."""
+    rollout: EngineSection = EngineSection()
+    """Engines that sample held-out answers, with `eval.rewards`."""
+    rewards: RewardsSection = RewardsSection()
+    """How held-out answers are judged, and by how many actors, with `eval.rewards`."""
+
+    @property
+    def samples_heldout(self) -> bool:
+        """`eval.rewards`."""
+        return self.eval.rewards
+
+    @property
+    def heldout_deadline_s(self) -> float:
+        """The deadlines of a start, of a weight sync, and of the turns in which answers are sampled and scored."""
+        deadlines, count = self.deadlines, self.eval.num_prompts or _MOST_ANSWERS
+        num_sampled = math.ceil(count / (self.rollout.num_actors * self.rollout.max_num_seqs))
+        num_scored = math.ceil(count / self.rewards.num_actors)
+        turns_s = num_sampled * deadlines.rollout_s + num_scored * deadlines.reward_s
+        return deadlines.start_s + deadlines.weight_sync_s + turns_s
+
+    @property
+    def verifier_types(self) -> tuple[str, ...]:
+        """The built-in types; with `eval.rewards` also those that `rewards.verifiers` adds."""
+        return self.rewards.verifier_types() if self.samples_heldout else VERIFIER_TYPES
+
+    @property
+    def judges_with(self) -> RewardsSection | None:
+        """The section `rewards` with `eval.rewards`."""
+        return self.rewards if self.samples_heldout else None
+
+    @property
+    def engines(self) -> EngineSection | None:
+        """The section `rollout` with `eval.rewards`."""
+        return self.rollout if self.samples_heldout else None
+
+    @property
+    def samples_per_prompt(self) -> int:
+        """1: a held-out prompt has one answer."""
+        return 1
+
+    @property
+    def requests_per_engine(self) -> int:
+        """`rollout.max_num_seqs`: the engine has its own queue, which gives better batches."""
+        return self.rollout.max_num_seqs
+
+    @property
+    def transport(self) -> Literal["shared_memory", "nccl"]:
+        """Shared memory: the weights come from a file."""
+        return "shared_memory"
+
+    @property
+    def weight_sync_s(self) -> float:
+        """`deadlines.weight_sync_s`."""
+        return self.deadlines.weight_sync_s
+
+    @property
+    def bucket_bytes(self) -> int:
+        """The default size of a bucket with `eval.rewards`."""
+        return WeightSyncSection().bucket_bytes if self.samples_heldout else 0
+
+    def bundles(self) -> dict[str, list[Bundle]]:
+        """Return one bundle for each learner rank and, with `eval.rewards`, for each engine and reward actor."""
+        bundles = super().bundles()
+        if not self.samples_heldout:
+            return bundles
+        rollout, rewards = self.rollout, self.rewards
+        return {
+            **bundles,
+            "rollout": [bundle(rollout.cpus_per_actor, rollout.gpus_per_actor)] * rollout.num_actors,
+            "reward": [bundle(rewards.cpus_per_actor, rewards.gpus_per_actor)] * rewards.num_actors,
+        }
+
+    @property
+    def stops_early(self) -> dict[str, float] | None:
+        """`sft.early_stopping`."""
+        return self.sft.early_stopping.model_dump() if self.sft.early_stopping else None
 
     @property
     def limits(self) -> SftSection:
@@ -217,10 +335,12 @@ class SftConfig(SupervisedConfig):
     def _whole_samples(self) -> SftConfig:
         if fault := self.micro_batch_fault(1, "a prompt and its answer"):
             raise ValueError(fault)
+        if self.samples_heldout and (fault := patience_fault(self.rewards, self.deadlines.reward_s)):
+            raise ValueError(fault)
         return self
 
 
-class RewardModelSection(SftSection):
+class RewardModelSection(SamplesSection):
     """Size, limits and loss of the pairs of answers."""
 
     center_coefficient: float = Field(0.01, ge=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -31,6 +31,18 @@ PAPER_SYSTEM_PROMPT = (
 """The paper's system prompt, to the letter (arXiv 2504.11468, figure 12)."""
 
 
+REFLECTION_PHRASES = (
+    "alternatively",
+    "double-check",
+    "i should check",
+    "wait",
+    "again",
+    "hmm",
+    "mistake",
+    "check",
+    "i should confirm",
+)
+"""The phrases of the paper's figure 7 (the first four), then its other cues (appendix A.2)."""
 MIN_IMAGE_PIXELS = 28 * 28
 """Pixels that one image token covers, in two by two patches of 14 x 14: an image can't be made smaller than that."""
 MAX_PROCESSES = 10_000
@@ -79,7 +91,8 @@ class ModelSection(Section):
     """The model that is trained, and how images reach it."""
 
     path: CheckpointPath
-    """Hugging Face checkpoint of a family of docs/train.md: a folder, a hub id, or `builtin:tiny-base`."""
+    """The model to start from, of a family of docs/train.md: a folder, a hub id, `builtin:tiny-base`, or another run,
+    by its folder or as `run:NAME`, whose newest checkpoint is taken."""
     dtype: Literal["fp32", "bf16"] = "fp32"
     """Number format of the weights, in the learner and in the engine; bf16 if left out where either has GPUs."""
     system_prompt: str | None = PAPER_SYSTEM_PROMPT
@@ -318,6 +331,14 @@ class TrackingSection(Section):
     """Name of the project at Weights & Biases."""
     rollouts_per_step: int = Field(32, ge=0)
     """Number of rollouts of a step that are written to disk for people to read."""
+    reflection_phrases: tuple[Annotated[str, Field(pattern=r"\S", max_length=200)], ...] = REFLECTION_PHRASES
+    """Phrases of doubt that are counted in all completions of a step, as whole words in any case; the default has the
+    four of the paper's figure 7 and its cues for the split of data."""
+    sft_data: DataPath | None = None
+    """Worked answers of an earlier SFT, in any form that `data.train` takes: the share of completions that begin with
+    the same words is logged; null for none."""
+    opening_words: int = Field(5, ge=1, le=100)
+    """Number of first words that are compared with those of `sft_data`."""
 
 
 class RaySection(Section):
@@ -345,8 +366,8 @@ def cluster_address(address: str) -> str:
     return address
 
 
-class SftSection(Section):
-    """Size and limits of the supervised samples."""
+class SamplesSection(Section):
+    """Size and limits of the written answers."""
 
     samples_per_step: int = Field(64, ge=1)
     """Samples of a training step: prompts with an answer, or pairs of answers for a reward model."""

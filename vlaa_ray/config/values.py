@@ -14,7 +14,7 @@ MAX_SEED = 2**32 - 1
 """The largest seed that every random generator of a run takes."""
 _MOST = 10**12
 _MOST_BY_UNIT = {"_bytes": 2**50, "_s": 10**9}
-_FREE_TEXTS = ("system_prompt", "cues")
+_FREE_TEXTS = ("system_prompt", "cues", "reflection_phrases")
 """The keys whose text goes to a model or is searched for, and may hold line ends and any other character."""
 
 

@@ -61,8 +61,8 @@ class Sampling:
         return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
 
 
-OnAnswers = Callable[[str, int, int], None]
-"""A function that gets the name of the set, and the samples and tokens that have come."""
+OnAnswers = Callable[[int, int], None]
+"""A function that gets the numbers of answers and of their tokens that have come."""
 
 
 class Asking:
@@ -112,7 +112,7 @@ class Asking:
             samples = await sampler.answers(request)
         except DataError as error:
             self.failures[questions.name, index] = error.one_line()
-            on_answers(questions.name, self._sampling.num_samples, 0)
+            on_answers(self._sampling.num_samples, 0)
             return
         key = self._sampling.key(request)
         answers = [
@@ -129,7 +129,7 @@ class Asking:
             if AnswerKey(questions.name, index, sample) not in self._stored.requests
         ]
         writer.add(answers)
-        on_answers(questions.name, len(answers), sum(answer.num_tokens for answer in answers))
+        on_answers(len(answers), sum(answer.num_tokens for answer in answers))
 
     def _missing(self) -> Iterator[tuple[QuestionSet, int]]:
         for questions in self._questions:

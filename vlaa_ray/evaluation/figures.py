@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from vlaa_ray.evaluation import benchmarks
-from vlaa_ray.evaluation.questions import QuestionSet, Verdict
-from vlaa_ray.evaluation.scoring import Verdicts, settled_counts
+from vlaa_ray.evaluation.questions import AnswerVerdict, QuestionSet
+from vlaa_ray.evaluation.scoring import AnswerVerdicts, settled_counts
 from vlaa_ray.evaluation.statistics import counted_ks, interval, majority_value, pass_at_k
 
 _SAME = 1e-6  # percent
@@ -35,7 +35,7 @@ class ClusterValues:
     """The share of each unit in the mean, by the name of the figure: the number of its questions, or 1."""
 
 
-def mean_summary(questions: QuestionSet, numbers: Sequence[int], verdicts: Verdicts) -> dict[str, float]:
+def mean_summary(questions: QuestionSet, numbers: Sequence[int], verdicts: AnswerVerdicts) -> dict[str, float]:
     """Return the figures of these questions: the mean over the samples of each sample's own summary."""
     num_samples = len(verdicts[numbers[0]])
     parts = [
@@ -44,7 +44,7 @@ def mean_summary(questions: QuestionSet, numbers: Sequence[int], verdicts: Verdi
     return {key: statistics.fmean(part[key] for part in parts) for key in parts[0]}
 
 
-def cluster_values(questions: QuestionSet, verdicts: Verdicts, scores: dict[str, float]) -> ClusterValues:
+def cluster_values(questions: QuestionSet, verdicts: AnswerVerdicts, scores: dict[str, float]) -> ClusterValues:
     """Return the values of the units of all figures in `scores` that are a mean over units."""
     clusters: dict[str, list[int]] = {}
     for number in range(len(questions)):
@@ -76,7 +76,7 @@ def _silent_benchmarks() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def figures_of(questions: QuestionSet, verdicts: Verdicts) -> tuple[dict[str, Any], ClusterValues]:
+def figures_of(questions: QuestionSet, verdicts: AnswerVerdicts) -> tuple[dict[str, Any], ClusterValues]:
     """Return (the entry of `benchmarks` in `result.json`, the values of the units)."""
     numbers = range(len(questions))
     num_samples = len(verdicts[0])
@@ -108,11 +108,11 @@ def _with_interval(key: str, value: float, clusters: ClusterValues) -> dict[str,
     return {"value": value, "low": low, "high": high}
 
 
-def _majority(samples: Sequence[Verdict]) -> float:
+def _majority(samples: Sequence[AnswerVerdict]) -> float:
     return majority_value([verdict.extracted for verdict in samples], [verdict.value for verdict in samples])
 
 
-def _categories(questions: QuestionSet, verdicts: Verdicts) -> dict[str, dict[str, dict[str, float]]]:
+def _categories(questions: QuestionSet, verdicts: AnswerVerdicts) -> dict[str, dict[str, dict[str, float]]]:
     """Return {category: {label: {"value", "num_rows"}}}; a question with several labels counts under each."""
     values: dict[str, dict[str, list[float]]] = {}
     for number, samples in enumerate(verdicts):

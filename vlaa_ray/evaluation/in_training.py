@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vlaa_ray.config import GrpoConfig
+from vlaa_ray.config import GrpoConfig, SftConfig
 from vlaa_ray.errors import DataError
-from vlaa_ray.evaluation.questions import BenchmarkQuestions, Verdict
+from vlaa_ray.evaluation.questions import AnswerVerdict, BenchmarkQuestions
 from vlaa_ray.evaluation.sampling import sample_and_score
 from vlaa_ray.evaluation.scoring import bounded, settled_counts
 from vlaa_ray.monitoring.reduce import reward_metrics
 from vlaa_ray.records import Group, Prompt
-from vlaa_ray.roles import Metrics, Roles, Run, SampleRequest, request_seed
+from vlaa_ray.roles import Metrics, Roles, Run, SampleRequest, SamplingRoles, request_seed
 
 _NO_STEP = -1
 
@@ -32,30 +32,34 @@ async def evaluate(config: GrpoConfig, heldout: HeldOut, roles: Roles, run: Run)
     Each prompt has the same seed at every evaluation, so that two evaluations differ by the weights alone.
     """
     run.phase("eval")
-
-    async def answer(prompt: Prompt) -> Group:
-        return await sample_and_score(_request(config, prompt), _NO_STEP, roles, progress=1.0)
-
-    prompts = heldout.prompts
-    chosen = [prompts[index] for index in range(min(len(prompts), config.eval.num_prompts or len(prompts)))]
-    groups = await run.stoppable(asyncio.gather(*map(answer, chosen)))
-    rollouts = [(group.prompt, rollout) for group in groups for rollout in group.rollouts]
-    metrics = reward_metrics([(prompt, rollout.reward) for prompt, rollout in rollouts], prefix="eval/reward")
-    num_tokens = sum(len(rollout.completion.token_ids) for _, rollout in rollouts)
-    metrics |= {"eval/completion/mean_tokens": num_tokens / max(len(rollouts), 1)}
+    metrics = await run.stoppable(heldout_rewards(config, heldout.prompts, roles))
     for questions in heldout.benchmarks:
         metrics |= await run.stoppable(_benchmark_metrics(config, questions, roles))
     return metrics
 
 
+async def heldout_rewards(config: GrpoConfig | SftConfig, prompts: Sequence[Prompt], roles: SamplingRoles) -> Metrics:
+    """Return the `eval/reward/…` metrics of one answer to each of the first `eval.num_prompts` prompts."""
+
+    async def answer(prompt: Prompt) -> Group:
+        return await sample_and_score(_request(config, prompt), _NO_STEP, roles, progress=1.0)
+
+    chosen = [prompts[index] for index in range(min(len(prompts), config.eval.num_prompts or len(prompts)))]
+    groups = await asyncio.gather(*map(answer, chosen))
+    rollouts = [(group.prompt, rollout) for group in groups for rollout in group.rollouts]
+    metrics = reward_metrics([(prompt, rollout.reward) for prompt, rollout in rollouts], prefix="eval/reward")
+    num_tokens = sum(len(rollout.completion.token_ids) for _, rollout in rollouts)
+    return metrics | {"eval/completion/mean_tokens": num_tokens / max(len(rollouts), 1)}
+
+
 async def _benchmark_metrics(config: GrpoConfig, questions: BenchmarkQuestions, roles: Roles) -> Metrics:
     """Return `eval/benchmark/NAME/…`: the figures in percent, by the benchmark's rules alone."""
 
-    async def ask(number: int) -> list[Verdict]:
+    async def ask(number: int) -> list[AnswerVerdict]:
         try:
             sampled = await roles.rollouts.sample(_request(config, questions.prompt(number)))
         except DataError as error:
-            return [Verdict.unanswered(error.one_line())]
+            return [AnswerVerdict.unanswered(error.one_line())]
         return [await asyncio.to_thread(questions.rule, number, sampled.completions[0].text)]
 
     num_in_flight = 2 * config.rollout.num_actors * config.rollout.max_num_seqs
@@ -67,7 +71,7 @@ async def _benchmark_metrics(config: GrpoConfig, questions: BenchmarkQuestions, 
     return {f"eval/benchmark/{questions.name}/{name}": value for name, value in values.items()}
 
 
-def _request(config: GrpoConfig, prompt: Prompt) -> SampleRequest:
+def _request(config: GrpoConfig | SftConfig, prompt: Prompt) -> SampleRequest:
     return SampleRequest(
         prompt=prompt,
         num_samples=1,

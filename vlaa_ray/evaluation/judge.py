@@ -16,7 +16,7 @@ from typing import Any
 
 from vlaa_ray.config import JudgeSection
 from vlaa_ray.errors import RewardError
-from vlaa_ray.evaluation.questions import BenchmarkQuestions, Verdict
+from vlaa_ray.evaluation.questions import AnswerVerdict, BenchmarkQuestions
 from vlaa_ray.services.call_store import CallStore, Reply, Usage
 from vlaa_ray.services.client import Service, Unanswered
 
@@ -40,7 +40,9 @@ class AnswerJudge:
         self._service = Service(section, "the judge", "judge", RewardError)
         self._threads = ThreadPoolExecutor(section.concurrency, thread_name_prefix="judge")
 
-    async def settle(self, questions: BenchmarkQuestions, number: int, prediction: str, rule: Verdict) -> Verdict:
+    async def settle(
+        self, questions: BenchmarkQuestions, number: int, prediction: str, rule: AnswerVerdict
+    ) -> AnswerVerdict:
         """Return the judge's verdict on a prediction that the rules left unsettled with `rule`."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self._settle, questions, number, prediction, rule)
@@ -51,7 +53,9 @@ class AnswerJudge:
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._store.close()
 
-    def _settle(self, questions: BenchmarkQuestions, number: int, prediction: str, rule: Verdict) -> Verdict:
+    def _settle(
+        self, questions: BenchmarkQuestions, number: int, prediction: str, rule: AnswerVerdict
+    ) -> AnswerVerdict:
         suite, row = questions.suite, questions.rows[number]
         messages = suite.judge_messages(row, prediction)
         if messages is None:
@@ -62,7 +66,7 @@ class AnswerJudge:
                 reply = self._reply(messages, attempt)
             except Unanswered as error:  # not recorded, so that the next run asks again
                 return _left(rule, f"the judge gives no answer: {error}")
-            verdict = Verdict.of(suite.judge_score(row, reply.text))
+            verdict = AnswerVerdict.of(suite.judge_score(row, reply.text))
             if verdict.correct is not None:
                 return verdict
         return _left(rule, f"the judge's reply can't be used: {verdict.reason}")
@@ -83,12 +87,14 @@ class AnswerJudge:
         return reply
 
 
-def _left(rule: Verdict, why: str) -> Verdict:
+def _left(rule: AnswerVerdict, why: str) -> AnswerVerdict:
     reason = "; ".join(part for part in (rule.reason, why) if part)
-    return Verdict(value=0.0, correct=None, extracted=rule.extracted, reason=reason[:_MAX_REASON_CHARS], settled_by="")
+    return AnswerVerdict(
+        value=0.0, correct=None, extracted=rule.extracted, reason=reason[:_MAX_REASON_CHARS], settled_by=""
+    )
 
 
-def without_judge(verdict: Verdict) -> Verdict:
+def without_judge(verdict: AnswerVerdict) -> AnswerVerdict:
     """Return an unsettled verdict that says that there is no judge; a settled one as it is."""
     return verdict if verdict.correct is not None or not verdict.answered else _left(verdict, NO_JUDGE)
 

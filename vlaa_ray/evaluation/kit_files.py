@@ -21,6 +21,7 @@ from vlaa_ray.evaluation.scoring import AnswerSet
 from vlaa_ray.storage.atomic import replacing
 
 _MAX_CELL_CHARS = 32_767  # the limit of the format; longer texts would be refused by readers
+_NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 _NOT_IN_CELLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]|[\ud800-\udfff]")
 
 
@@ -31,6 +32,7 @@ def write_kit_files(
 
     `scores` is the entry of that name in `result.json`. Raises OSError if a file can't be written.
     """
+    model_name = _NOT_IN_NAMES.sub("-", model_name).strip(".") or "model"
     place = folder / "kit" / model_name
     place.mkdir(parents=True, exist_ok=True)
     stem = f"{model_name}_{questions.suite.kit_name}"

@@ -23,7 +23,9 @@ class EvaluationProgress:
 
     def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._console, self._clock = console or Console(), clock
-        self._stage, self._done, self._total, self._tokens = "start", 0, 0, 0
+        self._stage, self._done, self._total = "start", 0, 0
+        self.num_tokens = 0
+        """The tokens of the answers in this part of the work."""
         self._history: deque[tuple[float, int, int]] = deque()
         self._last_line = clock()
         self._live = Live(get_renderable=self._line, console=self._console, refresh_per_second=4, transient=True)
@@ -42,7 +44,7 @@ class EvaluationProgress:
 
     def stage(self, name: str, total: int) -> None:
         """Begin a part of the work with `total` answers."""
-        self._stage, self._done, self._total, self._tokens = name, 0, total, 0
+        self._stage, self._done, self._total, self.num_tokens = name, 0, total, 0
         self._history.clear()
         self._history.append((self._clock(), 0, 0))
 
@@ -50,9 +52,9 @@ class EvaluationProgress:
         """Count answers that are done; without a terminal, print a line if the last one is 10 seconds old."""
         now = self._clock()
         self._done += num_answers
-        self._tokens += num_tokens
+        self.num_tokens += num_tokens
         if now - self._history[-1][0] >= 1.0:
-            self._history.append((now, self._done, self._tokens))
+            self._history.append((now, self._done, self.num_tokens))
             while now - self._history[0][0] > _PACE_S:
                 self._history.popleft()
         if not self._console.is_terminal and now - self._last_line >= _LINE_EVERY_S:
@@ -70,7 +72,7 @@ class EvaluationProgress:
         parts = [self._stage]
         if self._total:
             parts.append(f"{self._done:,}/{self._total:,} answers")
-        if len(self._history) > 1 and self._tokens:
+        if len(self._history) > 1 and self.num_tokens:
             (start, _, before), (now, _, tokens) = self._history[0], self._history[-1]
             parts.append(f"{(tokens - before) / (now - start):,.0f} tokens/s")
         left = self.left_s()

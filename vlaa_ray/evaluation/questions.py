@@ -24,7 +24,7 @@ IS_RIGHT = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class AnswerVerdict:
     """What an answer is worth, in [0, 1], and who says so. A verdict that is not settled is worth 0."""
 
     value: float
@@ -38,7 +38,7 @@ class Verdict:
     """False if the model gave no answer."""
 
     @classmethod
-    def of(cls, score: RowScore) -> Verdict:
+    def of(cls, score: RowScore) -> AnswerVerdict:
         """Return the verdict of a benchmark's rule or judge."""
         settled_by: SettledBy = "" if score.correct is None else score.settled_by
         return cls(
@@ -50,7 +50,7 @@ class Verdict:
         )
 
     @classmethod
-    def unanswered(cls, reason: str) -> Verdict:
+    def unanswered(cls, reason: str) -> AnswerVerdict:
         """Return the verdict on a question to which the model gave no answer."""
         return cls(value=0.0, correct=None, reason=f"no answer: {reason}", settled_by="", answered=False)
 
@@ -90,7 +90,7 @@ class QuestionSet(ABC):
         """Return the unit that an interval draws as a whole."""
 
     @abstractmethod
-    def summary(self, numbers: Sequence[int], verdicts: Sequence[Verdict]) -> dict[str, float]:
+    def summary(self, numbers: Sequence[int], verdicts: Sequence[AnswerVerdict]) -> dict[str, float]:
         """Return the figures of these questions in percent, by name; one verdict for each question."""
 
 
@@ -137,7 +137,7 @@ class BenchmarkQuestions(QuestionSet):
         """See `QuestionSet`."""
         return self.suite.cluster(self.rows[number])
 
-    def summary(self, numbers: Sequence[int], verdicts: Sequence[Verdict]) -> dict[str, float]:
+    def summary(self, numbers: Sequence[int], verdicts: Sequence[AnswerVerdict]) -> dict[str, float]:
         """See `QuestionSet`."""
         graded = [
             GradedRow(row=self.rows[number], score=_score(verdict))
@@ -145,12 +145,12 @@ class BenchmarkQuestions(QuestionSet):
         ]
         return self.suite.summary(graded)
 
-    def rule(self, number: int, prediction: str) -> Verdict:
+    def rule(self, number: int, prediction: str) -> AnswerVerdict:
         """Return the verdict of the benchmark's rules on one prediction.
 
         Raises DataError if the row's gold can't be read.
         """
-        return Verdict.of(self.suite.score(self.rows[number].fields, prediction))
+        return AnswerVerdict.of(self.suite.score(self.rows[number].fields, prediction))
 
 
 class RecordQuestions(QuestionSet):
@@ -196,7 +196,7 @@ class RecordQuestions(QuestionSet):
         """See `QuestionSet`."""
         return self._indices[number]
 
-    def summary(self, numbers: Sequence[int], verdicts: Sequence[Verdict]) -> dict[str, float]:
+    def summary(self, numbers: Sequence[int], verdicts: Sequence[AnswerVerdict]) -> dict[str, float]:
         """Return `reward`, the mean reward, and `accuracy`, the share of rewards of 0.5 or more, both in percent."""
         count = max(len(verdicts), 1)
         rewards = sum(verdict.value for verdict in verdicts)
@@ -239,7 +239,7 @@ def _open_records(section: BenchmarkSection, fetch: FetchSection) -> RecordQuest
     return RecordQuestions(section.name, prompts, defects)
 
 
-def _score(verdict: Verdict) -> RowScore:
+def _score(verdict: AnswerVerdict) -> RowScore:
     return RowScore(
         correct=verdict.correct, extracted=verdict.extracted, reason=verdict.reason, settled_by=verdict.settled_by
     )

@@ -20,10 +20,11 @@ from vlaa_ray.errors import DataError, VlaaRayError
 from vlaa_ray.evaluation.answers import AnswerKey
 from vlaa_ray.evaluation.benchmarks import BENCHMARKS
 from vlaa_ray.evaluation.figures import ClusterValues, figures_of
-from vlaa_ray.evaluation.questions import QuestionSet, Verdict
-from vlaa_ray.evaluation.scoring import AnswerSet, Verdicts
+from vlaa_ray.evaluation.questions import AnswerVerdict, QuestionSet
+from vlaa_ray.evaluation.scoring import AnswerSet, AnswerVerdicts
 from vlaa_ray.images.decode import load
 from vlaa_ray.records import ImageRef
+from vlaa_ray.services.secret import without_credentials
 from vlaa_ray.storage.atomic import replacing, write_whole
 
 RESULT, ROWS, CLUSTERS, IMAGES = "result.json", "rows.jsonl", "clusters.jsonl", "images"
@@ -37,7 +38,7 @@ class Scored:
     """A set of questions with its answers and their verdicts."""
 
     answers: AnswerSet
-    verdicts: Verdicts
+    verdicts: AnswerVerdicts
 
     @property
     def questions(self) -> QuestionSet:
@@ -72,10 +73,13 @@ def write_result(folder: Path, scored: Sequence[Scored], model: dict[str, Any], 
 
 
 def conditions_of(config: EvalConfig, model: dict[str, Any]) -> dict[str, Any]:
-    """Return the conditions of an evaluation; the limits of pixels of an endpoint are its own, and None here."""
+    """Return the conditions of an evaluation; the limits of pixels of an endpoint are its own, and None here.
+
+    The scorer of open answers is one of them where records are evaluated.
+    """
     own = model["kind"] != "endpoint"
     rollout, judge = config.rollout, config.judge
-    return {
+    conditions = {
         "name": config.conditions.name,
         "system_prompt": config.model.system_prompt,
         "style": config.conditions.style,
@@ -87,8 +91,10 @@ def conditions_of(config: EvalConfig, model: dict[str, Any]) -> dict[str, Any]:
         "top_p": rollout.top_p,
         "num_samples": rollout.num_samples,
         "seed": config.run.seed,
-        "judge": {"model": judge.model, "url": judge.url} if judge.url else None,
+        "judge": {"model": judge.model, "url": without_credentials(judge.url)} if judge.url else None,
     }
+    scorer = config.rewards.open_ended
+    return conditions | ({"open_ended_scorer": scorer.model or scorer.scorer} if config.has_records else {})
 
 
 def read_result(folder: Path) -> dict[str, Any]:
@@ -144,7 +150,7 @@ def _rows(scored: Scored, pictures: dict[str, str]) -> Iterator[dict[str, Any]]:
             }
 
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
+def _verdict(verdict: AnswerVerdict) -> dict[str, Any]:
     return {
         "extracted": None if verdict.extracted is None else verdict.extracted[:_MAX_CHARS],
         "correct": verdict.correct,

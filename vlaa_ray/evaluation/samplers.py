@@ -18,7 +18,7 @@ from vlaa_ray.text.conversation import spoken_turns
 _MAX_CHARS = 1 << 20  # of one answer
 
 
-class Sample(NamedTuple):
+class GivenAnswer(NamedTuple):
     """One answer: its text, why it ended, and its length."""
 
     text: str
@@ -29,7 +29,7 @@ class Sample(NamedTuple):
 class Sampler(Protocol):
     """What asks the model."""
 
-    async def answers(self, request: SampleRequest) -> list[Sample]:
+    async def answers(self, request: SampleRequest) -> list[GivenAnswer]:
         """Return `num_samples` answers to one prompt.
 
         Raises:
@@ -47,11 +47,11 @@ class EngineSampler:
     def __init__(self, rollouts: RolloutRole) -> None:
         self._rollouts = rollouts
 
-    async def answers(self, request: SampleRequest) -> list[Sample]:
+    async def answers(self, request: SampleRequest) -> list[GivenAnswer]:
         """See `Sampler`."""
         group = await self._rollouts.sample(request)
         return [
-            Sample(completion.text, completion.finish_reason, len(completion.token_ids))
+            GivenAnswer(completion.text, completion.finish_reason, len(completion.token_ids))
             for completion in group.completions
         ]
 
@@ -73,7 +73,7 @@ class EndpointSampler:
         """The name of the model at the endpoint."""
         self._threads = ThreadPoolExecutor(section.concurrency, thread_name_prefix="endpoint")
 
-    async def answers(self, request: SampleRequest) -> list[Sample]:
+    async def answers(self, request: SampleRequest) -> list[GivenAnswer]:
         """See `Sampler`."""
         body = await asyncio.to_thread(self._body, request)
         loop = asyncio.get_running_loop()
@@ -95,8 +95,8 @@ class EndpointSampler:
             raise RolloutError("the endpoint has no model", fix="name one: --model URL#MODEL")
         return names[0]
 
-    def _ask(self, body: dict[str, Any]) -> Sample:
-        sample: Sample = self._service.post("chat/completions", body, read=_read)
+    def _ask(self, body: dict[str, Any]) -> GivenAnswer:
+        sample: GivenAnswer = self._service.post("chat/completions", body, read=_read)
         return sample
 
     def _body(self, request: SampleRequest) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def _content(parts: Sequence[dict[str, Any]]) -> Any:
     return parts[0]["text"] if len(parts) == 1 and parts[0]["type"] == "text" else list(parts)
 
 
-def _read(reply: Any) -> Sample:
+def _read(reply: Any) -> GivenAnswer:
     """Return the answer in a chat completion; thinking that the service sends apart stands before it, in its tags.
 
     Raises ValueError if `reply` is not a chat completion.
@@ -151,7 +151,7 @@ def _read(reply: Any) -> Sample:
     if not isinstance(text, str | None) or not isinstance(thought, str | None):
         raise ValueError("not a chat completion: its content is not text")
     whole = f"<think>{thought}</think>{text or ''}" if thought else text or ""
-    return Sample(whole[:_MAX_CHARS], finish, _num_tokens(reply))
+    return GivenAnswer(whole[:_MAX_CHARS], finish, _num_tokens(reply))
 
 
 def _num_tokens(reply: dict[str, Any]) -> int:

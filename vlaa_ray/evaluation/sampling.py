@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from vlaa_ray.errors import DataError
 from vlaa_ray.records import Group, Rollout
-from vlaa_ray.roles import Roles, SampleRequest
+from vlaa_ray.roles import SampleRequest, SamplingRoles
 
 
-async def sample_and_score(request: SampleRequest, position: int, roles: Roles, progress: float) -> Group:
+async def sample_and_score(request: SampleRequest, position: int, roles: SamplingRoles, progress: float) -> Group:
     """The scored group of one prompt; without rollouts if the prompt can't be sampled, or its answers can't be judged.
 
     `position` is the prompt's place in the run's order. `progress` is the share of the run's steps done, in [0, 1].

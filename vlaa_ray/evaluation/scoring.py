@@ -12,11 +12,11 @@ import numpy as np
 from vlaa_ray.errors import DataError
 from vlaa_ray.evaluation.answers import AnswerKey, StoredAnswers
 from vlaa_ray.evaluation.judge import AnswerJudge, without_judge
-from vlaa_ray.evaluation.questions import IS_RIGHT, BenchmarkQuestions, QuestionSet, RecordQuestions, Verdict
+from vlaa_ray.evaluation.questions import IS_RIGHT, AnswerVerdict, BenchmarkQuestions, QuestionSet, RecordQuestions
 from vlaa_ray.records import Completion, RewardResult
 from vlaa_ray.roles import RewardRole
 
-Verdicts = list[list[Verdict]]
+AnswerVerdicts = list[list[AnswerVerdict]]
 """The verdicts of a set: one list for each question, with one verdict for each sample."""
 OnScored = Callable[[int], None]
 _RECORDS_IN_FLIGHT = 16
@@ -41,24 +41,24 @@ class AnswerSet:
         given = [answer.prediction for answer in answers if answer is not None]
         return given if len(given) == self.num_samples else None
 
-    def unanswered(self, number: int) -> list[Verdict]:
+    def unanswered(self, number: int) -> list[AnswerVerdict]:
         """Return the verdicts on a question that got no answer."""
         reason = self.failures.get((self.questions.name, self.questions.index(number)), "it was not asked")
-        return [Verdict.unanswered(reason)] * self.num_samples
+        return [AnswerVerdict.unanswered(reason)] * self.num_samples
 
 
 async def score_benchmark(
     questions: BenchmarkQuestions, answers: AnswerSet, judge: AnswerJudge | None, on_scored: OnScored
-) -> Verdicts:
+) -> AnswerVerdicts:
     """Return the verdicts by the benchmark's rules, and by the judge where the rules settle nothing."""
 
-    def by_rule(number: int) -> tuple[list[str], list[Verdict]]:
+    def by_rule(number: int) -> tuple[list[str], list[AnswerVerdict]]:
         predictions = answers.predictions(number)
         if predictions is None:
             return [], answers.unanswered(number)
         return predictions, [questions.rule(number, prediction) for prediction in predictions]
 
-    async def settle(number: int) -> list[Verdict]:
+    async def settle(number: int) -> list[AnswerVerdict]:
         predictions, verdicts = await asyncio.to_thread(by_rule, number)
         if judge is not None and predictions:
             pairs = zip(predictions, verdicts, strict=True)
@@ -74,10 +74,10 @@ async def score_benchmark(
 
 async def score_records(
     questions: RecordQuestions, answers: AnswerSet, rewards: RewardRole, on_scored: OnScored
-) -> Verdicts:
+) -> AnswerVerdicts:
     """Return the verdicts of the records' own verifiers, from the reward actors."""
 
-    async def score(number: int) -> list[Verdict]:
+    async def score(number: int) -> list[AnswerVerdict]:
         predictions = await asyncio.to_thread(answers.predictions, number)
         verdicts = (
             answers.unanswered(number)
@@ -90,7 +90,7 @@ async def score_records(
     return await bounded(len(questions), score, _RECORDS_IN_FLIGHT)
 
 
-def settled_counts(verdicts: Verdicts) -> dict[str, int]:
+def settled_counts(verdicts: AnswerVerdicts) -> dict[str, int]:
     """Return how many answers were settled by rule, by the judge or not at all, and how many are missing."""
     counts = Counter(
         "unanswered" if not verdict.answered else verdict.settled_by or "unsettled"
@@ -102,26 +102,28 @@ def settled_counts(verdicts: Verdicts) -> dict[str, int]:
 
 async def _rewarded(
     questions: RecordQuestions, number: int, predictions: Sequence[str], rewards: RewardRole
-) -> list[Verdict]:
+) -> list[AnswerVerdict]:
     completions = [_completion(prediction) for prediction in predictions]
     try:
         results = await rewards.score(questions.prompt(number), completions, 1.0)
     except DataError as error:  # no answer can be judged by this gold
-        return [Verdict(value=0.0, correct=None, reason=error.one_line(), settled_by="")] * len(predictions)
+        return [AnswerVerdict(value=0.0, correct=None, reason=error.one_line(), settled_by="")] * len(predictions)
     return [_verdict(result) for result in results]
 
 
-def _verdict(result: RewardResult) -> Verdict:
+def _verdict(result: RewardResult) -> AnswerVerdict:
     if result.value is None or not result.valid:
-        return Verdict(value=0.0, correct=None, extracted=result.extracted, reason=result.reason, settled_by="")
+        return AnswerVerdict(value=0.0, correct=None, extracted=result.extracted, reason=result.reason, settled_by="")
     correct = result.value >= IS_RIGHT
     reason = result.reason or ("" if correct else f"a reward of {result.value:g}")
-    return Verdict(value=result.value, correct=correct, extracted=result.extracted, reason=reason)
+    return AnswerVerdict(value=result.value, correct=correct, extracted=result.extracted, reason=reason)
 
 
-async def bounded(count: int, score: Callable[[int], Awaitable[list[Verdict]]], num_at_once: int) -> Verdicts:
+async def bounded(
+    count: int, score: Callable[[int], Awaitable[list[AnswerVerdict]]], num_at_once: int
+) -> AnswerVerdicts:
     """Return the verdicts of the numbers below `count`, `num_at_once` of which are worked on at the same time."""
-    verdicts: Verdicts = [[]] * count
+    verdicts: AnswerVerdicts = [[]] * count
     numbers = iter(range(count))
 
     async def work() -> None:

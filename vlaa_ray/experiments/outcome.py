@@ -6,19 +6,23 @@ Everything is read from the runs' own files, so the numbers on the page can be c
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vlaa_ray.config.sections import REFLECTION_PHRASES
 from vlaa_ray.errors import DataError
 from vlaa_ray.evaluation.results import ROWS, read_lines, read_result
 from vlaa_ray.experiments.jobs import Job
 from vlaa_ray.experiments.plan import ArmPlan, ExperimentPlan
 from vlaa_ray.run.reader import RecordedRun
-from vlaa_ray.text.reflections import PAPER_REFLECTIONS, reflection_counts
+from vlaa_ray.text.phrases import Phrases, phrase_keys
 
 MEAN = "mean"
+PHRASES = REFLECTION_PHRASES[:4]
+"""The phrases of the paper's figure 7."""
 _TYPES = "verifier type"
 _LAST_SHARE = 0.2
 
@@ -59,10 +63,9 @@ class Trained:
     tokens: Series
     """Mean completion length of each step, in tokens."""
     reflections: Series
-    """Reflection phrases in 100 completions of each step, of the completions that were written to disk."""
+    """Phrases of figure 7 in 100 completions of each step."""
     counts: dict[str, int]
-    """Reflection phrases by phrase, over all completions that were written."""
-    num_written: int
+    """Phrases of figure 7 by phrase, over all completions."""
     num_samples: int
     num_tokens: int
 
@@ -155,8 +158,8 @@ def trained_of(runs: Sequence[tuple[Path, int]]) -> Trained | None:
     reward: Series = []
     tokens: Series = []
     reflections: Series = []
-    counts = dict.fromkeys(PAPER_REFLECTIONS, 0)
-    num_written = num_samples = num_tokens = before = 0
+    counts = dict.fromkeys(PHRASES, 0)
+    num_samples = num_tokens = before = 0
     for folder, group_size in runs:
         if not folder.is_dir():
             continue
@@ -169,11 +172,13 @@ def trained_of(runs: Sequence[tuple[Path, int]]) -> Trained | None:
         num_tokens += sum(
             round(count * group_size * mean) for (_, count), (_, mean) in zip(groups, lengths, strict=False)
         )
-        for step, texts in _written(run):
-            found = _sum_counts(texts)
-            counts = {phrase: counts[phrase] + found[phrase] for phrase in counts}
-            num_written += len(texts)
-            reflections.append((before + step, 100 * sum(found.values()) / max(len(texts), 1)))
+        counted = _counted(run)
+        counts = {phrase: counts[phrase] + sum(of_step[phrase] for of_step in counted.values()) for phrase in counts}
+        reflections += [
+            (step, 100 * sum(counted[step - before].values()) / (count * group_size))
+            for step, count in groups
+            if step - before in counted and count
+        ]
         before = reward[-1][0] if reward else before
     if not reward:
         return None
@@ -182,7 +187,6 @@ def trained_of(runs: Sequence[tuple[Path, int]]) -> Trained | None:
         tokens=tokens,
         reflections=reflections,
         counts=counts,
-        num_written=num_written,
         num_samples=num_samples,
         num_tokens=num_tokens,
     )
@@ -192,21 +196,16 @@ def _shifted(series: Series, before: int) -> Series:
     return [(before + step, value) for step, value in series if step > 0]
 
 
-def _written(run: RecordedRun) -> list[tuple[int, list[str]]]:
-    """Return (step, the completions that were written in it)."""
-    steps = []
-    for file in run.rollout_files:
-        try:
-            texts = [str(row["completion"]) for row in read_lines(file)]
-        except (DataError, KeyError, TypeError):
-            continue  # it is just being written
-        steps.append((int(file.stem.removeprefix("step_")), texts))
-    return steps
+def _counted(run: RecordedRun) -> dict[int, dict[str, int]]:
+    """Return {step: {phrase: times}} of the completions of each step that was counted."""
+    counted: dict[int, dict[str, int]] = {}
+    for phrase, key in phrase_keys(PHRASES).items():
+        for step, count in run.series(f"completion/reflection/{key}/count"):
+            counted.setdefault(step, dict.fromkeys(PHRASES, 0))[phrase] = int(count)
+    return counted
 
 
 def _sum_counts(texts: Sequence[str]) -> dict[str, int]:
-    counts = dict.fromkeys(PAPER_REFLECTIONS, 0)
-    for text in texts:
-        found = reflection_counts(text)
-        counts = {phrase: counts[phrase] + found[phrase] for phrase in counts}
-    return counts
+    phrases = Phrases(PHRASES)
+    total: Counter[str] = sum((phrases.counts(text) for text in texts), Counter())
+    return {phrase: total[key] for phrase, key in phrase_keys(PHRASES).items()}

@@ -155,7 +155,7 @@ def _training(trained: Trained) -> dict[str, Any]:
         "tokens_end": trained.end(trained.tokens),
         "reflections_end": trained.end(trained.reflections),
         "reflections": trained.counts,
-        "num_written": trained.num_written,
+        "num_samples": trained.num_samples,
     }
 
 

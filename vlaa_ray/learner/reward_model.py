@@ -31,7 +31,7 @@ class RewardModelLearner(SupervisedLearner):
         """
         return answers_row(self.core.chat, preference.prompt, preference.answers, number)
 
-    def update(self, preferences: Sequence[Preference], step: int) -> dict[str, float]:
+    def update(self, preferences: Sequence[Preference], step: int, num_steps: int) -> dict[str, float]:
         """Do one optimizer step on this rank's share of the prompts; the loss is the mean per prompt over all ranks."""
         preferences = [_best_first(preference) for preference in preferences]
         rows = self.row_filter.rows(preferences, self.row)
@@ -55,7 +55,7 @@ class RewardModelLearner(SupervisedLearner):
 
         self.core.accumulate(rows, loss)
         return {
-            **self.core.step(step, self._config.run.num_steps),
+            **self.core.step(step, num_steps),
             "policy/loss": self.core.engine.reduce_sum(loss_sum).item(),
             "samples/dropped": num_dropped,
             **counts.metrics(self.core.engine.reduce_sum, "pairs"),

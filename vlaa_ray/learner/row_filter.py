@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from vlaa_ray.algorithms.empty_steps import EmptySteps
-from vlaa_ray.config import SftSection
+from vlaa_ray.config import SamplesSection
 from vlaa_ray.errors import DataError
 from vlaa_ray.images.decode import load
 from vlaa_ray.models.batches import Row
@@ -25,7 +25,7 @@ Item = TypeVar("Item", Prompt, Preference)
 class RowFilter:
     """The filter of one rank. `section` is the config section of the limits, for the messages."""
 
-    def __init__(self, section: str, limits: SftSection) -> None:
+    def __init__(self, section: str, limits: SamplesSection) -> None:
         self._section, self._limits = section, limits
         self._sound: set[str] = set()
         self._empty_steps = EmptySteps()

@@ -50,7 +50,7 @@ class SftLearner(SupervisedLearner):
         completion = self.core.chat.completion_token_ids(prompt.solution)
         return Row(prompt_token_ids=prompt_ids, images=prompt.images, completions=(completion,), sequence_ids=(number,))
 
-    def update(self, prompts: Sequence[Prompt], step: int) -> dict[str, float]:
+    def update(self, prompts: Sequence[Prompt], step: int, num_steps: int) -> dict[str, float]:
         """Do one optimizer step on this rank's share of the prompts; the loss is the mean per token over all ranks."""
         rows = self.row_filter.rows(prompts, self.row)
         local = [sum(len(row.completions[0]) for row in rows), len(self.row_filter.dropped)]
@@ -66,7 +66,7 @@ class SftLearner(SupervisedLearner):
             return value
 
         self.core.accumulate(rows, loss)
-        applied = self.core.step(step, self._config.run.num_steps)
+        applied = self.core.step(step, num_steps)
         mean_loss, entropy = self.core.engine.reduce_sum(sums).tolist()
         return {
             "policy/loss": mean_loss,

@@ -20,10 +20,11 @@ class SupervisedLearner(ABC):
         """The filter that knows which samples of the last call were dropped, and why."""
 
     @abstractmethod
-    def update(self, items: Any, step: int) -> dict[str, float]:
+    def update(self, items: Any, step: int, num_steps: int) -> dict[str, float]:
         """Do one optimizer step on this rank's share of the samples; return the metrics over all ranks.
 
-        If no rank has a sample to train on, there is no optimizer step.
+        The learning rate is that of step `step` (from 0) out of `num_steps`. If no rank has a sample to train on, there
+        is no optimizer step.
 
         Raises:
             DataError: this is the tenth step in a row without a sample to train on.

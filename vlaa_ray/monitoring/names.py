@@ -36,9 +36,19 @@ class Metric(NamedTuple):
     """The condition under which it is logged; "" if every run of these kinds logs it in some step."""
     better: Better = ""
     """The direction of improvement; "" where neither direction is better."""
+    sft_when: str = ""
+    """The condition in an SFT run, where it is another one."""
+
+    def condition(self, kind: Kind) -> str:
+        """Return the condition under which this kind of run logs it; "" for always."""
+        return (self.sft_when or self.when) if kind == "sft" else self.when
+
+    def is_expected(self, kind: Kind) -> bool:
+        """Return True if this kind of run can log it without being asked to sample held-out answers."""
+        return kind in self.runs and not (kind == "sft" and self.sft_when)
 
 
-def _reward_metrics(prefix: str, of: str) -> tuple[Metric, ...]:
+def _reward_metrics(prefix: str, of: str, runs: tuple[Kind, ...] = GRPO, sft_when: str = "") -> tuple[Metric, ...]:
     with_parts, without_answer = "the verifier's reward has parts", "an answer is missing for that reason"
     metrics = [
         Metric(f"{prefix}/{{verifier_type}}/parts/{{part}}", "", f"mean of one part of the reward over {of}",
@@ -58,16 +68,18 @@ def _reward_metrics(prefix: str, of: str) -> tuple[Metric, ...]:
             Metric(f"{name}/invalid_share", "share", f"share of the {which} that could not be judged; they are in no "
                    "mean", better="lower"),
         ]  # fmt: skip
-    return tuple(metrics)
+    return tuple(metric._replace(runs=runs, sft_when=sft_when) for metric in metrics)
 
 
+_SAMPLED = "eval.rewards"
 _KL = "grpo.kl.coefficient > 0"
+_PHRASES = "tracking.reflection_phrases has some"
 _CORRECTED = "max_staleness > 0, or model.dtype is bf16"
 
 METRICS: tuple[Metric, ...] = (
     Metric("step", "steps", "training steps done; 0 is the base model", ALL),
     *_reward_metrics("reward", "training samples"),
-    *_reward_metrics("eval/reward", "held-out samples"),
+    *_reward_metrics("eval/reward", "held-out samples", ("grpo", "sft"), _SAMPLED),
     Metric("eval/loss", "nats", "mean loss of a held-out answer token", ("sft",), better="lower"),
     Metric("samples/dropped", "samples", "written answers of the step that could not be trained on; dropped.jsonl "
            "lists the reasons", SUPERVISED, better="lower"),
@@ -81,7 +93,8 @@ METRICS: tuple[Metric, ...] = (
            ("reward-model",), better="higher"),
     Metric("eval/pairs/margin", "", "mean score of the better held-out answers minus that of the others",
            ("reward-model",), better="higher"),
-    Metric("eval/completion/mean_tokens", "tokens", "mean length of the held-out completions"),
+    Metric("eval/completion/mean_tokens", "tokens", "mean length of the held-out completions", ("grpo", "sft"),
+           sft_when=_SAMPLED),
     Metric("eval/benchmark/{name}/score", "%", "the figure of a benchmark that the leaderboard counts, by the "
            "benchmark's rules alone", when="eval.benchmarks names it", better="higher"),
     Metric("eval/benchmark/{name}/unsettled_share", "share", "answers that the rules can't settle; they count as wrong",
@@ -120,6 +133,16 @@ METRICS: tuple[Metric, ...] = (
     Metric("learning_rate", "", "learning rate of the update", ALL),
     Metric("completion/mean_tokens", "tokens", "mean length of the completions trained on", ("grpo", "sft")),
     Metric("completion/{verifier_type}/mean_tokens", "tokens", "mean length of the completions of one verifier type"),
+    Metric("completion/reflection/share", "share", "completions with at least one phrase of "
+           "tracking.reflection_phrases", when=_PHRASES),
+    Metric("completion/reflection/{phrase}/count", "times", "occurrences of one of these phrases in all completions of "
+           "the step", when=_PHRASES),
+    Metric("completion/{verifier_type}/reflection_share", "share", "the share with a phrase, for one verifier type",
+           when=_PHRASES),
+    Metric("completion/length_reward_correlation", "", "correlation of a completion's tokens with its reward, each "
+           "minus its group's mean", when="lengths and rewards differ within groups"),
+    Metric("completion/sft_opening_share", "share", "completions that begin with the first words of a worked answer of "
+           "an earlier SFT", when="tracking.sft_data names it"),
     Metric("completion/truncated_share", "share", "completions cut at the token limit", better="lower"),
     Metric("staleness/max", "steps", "largest staleness of a rollout that the step used"),
     Metric("staleness/mean", "steps", "mean staleness of the rollouts that the step used"),
@@ -135,6 +158,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("time/weight_sync_s", "s", "sending the new weights to the engines", better="lower"),
     Metric("time/turns_s", "s", "moves of the roles on and off the devices that they share; a part of the times above "
            "and below", when="placement: colocated", better="lower"),
+    Metric("time/heldout_rewards_s", "s", "sampling and scoring of held-out answers: the start of the engines or the "
+           "sending of new weights to them included", ("sft",), when=_SAMPLED, better="lower"),
     Metric("time/eval_s", "s", "held-out evaluation", better="lower"),
     Metric("time/checkpoint_s", "s", "the learner's writing of the checkpoint of the step before; hashing it and "
            "bringing it to the disk goes on beside the next steps", when="the step before wrote one", better="lower"),
@@ -197,7 +222,9 @@ def metric_page() -> str:
     ]
     for metric in METRICS:
         meaning = metric.meaning.replace("|", "\\|")
-        cells = (f"`{metric.name}`", metric.unit, meaning, ", ".join(metric.runs), metric.when, metric.better)
+        conditions = [metric.when, metric.sft_when and f"in sft: {metric.sft_when}"]
+        when = "; ".join(filter(None, conditions))
+        cells = (f"`{metric.name}`", metric.unit, meaning, ", ".join(metric.runs), when, metric.better)
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

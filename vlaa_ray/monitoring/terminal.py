@@ -34,13 +34,13 @@ _PACE_STEPS = 20
 
 
 class Progress:
-    """The display of a run of `num_steps` steps, to be used with `with`.
+    """The display of a run of `num_steps` steps, to be used with `with`; None if `plan` gives the number later.
 
     A resumed run starts at the first step that is reported.
     """
 
     def __init__(
-        self, num_steps: int, console: Console | None = None, *, clock: Callable[[], float] = time.monotonic
+        self, num_steps: int | None, console: Console | None = None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._num_steps, self._clock = num_steps, clock
         self._console = console or Console()
@@ -60,6 +60,10 @@ class Progress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._phase = "done" if kind is None else "stopped"
         self._live.stop()
+
+    def plan(self, num_steps: int) -> None:
+        """Take the number of steps of the whole run."""
+        self._num_steps = num_steps
 
     def phase(self, name: Phase) -> None:
         """Show the phase that the run is in from now on."""
@@ -84,7 +88,9 @@ class Progress:
 
     def left_s(self) -> float | None:
         """Return the seconds to the end at the last steps' pace; None before the second step and after the end."""
-        if len(self._ends) < 2 or not self._ends[0][0] < self._ends[-1][0] < self._num_steps:
+        if self._num_steps is None or len(self._ends) < 2:
+            return None
+        if not self._ends[0][0] < self._ends[-1][0] < self._num_steps:
             return None
         (first, start), (last, end) = self._ends[0], self._ends[-1]
         return (self._num_steps - last) * (end - start) / (last - first)
@@ -96,7 +102,8 @@ class Progress:
     def _line(self, known: dict[str, float]) -> str:
         """Return one step as one line, with its own metrics only."""
         step = self._ends[-1][0]
-        parts = [f"step {step:>{len(str(self._num_steps))}}/{self._num_steps}"]
+        total = self._num_steps
+        parts = [f"step {step}" if total is None else f"step {step:>{len(str(total))}}/{total}"]
         for prefix, label in (("reward", "reward"), ("eval/reward", "held-out reward")):
             if f"{prefix}/mean" in known:
                 types = [
@@ -116,7 +123,7 @@ class Progress:
 
     def _headline(self) -> RenderableType:
         done = self._ends[-1][0] if self._ends else 0
-        facts = [f"step {done}/{self._num_steps}"]
+        facts = [f"step {done}" if self._num_steps is None else f"step {done}/{self._num_steps}"]
         if "throughput/samples_per_s" in self._train:
             facts.append(f"{self._train['throughput/samples_per_s']:.0f} samples/s")
         if (left := self.left_s()) is not None:
@@ -157,11 +164,13 @@ _SUPERVISED = {
 
 
 def _columns(known: Iterable[str]) -> list[str]:
-    """Return the training metrics to show: the rewards, or those of a run without rewards."""
+    """Return the training metrics to show: the rewards; before them, in a run that does not train on any, its loss."""
+    known = set(known)
     names = {name.removeprefix("eval/") for name in known}
-    if "reward/mean" not in names:
-        return list(_SUPERVISED)
-    return ["reward/mean", *(f"reward/{verifier_type}/mean" for verifier_type in types_in(names, "reward/{}/mean"))]
+    types = types_in(names, "reward/{}/mean")
+    rewards = ["reward/mean", *(f"reward/{verifier_type}/mean" for verifier_type in types)]
+    own = [] if "reward/mean" in known else list(_SUPERVISED)
+    return [*own, *(rewards if "reward/mean" in names else ())]
 
 
 def _held_out(name: str) -> str:

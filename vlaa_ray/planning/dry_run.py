@@ -25,6 +25,7 @@ from vlaa_ray.planning.start_checks import (
     model_check,
     reward_checks,
     run_folder_check,
+    start_model_check,
 )
 
 if TYPE_CHECKING:
@@ -48,10 +49,12 @@ class DryRun:
 def examine(config: GrpoConfig) -> DryRun:
     """Return the plan, the estimates and the checks of `config`."""
     placement = plan(config)
+    config, start_model = start_model_check(config)
     dimensions, model = model_check(config.model.path)
     memory = memory_estimate(config, dimensions) if dimensions else []
     checks = [
         Check("config", True, "all keys are known, all rules across sections hold"),
+        *start_model,
         model,
         *data_checks(config),
         *reward_checks(config),

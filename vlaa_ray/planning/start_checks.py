@@ -18,13 +18,14 @@ from vlaa_ray.config import GrpoConfig, OpenEndedSection, SourceSection, Trainin
 from vlaa_ray.data.builtin import BUILTIN, BuiltinData
 from vlaa_ray.data.files.sources import record_files
 from vlaa_ray.data.readers import iterate_for
-from vlaa_ray.errors import ConfigError, DataError, ModelError, RewardError
+from vlaa_ray.errors import CheckpointError, ConfigError, DataError, ModelError, RewardError
 from vlaa_ray.models.dimensions import count_parameters, model_dimensions
 from vlaa_ray.models.paths import local_path
 from vlaa_ray.records import PAPER_TYPES
 from vlaa_ray.rewards.dispatch import params_fault
 from vlaa_ray.rewards.sandbox.sandbox import Sandbox
 from vlaa_ray.run.run_json import run_before, run_path
+from vlaa_ray.run.start_model import names_run, planned
 
 _HUB = "hub:"
 _MOST_ROWS = 20
@@ -59,6 +60,18 @@ def model_check(path: str) -> tuple[dict[str, Any], Check]:
     if folder.is_dir() and not any(any(folder.glob(pattern)) for pattern in _WEIGHTS):
         return dimensions, Check("model", False, f"{path} holds no weights", "download the checkpoint again")
     return dimensions, Check("model", True, f"{parameters:,} parameters")
+
+
+def start_model_check(config: GrpoConfig) -> tuple[GrpoConfig, list[Check]]:
+    """Return the config with the model's folder and a check, where `model.path` names another run; else no check."""
+    asked = config.model.path
+    if not names_run(asked):
+        return config, []
+    try:
+        found = planned(config)
+    except (ModelError, CheckpointError) as error:  # the run may be started before this one
+        return config, [Check("model.path", None, f"{asked}: {error.one_line()}; the run needs it when it starts")]
+    return found, [Check("model.path", True, f"{asked} is {found.model.path}")]
 
 
 def data_checks(config: TrainingConfig) -> Iterator[Check]:

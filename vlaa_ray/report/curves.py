@@ -64,6 +64,13 @@ class Chart:
         """The names of the chart's metrics; for a metric by verifier type, the name for one type stands for all."""
         return (*(name for _, name in self.curves), *((self.by_type.format("iou"),) if self.by_type else ()))
 
+    def with_types(self, names: list[str]) -> Chart:
+        """Return the chart with a curve for each verifier type in the names of a run's metrics."""
+        if not self.by_type:
+            return self
+        curves = [(name, self.by_type.format(name)) for name in types_in(names, self.by_type)]
+        return replace(self, curves=(*self.curves, *curves))
+
     @property
     def remark(self) -> str:
         """The note, and the direction of improvement where all metrics of the chart have the same."""
@@ -148,23 +155,16 @@ def charts_of(run: RecordedRun) -> tuple[list[Chart], list[str]]:
     roles = [re.fullmatch(r"memory/(\w+)_rss_bytes", name) for name in names]
     memory = tuple((role[1], role[0]) for role in roles if role)
     by_role = Chart("memory", "Resident memory by role", "GiB", memory, scale=2.0**-30)
-    charts = [*(_with_types(chart, names) for chart in CHARTS), by_role]
+    charts = [*(chart.with_types(names) for chart in CHARTS), by_role]
     drawn = [chart for chart in charts if any(name in names for _, name in chart.curves)]
     kind = kind_of(run.config)
-    expected = [chart for chart in charts if any(kind in describe(name).runs for name in chart.names)]
+    expected = [chart for chart in charts if any(describe(name).is_expected(kind) for name in chart.names)]
     return drawn, [chart.title for chart in expected if chart not in drawn]
 
 
 def kind_of(config: dict[str, Any]) -> Kind:
     """Return the kind of run that a resolved config belongs to; GRPO without a config."""
     return "sft" if "sft" in config else "reward-model" if "reward_model" in config else "grpo"
-
-
-def _with_types(chart: Chart, names: list[str]) -> Chart:
-    if not chart.by_type:
-        return chart
-    curves = [(name, chart.by_type.format(name)) for name in types_in(names, chart.by_type)]
-    return replace(chart, curves=(*chart.curves, *curves))
 
 
 def chart_svg(run: RecordedRun, chart: Chart) -> str:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vlaa_ray.experiments.outcome import PHRASES
 from vlaa_ray.report.experiment_charts import change_chart, curve_charts
 from vlaa_ray.report.experiment_samples import samples_of
 from vlaa_ray.report.html import safe, write_page
 from vlaa_ray.text.durations import duration
-from vlaa_ray.text.reflections import PAPER_REFLECTIONS
 
 PAGE = "page.html"
 Arms = dict[str, Any]
@@ -51,7 +51,7 @@ def write_experiment_page(folder: Path, result: Mapping[str, Any]) -> Path:
         "alone": alone_of(result),
         "curves": [(title, safe(svg)) for title, svg in curve_charts(arms)],
         "trained": {name: arm for name, arm in arms.items() if arm["training"]},
-        "phrases": PAPER_REFLECTIONS,
+        "phrases": PHRASES,
         "samples": samples_of(folder, arms),
         "differences": _differences(result),
     }

@@ -14,6 +14,7 @@ from vlaa_ray.report.curves import chart_svg, charts_of, figure_svg, kind_of
 from vlaa_ray.report.headline import difference, headline, number, verdict
 from vlaa_ray.report.html import safe, write_page
 from vlaa_ray.report.samples import samples_of
+from vlaa_ray.report.study import Sought, study_of
 from vlaa_ray.report.timing import draw_phases, draw_timeline, phase_colors, totals
 from vlaa_ray.run.reader import RecordedRun
 from vlaa_ray.text.durations import duration
@@ -23,6 +24,7 @@ _SUMMARY = {
     "data.train": "Training data",
     "data.heldout": "Held-out data",
     "run.num_steps": "Steps planned",
+    "run.num_epochs": "Epochs planned",
     "run.seed": "Seed",
     "rollout.prompts_per_step": "Prompts a step",
     "rollout.group_size": "Samples a prompt",
@@ -39,18 +41,22 @@ _SUMMARY = {
 }
 
 
-def write_report(run_dir: Path) -> Path:
-    """Write `report.html` into the run folder and return its path; partial and failed runs have a report too."""
+def write_report(run_dir: Path, sought: Sought | None = None) -> Path:
+    """Write `report.html` into the run folder and return its path; partial and failed runs have a report too.
+
+    What is `sought` is looked for in the rollouts on disk.
+    """
     run = RecordedRun.read(run_dir)
     filters = {"number": number, "difference": difference, "verdict": verdict, "duration": duration}
     filters["percent"] = lambda share: "" if share is None else f"{share:.1%}"
-    return write_page(run.path / "report.html", "page.html.jinja", _content(run), filters)
+    return write_page(run.path / "report.html", "page.html.jinja", _content(run, sought), filters)
 
 
-def _content(run: RecordedRun) -> dict[str, Any]:
+def _content(run: RecordedRun, sought: Sought | None) -> dict[str, Any]:
     charts, missing = charts_of(run)
     shares, whole_s = totals(run)
     config = flat(run.config)
+    study = study_of(run, sought)
     return {
         "name": config.get("run.name") or run.path.resolve().name,
         "state": _state(run),
@@ -58,6 +64,8 @@ def _content(run: RecordedRun) -> dict[str, Any]:
         "headline": headline(run),
         "kind": kind_of(run.config),
         "breakdown": breakdown(run),
+        "study": study,
+        "study_figures": [(chart, safe(svg)) for chart, svg in study.figures],
         "charts": [(chart, safe(chart_svg(run, chart))) for chart in charts],
         "charts_missing": missing,
         "shares": shares,
@@ -66,7 +74,7 @@ def _content(run: RecordedRun) -> dict[str, Any]:
         "phases_svg": _timing_svg(run, "phases", "Seconds of each step by phase", draw_phases) if shares else "",
         "timeline_svg": _timing_svg(run, "timeline", "Phases along the clock", draw_timeline) if shares else "",
         "samples": samples_of(run),
-        "summary": [(title, config[key]) for key, title in _SUMMARY.items() if key in config],
+        "summary": [(title, config[key]) for key, title in _SUMMARY.items() if config.get(key) is not None],
         "config": config,
     }
 

@@ -2,25 +2,30 @@
 
     runs/NAME/  config.yaml  run.json  metrics.jsonl  rollouts/  checkpoints/  logs/  report.html
 
-`run.json` holds step and resumed_from_step, in addition to the facts of every `LockedFolder`.
+`run.json` holds step, resumed_from_step, the number of steps that a run on written answers has found out, and the
+checkpoint of another run that the run started from, in addition to the facts of every `LockedFolder`.
 """
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from vlaa_ray.config import AnyConfig, dump_config, parse_yaml
 from vlaa_ray.config.base_folder import find_input
 from vlaa_ray.errors import CheckpointError
 from vlaa_ray.run.checkpoints import Checkpoint, CheckpointStore
 from vlaa_ray.run.run_json import LockedFolder, run_before, run_path
+from vlaa_ray.run.start_model import with_start_model
 from vlaa_ray.storage.layout import CONFIG, MANIFEST
 from vlaa_ray.storage.mapping_file import read_mapping
 
 Resume = Literal["auto", "never"] | str | Path
+Config = TypeVar("Config", bound=AnyConfig)
 
+STOPPED_EARLY = "stopped_early"
+"""The key in `run.json` of the settings by which a run ended before its last step."""
 _HARMLESS_KEYS = {
     "run": ("name", "dir"),
     "data": ("fetch.",),
@@ -35,23 +40,25 @@ _HARMLESS = tuple(f"{section}.{key}" for section, keys in _HARMLESS_KEYS.items()
 log = logging.getLogger(__name__)
 
 
-class RunFolder(LockedFolder):
+class RunFolder(LockedFolder, Generic[Config]):
     """The open, locked folder of a run; `finish` or `fail` ends it.
 
     `resume_from` is the verified checkpoint to continue from, or None to start at step 0. `finished` is True if an
     earlier process finished this run and `run.num_steps` asks for no more steps. `config_changes` maps the keys that
-    affect training and differ from that checkpoint's to (old, new). A run without steps never resumes.
+    affect training and differ from that checkpoint's to (old, new). A run without steps never resumes. `config` is the
+    config of the run, with the folder of a checkpoint as `model.path` where that names another run.
     """
 
-    def __init__(self, config: AnyConfig) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__(run_path(config))
+        self.config = config
         self.checkpoints = _store(config)
         self.resume_from: Checkpoint | None = None
         self.finished = False
         self.config_changes: dict[str, tuple[Any, Any]] = {}
 
     @classmethod
-    def open(cls, config: AnyConfig, resume: Resume = "auto") -> RunFolder:
+    def open(cls, config: Config, resume: Resume = "auto") -> RunFolder[Config]:
         """The folder of `config.run`, made if need be; CheckpointError or ConfigError if the run can't go on there."""
         folder = cls(config)
         try:
@@ -61,20 +68,23 @@ class RunFolder(LockedFolder):
             raise
         return folder
 
-    def _start(self, config: AnyConfig, resume: Resume) -> None:
+    def _start(self, config: Config, resume: Resume) -> None:
         before = run_before(self.path)
         self.refuse_other_kind(config)
-        self.finished = resume == "auto" and _nothing_left(before, config.num_steps)
+        self.finished = resume == "auto" and _nothing_left(before, config)
+        goes_on = self.finished or bool(self.checkpoints.paths())
+        config, start_model = with_start_model(config, before, goes_on=goes_on)
+        self.config, self.checkpoints = config, _store(config)
         if self.finished:
             self._warn_of_changes(config, self.path / CONFIG)
             return self._unlock()
         self.resume_from = self._choose(resume, before)
         if self.resume_from:
             self._warn_of_changes(config, self.resume_from.path / CONFIG)
-        if config.num_steps is None:
+        if not config.has_steps:
             return self.begin(config)
         step = self.resume_from.step if self.resume_from else 0
-        self.begin(config, step=step, resumed_from_step=step if self.resume_from else None)
+        self.begin(config, step=step, resumed_from_step=step if self.resume_from else None, **start_model)
 
     def _choose(self, resume: Resume, before: dict[str, Any]) -> Checkpoint | None:
         existing = self.checkpoints.paths()
@@ -114,9 +124,9 @@ class RunFolder(LockedFolder):
 
     def _warn_of_changes(self, config: AnyConfig, stored: Path) -> None:
         changes = config_changes(stored, config)
-        steps = changes.pop("run.num_steps", None)
-        if steps:
-            log.warning("run.num_steps: %s -> %s; from now on the learning rate follows the new schedule", *steps)
+        for key in ("run.num_steps", "run.num_epochs"):
+            if lengths := changes.pop(key, None):
+                log.warning("%s: %s -> %s; from now on the learning rate follows the new schedule", key, *lengths)
         self.config_changes = {key: change for key, change in changes.items() if not key.startswith(_HARMLESS)}
         if self.config_changes:
             lines = "".join(f"\n  {key}: {old!r} -> {new!r}" for key, (old, new) in self.config_changes.items())
@@ -142,8 +152,16 @@ def _store(config: AnyConfig) -> CheckpointStore:
     return CheckpointStore(run_path(config) / "checkpoints", config.num_checkpoints_kept, config=dump_config(config))
 
 
-def _nothing_left(before: dict[str, Any], num_steps: int | None) -> bool:
-    return num_steps is not None and before.get("state") == "finished" and before.get("step", 0) >= num_steps
+def _nothing_left(before: dict[str, Any], config: AnyConfig) -> bool:
+    """Return True if the run that `run.json` describes has done all that the config asks for."""
+    if not config.has_steps or before.get("state") != "finished":
+        return False
+    if before.get(STOPPED_EARLY) and before[STOPPED_EARLY] == config.stops_early:
+        return True
+    planned = config.num_steps
+    if planned is None and before.get("num_epochs") == config.num_epochs:  # the data is not read to find this out
+        planned = before.get("num_steps")
+    return isinstance(planned, int) and before.get("step", 0) >= planned
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -8,7 +8,7 @@ A model can be:
 
 - `builtin:NAME`, a model in this package;
 - a folder that transformers loads, also one that `vlaa-ray export` wrote (`vlaa_ray.json` holds its settings);
-- a run's folder or its name below `runs_dir`: its newest sound checkpoint;
+- a run's folder or its name below `runs_dir`, also as `run:NAME`: its newest sound checkpoint;
 - a checkpoint `…/checkpoints/step_NNNNNN`, or the `hf` folder in it;
 - the URL of an OpenAI-compatible endpoint; `URL#MODEL` names one of its models;
 - OWNER/NAME on the Hugging Face hub, which is not downloaded here.
@@ -35,6 +35,8 @@ from vlaa_ray.storage.layout import CONFIG, EXPORTED, MANIFEST
 from vlaa_ray.storage.mapping_file import read_mapping
 
 ModelKind = Literal["folder", "checkpoint", "hub", "builtin", "endpoint"]
+RUN = "run:"
+"""The prefix of a run's name."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _MODEL_CONFIG, _VALUE_HEAD = "config.json", "value_head.safetensors"
 _IMAGE_FILES = (("preprocessor_config.json", ()), ("processor_config.json", ("image_processor",)))
@@ -94,6 +96,8 @@ def resolve_model(text: str, runs_dir: Path = Path("runs")) -> ModelSource:
         return _endpoint(text)
     if text.startswith("builtin:"):
         return _builtin(text)
+    if text.startswith(RUN):
+        return _run(text, Path(runs_dir))
     named = Path(expand_home(text))
     for path in (named, Path(runs_dir) / named):
         if source := _in_folder(path.absolute()):
@@ -122,6 +126,14 @@ def _builtin(text: str) -> ModelSource:
     _refuse_scorer(path)
     minimum, maximum = _pixel_limits(path)
     return ModelSource(name=path.name, path=str(path), kind="builtin", min_pixels=minimum, max_pixels=maximum)
+
+
+def _run(text: str, runs_dir: Path) -> ModelSource:
+    name = text.removeprefix(RUN)
+    path = (runs_dir / name).absolute()
+    if not name or Path(name).name != name or not ((path / "checkpoints").is_dir() or (path / "run.json").is_file()):
+        raise _unknown(name, runs_dir)
+    return _newest_checkpoint(path)
 
 
 def _in_folder(path: Path) -> ModelSource | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import signal
 import threading
@@ -24,16 +25,20 @@ from vlaa_ray.config import AnyConfig, TrainingConfig
 from vlaa_ray.data.fingerprint import fingerprint
 from vlaa_ray.errors import DeadlineExceeded, LearnerError, RolloutError, RunInterrupted, WeightSyncError
 from vlaa_ray.monitoring.alarms import Alarms
+from vlaa_ray.monitoring.study import CompletionStudy
 from vlaa_ray.monitoring.terminal import Progress
 from vlaa_ray.records import Defect, Group, Prompt
 from vlaa_ray.roles import Metrics, Phase
 from vlaa_ray.run.checkpoints import Checkpoint
 from vlaa_ray.run.folder import Resume, RunFolder
 from vlaa_ray.run.writer import RunWriter
-from vlaa_ray.storage.layout import NOTES
+from vlaa_ray.storage.layout import NOTES, PLAN
+from vlaa_ray.storage.mapping_file import read_mapping
 from vlaa_ray.storage.metrics_file import read_metrics, truncate_after
+from vlaa_ray.text.openings import Openings
 
 Result = TypeVar("Result")
+Training = TypeVar("Training", bound=TrainingConfig)
 LOG = logging.getLogger(__name__)
 _OF_PROCESSES = (DeadlineExceeded, LearnerError, RolloutError, WeightSyncError)
 """The errors whose cause is in the log of an actor or a rank."""
@@ -59,7 +64,7 @@ Shown = TypeVar("Shown", bound=Display)
 class RunShell(Generic[Shown]):
     """The common part of all kinds of run: a locked folder, a terminal, and a way to stop."""
 
-    def __init__(self, folder: RunFolder, display: Shown) -> None:
+    def __init__(self, folder: RunFolder[Any], display: Shown) -> None:
         self._folder = folder
         self._stop: asyncio.Future[int] | None = None
         self.display = display
@@ -116,13 +121,18 @@ class RunShell(Generic[Shown]):
 class RunSession(RunShell[Progress]):
     """The session of a training run; it implements `roles.Run`."""
 
-    def __init__(self, config: TrainingConfig, folder: RunFolder) -> None:
-        super().__init__(folder, Progress(config.run.num_steps))
+    def __init__(self, config: TrainingConfig, folder: RunFolder[TrainingConfig]) -> None:
+        super().__init__(folder, Progress(config.num_steps))
         self._config = config
         self._alarms = Alarms(config.metric_limits)
+        self._study = CompletionStudy(config.tracking)
         self.resume_from: Checkpoint | None = folder.resume_from
         if not folder.finished:
             truncate_after(folder.path, self.resume_from.step if self.resume_from else -1)
+
+    def resolved(self, config: Training) -> Training:
+        """Return the run's config with a folder as `model.path`, where the one that was given names another run."""
+        return config.model_copy(update={"model": self._config.model})
 
     @property
     def resume_state(self) -> dict[str, Any] | None:
@@ -145,6 +155,14 @@ class RunSession(RunShell[Progress]):
         """
         for note in self._writer.use_data(fingerprint(prompts), quarantine):
             self.alarm(note)
+
+    def compare_openings(self, openings: Openings) -> None:
+        """Compare the first words of completions with these from now on."""
+        self._study = CompletionStudy(self._config.tracking, openings)
+
+    def study(self, groups: Sequence[Group]) -> Metrics:
+        """See `roles.Run`."""
+        return self._study.metrics(groups)
 
     def phase(self, name: Phase) -> None:
         """See `roles.Run`."""
@@ -176,12 +194,21 @@ class RunSession(RunShell[Progress]):
 
     @contextlib.contextmanager
     def following(self) -> Iterator[None]:
-        """Show the steps and notes that another process writes into the run folder, until the block ends."""
-        (self.path / NOTES).unlink(missing_ok=True)  # the notes of an earlier process
-        shown, num_notes = self.resume_from.step if self.resume_from else 0, 0
+        """Show the steps and notes that another process writes into the run folder, until the block ends.
+
+        What it finds out about the length of the run goes into `run.json`.
+        """
+        for name in (NOTES, PLAN):  # those of an earlier process
+            (self.path / name).unlink(missing_ok=True)
+        shown, num_notes = self.resume_from.step if self.resume_from else -1, 0
+        known: dict[str, Any] = {}
 
         def follow() -> None:
-            nonlocal shown, num_notes
+            nonlocal shown, num_notes, known
+            if (plan := read_mapping(self.path / PLAN, json.loads)[0]) and plan != known:
+                known = plan
+                self.display.plan(plan["num_steps"])
+                self._folder.record(**plan)
             notes = _notes(self.path)
             for note in notes[num_notes:]:
                 self.note(note)
@@ -219,11 +246,13 @@ def open_run(config: TrainingConfig, resume: Resume = "auto") -> Iterator[RunSes
     folder = RunFolder.open(config, resume)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_ending(folder))
-        run = RunSession(config, folder)
+        run = RunSession(folder.config, folder)
         stack.callback(run.close)
         stack.enter_context(_shell(folder, run))
         if run.resume_from:
             run.note(f"Continuing after step {run.resume_from.step}, from {run.resume_from.path}")
+        if folder.config.model.path != config.model.path:
+            run.note(f"{config.model.path} is {folder.config.model.path}")
         yield run
 
 
@@ -258,7 +287,7 @@ def repeating(show: Callable[[], None]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _ending(folder: RunFolder) -> Iterator[None]:
+def _ending(folder: RunFolder[Any]) -> Iterator[None]:
     """Write into `run.json` how the block ended, and unlock the folder."""
     try:
         yield
@@ -273,7 +302,7 @@ def _ending(folder: RunFolder) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _shell(folder: RunFolder, run: RunShell[Any]) -> Iterator[None]:
+def _shell(folder: RunFolder[Any], run: RunShell[Any]) -> Iterator[None]:
     """Let the run handle signals, log file and terminal until the block ends; a finished run leaves them alone."""
     if folder.finished:
         yield

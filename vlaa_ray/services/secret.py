@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from vlaa_ray.errors import ConfigError
 
@@ -23,3 +24,8 @@ def secret_in(variable: str | None, key: str) -> str:
             fix=fix,
         )
     return secret
+
+
+def without_credentials(url: str) -> str:
+    """Return an address without the user and the password that it may hold, for files that are shown to others."""
+    return re.sub(r"(?<=//)[^/@]*@", "", url, count=1)

@@ -49,7 +49,7 @@ def main() -> None:
 
     before = logprobs()
     prompts = [data[index] for index in range(16)]
-    losses = [learner.update(prompts, step)["policy/loss"] for step in range(NUM_STEPS)]
+    losses = [learner.update(prompts, step, NUM_STEPS)["policy/loss"] for step in range(NUM_STEPS)]
     learner.core.export(folder / "hf")
     (folder / "learned.json").write_text(json.dumps({"before": before, "after": logprobs(), "losses": losses}))
 

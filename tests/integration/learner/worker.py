@@ -568,9 +568,9 @@ def supervised(world: World) -> Any:
     expected = gradients(stock)
     seen: dict[str, torch.Tensor] = {}
     hook = learner.core.engine._optimizer.register_step_pre_hook(lambda *_: seen.update(gradients(model)))
-    first = learner.update(prompts, 0)
+    first = learner.update(prompts, 0, config.num_steps)
     hook.remove()
-    later = [learner.update(prompts, step)["policy/loss"] for step in range(1, 6)]
+    later = [learner.update(prompts, step, config.num_steps)["policy/loss"] for step in range(1, 6)]
     result = {
         "loss": [first["policy/loss"], float(total / tokens)],
         "distance": distance(seen, expected),

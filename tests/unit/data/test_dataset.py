@@ -13,7 +13,7 @@ from vlaa_ray.data.dataset import Mixture, open_dataset
 from vlaa_ray.data.fingerprint import change_of, fingerprint
 from vlaa_ray.data.order import SeededOrder
 from vlaa_ray.errors import DataError
-from vlaa_ray.records import Defect, Preference
+from vlaa_ray.records import VERIFIER_TYPES, Defect, Preference
 
 
 def test_the_order_is_for_ever():
@@ -206,3 +206,21 @@ def test_changed_answers_are_noticed_too():
     assert change_of(fingerprint(prompts), fingerprint(prompts)) is None
     assert change_of(None, fingerprint(prompts)) is None  # it starts
     assert "10 prompts then, 9 now" in change_of(fingerprint(prompts), fingerprint(prompts[1:]))
+
+
+def test_openings_are_read_from_worked_answers_of_any_format(tmp_path):
+    from vlaa_ray.data.openings import read_openings
+
+    def said(text):
+        return {"conversations": [{"from": "human", "value": "Say it."}, {"from": "gpt", "value": text}]}
+
+    file = tmp_path / "sft.json"
+    rows = [
+        said("<think>Let us look first.</think><answer>1</answer>"),
+        said("Well, let us see. <answer>2</answer>"),
+        {"question": "none"},
+    ]
+    file.write_text(json.dumps(rows))
+    openings = read_openings(DataSection(verifier_types=("iou",)), str(file), 3, VERIFIER_TYPES)
+    assert len(openings) == 2
+    assert openings.has("let us look at it") and openings.has("well let us go") and not openings.has("let us see")

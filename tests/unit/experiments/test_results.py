@@ -44,7 +44,8 @@ def test_every_figure_of_training_is_recomputed_from_the_metrics(finished):
             assert training["reward_end"] == steps[-1]["reward/mean"]  # a fifth of three steps is one
             tokens = sum(step["groups/count"] * 4 * step["completion/mean_tokens"] for step in steps)
             assert result["arms"][name]["used"][str(seed)] == {"samples": 48, "tokens": tokens}
-            assert training["reflections"]["wait"] == 3 and training["num_written"] == 6
+            waits = sum(step["completion/reflection/wait/count"] for step in steps)
+            assert training["reflections"]["wait"] == waits == 24 and training["num_samples"] == 48
             assert curves["reflections"] == [[1, 50.0], [2, 50.0], [3, 50.0]]
 
 

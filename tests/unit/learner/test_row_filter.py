@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlaa_ray.config import SftSection
+from vlaa_ray.config import SamplesSection
 from vlaa_ray.errors import DataError
 from vlaa_ray.images.decode import reference, reference_of
 from vlaa_ray.learner.row_filter import RowFilter
 from vlaa_ray.models.batches import Row
 from vlaa_ray.records import Preference, Prompt
 
-LIMITS = SftSection(max_prompt_tokens=10, max_completion_tokens=5)
+LIMITS = SamplesSection(max_prompt_tokens=10, max_completion_tokens=5)
 
 
 def png() -> bytes:

@@ -71,6 +71,28 @@ def test_on_a_terminal_a_loss_says_that_lower_is_better_and_is_no_reward():
     assert "reward" not in drawn and "accuracy" not in drawn
 
 
+def test_the_number_of_steps_may_come_later():
+    console = plain_console()
+    with Progress(None, console) as progress:
+        progress.step(1, {"policy/loss": 1.25})
+        progress.plan(12)
+        progress.step(2, {"policy/loss": 1.0})
+    first, second = console.file.getvalue().splitlines()
+    assert first == "step 1 · loss 1.25"
+    assert second.startswith("step  2/12 · loss 1 · ")
+
+
+def test_held_out_rewards_of_a_supervised_run_are_beside_its_loss():
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
+    with Progress(5, console) as progress:
+        progress.step(1, {"policy/loss": 1.25, "eval/loss": 1.5, "eval/reward/mean": 0.5, "eval/reward/iou/mean": 0.75})
+        console.file.truncate(0)
+        progress._live.refresh()
+        drawn = console.file.getvalue()
+    for text in ("loss (lower is better)", "1.250", "1.500", "mean", "0.500", "iou", "0.750"):
+        assert text in drawn, text
+
+
 def test_time_left_follows_the_pace_of_the_last_steps():
     clock = Clock()
     progress = Progress(100, plain_console(), clock=clock)

@@ -11,9 +11,17 @@ import pytest
 from browser import serving
 from PIL import Image, ImageDraw
 
-from vlaa_ray.config import GrpoConfig, RewardModelConfig, SftConfig, TrackingSection, dump_config
+from vlaa_ray.config import (
+    REFLECTION_PHRASES,
+    GrpoConfig,
+    RewardModelConfig,
+    SftConfig,
+    TrackingSection,
+    dump_config,
+)
 from vlaa_ray.monitoring.tracker import Tracker
 from vlaa_ray.records import PAPER_TYPES
+from vlaa_ray.text.phrases import phrase_keys
 
 BASE = {"digit": 0.62, "mcq": 0.66, "math": 0.55, "iou": 0.48, "open_ended": 0.60}
 GAIN = {"digit": 0.20, "mcq": 0.18, "math": 0.12, "iou": 0.22, "open_ended": 0.09}
@@ -62,6 +70,7 @@ def metrics_at(step, num_steps, rng):
         row |= {f"groups/{kind}/{flat}": 0.06 + 0.2 * progress, f"time/reward/{kind}_s": 0.03}
         row[f"reward/{kind}/mean"] = min(1.0, reward_at(kind, progress) + rng.gauss(0, 0.02))
         row[f"completion/{kind}/mean_tokens"] = 20 + 3 * len(kind) + rng.gauss(0, 0.5)
+        row[f"completion/{kind}/reflection_share"] = 0.02 * len(kind) * progress
     row["reward/mean"] = sum(row[f"reward/{kind}/mean"] for kind in PAPER_TYPES) / 5
     row |= summary("reward/by_source/shapes", row["reward/mean"], 480)
     rollout, learn = abs(rng.gauss(1.1, 0.1)), abs(rng.gauss(1.9, 0.1))
@@ -85,6 +94,11 @@ def metrics_at(step, num_steps, rng):
         "logprob_diff/max_abs": abs(rng.gauss(9e-6, 2e-6)),
         "completion/mean_tokens": 38 + 3 * progress + rng.gauss(0, 0.5),
         "completion/truncated_share": 0.01,
+        "completion/reflection/share": 0.1 * progress,
+        **{f"completion/reflection/{key}/count": 0 for key in phrase_keys(REFLECTION_PHRASES).values()},
+        "completion/reflection/wait/count": step,
+        "completion/reflection/i_should_check/count": 2,
+        "completion/length_reward_correlation": 0.3 * progress - 0.1,
         "staleness/max": step % 2,
         "staleness/mean": (step % 2) / 2,
         "weight_version": step,

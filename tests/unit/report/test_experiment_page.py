@@ -59,13 +59,7 @@ def test_the_page_has_the_statements_and_the_reflection_phrases(experiment):
     _, result, text = experiment
     words = Page(text).words
     assert all(line in words for line in result["statements"])
-    assert cells(text, "phrases", "grpo")[:5] == [
-        "0",
-        "0",
-        "0",
-        "6",
-        "12",
-    ]
+    assert cells(text, "phrases", "grpo")[:5] == ["0", "0", "0", "48", "96"]
     assert cells(text, "phrases", "base")[:4] == ["–"] * 4
 
 

@@ -288,3 +288,39 @@ def test_junk_in_the_run_folder_is_one_error_with_its_path(tmp_path: Path, name,
         with pytest.raises(ConfigError, match=re.escape(says)) as caught:
             RunFolder.open(make(tmp_path))
         assert str(path) in str(caught.value.facts) and "move" in caught.value.fix
+
+
+def supervised(tmp_path, run, **sft):
+    run = {"name": "trial", "dir": str(tmp_path), **run}
+    return SftConfig.model_validate({"run": run, "model": {"path": "m"}, "sft": sft})
+
+
+def finished_after(config, step, **facts):
+    """Whether the same config has nothing left after a run that finished at a step."""
+    folder = RunFolder.open(config)
+    folder.record(step=step, **facts)
+    folder.finish()
+
+
+def test_a_run_of_epochs_has_nothing_left_after_the_steps_that_it_found_out(tmp_path: Path) -> None:
+    config = supervised(tmp_path, {"num_epochs": 2})
+    finished_after(config, 12, num_steps=12, num_epochs=2.0)
+    assert RunFolder.open(config).finished
+    assert not RunFolder.open(supervised(tmp_path, {"num_epochs": 3})).finished
+
+
+def test_a_run_that_ended_early_has_nothing_left_while_its_settings_stay(tmp_path: Path) -> None:
+    early = {"patience": 2, "min_delta": 0.5}
+    config = supervised(tmp_path, {"num_steps": 50}, early_stopping=early)
+    finished_after(config, 12, num_steps=50, num_epochs=None, stopped_early=early)
+    assert RunFolder.open(config).finished
+    more = supervised(tmp_path, {"num_steps": 50}, early_stopping={"patience": 3, "min_delta": 0.5})
+    assert not RunFolder.open(more).finished
+
+
+def test_a_run_that_failed_before_the_end_of_its_epochs_goes_on(tmp_path: Path) -> None:
+    config = supervised(tmp_path, {"num_epochs": 2})
+    folder = RunFolder.open(config)
+    folder.record(step=12, num_steps=12, num_epochs=2.0)
+    folder.fail(LearnerError("lost"))
+    assert not RunFolder.open(config).finished

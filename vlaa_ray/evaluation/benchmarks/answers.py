@@ -16,6 +16,7 @@ from typing import NamedTuple
 from vlaa_ray.text.answers import CLOSE, MAX_CHARS, OPEN, extract_answer, last_boxed, without_thoughts
 
 _SHORT_CHARS = 120
+_MAX_CUES = 5
 _MAX_LINE_CHARS = 600
 _ANSWER_IS = re.compile(
     r"(?:\banswers?\b|答案)(?: (?:to|for) [^.:\n]{1,80}?)?[*\"' ]{0,3}(?: is| are|:|：|=|是|为)"
@@ -27,10 +28,16 @@ _REMARK = re.compile(
     r"(?<=[\w)}\]$%°])[\s,]+(?:with|because|since|as|which|where|for|so|given)\b.*", re.DOTALL | re.IGNORECASE
 )
 _COURTESY = re.compile(
-    r"(?:I hope|(?:please )?let me know|is there anything|do you have|feel free|if you have|would you like|thank you|please ask)"
-    r"\b[^\n]{0,200}",
+    r"(?:I hope|(?:please )?let me know|is there anything|do you have|feel free|if you have|would you like|thank you"
+    r"|please ask)\b[^\n]{0,200}",
     re.IGNORECASE,
 )
+_NEXT_QUESTION = re.compile(r"\n[ \t]{0,9}(?:#{1,4} )?(?:Question|Problem|Q)\s?\d{0,3}\s?:")
+_EXPLANATION = re.compile(
+    r"\n[ \t*#]{0,9}(?:Explanation|Reasoning|Rationale|Justification)\b[ *]{0,3}[:\n]", re.IGNORECASE
+)
+_CONCLUSION = re.compile(r"\W*(?:therefore|so|thus|hence|finally|in conclusion|in summary)\b", re.IGNORECASE)
+_RESULT = re.compile(r"\d|(?<![A-Za-z])[A-H](?![A-Za-z])")
 _TAG = re.compile(r"</?(?:answer|think)>")
 
 
@@ -55,16 +62,17 @@ def stated_answer(prediction: str) -> Stated:
         opened = said.rpartition(OPEN)[2].strip()
         if opened:
             return Stated(_TAG.sub(" ", opened[-MAX_CHARS:]).strip(), True)
-    return Stated(_TAG.sub(" ", said[-MAX_CHARS:]).strip(), False)
+    own = _NEXT_QUESTION.split(said.strip(), maxsplit=1)[0].rstrip()  # some models go on with questions of their own
+    return Stated(_TAG.sub(" ", own[-MAX_CHARS:]).strip(), False)
 
 
 def final_part(stated: Stated) -> Stated:
     r"""Return the part of a longer text that gives the result: its last box, what "the answer is" leads to, its end.
 
-    A sentence alone is returned whole. The last sentence of a longer text is not marked as an answer. Offers of further
-    help are passed over.
+    A sentence alone is returned whole. The end of a longer text is not marked as an answer: it is its last sentence or,
+    if that has no result, one of the last three that concludes. Offers of further help are passed over.
     """
-    text = stated.text
+    text = _before_explanation(stated.text)
     if "\\boxed" in text or "\\fbox" in text:
         boxed = last_boxed(text)
         if boxed:
@@ -73,7 +81,11 @@ def final_part(stated: Stated) -> Stated:
     if led or stated.marked:
         return Stated(led or text, True)
     sentences = _sentences(text)
-    return Stated(sentences[-1] if sentences else text, len(sentences) < 2 and len(text) <= _SHORT_CHARS)
+    end = sentences[-1] if sentences else text
+    concluded = [sentence for sentence in sentences[-3:] if _CONCLUSION.match(sentence)]
+    if concluded and not _RESULT.search(end):
+        end = concluded[-1]
+    return Stated(end, len(sentences) < 2 and len(text) <= _SHORT_CHARS)
 
 
 def without_remark(text: str) -> str:
@@ -81,13 +93,25 @@ def without_remark(text: str) -> str:
     return _REMARK.sub("", text, count=1) or text
 
 
+def _before_explanation(text: str) -> str:
+    """Return the part of a text before the heading of an explanation, if that part has a result."""
+    before = _EXPLANATION.split(text, maxsplit=1)[0].strip()
+    return before if _RESULT.search(before) else text
+
+
 def _led(text: str) -> str:
-    """Return what the last "the answer is" leads to, without the mark that ends it; an empty text if nothing does."""
-    cues = list(_ANSWER_IS.finditer(text))
-    if not cues:
-        return ""
-    rest = text[cues[-1].end() :].lstrip(" \n*:")
-    line = _SENTENCE_END.split(rest.partition("\n")[0])[0].strip()
+    """Return what the last "the answer is" leads to; an empty text if nothing does.
+
+    The last one that leads to a number or a letter counts ("The answer is 5. This answer is correct.").
+    """
+    led = [_line(text[cue.end() :]) for cue in [*_ANSWER_IS.finditer(text)][-_MAX_CUES:]]
+    results = [line for line in led if _RESULT.search(line)]
+    return (results or led or [""])[-1]
+
+
+def _line(rest: str) -> str:
+    """Return the first sentence of a text, without the mark that ends it."""
+    line = _SENTENCE_END.split(rest.lstrip(" \n*:").partition("\n")[0])[0].strip()
     return "" if len(line) > _MAX_LINE_CHARS else line.rstrip("*").removesuffix(".").rstrip("* ")
 
 

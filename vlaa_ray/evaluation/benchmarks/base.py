@@ -26,7 +26,7 @@ STYLES = ("kit", "paper")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class BenchmarkRow:
     """One question of a benchmark."""
 
     index: str
@@ -34,6 +34,10 @@ class Row:
     fields: dict[str, Any]
     """The row's columns without its pictures, under the names of VLMEvalKit's columns."""
     images: tuple[ImageRef, ...] = ()
+
+
+Row = BenchmarkRow
+"""The short name of a benchmark's row, for the code that deals with benchmarks alone."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from vlaa_ray.errors import DataError
 from vlaa_ray.evaluation.benchmarks.answers import Stated, final_part
 from vlaa_ray.evaluation.benchmarks.values import equal_in_maths, is_formula, number_in
 from vlaa_ray.rewards.verifiers.choice import read_letter
+from vlaa_ray.rewards.verifiers.option_tokens import may_deny
 from vlaa_ray.text.answers import MAX_CHARS
 
 Options = dict[str, str]
@@ -27,11 +28,15 @@ _MAX_VALUE_CHARS = 300
 _MAX_WHOLE_CHARS = 1_000
 _MAX_WORDS = 3
 _OPENS_WITH_LETTER = re.compile(r"\W*[A-Za-z]\b")
+_MARKED = re.compile(r"[\s(\[]*[A-Za-z][)\].:]\s*")
+_YES_NO = re.compile(r"\W*(yes|no)\b", re.IGNORECASE)
+_OPENS_MARKED = re.compile(r"\W{0,9}[A-H][)\].:] ")
 _CAPITAL_A = re.compile(r"A [a-z]+ \d")
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _COLUMNS = ("choices", "options", "option")
 _LETTER_IN_TEXT = re.compile(r"(?<![A-Za-z])[A-Z](?![A-Za-z])")
-_LISTED = re.compile(r"(?:^|(?<=\s))[(\[]?([A-H])[)\].:：、]\s*(\S.*?)\s*(?=(?:\n|\s[(\[]?[A-H][)\]:：、])|\Z)")
+_MARK = r"(?:[(\[]\s?[A-Ha-h]\s?[)\]]|(?<![A-Za-z])[A-H][)\].:：、])"
+_LISTED = re.compile(rf"(?:^|(?<=\s))({_MARK})\s*(\S.*?)(?=\n|\s{_MARK}|\.?\s?\banswer\s?:|\Z)")
 _LAYOUT = re.compile(r"\\(?:mathrm|text|mathbf|left|right|displaystyle)(?![A-Za-z])|\\[,;:! ]|[\s${}~]|\.$")
 
 
@@ -54,7 +59,8 @@ def options_of(fields: Mapping[str, Any]) -> Options:
 def options_in(question: str) -> Options:
     """Return the options that a question lists in its own text, as "(A) 5 cm" or "A: 5 cm"; empty if it lists none."""
     start = max(question.rfind("Choices"), question.rfind("Options"), question.rfind("(A)"), 0)
-    found = {match[1]: match[2] for match in _LISTED.finditer(question[start : start + MAX_CHARS])}
+    listed = _LISTED.finditer(question[start : start + MAX_CHARS])
+    found = {next(filter(str.isalpha, match[1])).upper(): match[2].rstrip(" \t,;") for match in listed}
     return found if {"A", "B"} <= found.keys() else {}
 
 
@@ -71,9 +77,13 @@ def chosen(stated: Stated, options: Options) -> str | None:
     has_names = any(len(option) > 1 and _LETTER_IN_TEXT.search(option) for option in options.values())
     if has_names and not _OPENS_WITH_LETTER.match(final.text) and (named := _contained(final.text, options)):
         return named
-    letter = letter_in(final.text)
-    if letter is not None:
+    letter = opening_letter(stated, final) or letter_in(final.text)
+    if letter is not None and (letter in options or "\n" in stated.text):
         return letter if letter in options else None
+    if letter is not None:  # a letter that is not on offer stands before the option's text
+        final = Stated(_MARKED.sub("", final.text), final.marked)
+    if found := _same_text(final.text, options) or _yes_or_no(final.text, options):
+        return found
     found = _contained(final.text, options) or _of_equal_value(final, options)
     if found or final.text == stated.text or (not stated.marked and len(stated.text) > _MAX_WHOLE_CHARS):
         return found
@@ -81,15 +91,27 @@ def chosen(stated: Stated, options: Options) -> str | None:
     return letter if letter in options else None
 
 
+def opening_letter(stated: Stated, final: Stated) -> str | None:
+    """Return the letter that a text opens with and settles on, as "(A) Gear A, because …"; None for a marked answer."""
+    return None if final.marked or not _OPENS_MARKED.match(stated.text) else read_letter(stated.text)
+
+
 def letter_in(text: str) -> str | None:
-    """Return the option letter that a short text chooses, or None. A capital A at its begin is no article here."""
+    """Return the option letter that a short text chooses, or None. In "A pole 1" it is no article."""
     return read_letter(text) or (text[0] if _CAPITAL_A.match(text) else None)
 
 
 def _same_text(text: str, options: Options) -> str | None:
     plain = plain_text(text)
     same = [letter for letter, option in options.items() if plain and plain_text(option) == plain]
-    return same[0] if same and not (len(plain) == 1 and plain.isalpha()) else None
+    return same[0] if same and plain.upper() not in options else None  # "B" is a letter before it is a text
+
+
+def _yes_or_no(text: str, options: Options) -> str | None:
+    """Return the option that opens a sentence, if "yes" and "no" are the options."""
+    known = {option.casefold(): letter for letter, option in options.items()}
+    opened = _YES_NO.match(text)
+    return known[opened[1].casefold()] if opened and known.keys() == {"yes", "no"} else None
 
 
 def _contained(text: str, options: Options) -> str | None:
@@ -101,9 +123,11 @@ def _contained(text: str, options: Options) -> str | None:
     longest = max(found, key=lambda letter: len(options[letter]), default=None)
     if longest is None:
         return None
-    # "12 cm" also contains the option "2 cm" as text, but not as words; "1/2 turn" lies within "1/2 turn left".
-    inside = f" {_words(options[longest])} "
-    return longest if all(f" {_words(options[letter])} " in inside for letter in found) else None
+    inside = f" {_words(options[longest])} "  # "turn" lies within "turn left", but "2 cm" doesn't lie within "12 cm"
+    if not all(f" {_words(options[letter])} " in inside for letter in found):
+        return None
+    denies = may_deny(said.split()) and not may_deny(inside.split())  # "not 8 cm" doesn't choose 8 cm
+    return None if denies else longest
 
 
 def _of_equal_value(final: Stated, options: Options) -> str | None:
@@ -111,11 +135,12 @@ def _of_equal_value(final: Stated, options: Options) -> str | None:
     text = final.text
     if len(text) > _MAX_VALUE_CHARS or not is_formula(text):
         return None
-    if not final.marked or len(_WORD.findall(text)) > _MAX_WORDS:
-        number = number_in(text)
-        equal = [letter for letter, option in options.items() if number is not None and number_in(option) == number]
-    else:
+    if final.marked and len(_WORD.findall(text)) <= _MAX_WORDS:
         equal = [letter for letter, option in options.items() if is_formula(option) and equal_in_maths(text, option)]
+        if equal:
+            return equal[0] if len(equal) == 1 else None
+    number = number_in(text)
+    equal = [letter for letter, option in options.items() if number is not None and number_in(option) == number]
     return equal[0] if len(equal) == 1 else None
 
 
@@ -125,4 +150,4 @@ def plain_text(text: str) -> str:
 
 
 def _words(text: str) -> str:
-    return " ".join(re.sub(r"[^\w%°√/.:+\\^-]|\.(?!\d)|_", " ", text.casefold()).split())
+    return " ".join(re.sub(r"[^\w%°√/.:+\\^'’-]|\.(?!\d)|_", " ", text.casefold()).split())

@@ -30,13 +30,13 @@ from vlaa_ray.evaluation.benchmarks.files import Fields
 from vlaa_ray.evaluation.benchmarks.kit import KitBenchmark, labels
 from vlaa_ray.evaluation.benchmarks.summaries import checked, is_right, percent, share
 from vlaa_ray.evaluation.benchmarks.values import equal_in_maths, number_in
-from vlaa_ray.evaluation.benchmarks.verdicts import graded, right, unsettled
+from vlaa_ray.evaluation.benchmarks.verdicts import graded_if_marked, unsettled
 
 _TOLERANCE = Fraction(1, 1000)
 _SHORT_ANSWER = re.compile(r'["\']?short[ _]answer["\']?\s*:\s*(?:"((?:[^"\\]|\\.){0,2000})"|([^",}\n]{1,200}))', re.I)
 _GUIDE = (
-    "\n## Answer Instruction Please provide an answer to the question outlined above. Your response should adhere to the "
-    "following JSON format, which includes two keys: 'solution' and 'short answer'. The 'solution' key can contain "
+    "\n## Answer Instruction Please provide an answer to the question outlined above. Your response should adhere to "
+    "the following JSON format, which includes two keys: 'solution' and 'short answer'. The 'solution' key can contain "
     "detailed steps needed to solve the question, and the 'short answer' key should provide a concise response. {}\n\n"
     "Example of expected JSON response format:\n\n"
 )
@@ -51,16 +51,17 @@ _log = logging.getLogger(__name__)
 
 
 class DynaMath(KitBenchmark):
-    """DynaMath; `worst_case` is the figure that the leaderboard counts, `average` and `overall` the accuracy of rows."""
+    """DynaMath; the leaderboard counts `worst_case`; `average` and `overall` are the accuracy of rows."""
 
     name: ClassVar[str] = "DynaMath"
     kit_name: ClassVar[str] = "DynaMath"
     headline: ClassVar[str] = "worst_case"
     files: ClassVar[tuple[str, ...]] = ("sample_variant*", "dynamath*.json*")
+    known_by: ClassVar[tuple[str, ...]] = ("varid", "qid", "answer_type")
     needed: ClassVar[tuple[str, ...]] = ("question", "answer", "answer_type", "qid", "varid")
 
     def from_official(self, record: Fields, file: Path) -> Fields:
-        """Return the columns of a record with `id`, `subject` and `level`; the file's name holds the variant's number."""
+        """Return the columns of a record with `id`, `subject` and `level`; the file's name has the variant's number."""
         variant = record.get("varid") or "".join(re.findall(r"variant[_ ]?(\d+)", file.name, re.IGNORECASE)[:1]) or "1"
         seed = record.get("id")
         index = None if is_missing(seed) else f"{seed}_{variant}"
@@ -92,12 +93,9 @@ class DynaMath(KitBenchmark):
                 raise DataError("the gold of a float is no number", got=gold[:80])
             if number is None:
                 return unsettled(None, "no rule finds a single number in the answer")
-            return graded(abs(number - target) <= _TOLERANCE, final.text, gold)
-        if plain_text(final.text) == plain_text(gold) or equal_in_maths(final.text, gold):
-            return right(final.text)
-        if not final.marked:
-            return unsettled(None, "no rule finds the result that the answer states")
-        return graded(False, final.text, gold)
+            return graded_if_marked(abs(number - target) <= _TOLERANCE, final, gold)
+        equal = plain_text(final.text) == plain_text(gold) or bool(equal_in_maths(final.text, gold))
+        return graded_if_marked(equal, final, gold)
 
     def summary(self, graded: Sequence[GradedRow]) -> dict[str, float]:
         """Return in percent `worst_case`, the share of seed questions that are right in all variants, and `average`.
@@ -126,7 +124,7 @@ class DynaMath(KitBenchmark):
 
 
 def _short(stated: Stated) -> Stated:
-    r"""Return the last "short answer" of JSON, or the text itself. LaTeX in it makes broken JSON, and is read as well."""
+    r"""Return the last "short answer" of JSON, or the text itself. LaTeX in it breaks JSON, but is read as well."""
     found = list(_SHORT_ANSWER.finditer(stated.text))
     if not found:
         return stated

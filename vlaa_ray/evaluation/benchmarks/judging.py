@@ -1,7 +1,7 @@
-"""What a judge is asked about an answer that no rule settles, and how its reply is read.
+r"""What a judge is asked about an answer that no rule settles, and how its reply is read.
 
     choice_messages("Which is longer?", {"A": "the red", "B": "the blue"}, "I'd say blue.")
-    short_reply(" B\\n")  -> "B"
+    short_reply(" B\n")  -> "B"
 
 A judge gets text alone, no picture. It says which option or value an answer states, without knowing the gold, or, where
 only words can be compared, whether the answer means the same as the gold. The answer stands between marks and is called
@@ -42,7 +42,7 @@ _VERDICT = (
 )
 _AROUND = re.compile(r"^[\s`'\"*]+|[\s`'\"*.]+$")
 _NAMED = re.compile(
-    r"^(?:the )?(?:final )?(?:answer|letter|letters|option|options|result|reply|value)\s*(?:is|:)\s*", re.I
+    r"^(?:the )?(?:final )?(?:answer|letters?|options?|result|reply|value) ?(?:is|:)[ :]{0,3}", re.IGNORECASE
 )
 
 Messages = list[dict[str, Any]]

@@ -1,6 +1,10 @@
 """What the six benchmarks share: reading, the places of pictures, the order of the rules, and the judge.
 
 A benchmark says where its gold and its options stand, how its question is worded, and how a value is compared.
+
+Differences from VLMEvalKit in all six: a thought is never read as an answer, and of several tagged answers the last
+counts (it reads the whole text if there isn't exactly one); an empty answer is wrong; no verdict is drawn at random; no
+row is dropped because it lacks a picture. Where its rules settle a row, these settle it in the same way.
 """
 
 from __future__ import annotations
@@ -33,13 +37,18 @@ class KitBenchmark(Benchmark):
     """Patterns of the names that its authors' files have."""
     needed: ClassVar[tuple[str, ...]] = ("question", "answer")
     """The columns that every row must have."""
+    known_by: ClassVar[tuple[str, ...]]
+    """Columns of which every row has at least one, so that a file of another benchmark is noticed."""
 
     def read(self, path: Path) -> list[Row]:
         """Return the rows of VLMEvalKit's TSV file or of the authors' files, as the base class says."""
         return read_rows(self, path)
 
     def fields_of(self, record: Fields, file: Path) -> Fields | None:
-        """Return a record's columns under VLMEvalKit's names; None if the record isn't in the benchmark."""
+        """Return a record's columns under VLMEvalKit's names; None if the record isn't in the benchmark.
+
+        Raises DataError if the record is another benchmark's, lacks a column, or has a gold that isn't an option.
+        """
         fields = self.from_official(record, file) if "index" not in record else dict(record)
         if fields is None:
             return None
@@ -47,6 +56,10 @@ class KitBenchmark(Benchmark):
         if missing:
             message = f"the row lacks {', '.join(missing)}"
             raise DataError(message, got=sorted(map(str, record)), expected=list(self.needed))
+        if not set(self.known_by) & record.keys():
+            fix = f"name a file of {self.name}"
+            got, expected = sorted(map(str, record)), list(self.known_by)
+            raise DataError(f"the row has no column that tells {self.name}", got=got, expected=expected, fix=fix)
         if self.is_choice(fields):
             self.right_option(fields)
         return fields

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from vlaa_ray.errors import DataError
 from vlaa_ray.evaluation.benchmarks.answers import Stated, final_part, stated_answer
 from vlaa_ray.evaluation.benchmarks.base import Row, RowScore
-from vlaa_ray.evaluation.benchmarks.choices import Options, chosen, letter_in, options_in
+from vlaa_ray.evaluation.benchmarks.choices import Options, chosen, letter_in, opening_letter, options_in
 from vlaa_ray.evaluation.benchmarks.files import Fields
 from vlaa_ray.evaluation.benchmarks.judging import choice_messages
 from vlaa_ray.evaluation.benchmarks.kit import KitBenchmark, labels
@@ -23,6 +23,7 @@ from vlaa_ray.evaluation.benchmarks.verdicts import graded, unsettled
 from vlaa_ray.rewards.verifiers.letters import read_letters
 from vlaa_ray.text.placeholders import without_images
 
+_ABBREVIATION = re.compile(r"\b[A-Z]&[A-Z]\b|\bA\.?I\b")
 _SPLIT = re.compile(r"[\s,;]+")
 
 
@@ -32,6 +33,7 @@ class LogicVista(KitBenchmark):
     name: ClassVar[str] = "LogicVista"
     kit_name: ClassVar[str] = "LogicVista"
     files: ClassVar[tuple[str, ...]] = ("dataset.json", "logicvista*.json*", "logicvista*.parquet")
+    known_by: ClassVar[tuple[str, ...]] = ("skill", "imagename")
 
     def from_official(self, record: Fields, file: Path) -> Fields:
         """Return the columns of a record of the official mapping, whose key is its index."""
@@ -91,12 +93,14 @@ def _named(stated: Stated, options: Options) -> str:
     Where the words settle on one letter ("A, rather than B"), it is the only one. Options that the answer repeats from
     its picture count as the question's.
     """
+    stated = Stated(_ABBREVIATION.sub(" ", stated.text), stated.marked)
     final = final_part(stated)
     listed = options or options_in(stated.text)
-    letter = letter_in(final.text)
+    letter = opening_letter(stated, final) or letter_in(final.text)
     named = {letter} if letter else read_letters(final.text)
     if not named and listed and (found := chosen(final, listed)):
         named = {found}
     if not named and not final.marked:
-        named = read_letters(stated.text)
+        letter = letter_in(stated.text)
+        named = {letter} if letter else set()
     return "".join(sorted(named))

@@ -31,7 +31,7 @@ class MathVerse(KitBenchmark):
     name: ClassVar[str] = "MathVerse"
     kit_name: ClassVar[str] = "MathVerse_MINI_Vision_Only"
     files: ClassVar[tuple[str, ...]] = ("MathVerse_MINI.tsv", "testmini.json", "testmini*.parquet", "mathverse*.json*")
-    needed: ClassVar[tuple[str, ...]] = ("question", "answer", "question_type")
+    known_by: ClassVar[tuple[str, ...]] = ("problem_version", "question_for_eval", "query_cot")
 
     def fields_of(self, record: Fields, file: Path) -> Fields | None:
         """Return a record's columns under VLMEvalKit's names; None for another version of its question."""
@@ -46,12 +46,13 @@ class MathVerse(KitBenchmark):
         return record | {"index": record.get("sample_index"), "question": question}
 
     def is_choice(self, fields: Fields) -> bool:
-        """Return whether the row asks to choose an option."""
-        return "choice" in str(fields.get("question_type"))
+        """Return whether the row asks to choose: by its type, or else because the gold is the letter of an option."""
+        kind = fields.get("question_type")
+        return "choice" in str(kind) if not is_missing(kind) else str(fields.get("answer")) in self.options(fields)
 
     def options(self, fields: Fields) -> Options:
         """Return the options that the question for the judge lists; the model sees them in the picture alone."""
-        return options_in(str(fields.get("question_for_eval") or ""))
+        return options_in(str(fields.get("question_for_eval") or fields.get("question") or ""))
 
     def score_value(self, fields: Fields, stated: Stated) -> RowScore:
         """Return whether the answer is the gold as text or as mathematics."""

@@ -22,7 +22,7 @@ from vlaa_ray.evaluation.benchmarks.choices import Options, options_of, plain_te
 from vlaa_ray.evaluation.benchmarks.files import Fields
 from vlaa_ray.evaluation.benchmarks.kit import KitBenchmark, labels
 from vlaa_ray.evaluation.benchmarks.values import equal_in_maths, number_in
-from vlaa_ray.evaluation.benchmarks.verdicts import graded, right, unsettled
+from vlaa_ray.evaluation.benchmarks.verdicts import graded_if_marked, right, unsettled
 
 _TOLERANCE = 1e-6
 _CHOOSE = "Hint: Please answer the question and provide the correct option letter, e.g., A, B, C, D, at the end."
@@ -35,6 +35,7 @@ class MathVision(KitBenchmark):
     name: ClassVar[str] = "MathVision"
     kit_name: ClassVar[str] = "MathVision"
     files: ClassVar[tuple[str, ...]] = ("test.jsonl", "test-*.parquet", "math*vision*.json*", "math-v*.json*")
+    known_by: ClassVar[tuple[str, ...]] = ("choices", "options", "category", "subject")
 
     def from_official(self, record: Fields, file: Path) -> Fields:
         """Return the columns of a record with `id`, `options`, `subject` and `level`; the options go into the question.
@@ -66,11 +67,9 @@ class MathVision(KitBenchmark):
         if number is not None and target is not None and abs(number - target) < _TOLERANCE:
             return right(final.text)
         equal = equal_in_maths(final.text, gold)
-        if equal:
-            return right(final.text)
-        if not final.marked or equal is None:
-            return unsettled(None, "no rule finds the result that the answer states")
-        return graded(False, final.text, gold)
+        if equal is None:
+            return unsettled(final.text, "no rule can compare the answer with the gold")
+        return graded_if_marked(equal, final, gold)
 
     def categories(self, row: Row) -> dict[str, list[str]]:
         """Return the row's subject, and its level where the file tells it."""

@@ -28,7 +28,7 @@ from vlaa_ray.evaluation.benchmarks.choices import Options, chosen, options_of, 
 from vlaa_ray.evaluation.benchmarks.files import Fields
 from vlaa_ray.evaluation.benchmarks.kit import KitBenchmark, labels
 from vlaa_ray.evaluation.benchmarks.values import number_in
-from vlaa_ray.evaluation.benchmarks.verdicts import graded, right, shown, unsettled, wrong
+from vlaa_ray.evaluation.benchmarks.verdicts import graded, graded_if_marked, right, shown, unsettled, wrong
 
 _MAX_EXTRACTION_CHARS = 300
 
@@ -39,6 +39,7 @@ class MathVista(KitBenchmark):
     name: ClassVar[str] = "MathVista"
     kit_name: ClassVar[str] = "MathVista_MINI"
     files: ClassVar[tuple[str, ...]] = ("testmini.json", "testmini*.parquet", "mathvista*.json*")
+    known_by: ClassVar[tuple[str, ...]] = ("question_type", "answer_type", "answer_option", "task", "skills")
 
     def from_official(self, record: Fields, file: Path) -> Fields:
         """Return the columns of a record with `pid`, `query` and `metadata`."""
@@ -93,7 +94,8 @@ class MathVista(KitBenchmark):
         value = number_in(without_remark(final.text))
         if value is None:
             return unsettled(None, "no rule finds a single number in the answer")
-        return graded(_rounded(value, fields, gold) == _rounded(target, fields, gold), final.text, gold)
+        equal = _rounded(value, fields, gold) == _rounded(target, fields, gold)
+        return graded_if_marked(equal, final, gold)
 
     def categories(self, row: Row) -> dict[str, list[str]]:
         """Return the row's task and its skills."""
@@ -139,7 +141,7 @@ def _same_item(value: Any, gold: Any) -> bool:
 
 
 def _nearest(text: str, options: Options, gold: str) -> RowScore:
-    """Return the verdict on the option with the smallest edit distance, the first of several, as the official scorer."""
+    """Return the official scorer's verdict: on the option with the smallest edit distance, the first of several."""
     from rapidfuzz.distance import Levenshtein
 
     nearest = min(options.values(), key=lambda option: Levenshtein.distance(text.strip(), option))

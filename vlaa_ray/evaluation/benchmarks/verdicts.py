@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vlaa_ray.evaluation.benchmarks.answers import Stated
 from vlaa_ray.evaluation.benchmarks.base import RowScore
 
 MAX_SHOWN_CHARS = 200
@@ -26,6 +27,13 @@ def unsettled(extracted: str | None, reason: str) -> RowScore:
 def graded(is_right: bool, extracted: str | None, gold: str) -> RowScore:
     """Return the verdict on an answer that could be read: right, or wrong because it is not the gold."""
     return right(extracted) if is_right else wrong(extracted, f"{shown(extracted)} is not {shown(gold)}")
+
+
+def graded_if_marked(is_right: bool, final: Stated, gold: str) -> RowScore:
+    """Return the verdict on a result; one that the model didn't mark as its answer is right, or else not settled."""
+    if is_right or final.marked:
+        return graded(is_right, final.text, gold)
+    return unsettled(final.text, f"the answer's end is not {shown(gold)}, but it isn't marked as the result")
 
 
 def shown(text: str | None) -> str | None:

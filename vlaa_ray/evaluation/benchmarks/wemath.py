@@ -43,6 +43,7 @@ class WeMath(KitBenchmark):
     kit_name: ClassVar[str] = "WeMath"
     headline: ClassVar[str] = "score_strict"
     files: ClassVar[tuple[str, ...]] = ("testmini.json", "testmini*.parquet", "we*math*.json*")
+    known_by: ClassVar[tuple[str, ...]] = ("key",)
     needed: ClassVar[tuple[str, ...]] = ("question", "answer", "key", "ID")
 
     def fields_of(self, record: Fields, file: Path) -> Fields | None:
