@@ -13,7 +13,7 @@ from typing import Any
 
 from vlaa_ray.config import parse_yaml
 from vlaa_ray.export.lineage import UNKNOWN, Origin, kind_of
-from vlaa_ray.export.scores import RecordedBenchmark, RecordedEvaluation
+from vlaa_ray.report.evaluation_folder import RecordedBenchmark, RecordedEvaluation
 from vlaa_ray.report.headline import difference, headline, number
 from vlaa_ray.run.model_source import ModelSource
 from vlaa_ray.run.reader import RecordedRun
@@ -64,11 +64,11 @@ def _header(name: str, base: Origin, config: dict[str, Any], scores: tuple[Recor
             dataset_name=benchmark,
             metric_type="accuracy",
             metric_name=f"{result.headline} ({evaluation.conditions.get('name', 'own')} conditions)",
-            metric_value=round(result.scores[result.headline].value, 2),
+            metric_value=round(score, 2),
         )
         for evaluation in scores
         for benchmark, result in evaluation.benchmarks.items()
-        if result.headline in result.scores
+        if (score := result.main.value) is not None
     ]
     data = ModelCardData(
         base_model=base.hub_id,
@@ -217,16 +217,15 @@ def _benchmarks(evaluation: RecordedEvaluation) -> Iterator[str]:
     told = ", ".join(f"{_plain(key)} {_plain(_told(value))}" for key, value in conditions.items())
     prompt = evaluation.conditions.get("system_prompt")
     asked = f" System prompt:\n\n{_fenced(str(prompt))}" if prompt else " No system prompt."
-    measured = f"Measured by vlaa-ray {_plain(evaluation.version)} on {_plain(evaluation.created[:10])}."
+    measured = f"Measured by vlaa-ray {_plain(evaluation.version)} on {_plain(str(evaluation.created)[:10])}."
     yield f"Conditions: {told}. {measured}{asked}"
 
 
 def _benchmark_row(name: str, result: RecordedBenchmark) -> tuple[str, ...]:
-    score = result.scores.get(result.headline)
-    bounded = score is not None and score.low is not None and score.high is not None
-    interval = f"{score.low:.1f} to {score.high:.1f}" if score and bounded else "–"
-    settled = ", ".join(f"{how} {count:,}" for how, count in result.settled.items() if count)
-    value = f"{score.value:.1f}" if score else "–"
+    score = result.main
+    value = "–" if score.value is None else f"{score.value:.1f}"
+    interval = "–" if score.low is None or score.high is None else f"{score.low:.1f} to {score.high:.1f}"
+    settled = ", ".join(f"{how} {count:,}" for how, count in result.settled if count)
     return name, result.headline, value, interval, f"{result.num_rows:,} x {result.num_samples}", settled
 
 

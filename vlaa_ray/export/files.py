@@ -14,8 +14,8 @@ from vlaa_ray.config.base_folder import expand_home
 from vlaa_ray.errors import CheckpointError, ConfigError, ModelError
 from vlaa_ray.export.card import model_card
 from vlaa_ray.export.lineage import base_model
-from vlaa_ray.export.scores import RecordedEvaluation
 from vlaa_ray.export.template import check_template, with_system_prompt
+from vlaa_ray.report.evaluation_folder import RecordedEvaluation
 from vlaa_ray.run.model_source import ModelSource
 from vlaa_ray.run.trained_frame import trained_frame
 from vlaa_ray.storage.layout import CONFIG, EXPORTED

@@ -147,14 +147,14 @@ def test_benchmarks_come_with_conditions_intervals_and_how_rows_were_settled(tmp
 def test_scores_of_another_checkpoint_or_in_another_form_are_refused(tmp_path):
     make_run(tmp_path)
     source, file = resolve_model("trained", tmp_path), tmp_path / "result.json"
-    with pytest.raises(DataError, match="no result"):
-        read_scores(file, source)
+    with pytest.raises(DataError, match="not the folder of an evaluation"):
+        read_scores(tmp_path, source)
     file.write_text(json.dumps(RESULT | {"model": RESULT["model"] | {"weight_version": 2}}))
     with pytest.raises(DataError, match="another checkpoint"):
-        read_scores(file, source)
+        read_scores(tmp_path, source)
     file.write_text(json.dumps(RESULT | {"benchmarks": {"MathVista": {"num_rows": "many"}}}))
     with pytest.raises(DataError, match=r"benchmarks\.MathVista\.num_rows"):
-        read_scores(file, source)
+        read_scores(tmp_path, source)
 
 
 def test_foreign_texts_break_neither_table_nor_page(tmp_path):
@@ -162,6 +162,6 @@ def test_foreign_texts_break_neither_table_nor_page(tmp_path):
     result = RESULT | {"benchmarks": {name: RESULT["benchmarks"]["MathVista"]}, "version": "1 | <i>"}
     make_run(tmp_path)
     (tmp_path / "result.json").write_text(json.dumps(result))
-    card = card_of(tmp_path, scores=(read_scores(tmp_path / "result.json", resolve_model("trained", tmp_path)),))
+    card = card_of(tmp_path, scores=(read_scores(tmp_path, resolve_model("trained", tmp_path)),))
     page = card.split("---\n", 2)[2]
     assert "A\\|B &lt;b>" in page and "<b>" not in page and "<i>" not in page
