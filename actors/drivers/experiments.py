@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from asyncio.subprocess import Process
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,7 @@ from vlaa_ray.storage.atomic import write_whole
 
 _POLL_S = 2.0
 _PAGE_EVERY_S = 60.0
+_PAGE_SHARE = 20  # with large evaluations, a page that takes long is written more rarely
 _STOP_S = 900.0
 """The seconds that runs have to save and end after a signal; then they are killed."""
 _GPUS = "CUDA_VISIBLE_DEVICES"
@@ -133,11 +135,13 @@ class _Runner:
     async def _keep_page(self) -> None:
         while True:
             left = left_s(self.plan.jobs, self.states, self.room)
+            start = time.monotonic()
             try:
                 await asyncio.to_thread(_write_outcome, self.plan, self.states, left)
             except (VlaaRayError, OSError) as error:  # the runs go on; the last page is written when they have ended
                 self.shell.alarm(f"the page can't be written: {error}")
-            await asyncio.sleep(_PAGE_EVERY_S)
+            took_s = time.monotonic() - start
+            await asyncio.sleep(max(_PAGE_EVERY_S, _PAGE_SHARE * took_s))
 
     async def _run_job(self, job: Job) -> str:
         """Run a job to its end, and return why it failed, "" if it did not."""

@@ -5,6 +5,7 @@ Everything is read from the runs' own files, so the numbers on the page can be c
 
 from __future__ import annotations
 
+import functools
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Any
 
 from vlaa_ray.config.sections import REFLECTION_PHRASES
 from vlaa_ray.errors import DataError
-from vlaa_ray.evaluation.results import ROWS, read_lines, read_result
+from vlaa_ray.evaluation.results import RESULT, ROWS, read_lines, read_result
 from vlaa_ray.experiments.jobs import Job
 from vlaa_ray.experiments.plan import ArmPlan, ExperimentPlan
 from vlaa_ray.run.reader import RecordedRun
@@ -107,15 +108,21 @@ def _evaluated(job: Job) -> Evaluated | None:
     if not job.finished():
         return None
     try:
-        result = read_result(job.folder)
-        return Evaluated(
-            folder=job.folder,
-            scores=scores_of(result["benchmarks"]),
-            intervals=_intervals(result["benchmarks"]),
-            answers=answers_in(job.folder),
-        )
-    except DataError:
+        return _read_evaluation(job.folder, (job.folder / RESULT).stat().st_mtime_ns)
+    except (DataError, OSError):
         return None
+
+
+@functools.lru_cache(maxsize=1024)
+def _read_evaluation(folder: Path, written_ns: int) -> Evaluated:
+    """Return an evaluation, which is read once: `written_ns` tells a result that was written again."""
+    result = read_result(folder)
+    return Evaluated(
+        folder=folder,
+        scores=scores_of(result["benchmarks"]),
+        intervals=_intervals(result["benchmarks"]),
+        answers=answers_in(folder),
+    )
 
 
 def scores_of(benchmarks: Mapping[str, Any]) -> dict[str, float]:
