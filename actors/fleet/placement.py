@@ -27,6 +27,7 @@ from vlaa_ray.planning.placement import Placement, parts
 
 _REPORT_EVERY_S = 30.0
 _POLL_S = 0.1
+_RESERVED = "CREATED"  # Ray's name of the state
 
 
 def start_ray(config: AnyConfig, plan: Placement) -> None:
@@ -79,7 +80,7 @@ class Reservation:
             group = placement_group([self._bundles[number] for number in part.numbers], strategy=part.strategy)
             self._groups.append(group)
             self._places |= {number: (group, index) for index, number in enumerate(part.numbers)}
-            while not group.wait(0.01):
+            while placement_group_table(group)["state"] != _RESERVED:  # `wait` cuts its timeout to whole seconds
                 now = time.monotonic()
                 if now - start >= timeout_s:
                     raise self._no_room(timeout_s)

@@ -110,7 +110,7 @@ class _Traces:
                 path.unlink(missing_ok=True)
 
     def _alive(self) -> list[psutil.Process]:
-        for pid in _owned(self._token):
+        for pid in owned(self._token):
             with contextlib.suppress(psutil.NoSuchProcess):
                 self._processes.setdefault(pid, psutil.Process(pid))
         return [process for process in self._processes.values() if _runs(process)]
@@ -123,7 +123,7 @@ def _runs(process: psutil.Process) -> bool:
         return False
 
 
-def _owned(token: str) -> list[int]:
+def owned(token: str) -> list[int]:
     """Return the ids of the processes whose environment holds the token."""
     wanted = f"{TOKEN}={token}".encode()
     pids = []

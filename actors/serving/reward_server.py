@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from actors.process.own_ray import start_own_ray
+from actors.process.replica_sockets import listen_on_node_address
 from vlaa_ray.config import OpenEndedSection
 from vlaa_ray.errors import DataError
 
@@ -29,6 +30,7 @@ class RewardServer:
     def __init__(self, section: OpenEndedSection, token: SecretStr | None) -> None:
         from vlaa_ray.compat.cpu_wheels import register
 
+        listen_on_node_address()
         register()
         from vlaa_ray.rewards.scorers import score_model
 

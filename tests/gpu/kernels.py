@@ -93,7 +93,8 @@ def varlen_parity(bench: Bench) -> None:
     shapes = [(1, count, tokens, width) for count in (heads, kv_heads, kv_heads)]
     tensors = [torch.randn(shape, device=bench.device).to(bench.dtype) for shape in shapes]
     slope = torch.randn(1, tokens, heads, width, device=bench.device)
-    moved, module, scaling = segments.to(bench.device), SimpleNamespace(is_causal=True), width**-0.5
+    moved = segments.mapped(lambda tensor: tensor.to(bench.device))
+    module, scaling = SimpleNamespace(is_causal=True), width**-0.5
 
     def ours(*inputs: torch.Tensor) -> torch.Tensor:
         return attend(module, *inputs, None, scaling=scaling, segments=moved)[0].float()

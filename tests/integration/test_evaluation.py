@@ -12,13 +12,13 @@ from benchmark_files import write_benchmark_tsv
 from quickstart import ROOT
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
-NUM_ROWS = 200
+NUM_ROWS = 120
 
 
 def command(data, out):
     names = ["--benchmark", "MathVista", "--benchmark", "DynaMath", "--benchmark", "builtin:heldout"]
     options = ["--config", str(ROOT / "configs/eval/quickstart.yaml"), "--data", str(data), "--out", str(out)]
-    options += ["--num-rows", str(NUM_ROWS), "rollout.max_num_seqs=8"]  # few at once: a kill finds it in the middle
+    options += ["--num-rows", str(NUM_ROWS), "rollout.max_num_seqs=16"]  # few at once: a kill finds it in the middle
     return [sys.executable, "-m", "vlaa_ray", "eval", "--model", "builtin", *names, *options]
 
 

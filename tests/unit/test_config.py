@@ -349,3 +349,19 @@ def test_a_supervised_run_has_one_length(tmp_path, overrides) -> None:
     (tmp_path / "sft.yaml").write_text("run: {name: x}\nmodel: {path: m}\nsft: {}\n")
     with pytest.raises(ConfigError, match="run: give either num_steps or num_epochs"):
         load_config(tmp_path / "sft.yaml", overrides, SftConfig)
+
+
+def test_held_out_rewards_need_engines_and_reward_actors_and_without_them_nothing_is_reserved() -> None:
+    values = {**BASE, "sft": {}, "rollout": {"num_actors": 2}, "learner": {"num_ranks": 3}}
+    config = SftConfig.model_validate(values)
+    assert set(config.bundles()) == {"learner"} and config.engines is None and config.judges_with is None
+    assert config.shared_bucket_bytes == 0
+    sampling = SftConfig.model_validate({**values, "eval": {"rewards": True, "num_prompts": 600}})
+    assert {role: len(bundles) for role, bundles in sampling.bundles().items()} == {
+        "learner": 3,
+        "rollout": 2,
+        "reward": 1,
+    }
+    assert sampling.engines == sampling.rollout and sampling.judges_with == sampling.rewards
+    # a start (300), a sync (300), 600 answers by 2 x 256 sequences (2 x 300), and by one reward actor (600 x 120)
+    assert sampling.heldout_deadline_s == 300 + 300 + 2 * 300 + 600 * 120

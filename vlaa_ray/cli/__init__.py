@@ -16,7 +16,18 @@ import sys
 import typer
 
 import vlaa_ray
-from vlaa_ray.cli import ask, cluster, compare, data, evaluation, export, inspect, leaderboard, training
+from vlaa_ray.cli import (
+    ask,
+    cluster,
+    compare,
+    data,
+    evaluation,
+    export,
+    inspect,
+    leaderboard,
+    serving,
+    training,
+)
 from vlaa_ray.errors import VlaaRayError
 
 EXIT_CODES = {
@@ -44,6 +55,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(evaluation.app)
 app.add_typer(inspect.app)
 app.add_typer(leaderboard.app)
+app.add_typer(serving.app)
 app.add_typer(cluster.app)
 app.add_typer(ask.app)
 app.add_typer(export.app)

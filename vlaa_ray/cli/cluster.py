@@ -115,7 +115,7 @@ def reward_server(
             "the runs' configs: rewards.open_ended.service.api_key_env",
         )
     if address is None:
-        _require_free(host, port)
+        require_free(host, port)
     require_own_actors()
     from actors.serving.reward_server import serve_reward_model
 
@@ -158,7 +158,7 @@ def _reward_model(model: str, min_pixels: int, max_pixels: int, gpus: float, add
     return section
 
 
-def _require_free(host: str, port: int) -> None:
+def require_free(host: str, port: int) -> None:
     """Raise ConfigError if no server can listen at this address: it is in use, or not of this machine."""
     import socket
 

@@ -57,7 +57,6 @@ from vlaa_ray.config.sections import (
     CheckpointSection,
     DataSection,
     DeadlinesSection,
-    EngineSection,
     EvalSection,
     FetchSection,
     ModelSection,
@@ -65,6 +64,7 @@ from vlaa_ray.config.sections import (
     RaySection,
     RolloutSection,
     RunSection,
+    SamplerSection,
     SamplesSection,
     Section,
     Source,
@@ -72,6 +72,7 @@ from vlaa_ray.config.sections import (
     TrackingSection,
     WeightSyncSection,
 )
+from vlaa_ray.config.serving import ServeConfig
 from vlaa_ray.config.supervised import EarlyStoppingSection, SftEvalSection, SftSection, SupervisedRunSection
 from vlaa_ray.config.yaml_text import parse_yaml
 
@@ -97,7 +98,6 @@ __all__ = [
     "DeadlinesSection",
     "EarlyStoppingSection",
     "EndpointSection",
-    "EngineSection",
     "EvalConfig",
     "EvalRolloutSection",
     "EvalSection",
@@ -123,8 +123,10 @@ __all__ = [
     "RolloutSection",
     "RoomSection",
     "RunSection",
+    "SamplerSection",
     "SamplesSection",
     "Section",
+    "ServeConfig",
     "ServiceSection",
     "SftConfig",
     "SftEvalSection",

@@ -14,12 +14,12 @@ from vlaa_ray.config.sections import (
     CheckpointSection,
     DataSection,
     DeadlinesSection,
-    EngineSection,
     EvalSection,
     ModelSection,
     NamedSection,
     RaySection,
     RolloutSection,
+    SamplerSection,
     SamplesSection,
     SamplingDeadlinesSection,
     Section,
@@ -135,7 +135,7 @@ class FleetConfig(Protocol):
         """The model that the engines load, and how images reach it."""
 
     @property
-    def rollout(self) -> EngineSection:
+    def rollout(self) -> SamplerSection:
         """The engines and their limits."""
 
     @property
@@ -254,7 +254,7 @@ class TrainingConfig(AnyConfig):
         return None
 
     @property
-    def engines(self) -> EngineSection | None:
+    def engines(self) -> SamplerSection | None:
         """The section of the vLLM engines; None for a run that samples nothing."""
         return None
 

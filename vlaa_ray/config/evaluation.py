@@ -11,11 +11,11 @@ from vlaa_ray.config.base import AnyConfig, Bundle, bf16_on_gpus, bundle
 from vlaa_ray.config.base_folder import CheckpointPath, DataPath, InputPath
 from vlaa_ray.config.rewards import RewardsSection, ServiceSection, patience_fault
 from vlaa_ray.config.sections import (
-    EngineSection,
     EvalSection,
     FetchSection,
     ModelSection,
     NamedSection,
+    SamplerSection,
     SamplingDeadlinesSection,
     Section,
 )
@@ -80,7 +80,7 @@ class EvaluatedModelSection(ModelSection):
     """Images with more pixels are reduced to this number; the default is VLMEvalKit's for the paper's models."""
 
 
-class EvalRolloutSection(EngineSection):
+class EvalRolloutSection(SamplerSection):
     """Engines that answer, and how they sample."""
 
     max_prompt_tokens: int = Field(20_480, ge=1)

@@ -26,6 +26,7 @@ from vlaa_ray.config.curation import CurationConfig
 from vlaa_ray.config.evaluation import EvalConfig
 from vlaa_ray.config.experiment import ExperimentConfig
 from vlaa_ray.config.runs import GrpoConfig, RewardModelConfig, SftConfig
+from vlaa_ray.config.serving import ServeConfig
 from vlaa_ray.errors import ConfigError
 
 KINDS: tuple[type[AnyConfig], ...] = (
@@ -67,9 +68,10 @@ class Key:
 
 
 def keys() -> dict[str, Key]:
-    """Return all keys of all kinds of runs by their paths, a section before its keys."""
+    """Return all keys of all kinds of runs, and of a server, by their paths, a section before its keys."""
     found: dict[str, list[Key]] = {}
-    for kind in KINDS:
+    kinds: tuple[type[AnyConfig] | type[ServeConfig], ...] = (*KINDS, ServeConfig)
+    for kind in kinds:
         for key in _keys_of(kind, "", kind.command):
             found.setdefault(key.path, []).append(key)
     order = {path: number for number, path in enumerate(found)}

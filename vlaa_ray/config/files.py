@@ -39,21 +39,21 @@ def load_config(
             problems.
 
     """
-    where = "the command line" if path is None else find_input(str(path))
-    values = {} if path is None else _values_in(Path(where))
-    for override in overrides:
-        _apply(values, override)
+    path, values = (_NO_FILE, {}) if path is None else read_values(path)
+    apply_overrides(values, overrides)
     if isabstract(kind) or _is_of_another_kind(values, kind):
-        kind = _concrete(kind, values, where)
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        problems = [f"  - {_describe(problem, kind)}" for problem in _meant(error.errors())]
-        text = "\n".join(problems)
-        raise ConfigError(f"{len(problems)} problem(s) in the config:\n{text}\n", file=where) from None
+        kind = _concrete(kind, values, path)
+    return validated(values, kind, file=str(path))
 
 
-def _values_in(path: Path) -> dict[str, Any]:
+def read_values(path: str | Path) -> tuple[Path, dict[str, Any]]:
+    """Return (path at which it was found, values) of a YAML file with a mapping.
+
+    Raises:
+        ConfigError: the file can't be read, or it holds something else.
+
+    """
+    path = Path(find_input(str(path)))
     try:
         values = parse_yaml(_text_of(path)) or {}
     except OSError as error:
@@ -64,7 +64,28 @@ def _values_in(path: Path) -> dict[str, Any]:
         raise ConfigError(f"the config file is not YAML that can be used: {error}", file=str(path)) from error
     if not isinstance(values, dict):
         raise ConfigError("the config must be a mapping of sections", file=str(path), got=type(values).__name__)
-    return values
+    return path, values
+
+
+def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Change `values` by the `key.path=value` overrides; raises ConfigError for one that has another form."""
+    for override in overrides:
+        _apply(values, override)
+
+
+def validated(values: dict[str, Any], kind: type[Config], **facts: str) -> Config:
+    """Return the config of a concrete kind from its values.
+
+    Raises:
+        ConfigError: keys are wrong; the message lists all problems, and `facts` are added to it.
+
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        problems = [f"  - {_describe(problem, kind)}" for problem in _meant(error.errors())]
+        text = "\n".join(problems)
+        raise ConfigError(f"{len(problems)} problem(s) in the config:\n{text}\n", **facts) from None
 
 
 def _text_of(path: Path) -> str:
@@ -77,6 +98,7 @@ def _text_of(path: Path) -> str:
 
 
 _MOST_CHARS = 1 << 22
+_NO_FILE = Path("the command line")
 _KINDS: dict[str, type[AnyConfig]] = {
     "arms": ExperimentConfig,
     "steps": CurationConfig,
@@ -101,13 +123,13 @@ def _is_of_another_kind(values: dict[str, Any], kind: type[Any]) -> bool:
     return not issubclass(actual, kind) and (actual is not GrpoConfig or bool(_OF_GRPO & values.keys()))
 
 
-def _concrete(kind: type[Config], values: dict[str, Any], where: str) -> type[Config]:
+def _concrete(kind: type[Config], values: dict[str, Any], path: Path) -> type[Config]:
     actual = config_kind(values)
     if not issubclass(actual, kind):
         wanted = " or ".join(f"`vlaa-ray {other.command}`" for other in _ALL_KINDS if issubclass(other, kind))
         message = f"the file is a config of `vlaa-ray {actual.command}`"
         raise ConfigError(
-            message, file=where, expected=f"a config of {wanted}", fix="give another file, or run that command"
+            message, file=str(path), expected=f"a config of {wanted}", fix="give another file, or run that command"
         )
     return actual
 

@@ -14,7 +14,7 @@ from vlaa_ray.config.evaluation import GrpoEvalSection
 from vlaa_ray.config.grpo import GrpoSection
 from vlaa_ray.config.placement import PlacementName, colocation_faults, cpus_in_turn
 from vlaa_ray.config.rewards import RewardsSection, patience_fault
-from vlaa_ray.config.sections import EngineSection, RolloutSection, RunSection, SamplesSection, WeightSyncSection
+from vlaa_ray.config.sections import RolloutSection, RunSection, SamplerSection, SamplesSection, WeightSyncSection
 from vlaa_ray.config.supervised import SftEvalSection, SftSection, SupervisedRunSection
 from vlaa_ray.records import FORMAT, VERIFIER_TYPES
 
@@ -245,7 +245,7 @@ class SftConfig(SupervisedConfig):
     """Size, limits and early end of the supervised samples."""
     eval: SftEvalSection = SftEvalSection()
     """When and how the held-out records are evaluated."""
-    rollout: EngineSection = EngineSection()
+    rollout: SamplerSection = SamplerSection()
     """Engines that sample held-out answers, with `eval.rewards`."""
     rewards: RewardsSection = RewardsSection()
     """How held-out answers are judged, and by how many actors, with `eval.rewards`."""
@@ -275,7 +275,7 @@ class SftConfig(SupervisedConfig):
         return self.rewards if self.samples_heldout else None
 
     @property
-    def engines(self) -> EngineSection | None:
+    def engines(self) -> SamplerSection | None:
         """The section `rollout` with `eval.rewards`."""
         return self.rollout if self.samples_heldout else None
 
@@ -303,6 +303,11 @@ class SftConfig(SupervisedConfig):
     def bucket_bytes(self) -> int:
         """The default size of a bucket with `eval.rewards`."""
         return WeightSyncSection().bucket_bytes if self.samples_heldout else 0
+
+    @property
+    def shared_bucket_bytes(self) -> int:
+        """`bucket_bytes`: the buckets go through shared memory."""
+        return self.bucket_bytes
 
     def bundles(self) -> dict[str, list[Bundle]]:
         """Return one bundle for each learner rank and, with `eval.rewards`, for each engine and reward actor."""

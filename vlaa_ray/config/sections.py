@@ -217,7 +217,7 @@ class DataSection(Section):
         return SourceSection(path=path, image_root=self.image_root, verifier_type=self.verifier_type)
 
 
-class EngineSection(Section):
+class SamplerSection(Section):
     """Engines that sample completions, and their limits."""
 
     num_actors: int = Field(1, ge=1, le=MAX_PROCESSES)
@@ -249,13 +249,13 @@ class EngineSection(Section):
         return max(1, int(self.gpus_per_actor))
 
     @model_validator(mode="after")
-    def _whole_gpus(self) -> EngineSection:
+    def _whole_gpus(self) -> SamplerSection:
         if self.gpus_per_actor > 1 and self.gpus_per_actor % 1:
             raise ValueError(f"gpus_per_actor ({self.gpus_per_actor:g}) must be a whole number or below 1")
         return self
 
 
-class RolloutSection(EngineSection):
+class RolloutSection(SamplerSection):
     """Engines that sample completions, and how many they sample."""
 
     prompts_per_step: int = Field(64, ge=1)

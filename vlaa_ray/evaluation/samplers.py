@@ -13,6 +13,7 @@ from vlaa_ray.images.decode import chat_part, encoded
 from vlaa_ray.records import Prompt
 from vlaa_ray.roles import RolloutRole, SampleRequest
 from vlaa_ray.services.client import Service, Unanswered
+from vlaa_ray.text.answers import CLOSE, OPEN
 from vlaa_ray.text.conversation import spoken_turns
 
 _MAX_CHARS = 1 << 20  # of one answer
@@ -137,7 +138,9 @@ def _content(parts: Sequence[dict[str, Any]]) -> Any:
 
 
 def _read(reply: Any) -> GivenAnswer:
-    """Return the answer in a chat completion; thinking that the service sends apart stands before it, in its tags.
+    """Return the answer in a chat completion as the model wrote it.
+
+    A service that sends the thinking apart has taken the tags away. Both parts get them back, for verifiers need them.
 
     Raises ValueError if `reply` is not a chat completion.
     """
@@ -150,8 +153,11 @@ def _read(reply: Any) -> GivenAnswer:
         raise ValueError(f"not a chat completion: {type(error).__name__}: {error}") from error
     if not isinstance(text, str | None) or not isinstance(thought, str | None):
         raise ValueError("not a chat completion: its content is not text")
-    whole = f"<think>{thought}</think>{text or ''}" if thought else text or ""
-    return GivenAnswer(whole[:_MAX_CHARS], finish, _num_tokens(reply))
+    text = text or ""
+    if thought:
+        answer = f"{OPEN}{text}{CLOSE}" if text and OPEN not in text else text
+        text = f"<think>{thought}</think>{answer}"
+    return GivenAnswer(text[:_MAX_CHARS], finish, _num_tokens(reply))
 
 
 def _num_tokens(reply: dict[str, Any]) -> int:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from vlaa_ray.algorithms.schedule import learning_rate
 from vlaa_ray.config import LearnerSection, ModelSection
 from vlaa_ray.errors import CheckpointError
 from vlaa_ray.learner.deepspeed import DeepSpeedEngine
+from vlaa_ray.learner.feeding import Feed
 from vlaa_ray.models.batch_tools import packing_tools
-from vlaa_ray.models.batches import Batch, Row, collate, micro_batches
+from vlaa_ray.models.batches import Batch, Row, micro_batches
 from vlaa_ray.models.chat import ChatFormat, chat_format_of
 from vlaa_ray.models.families import family_of
 from vlaa_ray.models.loading import load_model
@@ -54,30 +56,48 @@ class LearnerCore:
         self.tools = packing_tools(loaded, self.chat)
         self.module = make_module(loaded, self.chat)
         self.engine = DeepSpeedEngine(self.module, learner, model.dtype)
+        self._collating = ThreadPoolExecutor(1, "collate")
 
-    def accumulate(self, rows: Sequence[Row], loss: Loss) -> None:
-        """Add the gradient of the rows' loss to the gradient that the next `step` applies."""
+    def feed(self, steps: Sequence[Sequence[Row]], passes: Sequence[int]) -> Feed:
+        """Return the micro-batches of the rows of some optimizer steps: as many for a step on every rank.
+
+        `passes` has the number of passes over each step. Backward passes, and under ZeRO-3 all calls of a module, are
+        collectives. So a rank with fewer rows gets dummies.
+        """
+        parts = [list(micro_batches(rows, self._learner.micro_batch_tokens)) for rows in steps]
+        # at least one: ZeRO can't step without a backward pass, even if there is nothing to train on
+        counts = self.engine.reduce_max(torch.tensor([max(1, len(lists)) for lists in parts])).tolist()
+        for lists, count in zip(parts, counts, strict=True):
+            lists += [[self.tools.dummy]] * (count - len(lists))
+        return Feed(parts, passes, self.tools, self.engine.device, self._collating)
+
+    def batches(self, rows: Sequence[Row]) -> Iterator[Batch]:
+        """Return the micro-batches of rows for a single pass; see `feed`."""
+        return self.feed([rows], [1]).batches(0)
+
+    def accumulate(self, batches: Iterable[Batch], loss: Loss) -> None:
+        """Add the gradient of the batches' loss to the gradient that the next `step` applies."""
         self.engine.train(True)
-        for batch in self._batches(rows):
+        for batch in batches:
             self.engine.backward(loss(self.engine(batch), batch))
 
     @torch.no_grad()
-    def evaluate(self, rows: Sequence[Row], module: Any = None) -> Iterator[tuple[Any, Batch]]:
-        """Yield (the module's outputs, batch) for all rows, without gradients.
+    def evaluate(self, batches: Iterable[Batch], module: Any = None) -> Iterator[tuple[Any, Batch]]:
+        """Yield (the module's outputs, batch) for all batches, without gradients.
 
         `module` is used in place of the trained module if it is given.
         """
         self.engine.train(False)
-        for batch in self._batches(rows):
+        for batch in batches:
             yield (module or self.engine)(batch), batch
 
-    def logprobs(self, rows: Sequence[Row], policy: Any = None) -> dict[int, np.ndarray]:
+    def logprobs(self, batches: Iterable[Batch], policy: Any = None) -> dict[int, np.ndarray]:
         """Return the logprobs [C] float32 of each sequence's tokens, by sequence id.
 
         They are those of the current weights, or of `policy` if it is given.
         """
         by_sequence: dict[int, np.ndarray] = {}
-        for (logprobs, _), batch in self.evaluate(rows, policy):
+        for (logprobs, _), batch in self.evaluate(batches, policy):
             values = logprobs.float().cpu().numpy()
             ids = batch.sequence_ids.cpu().numpy()
             for sequence_id in np.unique(ids):
@@ -155,16 +175,3 @@ class LearnerCore:
     def _names(self, wrapped: str) -> list[str]:
         name = wrapped.removeprefix("model.")  # the module holds the model under this name
         return [name, *self._tied] if name == self._embeddings else [name]
-
-    def _batches(self, rows: Sequence[Row]) -> Iterator[Batch]:
-        """Yield the rows in micro-batches: the same number on every rank.
-
-        Backward passes, and under ZeRO-3 all calls of a module, are collectives. So a rank with fewer rows gets
-        dummies.
-        """
-        lists = list(micro_batches(rows, self._learner.micro_batch_tokens))
-        # at least one: ZeRO can't step without a backward pass, even if there is nothing to train on
-        count = max(1, int(self.engine.reduce_max(torch.tensor([len(lists)]))[0]))
-        lists += [[self.tools.dummy]] * (count - len(lists))
-        for part in lists:
-            yield collate(part, self.tools).to(self.engine.device)

@@ -53,7 +53,7 @@ class RewardModelLearner(SupervisedLearner):
             loss_sum.add_(value.item())
             return value
 
-        self.core.accumulate(rows, loss)
+        self.core.accumulate(self.core.batches(rows), loss)
         return {
             **self.core.step(step, num_steps),
             "policy/loss": self.core.engine.reduce_sum(loss_sum).item(),
@@ -65,7 +65,8 @@ class RewardModelLearner(SupervisedLearner):
         """Return accuracy and margin on the held-out answers of all ranks, without training on them."""
         counts = _Counts()
         preferences = [_best_first(preference) for preference in preferences]
-        for (scores, _), batch in self.core.evaluate(self.row_filter.rows(preferences, self.row)):
+        rows = self.row_filter.rows(preferences, self.row)
+        for (scores, _), batch in self.core.evaluate(self.core.batches(rows)):
             counts.add(_by_prompt(scores, batch, preferences))
         num_dropped = self.core.engine.reduce_sum(torch.tensor([len(self.row_filter.dropped)], dtype=torch.float64))
         return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from vlaa_ray.algorithms.losses import (
 from vlaa_ray.config import GrpoConfig
 from vlaa_ray.errors import LearnerError
 from vlaa_ray.learner.core import LearnerCore
+from vlaa_ray.learner.feeding import Feed
 from vlaa_ray.models.batches import Batch, Row
 from vlaa_ray.models.loading import load_model
 from vlaa_ray.models.policy import policy_at
@@ -59,9 +60,9 @@ class RLLearner:
 
     def accumulate(self, groups: Sequence[Group]) -> None:
         """Add the gradient of groups with advantages to the next training step, which must have one optimizer step."""
-        rows, sequences = _rows(groups)
-        flat = [row for part in rows for row in part]
-        self._add(flat, sequences, old_logprobs=None, ref_logprobs=self._ref_logprobs(flat))
+        (rows,), sequences = _rows([groups])
+        feed = self.core.feed([rows], [1 + bool(self._reference)])
+        self._add(feed.batches(0), sequences, old_logprobs=None, ref_logprobs=self._ref_logprobs(feed, 1))
 
     def update(self, steps: Sequence[OptimizerStep]) -> dict[str, float]:
         """Do the optimizer steps of one training step on this rank's groups; return the metrics over all ranks.
@@ -72,20 +73,17 @@ class RLLearner:
             LearnerError: the loss or the gradient is not finite.
 
         """
-        rows, sequences = _rows([group for step in steps for group in step.groups])
-        flat = [row for part in rows for row in part]
-        ref_logprobs = self._ref_logprobs(flat)
-        first = len(steps[0].groups)
+        rows, sequences = _rows([step.groups for step in steps])
         # the policy of the first optimizer step is its own old policy, which needs no extra forward pass
-        later = [row for part in rows[first:] for row in part]
-        old_logprobs = self.core.logprobs(later) if len(steps) > 1 else None
+        needs_old = [number > 0 for number in range(len(steps))]
+        feed = self.core.feed(rows, [1 + bool(self._reference) + old for old in needs_old])
+        ref_logprobs = self._ref_logprobs(feed, len(steps))
+        old_logprobs = self.core.logprobs(batch for number in range(1, len(steps)) for batch in feed.batches(number))
         total = self._config.run.num_steps * self._config.learner.updates_per_step
         applied: list[dict[str, float]] = []
-        start = 0
         for number, step in enumerate(steps):
-            mine = [row for part in rows[start : start + len(step.groups)] for row in part]
-            start += len(step.groups)
-            self._add(mine, sequences, old_logprobs=old_logprobs if number else None, ref_logprobs=ref_logprobs)
+            old = old_logprobs if needs_old[number] else None
+            self._add(feed.batches(number), sequences, old_logprobs=old, ref_logprobs=ref_logprobs)
             divisor = AGGREGATIONS[self._config.grpo.aggregation].divisor(
                 StepCounts(
                     num_sequences=step.num_sequences,
@@ -108,12 +106,15 @@ class RLLearner:
             metrics.pop("policy/kl")
         return metrics
 
-    def _ref_logprobs(self, rows: Sequence[Row]) -> dict[int, np.ndarray] | None:
-        return self.core.logprobs(rows, self._reference) if self._reference else None
+    def _ref_logprobs(self, feed: Feed, num_steps: int) -> dict[int, np.ndarray] | None:
+        if not self._reference:
+            return None
+        every = (batch for number in range(num_steps) for batch in feed.batches(number))
+        return self.core.logprobs(every, self._reference)
 
     def _add(
         self,
-        rows: Sequence[Row],
+        batches: Iterable[Batch],
         sequences: list[_Sequence],
         *,
         old_logprobs: dict[int, np.ndarray] | None,
@@ -127,7 +128,7 @@ class RLLearner:
             kl_coefficient=self._kl.coefficient,
             sums=self._sums,
         )
-        self.core.accumulate(rows, objective)
+        self.core.accumulate(batches, objective)
 
     def save(self, folder: Path) -> None:
         """Write everything that `load` needs, and the model in `hf/`.
@@ -280,26 +281,29 @@ class _Sums:
         return metrics
 
 
-def _rows(groups: Sequence[Group]) -> tuple[list[list[Row]], list[_Sequence]]:
-    """Return the row of each group, and the sequences of all rows in the order of their sequence ids.
+def _rows(steps: Sequence[Sequence[Group]]) -> tuple[list[list[Row]], list[_Sequence]]:
+    """Return the rows of each step's groups, and the sequences of all rows in the order of their sequence ids.
 
     A row has the group's rollouts with an advantage and at least one token; a group without any has no row.
     """
     rows: list[list[Row]] = []
     sequences: list[_Sequence] = []
-    for group in groups:
-        kept = [r for r in group.rollouts if r.advantage is not None and len(r.completion.token_ids)]
-        ids = tuple(range(len(sequences), len(sequences) + len(kept)))
-        sequences += [
-            _Sequence(rollout.completion.rollout_logprobs, float(rollout.advantage or 0.0)) for rollout in kept
-        ]
-        row = Row(
-            prompt_token_ids=group.prompt_token_ids,
-            images=group.prompt.images,
-            completions=tuple(rollout.completion.token_ids for rollout in kept),
-            sequence_ids=ids,
-        )
-        rows.append([row] if kept else [])
+    for groups in steps:
+        rows.append([])
+        for group in groups:
+            kept = [r for r in group.rollouts if r.advantage is not None and len(r.completion.token_ids)]
+            if not kept:
+                continue
+            row = Row(
+                prompt_token_ids=group.prompt_token_ids,
+                images=group.prompt.images,
+                completions=tuple(rollout.completion.token_ids for rollout in kept),
+                sequence_ids=tuple(range(len(sequences), len(sequences) + len(kept))),
+            )
+            rows[-1].append(row)
+            sequences += [
+                _Sequence(rollout.completion.rollout_logprobs, float(rollout.advantage or 0.0)) for rollout in kept
+            ]
     return rows, sequences
 
 

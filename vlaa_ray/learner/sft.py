@@ -65,7 +65,7 @@ class SftLearner(SupervisedLearner):
             sums.add_(torch.tensor([value.item(), entropy.sum().item() / total_tokens], dtype=torch.float64))
             return value
 
-        self.core.accumulate(rows, loss)
+        self.core.accumulate(self.core.batches(rows), loss)
         applied = self.core.step(step, num_steps)
         mean_loss, entropy = self.core.engine.reduce_sum(sums).tolist()
         return {
@@ -78,7 +78,8 @@ class SftLearner(SupervisedLearner):
 
     def evaluate(self, prompts: Sequence[Prompt]) -> dict[str, float]:
         """Return the mean loss per token over the prompts of all ranks, without training on them."""
-        logprobs = self.core.logprobs(self.row_filter.rows(prompts, self.row)).values()
+        rows = self.row_filter.rows(prompts, self.row)
+        logprobs = self.core.logprobs(self.core.batches(rows)).values()
         total_loss = -sum(float(of_sequence.sum()) for of_sequence in logprobs)
         local = [total_loss, sum(map(len, logprobs)), len(self.row_filter.dropped)]
         loss, tokens, num_dropped = self.core.engine.reduce_sum(torch.tensor(local, dtype=torch.float64)).tolist()

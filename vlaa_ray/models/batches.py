@@ -51,12 +51,19 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch with all its tensors on the device."""
-        moved: dict[str, Any] = {
-            name: value.to(device, non_blocking=True)
-            for name, value in vars(self).items()
-            if isinstance(value, torch.Tensor)
+        if self.input_ids.device.type == device.type == "cpu":
+            return self  # with what its segments have computed already
+        return self._mapped(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pinned(self) -> "Batch":
+        """Return the batch in memory from which a GPU copies while it computes."""
+        return self._mapped(torch.Tensor.pin_memory)
+
+    def _mapped(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Batch":
+        changed: dict[str, Any] = {
+            name: change(value) for name, value in vars(self).items() if isinstance(value, torch.Tensor)
         }
-        return replace(self, segments=self.segments.to(device), **moved)
+        return replace(self, segments=self.segments.mapped(change), **changed)
 
 
 @dataclass(frozen=True, kw_only=True)

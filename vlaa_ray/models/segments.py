@@ -10,7 +10,7 @@ Legend: T tokens of the row, S segments, K keys of all segments; a prompt's keys
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -49,13 +49,13 @@ class Segments:
         index = self.key_index.cpu().numpy()
         return padded_calls(self.query_lengths, self.key_lengths, index, causal=True).to(self.key_index.device)
 
-    def to(self, device: torch.device) -> Segments:
-        """Return the segments with their tensors on the device."""
+    def mapped(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Segments:
+        """Return the segments with the result of `change` in place of each tensor, such as its copy on a device."""
         return replace(
             self,
-            key_index=self.key_index.to(device, non_blocking=True),
-            query_ends=self.query_ends.to(device, non_blocking=True),
-            key_ends=self.key_ends.to(device, non_blocking=True),
+            key_index=change(self.key_index),
+            query_ends=change(self.query_ends),
+            key_ends=change(self.key_ends),
         )
 
 

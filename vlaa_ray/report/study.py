@@ -207,7 +207,8 @@ def _in_a_thousand(rows: list[dict[str, float]], name: str) -> float | None:
 
 def _type_lines(run: RecordedRun, first: list[dict[str, float]], last: list[dict[str, float]]) -> tuple[TypeLine, ...]:
     def ends(name: str) -> tuple[float | None, float | None]:
-        return _mean(first, name), _mean(last, name)
+        pair = _mean(first, name), _mean(last, name)
+        return pair if None not in pair else (None, None)
 
     return tuple(
         TypeLine(
@@ -241,5 +242,5 @@ def _kept(run: RecordedRun, sought: Sought | None) -> tuple[KeptLine, ...]:
         lines.append(KeptLine(phrase, (first, len(periods[0])), (last, len(periods[1]))))
     if sought.openings is not None:
         first, last = (sum(map(sought.openings.has, texts)) for texts in periods)
-        lines.append(KeptLine("begins as an SFT trace", (first, len(periods[0])), (last, len(periods[1]))))
+        lines.append(KeptLine("the opening of an SFT trace", (first, len(periods[0])), (last, len(periods[1]))))
     return tuple(lines)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from vlaa_ray.config import EngineSection, ModelSection
+from vlaa_ray.config import ModelSection, SamplerSection
 from vlaa_ray.errors import DeadlineExceeded, RolloutError, WeightSyncError
 from vlaa_ray.models.loading import family_at
 from vlaa_ray.records import Completion, SampledGroup
@@ -37,7 +37,7 @@ class RolloutEngine:
     """A running engine that `start` makes; `weights` updates its weights. Call its methods on one event loop."""
 
     def __init__(
-        self, llm: Any, rollout: EngineSection, weights: EngineWeights, banned: Sequence[int], stop: list[int]
+        self, llm: Any, rollout: SamplerSection, weights: EngineWeights, banned: Sequence[int], stop: list[int]
     ) -> None:
         self._llm = llm
         self._rollout = rollout
@@ -50,7 +50,7 @@ class RolloutEngine:
     async def start(
         cls,
         model: ModelSection,
-        rollout: EngineSection,
+        rollout: SamplerSection,
         model_path: str,
         *,
         banned_token_ids: Sequence[int] = (),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from vlaa_ray.config import EngineSection, ModelSection
+from vlaa_ray.config import ModelSection, SamplerSection
 from vlaa_ray.models.dtypes import TORCH_NAMES
 from vlaa_ray.models.families import Family
 
@@ -20,7 +20,7 @@ _MIN_BATCH_TOKENS = 2048  # of one forward pass, on a CPU
 def engine_arguments(
     family: Family,
     model: ModelSection,
-    rollout: EngineSection,
+    rollout: SamplerSection,
     model_path: str,
     transport: Literal["shared_memory", "nccl"] = "shared_memory",
     *,
@@ -68,7 +68,7 @@ def engine_arguments(
 
 
 @contextmanager
-def engine_environment(rollout: EngineSection) -> Iterator[None]:
+def engine_environment(rollout: SamplerSection) -> Iterator[None]:
     """Set the environment in which vLLM's processes are started, and restore this process's own afterwards.
 
     vLLM puts LD_PRELOAD and more into `os.environ` for its children. Without the restoring, all later children of

@@ -72,8 +72,8 @@ class RunFolder(LockedFolder, Generic[Config]):
         before = run_before(self.path)
         self.refuse_other_kind(config)
         self.finished = resume == "auto" and _nothing_left(before, config)
-        goes_on = self.finished or bool(self.checkpoints.paths())
-        config, start_model = with_start_model(config, before, goes_on=goes_on)
+        goes_on = bool(self.checkpoints.paths())
+        config, start_model = with_start_model(config, before, goes_on=goes_on, finished=self.finished)
         self.config, self.checkpoints = config, _store(config)
         if self.finished:
             self._warn_of_changes(config, self.path / CONFIG)

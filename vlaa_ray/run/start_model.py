@@ -38,11 +38,14 @@ def names_run(path: str) -> bool:
     return (folder / "checkpoints").is_dir() or (folder / MANIFEST).is_file() or (folder / "run.json").is_file()
 
 
-def with_start_model(config: Config, before: dict[str, Any], *, goes_on: bool) -> tuple[Config, dict[str, Any]]:
+def with_start_model(
+    config: Config, before: dict[str, Any], *, goes_on: bool, finished: bool = False
+) -> tuple[Config, dict[str, Any]]:
     """Return the config with the chosen folder as `model.path`, and the facts to record in `run.json`.
 
-    `before` is the content of `run.json`. A run that `goes_on` keeps the choice that is recorded there. A config whose
-    `model.path` names no run is returned as it is, with {}.
+    `before` is the content of `run.json`. A run that `goes_on` keeps the choice that is recorded there; one that has
+    `finished` keeps it, too, and does not need the checkpoint any more. A config whose `model.path` names no run is
+    returned as it is, with {}.
 
     Raises:
         ModelError: there is no such run.
@@ -54,8 +57,9 @@ def with_start_model(config: Config, before: dict[str, Any], *, goes_on: bool) -
     if model is None or not names_run(model.path):
         return config, {}
     asked, recorded = model.path, before.get(START_MODEL)
-    if goes_on and isinstance(recorded, dict) and recorded.get("asked") == asked:
-        _require_same(recorded)
+    if (goes_on or finished) and isinstance(recorded, dict) and recorded.get("asked") == asked:
+        if not finished:
+            _require_same(recorded)
         return _starting_from(config, model, str(recorded["path"])), {START_MODEL: recorded}
     source = chosen(config, asked)
     _warn_of_other_frame(model, source)

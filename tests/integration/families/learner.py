@@ -44,7 +44,7 @@ def main() -> None:
             )
             for number, one in enumerate(asked)
         ]
-        found = learner.core.logprobs(rows)
+        found = learner.core.logprobs(learner.core.batches(rows))
         return [found[number].tolist() for number in range(len(asked))]
 
     before = logprobs()

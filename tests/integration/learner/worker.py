@@ -21,9 +21,10 @@ from vlaa_ray.algorithms.step_plan import Dealer, last_part, optimizer_steps, wi
 from vlaa_ray.config import GrpoConfig, SftConfig
 from vlaa_ray.data.builtin import BuiltinData
 from vlaa_ray.images.decode import load
-from vlaa_ray.learner import core as core_module
+from vlaa_ray.learner import feeding
 from vlaa_ray.learner.deepspeed import set_rank_environment
 from vlaa_ray.learner.rl import RLLearner
+from vlaa_ray.models.batches import Row
 from vlaa_ray.records import Completion, Group, OptimizerStep, RewardResult, Rollout
 
 GROUP_SIZE = 4
@@ -51,13 +52,13 @@ class World:
         self.rank, self.num_ranks, self.folder = rank, num_ranks, folder
         self.micro_batches: list[int] = []
         """Rows of each micro-batch since it was last cleared."""
-        collate = core_module.collate
+        collate = feeding.collate
 
         def counting(rows: Any, *rest: Any) -> Any:
             self.micro_batches.append(len(rows))
             return collate(rows, *rest)
 
-        core_module.collate = counting
+        feeding.collate = counting
 
     def learner(self, **changes: Any) -> RLLearner:
         changes["learner"] = {"num_ranks": self.num_ranks, **changes.get("learner", {})}
@@ -713,16 +714,13 @@ def exported(world: World, learner: RLLearner, folder: Path) -> Any:
     """The exported model against the one in training: all weights, and the logits of a stock forward pass."""
     weights = {name: value.clone() for name, value in learner.core.weights()}
     group = world.groups(learner, 0, 1)[0]
-    logprobs = learner.core.logprobs(
-        [
-            core_module.Row(
-                prompt_token_ids=group.prompt_token_ids,
-                images=group.prompt.images,
-                completions=(group.rollouts[0].completion.token_ids,),
-                sequence_ids=(0,),
-            )
-        ]
-    )[0]
+    row = Row(
+        prompt_token_ids=group.prompt_token_ids,
+        images=group.prompt.images,
+        completions=(group.rollouts[0].completion.token_ids,),
+        sequence_ids=(0,),
+    )
+    logprobs = learner.core.logprobs(learner.core.batches([row]))[0]
     torch.distributed.barrier()
     model = stock_model(learner._config.model, folder)
     again = {**model.state_dict()}

@@ -71,6 +71,10 @@ def test_pictures_and_earlier_turns_stand_where_the_prompt_has_them(endpoint):
 def test_thinking_that_comes_apart_stands_before_the_answer(endpoint):
     endpoint.answer = lambda body: (200, reply("<answer>3</answer>", reasoning_content="so"))
     assert ask(endpoint, prompt())[0].text == "<think>so</think><answer>3</answer>"
+    endpoint.answer = lambda body: (200, reply("3", reasoning="so"))  # the service has taken away all tags
+    assert ask(endpoint, prompt())[0].text == "<think>so</think><answer>3</answer>"
+    endpoint.answer = lambda body: (200, reply(None, reasoning="so"))
+    assert ask(endpoint, prompt())[0].text == "<think>so</think>"
 
 
 def test_a_refused_question_has_no_answer_and_a_wrong_key_ends_the_run(endpoint):

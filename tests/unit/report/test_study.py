@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from vlaa_ray.cli import main
 from vlaa_ray.report import write_report
 from vlaa_ray.report.study import Sought, study_of
 from vlaa_ray.run.reader import RecordedRun
@@ -56,10 +57,10 @@ def test_the_rollouts_on_disk_are_searched(make_run):
     assert [(line.what, line.first, line.last) for line in lines] == [
         ("hold on", (1, 30), (1, 30)),
         ("one blue circle", (29, 30), (29, 30)),
-        ("begins as an SFT trace", (29, 30), (29, 30)),
+        ("the opening of an SFT trace", (29, 30), (29, 30)),
     ]
     page = write_report(run, sought).read_text()
-    assert "29 of 30" in page and "begins as an SFT trace" in page
+    assert "29 of 30" in page and "the opening of an SFT trace" in page
 
 
 def test_the_page_has_the_section_for_grpo_alone(make_run, make_supervised_run):
@@ -82,3 +83,27 @@ def test_a_run_of_an_older_version_has_what_its_metrics_hold(make_run):
 def test_a_run_without_a_step_says_so(make_run):
     page = write_report(make_run(evaluate=False, num_steps=1, finished=False)).read_text()
     assert "No step with completions has been finished yet." in page
+
+
+def test_the_command_takes_phrases_and_sft_data(make_run, tmp_path, capsys):
+    run = make_run()
+    turns = [{"from": "human", "value": "Say it."}, {"from": "gpt", "value": "One blue thing. <answer>1</answer>"}]
+    (tmp_path / "sft.json").write_text(json.dumps([{"conversations": turns}]))
+    options = ["--phrase", "one blue circle", "--phrase", " ", "--sft-data", str(tmp_path / "sft.json")]
+    assert main(["report", str(run), *options, "--opening-words", "2"]) == 0
+    page = (run / "report.html").read_text()
+    assert page.count("30 of 30") == 4 and "the opening of an SFT trace" in page
+
+
+def test_held_out_rewards_of_an_sft_run_are_in_its_report(make_supervised_run):
+    run = make_supervised_run("sft")
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    rows.insert(0, {"step": 0, "eval/loss": 2.7})
+    for row in rows:
+        if "eval/loss" in row:
+            reward = 0.25 + row["step"] / 100
+            row |= {"eval/reward/mean": reward, "eval/reward/std": 0.4, "eval/reward/count": 100}
+            row |= {"eval/reward/iou/mean": reward / 2, "eval/reward/iou/count": 20, "eval/completion/mean_tokens": 9}
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    page = write_report(run).read_text()
+    assert "Held-out reward" in page and "0.650" in page and "+0.400" in page and "loss per token" in page

@@ -69,6 +69,10 @@ def test_a_finished_run_needs_its_start_no_more_and_a_run_that_goes_on_needs_the
     manifest.unlink()
     with pytest.raises(CheckpointError, match="started from is gone"):
         RunFolder.open(config)
+    state = read_run(tmp_path / "second") | {"state": "finished", "step": 5}
+    (tmp_path / "second/run.json").write_text(json.dumps(state))
+    folder = RunFolder.open(config)
+    assert folder.finished and folder.config.model.path == hf(tmp_path, 4)
 
 
 def test_the_folder_of_a_model_and_a_hub_id_stay_as_they_are(tmp_path):
