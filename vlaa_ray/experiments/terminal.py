@@ -16,6 +16,8 @@ from vlaa_ray.experiments.work import gpu_hours
 from vlaa_ray.text.durations import duration
 
 _LINE_EVERY_S = 30.0
+_NUMBERS = ("samples", "tokens", "GPU hours")
+_WIDE = 110  # columns of a terminal
 
 
 class ExperimentProgress:
@@ -52,7 +54,7 @@ class ExperimentProgress:
 def show_plan(plan: ExperimentPlan, console: Console) -> None:
     """Print what would be run: each arm with its budget, and each run with its work and its cost on GPUs."""
     console.print(_arms_table(plan))
-    console.print(_jobs_table(plan))
+    console.print(_jobs_table(plan, console.width))
     for name, arm in plan.arms.items():
         for problem in arm.problems:
             console.print(Text(f"{name}: {problem}", style="bold red"), soft_wrap=True)
@@ -75,29 +77,43 @@ def _arms_table(plan: ExperimentPlan) -> Table:
     return table
 
 
-def _jobs_table(plan: ExperimentPlan) -> Table:
+def _jobs_table(plan: ExperimentPlan, width: int) -> Table:
+    """Return the table of runs: GPU hours only if a run has GPUs, and the arms that need a run if there is room."""
+    costs, total = _costs(plan)
+    columns = ["run", "command", "state", "samples", "tokens"]
+    columns += ["GPU hours"] * bool(total) + ["for"] * (width >= _WIDE)
     table = Table(title="Runs, in their order", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    numbers = ("samples", "tokens", "GPU hours")
-    for column in ("run", "command", "state", *numbers, "for"):
-        table.add_column(column, justify="right" if column in numbers else "left", no_wrap=column != "for")
+    for column in columns:
+        table.add_column(
+            column, justify="right" if column in _NUMBERS else "left", no_wrap=column not in ("run", "for")
+        )
+    for key, job in plan.jobs.items():
+        samples, tokens = job.config.num_samples, job.config.max_tokens
+        cells = {
+            "run": job.label,
+            "command": job.config.command,
+            "state": "finished" if job.finished() else "to do",
+            "samples": f"{samples:,}" if samples else "",
+            "tokens": f"≤ {tokens:,}" if tokens else "",
+            "GPU hours": costs[key],
+            "for": ", ".join(plan.users(key)),
+        }
+        table.add_row(*(cells[column] for column in columns))
+    if total:
+        table.add_row(*(("all" if column == "run" else total if column == "GPU hours" else "") for column in columns))
+        table.caption = "GPU hours are estimates within a factor of two: see docs/compare.md."
+    return table
+
+
+def _costs(plan: ExperimentPlan) -> tuple[dict[str, str], str]:
+    """Return the GPU hours of each run in words, and their sum; the sum is empty if no run has GPUs."""
+    costs: dict[str, str] = {}
     hours, unknown = 0.0, False
     for key, job in plan.jobs.items():
-        users = plan.users(key)
-        start = plan.arms[users[0]].section.start or plan.config.start_model
-        done = job.finished()
-        cost = 0.0 if done else gpu_hours(job.config, job.training, start)
+        start = plan.arms[plan.users(key)[0]].section.start or plan.config.start_model
+        cost = 0.0 if job.finished() else gpu_hours(job.config, job.training, start)
         hours, unknown = hours + (cost or 0.0), unknown or cost is None
-        samples, tokens = job.config.num_samples, job.config.max_tokens
-        table.add_row(
-            job.label,
-            job.config.command,
-            "finished" if done else "to do",
-            f"{samples:,}" if samples else "",
-            f"≤ {tokens:,}" if tokens else "",
-            "not known" if cost is None else f"{cost:.1f}" if cost else "",
-            ", ".join(users),
-        )
-    total = f"{hours:.1f}" + (" and more" if unknown else "") if hours else ""
-    table.add_row("all", "", "", "", "", total, "", style="bold")
-    table.caption = "GPU hours are estimates within a factor of two: see docs/compare.md." if hours else None
-    return table
+        costs[key] = "not known" if cost is None else f"{cost:.1f}" if cost else ""
+    if not hours:
+        return costs, "not known" if unknown else ""
+    return costs, f"{hours:.1f}" + (" and more" if unknown else "")
