@@ -12,6 +12,7 @@
     ├── LearnerError           an update failed; a learner rank died
     ├── WeightSyncError        new weights did not arrive complete in an engine
     ├── CheckpointError        a checkpoint is missing, incomplete or altered
+    ├── ExperimentError        some arms of an experiment are not complete
     ├── DeadlineExceeded       a wait took too long; the message names what it waited for
     └── RunInterrupted         SIGINT or SIGTERM stopped the run; carries the exit code
 
@@ -111,6 +112,10 @@ class WeightSyncError(VlaaRayError):
 
 class CheckpointError(VlaaRayError):
     """A checkpoint is missing, incomplete or altered."""
+
+
+class ExperimentError(VlaaRayError):
+    """Some arms of an experiment are not complete; the message names each with its cause."""
 
 
 class DeadlineExceeded(VlaaRayError):

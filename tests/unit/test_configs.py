@@ -12,6 +12,7 @@ from vlaa_ray.config import (
     AnyConfig,
     CurationConfig,
     EvalConfig,
+    ExperimentConfig,
     config_kind,
     dump_config,
     load_config,
@@ -36,7 +37,7 @@ def test_every_config_loads_reloads_and_plans(file: Path, tmp_path: Path) -> Non
     config = load(file)
     (tmp_path / "dumped.yaml").write_text(dump_config(config))
     assert load_config(tmp_path / "dumped.yaml", kind=type(config)) == config
-    assert isinstance(config, CurationConfig) or plan(config).total_cpus > 0
+    assert isinstance(config, CurationConfig | ExperimentConfig) or plan(config).total_cpus > 0
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

@@ -15,15 +15,23 @@ import typer.main
 from typer.testing import CliRunner
 
 from vlaa_ray.cli import app
-from vlaa_ray.config import CurationConfig, EvalConfig, GrpoConfig, RewardModelConfig, ServeConfig, SftConfig
+from vlaa_ray.config import (
+    CurationConfig,
+    EvalConfig,
+    ExperimentConfig,
+    GrpoConfig,
+    RewardModelConfig,
+    ServeConfig,
+    SftConfig,
+)
 from vlaa_ray.models.families import FAMILIES
 
 ROOT = Path(__file__).parents[2]
 FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in FILES}
 README = PAGES["README.md"]
-TASKS = ("train", "rewards", "data", "curation", "evaluate", "checkpoints_and_resume", "cluster", "serve")
-KINDS = (GrpoConfig, SftConfig, RewardModelConfig, CurationConfig, EvalConfig, ServeConfig)
+TASKS = ("train", "rewards", "data", "curation", "evaluate", "compare", "checkpoints_and_resume", "cluster", "serve")
+KINDS = (GrpoConfig, SftConfig, RewardModelConfig, CurationConfig, EvalConfig, ServeConfig, ExperimentConfig)
 SECTIONS = {name for kind in KINDS for name in kind.model_fields}
 PYTHON = [(page, example) for page, text in PAGES.items() for example in re.findall(r"```pycon\n(.*?)```", text, re.S)]
 

@@ -16,7 +16,18 @@ import sys
 import typer
 
 import vlaa_ray
-from vlaa_ray.cli import ask, cluster, data, evaluation, export, inspect, leaderboard, serving, training
+from vlaa_ray.cli import (
+    ask,
+    cluster,
+    compare,
+    data,
+    evaluation,
+    export,
+    inspect,
+    leaderboard,
+    serving,
+    training,
+)
 from vlaa_ray.errors import VlaaRayError
 
 EXIT_CODES = {
@@ -39,6 +50,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(training.app)
+app.add_typer(compare.app)
 app.add_typer(data.app, name="data")
 app.add_typer(evaluation.app)
 app.add_typer(inspect.app)

@@ -32,6 +32,14 @@ from vlaa_ray.config.evaluation import (
     JudgeSection,
     Style,
 )
+from vlaa_ray.config.experiment import (
+    ArmSection,
+    ArmStageSection,
+    ExperimentConfig,
+    RoomSection,
+    StageSection,
+    Varied,
+)
 from vlaa_ray.config.files import config_kind, dump_config, load_config
 from vlaa_ray.config.grpo import GRPO_PRESETS, GrpoSection, KlSection
 from vlaa_ray.config.learner import LearnerSection, OptimSection
@@ -76,6 +84,8 @@ __all__ = [
     "SCRIPTED",
     "AlarmsSection",
     "AnyConfig",
+    "ArmSection",
+    "ArmStageSection",
     "BenchmarkSection",
     "BudgetSection",
     "Bundle",
@@ -91,6 +101,7 @@ __all__ = [
     "EvalConfig",
     "EvalRolloutSection",
     "EvalSection",
+    "ExperimentConfig",
     "FetchSection",
     "FleetConfig",
     "GrpoConfig",
@@ -110,6 +121,7 @@ __all__ = [
     "RewardsSection",
     "RewriteSection",
     "RolloutSection",
+    "RoomSection",
     "RunSection",
     "SamplerSection",
     "SamplesSection",
@@ -122,6 +134,7 @@ __all__ = [
     "Source",
     "SourceSection",
     "SplitSection",
+    "StageSection",
     "StepSection",
     "StepsSection",
     "Style",
@@ -130,6 +143,7 @@ __all__ = [
     "TeacherSection",
     "TrackingSection",
     "TrainingConfig",
+    "Varied",
     "VerifierSection",
     "WeightSyncSection",
     "config_kind",

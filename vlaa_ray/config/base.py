@@ -96,6 +96,21 @@ class AnyConfig(Section, ABC):
         return 0
 
     @property
+    def num_samples(self) -> int:
+        """The number of completions that the whole run trains on."""
+        return 0
+
+    @property
+    def max_tokens(self) -> int:
+        """The most completion tokens that these samples can have."""
+        return 0
+
+    @property
+    def later_gpus(self) -> int:
+        """The GPUs of processes that the run starts when those of `bundles` have ended."""
+        return 0
+
+    @property
     def colocated(self) -> bool:
         """True if engines and learner ranks take turns on the same devices."""
         return False
@@ -201,6 +216,11 @@ class TrainingConfig(AnyConfig):
     def num_checkpoints_kept(self) -> int:
         """`checkpoint.keep`."""
         return self.checkpoint.keep
+
+    @property
+    def max_tokens(self) -> int:
+        """The number of samples times the token limit of a completion."""
+        return self.num_samples * self.limits.max_completion_tokens
 
     @property
     @abstractmethod

@@ -215,6 +215,11 @@ class CurationConfig(AnyConfig):
     """Limits on what the teachers' calls may take."""
 
     @property
+    def later_gpus(self) -> int:
+        """The GPUs of the engines that measure perplexities."""
+        return self.perplexity.num_engines * self.perplexity.gpus if self.perplexity else 0
+
+    @property
     def used_teachers(self) -> dict[str, TeacherSection]:
         """The teachers that a step asks, by name."""
         return {name: self.teachers[name] for name in dict.fromkeys(self._asked().values())}

@@ -24,11 +24,19 @@ from pydantic_core import PydanticUndefined
 from vlaa_ray.config.base import AnyConfig
 from vlaa_ray.config.curation import CurationConfig
 from vlaa_ray.config.evaluation import EvalConfig
+from vlaa_ray.config.experiment import ExperimentConfig
 from vlaa_ray.config.runs import GrpoConfig, RewardModelConfig, SftConfig
 from vlaa_ray.config.serving import ServeConfig
 from vlaa_ray.errors import ConfigError
 
-KINDS: tuple[type[AnyConfig], ...] = (GrpoConfig, SftConfig, RewardModelConfig, CurationConfig, EvalConfig)
+KINDS: tuple[type[AnyConfig], ...] = (
+    GrpoConfig,
+    SftConfig,
+    RewardModelConfig,
+    CurationConfig,
+    EvalConfig,
+    ExperimentConfig,
+)
 _WORDS = {
     int: "whole number",
     float: "number",

@@ -15,6 +15,7 @@ from vlaa_ray.config.base import AnyConfig
 from vlaa_ray.config.base_folder import find_input
 from vlaa_ray.config.curation import CurationConfig
 from vlaa_ray.config.evaluation import EvalConfig
+from vlaa_ray.config.experiment import ExperimentConfig
 from vlaa_ray.config.runs import GrpoConfig, RewardModelConfig, SftConfig
 from vlaa_ray.config.sections import Section
 from vlaa_ray.config.yaml_text import parse_yaml
@@ -99,6 +100,7 @@ def _text_of(path: Path) -> str:
 _MOST_CHARS = 1 << 22
 _NO_FILE = Path("the command line")
 _KINDS: dict[str, type[AnyConfig]] = {
+    "arms": ExperimentConfig,
     "steps": CurationConfig,
     "conditions": EvalConfig,
     "benchmarks": EvalConfig,

@@ -22,9 +22,10 @@ class VerifierSection(Section):
     built-in verifier."""
     params: dict[str, Any] = Field(default_factory=dict)
     """Parameters for every sample of the type; the sample's own `verifier_params` take precedence."""
-    weights: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(default_factory=dict)
+    weights: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
     """Weights of the verifiers whose values add up to the reward, for example {math: 0.9, format: 0.1}; empty uses the
-    type's own verifier with weight 1 (the paper's rule). {iou: 0.5} halves the reward."""
+    type's own verifier with weight 1 (the paper's rule). {iou: 0.5} halves the reward; {iou: 0} switches the signal
+    off: its prompts are sampled, and earn nothing."""
 
     @model_validator(mode="after")
     def _at_most_one(self) -> VerifierSection:

@@ -54,6 +54,11 @@ class GrpoConfig(TrainingConfig):
         return self.run.num_steps
 
     @property
+    def num_samples(self) -> int:
+        """Steps times prompts times the group size."""
+        return self.run.num_steps * self.rollout.prompts_per_step * self.rollout.group_size
+
+    @property
     def colocated(self) -> bool:
         """True with `placement: colocated`."""
         return self.placement == "colocated"
@@ -218,6 +223,11 @@ class SupervisedConfig(TrainingConfig):
     def heldout_deadline_s(self) -> float:
         """The seconds that the sampling and scoring of all held-out answers may take; 0 where none are sampled."""
         return 0.0
+
+    @property
+    def num_samples(self) -> int:
+        """Steps times samples; 0 for a run whose length is given in epochs, which only the data tell."""
+        return (self.run.num_steps or 0) * self.limits.samples_per_step
 
     @property
     @abstractmethod

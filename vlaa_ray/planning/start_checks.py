@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from vlaa_ray.config import GrpoConfig, OpenEndedSection, SourceSection
+from vlaa_ray.config import GrpoConfig, OpenEndedSection, SourceSection, TrainingConfig
 from vlaa_ray.data.builtin import BUILTIN, BuiltinData
 from vlaa_ray.data.files.sources import record_files
 from vlaa_ray.data.readers import iterate_for
@@ -74,7 +74,7 @@ def start_model_check(config: GrpoConfig) -> tuple[GrpoConfig, list[Check]]:
     return found, [Check("model.path", True, f"{asked} is {found.model.path}")]
 
 
-def data_checks(config: GrpoConfig) -> Iterator[Check]:
+def data_checks(config: TrainingConfig) -> Iterator[Check]:
     """Yield a check of each data source: whether it is there, and whether its first records can be used."""
     for name, source in (("data.train", config.data.train), ("data.heldout", config.data.heldout)):
         if isinstance(source, str):
@@ -84,7 +84,7 @@ def data_checks(config: GrpoConfig) -> Iterator[Check]:
             yield _data_check(f"{name}[{index}]", part, config)
 
 
-def _data_check(name: str, source: SourceSection, config: GrpoConfig) -> Check:
+def _data_check(name: str, source: SourceSection, config: TrainingConfig) -> Check:
     path = source.path
     fix = "see `vlaa-ray data check`, and docs/data.md for the forms that are read"
     try:
@@ -103,7 +103,7 @@ def _data_check(name: str, source: SourceSection, config: GrpoConfig) -> Check:
         return Check(name, False, f"{error.filename or path}: {error.strerror}", fix)
 
 
-def _first_records(name: str, source: SourceSection, config: GrpoConfig, fix: str) -> Check:
+def _first_records(name: str, source: SourceSection, config: TrainingConfig, fix: str) -> Check:
     """Return whether one of the first 20 records of a source can be used; DataError if a file can't be read."""
     first = record_files(source.path)[0]
     if config.data.fetch.hosts:  # reading a record would fetch its pictures

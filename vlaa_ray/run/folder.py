@@ -133,6 +133,12 @@ class RunFolder(LockedFolder, Generic[Config]):
             log.warning("the config differs from %s in keys that affect training:%s", stored, lines)
 
 
+def lasting_keys(config: AnyConfig) -> dict[str, Any]:
+    """Return the keys of a resolved config that affect the run's result, as {path: value}."""
+    flat = _flatten(config.model_dump(mode="json"))
+    return {key: value for key, value in flat.items() if not key.startswith(_HARMLESS)}
+
+
 def config_changes(stored: Path, config: AnyConfig) -> dict[str, tuple[Any, Any]]:
     """Return {key: (old, new)} between a stored config.yaml and `config`; empty if nothing is stored."""
     old = _flatten(read_mapping(stored, parse_yaml)[0])
