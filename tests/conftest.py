@@ -6,11 +6,14 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
 RUNS = ("faults", "train", "jobs", "sft", "formats", "curation", "evaluation")
+settings.register_profile("untimed", deadline=None)  # a busy machine makes no test fail
+settings.load_profile("untimed")
 if "PYTEST_XDIST_WORKER" in os.environ:  # two processes with a thread for each core would hold each other up
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 lets the other process starve its actors
