@@ -13,6 +13,7 @@ from vlaa_ray.errors import ModelError
 from vlaa_ray.images.decode import chat_part, encoded
 from vlaa_ray.records import Prompt
 from vlaa_ray.run.model_source import ModelSource
+from vlaa_ray.services.chat_reply import read_chat_reply
 from vlaa_ray.services.client import Service, Unanswered
 from vlaa_ray.services.secret import secret_in
 from vlaa_ray.text.conversation import spoken_turns
@@ -87,19 +88,10 @@ def _first_model(url: str, api_key_env: str | None) -> str:
 
 def _generated(reply: Any) -> GeneratedText:
     """Return the first choice of a chat completion; ValueError if the reply has another form."""
-    try:
-        choice = reply["choices"][0]
-        message = choice["message"]
-        text, usage = message.get("content") or "", reply.get("usage") or {}
-        reasoning = message.get("reasoning_content") or message.get("reasoning") or ""
-        tokens = usage.get("completion_tokens")
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise ValueError(f"it is no chat completion: {error}") from error
-    if not isinstance(text, str) or not isinstance(reasoning, str):
-        raise ValueError("the answer is not text")
+    said = read_chat_reply(reply)
     return GeneratedText(
-        text=text,
-        reasoning=reasoning,
-        finish_reason=str(choice.get("finish_reason") or "stop"),
-        num_tokens=tokens if isinstance(tokens, int) else None,
+        text=said.text or "",
+        reasoning=said.thought or "",
+        finish_reason=said.finish_reason,
+        num_tokens=said.output_tokens,
     )

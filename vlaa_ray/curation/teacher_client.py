@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from vlaa_ray.config import CurationConfig, StepSection, TeacherSection
 from vlaa_ray.curation.sample import STEPS
@@ -26,11 +26,11 @@ from vlaa_ray.curation.steps import CHARS_PER_TOKEN, Call
 from vlaa_ray.errors import DataError, TeacherError
 from vlaa_ray.images.decode import chat_part
 from vlaa_ray.services.call_store import CallStore, Reply, Spent, Usage
+from vlaa_ray.services.chat_reply import read_chat_reply
 from vlaa_ray.services.client import Service, Unanswered
 
 _PICTURE_TOKENS = 1024  # most services count fewer
 _MILLION = 1e6
-_TOO_MANY_TOKENS = 1 << 31  # no service counts this many: the number is wrong
 _LOOK_AGAIN_S = 1.0
 MEASURES: dict[str, Callable[[Spent], float]] = {
     "cost": lambda spent: spent.cost,
@@ -235,33 +235,20 @@ def _num_tokens(text: str) -> int:
 
 
 def _read(answer: Any, call: Call, teacher: TeacherSection) -> tuple[Reply, Usage]:
-    """Return the reply and the usage in a chat completion. Raises ValueError if `answer` is not a chat completion."""
-    try:
-        choice = answer["choices"][0]
-        message = choice["message"]
-        text, thought = message.get("content"), message.get("reasoning_content") or message.get("reasoning")
-        refusal, finish = message.get("refusal"), str(choice.get("finish_reason") or "stop")
-    except (LookupError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a chat completion: {type(error).__name__}: {error}") from error
-    if not isinstance(text, str | None) or not isinstance(thought, str | None):
-        raise ValueError("not a chat completion: its content is not text")
-    refused = f"refused: {refusal}" if refusal else "refused by a content filter" if finish == "content_filter" else ""
-    reply = Reply(text=text or "", thought=thought, finish_reason=finish, refused=refused)
-    return reply, _priced(*_counted(answer.get("usage"), call, reply), teacher)
+    """Return the reply and the usage in a chat completion; tokens are estimated where the service does not count them.
 
-
-def _counted(usage: Any, call: Call, reply: Reply) -> tuple[int, int]:
-    """Return (input tokens, output tokens) as the service counts them; estimates if its numbers can't be used."""
-    counts = usage if isinstance(usage, dict) else {}
-    prompt_tokens, completion_tokens = (counts.get(name) for name in ("prompt_tokens", "completion_tokens"))
-    return (
-        prompt_tokens if _is_count(prompt_tokens) else _input_tokens(call),
-        completion_tokens if _is_count(completion_tokens) else _num_tokens(reply.text + (reply.thought or "")),
+    Raises ValueError if `answer` is not a chat completion.
+    """
+    said = read_chat_reply(answer)
+    filtered = said.finish_reason == "content_filter"
+    refused = f"refused: {said.refusal}" if said.refusal else "refused by a content filter" if filtered else ""
+    reply = Reply(text=said.text or "", thought=said.thought, finish_reason=said.finish_reason, refused=refused)
+    num_in, num_out = said.input_tokens, said.output_tokens
+    return reply, _priced(
+        _input_tokens(call) if num_in is None else num_in,
+        _num_tokens(reply.text + (reply.thought or "")) if num_out is None else num_out,
+        teacher,
     )
-
-
-def _is_count(value: Any) -> TypeGuard[int]:
-    return type(value) is int and 0 <= value < _TOO_MANY_TOKENS
 
 
 def _priced(input_tokens: int, output_tokens: int, teacher: TeacherSection) -> Usage:

@@ -18,6 +18,7 @@ from vlaa_ray.config import JudgeSection
 from vlaa_ray.errors import RewardError
 from vlaa_ray.evaluation.questions import AnswerVerdict, BenchmarkQuestions
 from vlaa_ray.services.call_store import CallStore, Reply, Usage
+from vlaa_ray.services.chat_reply import read_chat_reply
 from vlaa_ray.services.client import Service, Unanswered
 
 JUDGED = "judge.sqlite"
@@ -100,14 +101,8 @@ def without_judge(verdict: AnswerVerdict) -> AnswerVerdict:
 
 
 def _read(reply: Any) -> tuple[str, int, int]:
-    """Return (text, input tokens, output tokens) of a chat completion. Raises ValueError if it is none."""
-    try:
-        text = reply["choices"][0]["message"]["content"]
-        usage = reply.get("usage") or {}
-        counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
-    except (LookupError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a chat completion: {type(error).__name__}: {error}") from error
-    if not isinstance(text, str):
+    """Return (text, input tokens, output tokens) of a chat completion; ValueError if it is not one with a text."""
+    said = read_chat_reply(reply)
+    if said.text is None:
         raise ValueError("not a chat completion: its content is not text")
-    input_tokens, output_tokens = (count if type(count) is int and 0 <= count < 1 << 31 else 0 for count in counts)
-    return text, input_tokens, output_tokens
+    return said.text, said.input_tokens or 0, said.output_tokens or 0

@@ -12,6 +12,7 @@ from vlaa_ray.errors import DataError, RolloutError
 from vlaa_ray.images.decode import chat_part, encoded
 from vlaa_ray.records import Prompt
 from vlaa_ray.roles import RolloutRole, SampleRequest
+from vlaa_ray.services.chat_reply import read_chat_reply
 from vlaa_ray.services.client import Service, Unanswered
 from vlaa_ray.text.answers import CLOSE, OPEN
 from vlaa_ray.text.conversation import spoken_turns
@@ -144,23 +145,9 @@ def _read(reply: Any) -> GivenAnswer:
 
     Raises ValueError if `reply` is not a chat completion.
     """
-    try:
-        choice = reply["choices"][0]
-        message = choice["message"]
-        text, thought = message.get("content"), message.get("reasoning_content") or message.get("reasoning")
-        finish = str(choice.get("finish_reason") or "stop")
-    except (LookupError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a chat completion: {type(error).__name__}: {error}") from error
-    if not isinstance(text, str | None) or not isinstance(thought, str | None):
-        raise ValueError("not a chat completion: its content is not text")
-    text = text or ""
-    if thought:
+    said = read_chat_reply(reply)
+    text = said.text or ""
+    if said.thought:
         answer = f"{OPEN}{text}{CLOSE}" if text and OPEN not in text else text
-        text = f"<think>{thought}</think>{answer}"
-    return GivenAnswer(text[:_MAX_CHARS], finish, _num_tokens(reply))
-
-
-def _num_tokens(reply: dict[str, Any]) -> int:
-    usage = reply.get("usage")
-    count = usage.get("completion_tokens") if isinstance(usage, dict) else None
-    return count if type(count) is int and count >= 0 else 0
+        text = f"<think>{said.thought}</think>{answer}"
+    return GivenAnswer(text[:_MAX_CHARS], said.finish_reason, said.output_tokens or 0)
