@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
-
-import httpx
 
 from vlaa_ray.asking.reply import GeneratedText
 from vlaa_ray.config import ServiceSection
 from vlaa_ray.errors import ModelError
-from vlaa_ray.images.decode import chat_part, encoded
+from vlaa_ray.evaluation.samplers import chat_messages
 from vlaa_ray.records import Prompt
 from vlaa_ray.run.model_source import ModelSource
 from vlaa_ray.services.chat_reply import read_chat_reply
 from vlaa_ray.services.client import Service, Unanswered
-from vlaa_ray.services.secret import secret_in
-from vlaa_ray.text.conversation import spoken_turns
 
-_LIST_S = 10.0
-_MAX_LIST_BYTES = 1 << 20
 _ATTEMPTS = 3
 _FIX = "check that the server runs, that the URL ends with /v1, and the API key"
 
@@ -50,19 +43,14 @@ def ask_endpoint(
         max_attempts=_ATTEMPTS,
         give_up_s=min(deadline_s, 30.0),
     )
-    parts = iter(prompt.images)
-    content = [
-        chat_part(encoded(next(parts))) if part is None else {"type": "text", "text": part}
-        for part in spoken_turns(prompt)[-1].parts
-    ]
+    service = Service(section, "the endpoint", "--model", ModelError)
     body = {
-        "model": source.served_name or _first_model(source.path, api_key_env),
-        "messages": [{"role": "user", "content": content}],
+        "model": source.served_name or _first_model(service, source.path),
+        "messages": chat_messages(prompt, None),
         "max_tokens": max_tokens,
         "temperature": temperature,
         "seed": seed,
     }
-    service = Service(section, "the endpoint", "--model", ModelError)
     try:
         generated: GeneratedText = service.post("chat/completions", body, _generated)
     except Unanswered as error:
@@ -70,20 +58,16 @@ def ask_endpoint(
     return generated
 
 
-def _first_model(url: str, api_key_env: str | None) -> str:
+def _first_model(service: Service, url: str) -> str:
     """Return the first model that the endpoint lists."""
-    secret = secret_in(api_key_env, "--api-key-env")
-    headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+    fix = f"{_FIX}; URL#MODEL names a model"
     try:
-        reply = httpx.get(f"{url}/models", headers=headers, timeout=_LIST_S)
-        reply.raise_for_status()
-        if len(reply.content) > _MAX_LIST_BYTES:
-            raise ValueError("the list is too long")
-        name = json.loads(reply.content)["data"][0]["id"]
-    except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
-        message = f"the endpoint does not list its models: {error}"
-        raise ModelError(message, url=url, fix=f"{_FIX}; URL#MODEL names a model") from error
-    return str(name)
+        names = service.models()
+    except ModelError as error:
+        raise ModelError(f"the endpoint does not list its models: {error.message}", url=url, fix=fix) from error
+    if not names:
+        raise ModelError("the endpoint does not list its models: its list is empty", url=url, fix=fix)
+    return names[0]
 
 
 def _generated(reply: Any) -> GeneratedText:

@@ -33,6 +33,7 @@ _REFUSES_ALL = {401, 402, 405, 407, *range(300, 400)}  # the URL or the key is w
 _REFUSES_ALL_AT_FIRST = {403, 404}  # the same, unless another request was served before
 _PROBE_S = 10.0
 _MAX_REPLY_BYTES = 16 << 20
+_MAX_LIST_BYTES = 1 << 20
 
 
 class Unanswered(Exception):
@@ -101,8 +102,10 @@ class Service:
         try:
             response = self._client.get("models", timeout=min(_PROBE_S, self._section.timeout_s))
             response.raise_for_status()
+            if len(response.content) > _MAX_LIST_BYTES:
+                raise ValueError(f"the list is larger than {_MAX_LIST_BYTES:,} bytes")
             return [str(model["id"]) for model in response.json()["data"]]
-        except (httpx.HTTPError, ValueError, TypeError, LookupError) as error:
+        except (httpx.HTTPError, ValueError, TypeError, LookupError, RecursionError) as error:
             fix = f"check url and api_key_env in {self._key}, or name the model"
             message = f"{self._service_name} lists no models: {type(error).__name__}: {error}"
             raise self._error(message, url=self._section.url, fix=fix) from error
