@@ -7,7 +7,6 @@ asking.failures                              -> {("MathVista", "17"): "the promp
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ from vlaa_ray.errors import ConfigError, DataError
 from vlaa_ray.evaluation.answers import Answer, AnswerKey, AnswerWriter, StoredAnswers
 from vlaa_ray.evaluation.questions import QuestionSet
 from vlaa_ray.evaluation.samplers import Sampler
+from vlaa_ray.evaluation.workers import for_each
 from vlaa_ray.records import Prompt
 from vlaa_ray.roles import SampleRequest, request_seed
 from vlaa_ray.text.conversation import context_json
@@ -86,19 +86,11 @@ class Asking:
             VlaaRayError: an engine or the endpoint failed for good.
 
         """
-        waiting = self._missing()
-
-        async def work() -> None:
-            for questions, number in waiting:  # all workers take from the same iterator
-                await self._ask(questions, number, sampler, writer, on_answers)
-
-        workers = [asyncio.create_task(work()) for _ in range(min(num_in_flight, sum(self.num_missing.values())))]
-        try:
-            await asyncio.gather(*workers)
-        finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+        await for_each(
+            self._missing(),
+            lambda missing: self._ask(*missing, sampler, writer, on_answers),
+            min(num_in_flight, sum(self.num_missing.values())),
+        )
         if self.failures and len(self.failures) == sum(map(len, self._questions)):
             reason = next(iter(self.failures.values()))
             raise DataError("the model has answered no question", first=reason, questions=len(self.failures))

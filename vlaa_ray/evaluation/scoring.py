@@ -13,6 +13,7 @@ from vlaa_ray.errors import DataError
 from vlaa_ray.evaluation.answers import AnswerKey, StoredAnswers
 from vlaa_ray.evaluation.judge import AnswerJudge, without_judge
 from vlaa_ray.evaluation.questions import IS_RIGHT, AnswerVerdict, BenchmarkQuestions, QuestionSet, RecordQuestions
+from vlaa_ray.evaluation.workers import for_each
 from vlaa_ray.records import Completion, RewardResult
 from vlaa_ray.roles import RewardRole
 
@@ -124,19 +125,11 @@ async def bounded(
 ) -> AnswerVerdicts:
     """Return the verdicts of the numbers below `count`, `num_at_once` of which are worked on at the same time."""
     verdicts: AnswerVerdicts = [[]] * count
-    numbers = iter(range(count))
 
-    async def work() -> None:
-        for number in numbers:
-            verdicts[number] = await score(number)
+    async def work(number: int) -> None:
+        verdicts[number] = await score(number)
 
-    workers = [asyncio.create_task(work()) for _ in range(min(num_at_once, count))]
-    try:
-        await asyncio.gather(*workers)
-    finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+    await for_each(range(count), work, min(num_at_once, count))
     return verdicts
 
 

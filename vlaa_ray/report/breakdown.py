@@ -64,16 +64,17 @@ def _line(rows: list[dict[str, float]], name: str, key: str) -> Line:
     }
     return Line(
         name=name,
-        mean=_mean(rows, f"reward/{key}/mean"),
-        std=_mean(rows, f"reward/{key}/std"),
-        invalid=_mean(rows, f"reward/{key}/invalid_share"),
+        mean=mean_over(rows, f"reward/{key}/mean"),
+        std=mean_over(rows, f"reward/{key}/std"),
+        invalid=mean_over(rows, f"reward/{key}/invalid_share"),
         no_answer=None if key.startswith("by_source/") else sum(why.values()),
         why="; ".join(f"{share:.1%} {reason}" for reason, share in why.items()),
-        flat=_mean(rows, f"groups/{key}/zero_variance_share"),
-        seconds=_mean(rows, f"time/reward/{key}_s"),
+        flat=mean_over(rows, f"groups/{key}/zero_variance_share"),
+        seconds=mean_over(rows, f"time/reward/{key}_s"),
     )
 
 
-def _mean(rows: list[dict[str, float]], name: str) -> float | None:
+def mean_over(rows: list[dict[str, float]], name: str) -> float | None:
+    """Return the mean of a metric over the rows that have it; None without any."""
     values = [row[name] for row in rows if name in row]
     return statistics.fmean(values) if values else None

@@ -8,12 +8,12 @@ for the report can be looked for in the few rollouts on disk alone, and a table 
 from __future__ import annotations
 
 import re
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vlaa_ray.monitoring.names import types_in
+from vlaa_ray.report.breakdown import mean_over
 from vlaa_ray.report.curves import COLORS, INK, Chart, chart_svg, figure_svg, finish, smoothed
 from vlaa_ray.run.reader import RecordedRun
 from vlaa_ray.text.openings import Openings
@@ -207,7 +207,7 @@ def _in_a_thousand(rows: list[dict[str, float]], name: str) -> float | None:
 
 def _type_lines(run: RecordedRun, first: list[dict[str, float]], last: list[dict[str, float]]) -> tuple[TypeLine, ...]:
     def ends(name: str) -> tuple[float | None, float | None]:
-        pair = _mean(first, name), _mean(last, name)
+        pair = mean_over(first, name), mean_over(last, name)
         return pair if None not in pair else (None, None)
 
     return tuple(
@@ -219,11 +219,6 @@ def _type_lines(run: RecordedRun, first: list[dict[str, float]], last: list[dict
         )
         for name in types_in(run.names(), "reward/{}/mean")
     )
-
-
-def _mean(rows: list[dict[str, float]], name: str) -> float | None:
-    values = [row[name] for row in rows if name in row]
-    return statistics.fmean(values) if values else None
 
 
 def _steps(rows: list[dict[str, float]]) -> str:
