@@ -27,7 +27,8 @@ from vlaa_ray.roles import HeldOutRewards
 from vlaa_ray.run.checkpoints import Checkpoint
 from vlaa_ray.run.writer import RunWriter
 from vlaa_ray.storage.atomic import write_whole
-from vlaa_ray.storage.layout import HELDOUT_MODEL, NOTES, PLAN
+from vlaa_ray.storage.layout import HELDOUT_MODEL, PLAN
+from vlaa_ray.storage.notes import append_note
 
 _POLL_S = 10.0
 
@@ -167,5 +168,4 @@ class _RankRun:
             self._writer.close()
 
     def _note(self, text: str) -> None:
-        with (self._folder / NOTES).open("a", encoding="utf-8", errors="backslashreplace") as lines:
-            lines.write(text + "\n")
+        append_note(self._folder, text)

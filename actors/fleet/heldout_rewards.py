@@ -18,7 +18,8 @@ from vlaa_ray.config import SftConfig
 from vlaa_ray.planning.placement import Placement
 from vlaa_ray.records import Prompt
 from vlaa_ray.roles import Metrics
-from vlaa_ray.storage.layout import HELDOUT_MODEL, NOTES
+from vlaa_ray.storage.layout import HELDOUT_MODEL
+from vlaa_ray.storage.notes import append_note
 
 
 @dataclass(frozen=True)
@@ -91,5 +92,4 @@ class HeldOutRewardsActor:
         return _SamplingFleet(rollouts, rewards, weights, WeightSync(config, weights, rollouts))
 
     def _note(self, text: str) -> None:
-        with (self._folder / NOTES).open("a", encoding="utf-8", errors="backslashreplace") as lines:
-            lines.write(text + "\n")
+        append_note(self._folder, text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from browser import BROWSER
 from websockets.sync.client import connect
-
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 class Tab:

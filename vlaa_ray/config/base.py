@@ -37,6 +37,11 @@ def bundle(cpus: float, gpus: float) -> Bundle:
     return {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}
 
 
+def bundles_of(num_actors: int, section: SamplerSection | RewardsSection) -> list[Bundle]:
+    """Return the bundles of as many actors with the CPUs and GPUs of their section."""
+    return [bundle(section.cpus_per_actor, section.gpus_per_actor)] * num_actors
+
+
 def _is_positive(value: Any) -> bool:
     return isinstance(value, int | float) and value > 0
 

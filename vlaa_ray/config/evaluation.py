@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from vlaa_ray.config.base import AnyConfig, Bundle, bf16_on_gpus, bundle
+from vlaa_ray.config.base import AnyConfig, Bundle, bf16_on_gpus, bundles_of
 from vlaa_ray.config.base_folder import CheckpointPath, DataPath, InputPath
 from vlaa_ray.config.rewards import RewardsSection, ServiceSection, patience_fault
 from vlaa_ray.config.sections import (
@@ -196,8 +196,8 @@ class EvalConfig(AnyConfig):
         engines = 0 if self.endpoint.url else rollout.num_actors
         scorers = rewards.num_actors if self.has_records else 0
         return {
-            "rollout": [bundle(rollout.cpus_per_actor, rollout.gpus_per_actor)] * engines,
-            "reward": [bundle(rewards.cpus_per_actor, rewards.gpus_per_actor)] * scorers,
+            "rollout": bundles_of(engines, rollout),
+            "reward": bundles_of(scorers, rewards),
         }
 
     @field_validator("benchmarks")

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from vlaa_ray.config.alarms import AlarmsSection
-from vlaa_ray.config.base import Bundle, LearnsFrom, TrainingConfig, bundle
+from vlaa_ray.config.base import Bundle, LearnsFrom, TrainingConfig, bundle, bundles_of
 from vlaa_ray.config.evaluation import GrpoEvalSection
 from vlaa_ray.config.grpo import GrpoSection
 from vlaa_ray.config.placement import PlacementName, colocation_faults, cpus_in_turn
@@ -149,8 +149,8 @@ class GrpoConfig(TrainingConfig):
         rollout, learner = working.rollout, working.learner
         return {
             "learner": [bundle(learner.cpus_per_rank, learner.gpus_per_rank)] * learner.num_ranks,
-            "rollout": [bundle(rollout.cpus_per_actor, rollout.gpus_per_actor)] * rollout.num_actors,
-            "reward": [bundle(rewards.cpus_per_actor, rewards.gpus_per_actor)] * rewards.num_actors,
+            "rollout": bundles_of(rollout.num_actors, rollout),
+            "reward": bundles_of(rewards.num_actors, rewards),
         }
 
     @model_validator(mode="after")
@@ -317,8 +317,8 @@ class SftConfig(SupervisedConfig):
         rollout, rewards = self.rollout, self.rewards
         return {
             **bundles,
-            "rollout": [bundle(rollout.cpus_per_actor, rollout.gpus_per_actor)] * rollout.num_actors,
-            "reward": [bundle(rewards.cpus_per_actor, rewards.gpus_per_actor)] * rewards.num_actors,
+            "rollout": bundles_of(rollout.num_actors, rollout),
+            "reward": bundles_of(rewards.num_actors, rewards),
         }
 
     @property

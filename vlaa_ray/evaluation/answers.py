@@ -76,7 +76,7 @@ class StoredAnswers:
         return len(self._places)
 
     def get(self, key: AnswerKey) -> Answer | None:
-        """Return an answer; None if there is none at this place."""
+        """Return the answer at this place; None if nothing is stored there."""
         place = self._places.get(key)
         if place is None:
             return None

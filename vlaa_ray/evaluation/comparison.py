@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from rich.table import Table
 
 from vlaa_ray.errors import DataError
-from vlaa_ray.evaluation.results import CLUSTERS, ROWS, read_lines, read_result
+from vlaa_ray.evaluation.results import read_lines, read_result
 from vlaa_ray.evaluation.statistics import mcnemar_p, paired_difference
+from vlaa_ray.storage.layout import CLUSTERS, ROWS
 
 _MAJORITY = 0.5
 Row = tuple[str, str]

@@ -8,39 +8,25 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from vlaa_ray.monitoring.line_display import LineDisplay
 from vlaa_ray.text.durations import duration
 
 _LINE_EVERY_S = 10.0
 _PACE_S = 60.0
 
 
-class EvaluationProgress:
+class EvaluationProgress(LineDisplay):
     """A context that shows the progress: one line that is redrawn on a terminal, elsewhere a line every 10 seconds."""
 
     def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._console, self._clock = console or Console(), clock
         self._stage, self._done, self._total = "start", 0, 0
         self.num_tokens = 0
         """The tokens of the answers in this part of the work."""
         self._history: deque[tuple[float, int, int]] = deque()
-        self._last_line = clock()
-        self._live = Live(get_renderable=self._line, console=self._console, refresh_per_second=4, transient=True)
-
-    def __enter__(self) -> EvaluationProgress:
-        if self._console.is_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(self, kind: Any, error: Any, at: Any) -> None:
-        self._live.stop()
-
-    def note(self, text: str) -> None:
-        """Print a line that stays."""
-        self._console.print(Text(text), soft_wrap=True, highlight=False)
+        super().__init__(_LINE_EVERY_S, console, clock)
 
     def stage(self, name: str, total: int) -> None:
         """Begin a part of the work with `total` answers."""
@@ -57,9 +43,7 @@ class EvaluationProgress:
             self._history.append((now, self._done, self.num_tokens))
             while now - self._history[0][0] > _PACE_S:
                 self._history.popleft()
-        if not self._console.is_terminal and now - self._last_line >= _LINE_EVERY_S:
-            self._last_line = now
-            self.note(self._line().plain)
+        self._print_if_due()
 
     def left_s(self) -> float | None:
         """Return the seconds to the end of this part at the pace of the last minute; None if there is no pace yet."""

@@ -26,8 +26,9 @@ from vlaa_ray.images.decode import load
 from vlaa_ray.records import ImageRef
 from vlaa_ray.services.secret import without_credentials
 from vlaa_ray.storage.atomic import replacing, write_whole
+from vlaa_ray.storage.layout import CLUSTERS, RESULT, ROWS
 
-RESULT, ROWS, CLUSTERS, IMAGES = "result.json", "rows.jsonl", "clusters.jsonl", "images"
+_IMAGES = "images"
 _SHOWN_PX = 512
 _THREADS = 2
 _MAX_CHARS = 4000
@@ -190,7 +191,7 @@ def _write_pictures(scored: Scored, folder: Path) -> dict[str, str]:
     """Write each picture once, at most 512 px a side; return {sha256: path in the folder} of those that are there."""
     questions = scored.questions
     pictures = {image.sha256: image for number in range(len(questions)) for image in questions.images(number)}
-    (folder / IMAGES).mkdir(exist_ok=True)
+    (folder / _IMAGES).mkdir(exist_ok=True)
     with ThreadPoolExecutor(_THREADS) as threads:
         written = list(threads.map(lambda image: _write_picture(image, folder), pictures.values()))
     return {sha256: path for sha256, path in zip(pictures, written, strict=True) if path}
@@ -198,7 +199,7 @@ def _write_pictures(scored: Scored, folder: Path) -> dict[str, str]:
 
 def _write_picture(image: ImageRef, folder: Path) -> str:
     """Write one small picture, and return its path in the folder; "" if it can't be decoded."""
-    name = f"{IMAGES}/{image.sha256}.jpg"
+    name = f"{_IMAGES}/{image.sha256}.jpg"
     if (folder / name).is_file():
         return name
     try:

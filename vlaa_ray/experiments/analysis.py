@@ -32,7 +32,7 @@ class Estimate:
 
     @property
     def sign(self) -> int:
-        """1 if the whole interval is above 0, -1 if it is below, 0 if it holds 0 or if there is none."""
+        """1 if the whole interval is above 0, -1 if it is below, 0 if it holds 0 or there is no interval."""
         if self.low is None or self.high is None:
             return 0
         return 1 if self.low > 0 else -1 if self.high < 0 else 0

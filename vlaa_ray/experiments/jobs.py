@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vlaa_ray.config import AnyConfig, GrpoConfig, TrainingConfig
-from vlaa_ray.evaluation.results import RESULT
 from vlaa_ray.run.folder import lasting_keys
 from vlaa_ray.run.run_json import read_run
+from vlaa_ray.storage.layout import RESULT
 
 Kind = Literal["prepare", "stage", "evaluation"]
 FOLDERS: dict[Kind, str] = {"prepare": "prepare", "stage": "stages", "evaluation": "evaluations"}

@@ -15,10 +15,11 @@ from typing import Any
 
 from vlaa_ray.config.sections import REFLECTION_PHRASES
 from vlaa_ray.errors import DataError
-from vlaa_ray.evaluation.results import RESULT, ROWS, read_lines, read_result
+from vlaa_ray.evaluation.results import read_lines, read_result
 from vlaa_ray.experiments.jobs import Job
 from vlaa_ray.experiments.plan import ArmPlan, ExperimentPlan
 from vlaa_ray.run.reader import RecordedRun
+from vlaa_ray.storage.layout import RESULT, ROWS
 from vlaa_ray.text.phrases import Phrases, phrase_keys
 
 MEAN = "mean"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import vlaa_ray
-from vlaa_ray.evaluation.results import RESULT, conditions_of
+from vlaa_ray.evaluation.results import conditions_of
 from vlaa_ray.experiments.analysis import Estimate, mean_interval, paired_difference, rank_agreement, relative_change
 from vlaa_ray.experiments.comparisons import comparisons_of, first_grpo, kind_of, start_of, statements, table_of
 from vlaa_ray.experiments.outcome import MEAN, ArmOutcome, Trained, read_outcome
@@ -17,6 +17,7 @@ from vlaa_ray.experiments.plan import ArmPlan, ExperimentPlan
 from vlaa_ray.experiments.progress import JobStates
 from vlaa_ray.experiments.published import BENCHMARKS, published_change, published_reflections, published_scores
 from vlaa_ray.storage.atomic import write_whole
+from vlaa_ray.storage.layout import RESULT
 
 BySeed = dict[int, float]
 

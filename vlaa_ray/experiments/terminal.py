@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from rich.console import Console
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from vlaa_ray.experiments.plan import ExperimentPlan
 from vlaa_ray.experiments.work import gpu_hours
+from vlaa_ray.monitoring.line_display import LineDisplay
 from vlaa_ray.text.durations import duration
 
 _LINE_EVERY_S = 30.0
@@ -20,35 +19,22 @@ _NUMBERS = ("samples", "tokens", "GPU hours")
 _WIDE = 110  # columns of a terminal
 
 
-class ExperimentProgress:
+class ExperimentProgress(LineDisplay):
     """A context that shows the progress: a line that is redrawn on a terminal, elsewhere a line every 30 seconds."""
 
     def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._console, self._clock = console or Console(), clock
-        self._line = Text("start")
-        self._last_line = clock()
-        self._live = Live(get_renderable=lambda: self._line, console=self._console, transient=True)
-
-    def __enter__(self) -> ExperimentProgress:
-        if self._console.is_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(self, kind: Any, error: Any, at: Any) -> None:
-        self._live.stop()
-
-    def note(self, text: str) -> None:
-        """Print a line that stays."""
-        self._console.print(Text(text), soft_wrap=True, highlight=False)
+        self._text = "start"
+        super().__init__(_LINE_EVERY_S, console, clock)
 
     def update(self, done: int, total: int, running: Iterable[str], left_s: float | None) -> None:
         """Show the number of finished runs, the names of the running ones, and the seconds left."""
         left = "time left not known yet" if left_s is None else f"about {duration(left_s)} left"
         names = ", ".join(running) or "nothing"
-        self._line = Text(f"{done}/{total} runs done · running: {names} · {left}")
-        if not self._console.is_terminal and self._clock() - self._last_line >= _LINE_EVERY_S:
-            self._last_line = self._clock()
-            self.note(self._line.plain)
+        self._text = f"{done}/{total} runs done · running: {names} · {left}"
+        self._print_if_due()
+
+    def _line(self) -> Text:
+        return Text(self._text)
 
 
 def show_plan(plan: ExperimentPlan, console: Console) -> None:

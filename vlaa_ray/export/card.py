@@ -18,7 +18,7 @@ from vlaa_ray.report.headline import difference, headline, number
 from vlaa_ray.run.model_source import ModelSource
 from vlaa_ray.run.reader import RecordedRun
 from vlaa_ray.storage.layout import CONFIG, STATE
-from vlaa_ray.storage.mapping_file import read_mapping
+from vlaa_ray.storage.mapping_file import as_mapping, read_mapping
 
 _SHOWN_SECTIONS = ("model", "data", "grpo", "sft", "rollout", "rewards", "learner", "eval", "max_staleness")
 _HARDWARE = ("num_actors", "cpus_", "gpus_", "kv_cache", "gpu_memory", "max_restarts", "num_threads", "fetch", "park")
@@ -139,13 +139,13 @@ vlaa-ray ask --model {name} --image picture.png "…"
 
 
 def _data(config: dict[str, Any], state: dict[str, Any], run: RecordedRun | None) -> Iterator[str]:
-    data = _mapping(config.get("data"))
-    recorded = _mapping(state.get("data"))
+    data = as_mapping(config.get("data"))
+    recorded = as_mapping(state.get("data"))
     for key, what in (("train", "Training"), ("heldout", "Held out")):
         yield f"- {what}: {', '.join(_sources(data.get(key)))}"
     if isinstance(count := recorded.get("num_prompts"), int):
         yield f"- Records that could be used for training: {count:,}"
-    rollout, sft = _mapping(config.get("rollout")), _mapping(config.get("sft"))
+    rollout, sft = as_mapping(config.get("rollout")), as_mapping(config.get("sft"))
     steps = state.get("step")
     if isinstance(steps, int) and rollout:
         prompts, group = rollout.get("prompts_per_step", 0), rollout.get("group_size", 0)
@@ -168,7 +168,7 @@ def _sources(value: Any) -> list[str]:
 
 
 def _hub_datasets(config: dict[str, Any]) -> list[str]:
-    train = _mapping(config.get("data")).get("train")
+    train = as_mapping(config.get("data")).get("train")
     named = [train] if isinstance(train, str) else [part.get("path") for part in train or () if isinstance(part, dict)]
     hub = [str(name).removeprefix("hub:").partition("@")[0] for name in named if str(name).startswith("hub:")]
     return [name for name in hub if not name.startswith((".", "/")) and name.count("/") == 1]
@@ -192,13 +192,13 @@ def _scores(
 
 def _own_conditions(config: dict[str, Any], *, samples: bool) -> str:
     """Return the conditions of the run's own evaluation, which either sampled answers or scored given ones."""
-    evaluation, data = _mapping(config.get("eval")), _mapping(config.get("data"))
+    evaluation, data = as_mapping(config.get("eval")), as_mapping(config.get("data"))
     asked = evaluation.get("num_prompts")
     which = f"the first {asked:,} of" if isinstance(asked, int) else "all of"
     told = f"Conditions: {which} {', '.join(_sources(data.get('heldout')))}"
     if not samples:
         return f"{told}, with their worked answers."
-    tokens = evaluation.get("max_completion_tokens") or _mapping(config.get("rollout")).get("max_completion_tokens")
+    tokens = evaluation.get("max_completion_tokens") or as_mapping(config.get("rollout")).get("max_completion_tokens")
     return (
         f"{told}, one answer each at temperature {evaluation.get('temperature', 0.0):g}, at most {tokens} tokens, "
         "judged by the verifiers of the training."
@@ -230,12 +230,12 @@ def _benchmark_row(name: str, result: RecordedBenchmark) -> tuple[str, ...]:
 
 
 def _settings(config: dict[str, Any], run: RecordedRun | None) -> str:
-    run_section = _mapping(config.get("run"))
+    run_section = as_mapping(config.get("run"))
     rows = [(f"run.{key}", run_section.get(key)) for key in ("num_steps", "seed")]
     for section in _SHOWN_SECTIONS:
         rows += _flat(section, config.get(section))
     shown = [(f"`{key}`", _told(value)) for key, value in rows if value not in (None, {}, [])]
-    versions = _mapping(run.state.get("versions")) if run is not None else {}
+    versions = as_mapping(run.state.get("versions")) if run is not None else {}
     told = ", ".join(f"{name} {version}" for name, version in versions.items())
     table = _table(("key", "value"), shown)
     block = f"<details><summary>The resolved config of the run</summary>\n\n{table}\n\n</details>"
@@ -289,7 +289,3 @@ def _fenced(text: str) -> str:
     while fence in text:
         fence += "`"
     return f"{fence}text\n{text}\n{fence}"
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -10,7 +10,7 @@ from typing import Any
 
 from vlaa_ray.config import parse_yaml
 from vlaa_ray.storage.layout import CONFIG, MANIFEST
-from vlaa_ray.storage.mapping_file import read_mapping
+from vlaa_ray.storage.mapping_file import as_mapping, read_mapping
 
 UNKNOWN = "unknown"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -38,7 +38,7 @@ def base_model(checkpoint: Path) -> Origin:
     path = str(checkpoint)
     for _ in range(_MAX_RUNS):
         config = read_mapping(Path(path) / CONFIG, parse_yaml)[0]
-        run, model = _mapping(config.get("run")), _mapping(config.get("model"))
+        run, model = as_mapping(config.get("run")), as_mapping(config.get("model"))
         step = Path(path).name.removeprefix("step_").lstrip("0")
         stages.insert(0, f"{kind_of(config)} run {run.get('name', UNKNOWN)}, step {step}")
         began = str(model.get("path", UNKNOWN))
@@ -102,7 +102,3 @@ def _header(path: Path) -> dict[str, Any]:
 
 def _json(path: Path) -> dict[str, Any]:
     return read_mapping(path, json.loads)[0]
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

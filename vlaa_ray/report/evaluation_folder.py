@@ -12,9 +12,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeInt, ValidationError
 
 from vlaa_ray.errors import DataError
+from vlaa_ray.storage.layout import RESULT, ROWS
 from vlaa_ray.storage.mapping_file import read_mapping
 
-RESULT, ROWS = "result.json", "rows.jsonl"
 Verdict = Literal["right", "wrong", "unsettled"]
 _FIX = "give the folder that `vlaa-ray eval` has written, or evaluate again"
 

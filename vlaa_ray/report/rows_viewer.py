@@ -202,7 +202,7 @@ def _by_turns(rows: Iterable[AnsweredRow]) -> list[str]:
 
 
 def _picture_file(folder: Path, name: str) -> Path | None:
-    """Return the file of a picture; None if there is none, or if the name leads out of the folder."""
+    """Return the file of a picture; None if it does not exist, or if the name leads out of the folder."""
     path = (folder / name).resolve() if "\0" not in name else folder
     return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
 

@@ -21,7 +21,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
@@ -32,7 +32,7 @@ from vlaa_ray.errors import CheckpointError, ModelError
 from vlaa_ray.models.paths import UNTRAINED, local_path
 from vlaa_ray.run.checkpoints import CheckpointStore, verify
 from vlaa_ray.storage.layout import CONFIG, EXPORTED, MANIFEST
-from vlaa_ray.storage.mapping_file import read_mapping
+from vlaa_ray.storage.mapping_file import as_mapping, read_mapping
 
 ModelKind = Literal["folder", "checkpoint", "hub", "builtin", "endpoint"]
 RUN = "run:"
@@ -172,7 +172,7 @@ def _checkpoint(path: Path) -> ModelSource:
     _refuse_scorer(model)
     config, fault = read_mapping(path / CONFIG, parse_yaml)
     try:
-        section = ModelSection.model_validate({**_mapping(config.get("model")), "path": str(model)})
+        section = ModelSection.model_validate({**as_mapping(config.get("model")), "path": str(model)})
     except ValidationError as error:
         fault = fault or str(error)
     if fault:
@@ -218,8 +218,8 @@ def _pixel_limits(path: Path) -> tuple[int | None, int | None]:
     for name, keys in _IMAGE_FILES:
         settings = read_mapping(path / name, json.loads)[0]
         for key in keys:
-            settings = _mapping(settings.get(key))
-        size = _mapping(settings.get("size"))
+            settings = as_mapping(settings.get(key))
+        size = as_mapping(settings.get("size"))
         minimum = settings.get("min_pixels") or size.get("shortest_edge")
         maximum = settings.get("max_pixels") or size.get("longest_edge")
         if isinstance(minimum, int) and isinstance(maximum, int):
@@ -238,7 +238,3 @@ def _unknown(text: str, runs_dir: Path) -> ModelError:
     near = difflib.get_close_matches(text, runs, n=1)
     fix = f"did you mean {near[0]!r}?" if near else f"runs in {runs_dir}: {', '.join(runs[:10]) or 'none'}"
     return ModelError("no model of this name", got=text, expected=_EXPECTED, fix=fix)
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -35,6 +35,7 @@ from vlaa_ray.run.writer import RunWriter
 from vlaa_ray.storage.layout import NOTES, PLAN
 from vlaa_ray.storage.mapping_file import read_mapping
 from vlaa_ray.storage.metrics_file import read_metrics, truncate_after
+from vlaa_ray.storage.notes import read_notes
 from vlaa_ray.text.openings import Openings
 
 Result = TypeVar("Result")
@@ -209,7 +210,7 @@ class RunSession(RunShell[Progress]):
                 known = plan
                 self.display.plan(plan["num_steps"])
                 self._folder.record(**plan)
-            notes = _notes(self.path)
+            notes = read_notes(self.path)
             for note in notes[num_notes:]:
                 self.note(note)
             num_notes = len(notes)
@@ -340,8 +341,3 @@ def _signals(run: RunShell[Any]) -> Iterator[None]:
 def _interrupted(number: int, state: str) -> RunInterrupted:
     message = f"stopped by {signal.Signals(number).name}" + (f"; {state}" if state else "")
     return RunInterrupted(message, fix=_CONTINUES, signal=int(number))
-
-
-def _notes(path: Path) -> list[str]:
-    file = path / NOTES
-    return file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []

@@ -13,7 +13,7 @@ from vlaa_ray.rewards.verifiers.frames import Frame
 from vlaa_ray.run.model_source import ModelSource
 from vlaa_ray.run.reader import RecordedRun
 from vlaa_ray.storage.layout import CONFIG, EXPORTED
-from vlaa_ray.storage.mapping_file import read_mapping
+from vlaa_ray.storage.mapping_file import as_mapping, read_mapping
 
 FRAMES: tuple[Frame, ...] = ("unit", "rel1000", "resized_px", "original_px")
 
@@ -29,18 +29,14 @@ def trained_frame(source: ModelSource) -> Frame | None:
     if source.checkpoint is None:
         return None
     config = read_mapping(source.checkpoint / CONFIG, parse_yaml)[0]
-    verifiers = _mapping(_mapping(config.get("rewards")).get("verifiers"))
-    params = [_mapping(_mapping(verifiers.get(name)).get("params")) for name in GROUNDING_TYPES]
+    verifiers = as_mapping(as_mapping(config.get("rewards")).get("verifiers"))
+    params = [as_mapping(as_mapping(verifiers.get(name)).get("params")) for name in GROUNDING_TYPES]
     if source.run_dir is not None and not any("frame" in of_type for of_type in params):
         rows = RecordedRun.read(source.run_dir).rollouts(late=True)
-        params = [_mapping(row.get("verifier_params")) for row in rows]
+        params = [as_mapping(row.get("verifier_params")) for row in rows]
     named = [frame for of_type in params if (frame := _frame(of_type.get("frame")))]
     return Counter(named).most_common(1)[0][0] if named else None
 
 
 def _frame(value: Any) -> Frame | None:
     return next((frame for frame in FRAMES if frame == value), None)
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -1,8 +1,12 @@
-"""Names of the files in a run folder and in its checkpoints."""
+"""Names of the files in a run folder and its checkpoints, and in the folder of an evaluation."""
 
 CONFIG = "config.yaml"
 METRICS = "metrics.jsonl"
 DROPPED = "dropped.jsonl"
+RESULT = "result.json"
+"""The result of an evaluation, and that of an experiment."""
+ROWS, CLUSTERS = "rows.jsonl", "clusters.jsonl"
+"""Each answer of an evaluation with its verdict, and the values that its intervals are drawn from."""
 MANIFEST = "manifest.json"
 STATE = "state.json"
 HELDOUT_MODEL = "heldout_model"

@@ -19,3 +19,8 @@ def read_mapping(path: Path, parse: Callable[[str], Any]) -> tuple[dict[str, Any
     except (OSError, ValueError, RecursionError) as error:
         return {}, f"{path.name} can't be read: {error}"
     return (value, "") if isinstance(value, dict) else ({}, f"{path.name} doesn't hold a mapping.")
+
+
+def as_mapping(value: Any) -> dict[str, Any]:
+    """Return the value if it is a mapping, else {}: a part of a file may be missing or have another form."""
+    return value if isinstance(value, dict) else {}

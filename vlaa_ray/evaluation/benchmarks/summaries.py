@@ -16,7 +16,7 @@ CategoryScores = dict[str, dict[str, dict[str, float]]]
 
 
 def checked(graded: Sequence[GradedRow]) -> Sequence[GradedRow]:
-    """Return the rows themselves. Raises DataError if there are none, or if one occurs twice."""
+    """Return the rows themselves. Raises DataError without any row, or if one occurs twice."""
     if not graded:
         raise DataError("there are no rows to sum up", fix="evaluate at least one row")
     seen: set[str] = set()
