@@ -147,11 +147,11 @@ def _data(config: dict[str, Any], state: dict[str, Any], run: RecordedRun | None
         yield f"- Records that could be used for training: {count:,}"
     rollout, sft = as_mapping(config.get("rollout")), as_mapping(config.get("sft"))
     steps = state.get("step")
-    if isinstance(steps, int) and rollout:
+    if isinstance(steps, int) and sft:  # its config has a section `rollout`, too, for held-out answers
+        yield f"- Seen in training: {steps:,} steps of {sft.get('samples_per_step', 0):,} worked answers"
+    elif isinstance(steps, int) and rollout:
         prompts, group = rollout.get("prompts_per_step", 0), rollout.get("group_size", 0)
         yield f"- Seen in training: {steps:,} steps of {prompts:,} prompts with {group:,} sampled answers each"
-    elif isinstance(steps, int) and sft:
-        yield f"- Seen in training: {steps:,} steps of {sft.get('samples_per_step', 0):,} worked answers"
     if run is not None and (quarantine := run.path / "quarantine.jsonl").is_file():
         with quarantine.open("rb") as file:
             yield f"- Records left out because they can't be used: {sum(1 for _ in file):,}"
