@@ -23,7 +23,6 @@ def test_the_tree_of_the_docstring_is_the_tree_of_the_module() -> None:
         if line.startswith("    ")
     }
     assert drawn == {kind.__name__ for kind in CLASSES}
-    assert len(CLASSES) == 14
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
