@@ -135,6 +135,25 @@ def test_a_dry_run_needs_no_gpu_and_says_what_would_run(capsys, monkeypatch, tmp
     assert "PlacementError: the run would not fit" in captured.err and "Placement" in captured.out
 
 
+def test_a_dry_run_of_supervised_training_says_its_work(capsys, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    config = str(Path(__file__).parents[2] / "configs/tiny_base_sft.yaml")
+    here = f"run.dir={tmp_path}"
+    assert main(["sft", "--config", config, "--dry-run", here]) == 0
+    shown = capsys.readouterr().out
+    for part in ("2,800 of 64 samples", "179,200", "optimizer states", "1,603,712 parameters"):
+        assert part in shown
+    epochs = ["run.num_steps=null", "run.num_epochs=2", "eval.rewards=true"]
+    assert main(["sft", "--config", config, "--dry-run", here, *epochs]) == 0
+    shown = capsys.readouterr().out
+    assert "as many as 2 passes over the data take, of 64 samples" in shown and "rollout" in shown
+    assert main(["sft", "--config", config, "--dry-run", here, "data.train=builtin:x"]) == 2
+    assert "no built-in split 'x'" in capsys.readouterr().err
+    pairs = str(Path(__file__).parents[2] / "configs/tiny_reward_model.yaml")
+    assert main(["reward-model", "--config", pairs, "--dry-run", here]) == 0
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_dry_run_names_a_verifier_that_is_not_there(capsys) -> None:
     quickstart = str(Path(__file__).parents[2] / "configs/quickstart.yaml")
     override = "rewards.verifiers.chart.function=nowhere_at_all:f"

@@ -105,7 +105,7 @@ def test_both_fit_eight_gpus_by_the_estimate(file: Path) -> None:
 
 
 def test_the_dry_run_counts_steps_samples_and_rates() -> None:
-    facts = examine(load_config(PAPERS[0])).facts
+    facts = examine(load_config(PAPERS[0])).work
     assert facts["steps"] == "49 of 512 prompts x 4 = 2,048 samples"
     assert facts["samples"] == "100,352 of 25,088 prompts"
     assert facts["updates"] == "392 (8 a step, 16 groups a rank in each)"

@@ -10,9 +10,15 @@ import typer
 from vlaa_ray.cli.common import ConfigFile, Overrides, Resume, print_report, require_own_actors
 
 if TYPE_CHECKING:
-    from vlaa_ray.config import GrpoConfig, SupervisedConfig
+    from vlaa_ray.config import GrpoConfig, SupervisedConfig, TrainingConfig
 
 app = typer.Typer(rich_markup_mode=None)
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Only check the config, and show the plan: processes, memory and steps. Needs no GPU."
+    ),
+]
 
 
 @app.command()
@@ -20,12 +26,7 @@ def train(
     config: ConfigFile,
     overrides: Overrides = None,
     resume: Resume = "auto",
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run", help="Only check the config, and show the plan: processes, memory and steps. Needs no GPU."
-        ),
-    ] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Train with GRPO or a related method.
 
@@ -45,18 +46,20 @@ def train(
 
 
 @app.command()
-def sft(config: ConfigFile, overrides: Overrides = None, resume: Resume = "auto") -> None:
+def sft(config: ConfigFile, overrides: Overrides = None, resume: Resume = "auto", dry_run: DryRun = False) -> None:
     """Train on worked answers (supervised fine-tuning).
 
     Results are in the folder run.dir/run.name. The same command continues a run that was stopped.
     """
     from vlaa_ray.config import SftConfig, load_config
 
-    _train_supervised(load_config(config, overrides or [], SftConfig), resume)
+    _train_supervised(load_config(config, overrides or [], SftConfig), resume, dry_run)
 
 
 @app.command("reward-model")
-def reward_model(config: ConfigFile, overrides: Overrides = None, resume: Resume = "auto") -> None:
+def reward_model(
+    config: ConfigFile, overrides: Overrides = None, resume: Resume = "auto", dry_run: DryRun = False
+) -> None:
     """Train a reward model on pairs of answers.
 
     A pair is a better and a worse answer to one question. Results are in the folder run.dir/run.name. The same
@@ -64,17 +67,19 @@ def reward_model(config: ConfigFile, overrides: Overrides = None, resume: Resume
     """
     from vlaa_ray.config import RewardModelConfig, load_config
 
-    _train_supervised(load_config(config, overrides or [], RewardModelConfig), resume)
+    _train_supervised(load_config(config, overrides or [], RewardModelConfig), resume, dry_run)
 
 
-def _train_supervised(config: SupervisedConfig, resume: str) -> None:
+def _train_supervised(config: SupervisedConfig, resume: str, dry_run: bool) -> None:
+    if dry_run:
+        return _plan(config)
     require_own_actors()
     from actors.drivers.supervised import run_supervised
 
     run_supervised(config, resume)
 
 
-def _plan(config: GrpoConfig) -> None:
+def _plan(config: TrainingConfig) -> None:
     from rich.console import Console
 
     from vlaa_ray.planning.dry_run import examine, failed, show

@@ -8,6 +8,7 @@ is written to the run folder; loading it gives an equal tree. Suffixes of names 
 
 from vlaa_ray.config.alarms import AlarmsSection
 from vlaa_ray.config.base import AnyConfig, Bundle, FleetConfig, TrainingConfig
+from vlaa_ray.config.benchmarks import BenchmarkSection, Style
 from vlaa_ray.config.curation import (
     PAPER_CUES,
     SCRIPTED,
@@ -23,14 +24,12 @@ from vlaa_ray.config.curation import (
     TeacherSection,
 )
 from vlaa_ray.config.evaluation import (
-    BenchmarkSection,
     ConditionsSection,
     EndpointSection,
     EvalConfig,
     EvalRolloutSection,
     GrpoEvalSection,
     JudgeSection,
-    Style,
 )
 from vlaa_ray.config.experiment import (
     ArmSection,

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import model_validator
 
+from vlaa_ray.config.benchmarks import BenchmarkSection
 from vlaa_ray.config.learner import LearnerSection
 from vlaa_ray.config.rewards import RewardsSection
 from vlaa_ray.config.sections import (
@@ -216,6 +217,11 @@ class TrainingConfig(AnyConfig):
     def trained_model(self) -> ModelSection:
         """The section `model`."""
         return self.model
+
+    @property
+    def benchmarks(self) -> tuple[BenchmarkSection, ...]:
+        """The benchmarks that are asked at evaluations."""
+        return ()
 
     @property
     def num_checkpoints_kept(self) -> int:

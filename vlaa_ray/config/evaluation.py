@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from vlaa_ray.config.base import AnyConfig, Bundle, bf16_on_gpus, bundles_of
-from vlaa_ray.config.base_folder import CheckpointPath, DataPath, InputPath
+from vlaa_ray.config.base_folder import CheckpointPath
+from vlaa_ray.config.benchmarks import BenchmarkSection, Style
 from vlaa_ray.config.rewards import RewardsSection, ServiceSection, patience_fault
 from vlaa_ray.config.sections import (
     EvalSection,
@@ -19,28 +20,6 @@ from vlaa_ray.config.sections import (
     SamplingDeadlinesSection,
     Section,
 )
-from vlaa_ray.records import VERIFIER_TYPE_PATTERN
-
-Style = Literal["kit", "paper"]
-
-
-class BenchmarkSection(Section):
-    """A benchmark, or records of your own, and where its questions are."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    """Name of the benchmark: MathVista, MathVision, MathVerse, DynaMath, WeMath or LogicVista; with `records: true` any
-    name, for tables and files."""
-    data: DataPath
-    """The TSV file of VLMEvalKit, the official file, or a folder with either; with `records: true` any source that
-    `data.train` takes."""
-    records: bool = False
-    """Score each question by the verifier that its record names, instead of a benchmark's rules."""
-    num_rows: int | None = Field(None, ge=1)
-    """Ask the first N rows; null for all."""
-    image_root: InputPath | None = None
-    """Folder that the image paths of records are relative to; nothing outside it is read."""
-    verifier_type: str | None = Field(None, pattern=f"^{VERIFIER_TYPE_PATTERN}$")
-    """Verifier of records that don't name one; null for what their format's documentation says."""
 
 
 class GrpoEvalSection(EvalSection):

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from vlaa_ray.config.alarms import AlarmsSection
 from vlaa_ray.config.base import Bundle, LearnsFrom, TrainingConfig, bundle, bundles_of
+from vlaa_ray.config.benchmarks import BenchmarkSection
 from vlaa_ray.config.evaluation import GrpoEvalSection
 from vlaa_ray.config.grpo import GrpoSection
 from vlaa_ray.config.placement import PlacementName, colocation_faults, cpus_in_turn
@@ -89,6 +90,11 @@ class GrpoConfig(TrainingConfig):
     def judges_with(self) -> RewardsSection:
         """The section `rewards`."""
         return self.rewards
+
+    @property
+    def benchmarks(self) -> tuple[BenchmarkSection, ...]:
+        """`eval.benchmarks`."""
+        return self.eval.benchmarks
 
     @property
     def engines(self) -> RolloutSection:

@@ -215,7 +215,7 @@ def open_questions(section: BenchmarkSection, style: Style, fetch: FetchSection 
     return _open_records(section, fetch or FetchSection()) if section.records else open_benchmark(section, style)
 
 
-def open_benchmark(section: BenchmarkSection, style: Style) -> BenchmarkQuestions:
+def open_benchmark(section: BenchmarkSection, style: Style = "kit") -> BenchmarkQuestions:
     """Return the questions of a benchmark's files.
 
     Raises:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vlaa_ray.config import GrpoConfig, SourceSection, TrainingConfig
+from vlaa_ray.config import SourceSection, TrainingConfig
 from vlaa_ray.errors import PlacementError
 from vlaa_ray.experiments.jobs import Job
 from vlaa_ray.planning.dry_run import examine, failed
-from vlaa_ray.planning.start_checks import data_checks, model_check
 
 _ELSEWHERE = ("builtin:", "hub:")
 
@@ -26,19 +25,11 @@ def checked(job: Job, start: str, folder: Path) -> tuple[list[str], list[str]]:
     missing = [path for path in _paths(job.training) if is_absent(path) and not _is_made(path, folder)]
     if any(_is_made(path, folder) for path in _paths(job.training)):
         changes["data"] = job.training.data.model_copy(update=_builtin())
-    if job.grpo:
-        return _faults_of_grpo(job.grpo.model_copy(update=changes)), missing
-    planned = job.training.model_copy(update=changes)
-    checks = [model_check(planned.model.path)[1], *data_checks(planned)]
-    return [f"{check.name}: {check.found}" for check in checks if check.ok is False], missing
-
-
-def _faults_of_grpo(config: GrpoConfig) -> list[str]:
-    report = examine(config)
+    report = examine(job.training.model_copy(update=changes))
     error = failed(report)
     if isinstance(error, PlacementError):
-        return [error.message]
-    return [f"{check.name}: {check.found}" for check in report.checks if check.ok is False]
+        return [error.message], missing
+    return [f"{check.name}: {check.found}" for check in report.checks if check.ok is False], missing
 
 
 def _paths(config: TrainingConfig) -> list[str]:

@@ -14,7 +14,7 @@ from vlaa_ray.config import ModelSection
 from vlaa_ray.errors import DataError
 from vlaa_ray.models.families import family_of
 from vlaa_ray.models.loading import load_model_config, load_processor
-from vlaa_ray.models.paths import UNTRAINED, local_path
+from vlaa_ray.models.paths import description_path
 from vlaa_ray.records import ImageRef, Prompt
 from vlaa_ray.text.conversation import Spoken, spoken_turns, texts_before
 
@@ -33,8 +33,8 @@ def chat_format_of(model: ModelSection, path: str | Path | None = None) -> ChatF
         ModelError: its config or its processor can't be loaded.
 
     """
-    if path is None:  # UNTRAINED is made in a run; its tokenizer and processor are those of the trained one
-        path = local_path("builtin:tiny-base" if model.path == UNTRAINED else model.path)
+    if path is None:
+        path = description_path(model.path)
     return ChatFormat(load_processor(model, path), load_model_config(path), model.system_prompt)
 
 

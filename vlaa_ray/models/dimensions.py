@@ -8,7 +8,7 @@ from typing import Any
 
 from vlaa_ray.errors import ModelError
 from vlaa_ray.models.families import FAMILIES, Family, ParameterCount, family_named
-from vlaa_ray.models.paths import local_path
+from vlaa_ray.models.paths import description_path
 
 KNOWN_MODELS: dict[str, dict[str, Any]] = {
     name: dimensions for family in FAMILIES.values() for name, dimensions in family.published.items()
@@ -23,7 +23,7 @@ def model_dimensions(path: str) -> dict[str, Any]:
         ModelError: it is not JSON, or the model is unknown and is not on this machine.
 
     """
-    file = Path(local_path(path)) / "config.json"
+    file = Path(description_path(path)) / "config.json"
     if file.is_file():
         try:
             return dict(json.loads(file.read_text(encoding="utf-8")))

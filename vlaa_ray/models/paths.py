@@ -25,3 +25,15 @@ def local_path(path: str) -> str:
         names = [f"builtin:{model.name}" for model in BUILTIN_MODELS.iterdir()]
         raise ModelError(f"no built-in model {path!r}", expected=names)
     return str(folder)
+
+
+def description_path(path: str) -> str:
+    """Return the folder with the config, tokenizer and processor of a model.
+
+    It is `local_path(path)`, but for UNTRAINED, which is made in the run and has those of the trained small model.
+
+    Raises:
+        ModelError: there is no built-in model with this name.
+
+    """
+    return local_path("builtin:tiny-base" if path == UNTRAINED else path)

@@ -1,4 +1,4 @@
-"""The plan that `train --dry-run` shows before a run costs anything: it needs no GPU, no download and no Ray.
+"""The plan that `--dry-run` shows before a run costs anything: it needs no GPU, no download and no Ray.
 
     report = examine(config)      # numbers and checks
     show(report, console)         # the same as tables
@@ -8,18 +8,17 @@ A check that fails (`failed`) ends the command with ConfigError or PlacementErro
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from vlaa_ray.algorithms.schedule import learning_rate
-from vlaa_ray.config import GrpoConfig
+from vlaa_ray.config import TrainingConfig
 from vlaa_ray.errors import ConfigError, PlacementError, VlaaRayError
 from vlaa_ray.planning.gpu_phases import GpuPhase, gpu_phases
-from vlaa_ray.planning.memory import GIB, MemoryRow, Moment, held_bytes, kv_bytes_per_token, memory_estimate, peak_bytes
+from vlaa_ray.planning.memory import GIB, MemoryRow, Moment, held_bytes, memory_estimate, peak_bytes
 from vlaa_ray.planning.placement import Placement, plan
 from vlaa_ray.planning.start_checks import (
     Check,
+    benchmark_checks,
     cluster_check,
     data_checks,
     model_check,
@@ -27,6 +26,7 @@ from vlaa_ray.planning.start_checks import (
     run_folder_check,
     start_model_check,
 )
+from vlaa_ray.planning.work import work
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,15 +39,15 @@ _MEMORY = "GPU memory"
 class DryRun:
     """The plan of a run; `memory` is empty if the model's dimensions are unknown."""
 
-    config: GrpoConfig
+    config: TrainingConfig
     placement: Placement
     memory: list[MemoryRow]
-    facts: dict[str, str]
+    work: dict[str, str]
     checks: list[Check]
 
 
-def examine(config: GrpoConfig) -> DryRun:
-    """Return the plan, the estimates and the checks of `config`."""
+def examine(config: TrainingConfig) -> DryRun:
+    """Return the plan, the estimates and the checks of a run that trains."""
     placement = plan(config)
     config, start_model = start_model_check(config)
     dimensions, model = model_check(config.model.path)
@@ -57,12 +57,13 @@ def examine(config: GrpoConfig) -> DryRun:
         *start_model,
         model,
         *data_checks(config),
-        *reward_checks(config),
+        *benchmark_checks(config),
+        *(reward_checks(config.judges_with) if config.judges_with else ()),
         *_memory_checks(config, memory),
         cluster_check(config.ray.address),
         run_folder_check(config),
     ]
-    return DryRun(config, placement, memory, _facts(config, dimensions), checks)
+    return DryRun(config, placement, memory, work(config, dimensions), checks)
 
 
 def show(report: DryRun, console: Console) -> None:
@@ -73,7 +74,7 @@ def show(report: DryRun, console: Console) -> None:
         if phases := _phases(report.config, report.memory):
             console.print(_phase_table(phases))
     steps = _table("Steps", "", "")
-    for name, value in report.facts.items():
+    for name, value in report.work.items():
         steps.add_row(name, value)
     console.print(steps)
     checks = _table("Checks", "", "", "")
@@ -88,58 +89,15 @@ def by_role(memory: list[MemoryRow]) -> dict[str, int]:
     return {role: peak_bytes(row for row in memory if row.role == role) for role in roles}
 
 
-def _facts(config: GrpoConfig, dimensions: dict[str, Any]) -> dict[str, str]:
-    """Return the numbers of the run's work, in words, by title."""
-    rollout, optim, num_steps = config.rollout, config.learner.optim, config.run.num_steps
-    updates = num_steps * config.learner.updates_per_step
-    samples = rollout.prompts_per_step * rollout.group_size
-    warmup = math.ceil(optim.warmup_share * updates)
-
-    def rate(update: int) -> str:
-        args = (optim.learning_rate, optim.min_learning_rate, optim.warmup_share)
-        return f"{learning_rate(update - 1, updates, *args):.3g} at update {update:,}"
-
-    groups = rollout.prompts_per_step // (config.learner.updates_per_step * config.learner.num_ranks)
-    facts = {
-        "steps": f"{num_steps:,} of {rollout.prompts_per_step:,} prompts x {rollout.group_size} = {samples:,} samples",
-        "samples": f"{num_steps * samples:,} of {num_steps * rollout.prompts_per_step:,} prompts",
-        "updates": f"{updates:,} ({config.learner.updates_per_step} a step, {groups} groups a rank in each)",
-        "learning rate": ", ".join(rate(update) for update in dict.fromkeys((1, max(1, warmup), updates))),
-        "KL": _kl(config),
-        "staleness": "synchronous" if config.max_staleness == 0 else f"up to {config.max_staleness} steps",
-        "placement": "engines and learner ranks on the same devices, in turn" if config.colocated else "split",
-        "checkpoints": f"every {config.checkpoint.every_steps} steps, {config.checkpoint.keep} kept",
-    }
-    if dimensions and rollout.gpus_per_actor:
-        facts["KV cache"] = _kv_fact(config, dimensions)
-    return facts
-
-
-def _kl(config: GrpoConfig) -> str:
-    kl = config.grpo.kl
-    if kl.coefficient == 0:
-        return "no KL term, no reference policy"
-    target = f", adapted towards {kl.target:g}" if kl.target else ", constant"
-    return f"{kl.estimator} in the loss, coefficient {kl.coefficient:g}{target}"
-
-
-def _kv_fact(config: GrpoConfig, dimensions: dict[str, Any]) -> str:
-    rollout = config.rollout
-    rows = [row for row in memory_estimate(config, dimensions) if row.role == "rollout"]
-    free = rollout.gpu_memory_share * config.ray.gpu_memory_bytes - peak_bytes(rows)
-    tokens = int(free * rollout.tensor_parallel_size / kv_bytes_per_token(dimensions, config.model.dtype))
-    length = rollout.max_prompt_tokens + rollout.max_completion_tokens
-    return f"{max(0, tokens):,} tokens an engine, {max(0, tokens) // length:,} sequences of full length at once"
-
-
-def _memory_checks(config: GrpoConfig, memory: list[MemoryRow]) -> list[Check]:
+def _memory_checks(config: TrainingConfig, memory: list[MemoryRow]) -> list[Check]:
     """Return a check for each role on GPUs: whether its process fits the memory of a GPU."""
-    on_gpu = {"learner": config.learner.gpus_per_rank, "rollout": config.rollout.gpus_per_actor}
+    shares = {"learner": 1.0} if config.learner.gpus_per_rank else {}
+    if config.engines and config.engines.gpus_per_actor:
+        shares["rollout"] = config.engines.gpu_memory_share
     gpu = config.ray.gpu_memory_bytes
     checks = []
     for role, need in by_role(memory).items():
-        if on_gpu.get(role):
-            share = config.rollout.gpu_memory_share if role == "rollout" else 1.0
+        if share := shares.get(role):
             found = f"{need / GIB:.1f} GiB of {share * gpu / GIB:.1f} GiB on a GPU of {gpu / 1e9:g} GB"
             checks.append(Check(f"{_MEMORY}, {role}", need <= share * gpu, found))
     for phase in _phases(config, memory):
@@ -149,7 +107,7 @@ def _memory_checks(config: GrpoConfig, memory: list[MemoryRow]) -> list[Check]:
     return checks
 
 
-def _phases(config: GrpoConfig, memory: list[MemoryRow]) -> list[GpuPhase]:
+def _phases(config: TrainingConfig, memory: list[MemoryRow]) -> list[GpuPhase]:
     return gpu_phases(config, memory, config.ray.gpu_memory_bytes)
 
 

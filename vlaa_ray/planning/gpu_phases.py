@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vlaa_ray.config import GrpoConfig, TrainingConfig
+from vlaa_ray.config import TrainingConfig
 from vlaa_ray.planning.memory import MemoryRow, Moment, held_bytes, peak_bytes
 
 
@@ -37,7 +37,7 @@ class GpuPhase:
         return self.gpu_bytes - self.used_bytes
 
 
-def gpu_phases(config: GrpoConfig, memory: Sequence[MemoryRow], gpu_bytes: int) -> list[GpuPhase]:
+def gpu_phases(config: TrainingConfig, memory: Sequence[MemoryRow], gpu_bytes: int) -> list[GpuPhase]:
     """Return the phases of each kind of GPU that the run uses, from the rows of `memory_estimate`.
 
     With `placement: colocated`, an engine and a learner rank have the same GPU in turn. While one works, the other
@@ -45,9 +45,10 @@ def gpu_phases(config: GrpoConfig, memory: Sequence[MemoryRow], gpu_bytes: int) 
     """
     learner = [row for row in memory if row.role == "learner"]
     engine = [row for row in memory if row.role == "rollout"]
-    pool = ("engine's share of the GPU", int(config.rollout.gpu_memory_share * gpu_bytes))
+    on_gpus = config.engines if config.engines and config.engines.gpus_per_actor else None
+    pool = ("engine's share of the GPU", int(on_gpus.gpu_memory_share * gpu_bytes) if on_gpus else 0)
     held, peak = ("learner, between updates", held_bytes(learner)), ("learner, at its peak", peak_bytes(learner))
-    if config.colocated and config.learner.gpus_per_rank and config.rollout.gpus_per_actor:
+    if config.colocated and config.learner.gpus_per_rank and on_gpus:
         name = "engine and learner"
         sending = ("learner, sending weights", held_bytes(learner) + held_bytes(learner, Moment.SYNC))
         receiving = sum(row.num_bytes for row in engine if row.item in {"weights", "weight sync", "process"})
@@ -57,7 +58,7 @@ def gpu_phases(config: GrpoConfig, memory: Sequence[MemoryRow], gpu_bytes: int) 
             GpuPhase(name, "sending weights", (sending, ("engine without a cache", receiving)), gpu_bytes),
         ]
     phases = []
-    if config.rollout.gpus_per_actor:
+    if on_gpus:
         phases.append(GpuPhase("engine", "sampling and learning", (pool,), gpu_bytes))
     if config.learner.gpus_per_rank:
         phases.append(GpuPhase("learner", "sampling", (held,), gpu_bytes))

@@ -14,18 +14,19 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from vlaa_ray.config import GrpoConfig, OpenEndedSection, SourceSection, TrainingConfig
+from vlaa_ray.config import OpenEndedSection, RewardsSection, SourceSection, TrainingConfig
 from vlaa_ray.data.builtin import BUILTIN, BuiltinData
 from vlaa_ray.data.files.sources import record_files
 from vlaa_ray.data.readers import iterate_for
 from vlaa_ray.errors import CheckpointError, ConfigError, DataError, ModelError, RewardError
+from vlaa_ray.evaluation.questions import open_benchmark
 from vlaa_ray.models.dimensions import count_parameters, model_dimensions
 from vlaa_ray.models.paths import local_path
 from vlaa_ray.records import PAPER_TYPES
 from vlaa_ray.rewards.dispatch import params_fault
 from vlaa_ray.rewards.sandbox.sandbox import Sandbox
 from vlaa_ray.run.run_json import run_before, run_path
-from vlaa_ray.run.start_model import names_run, planned
+from vlaa_ray.run.start_model import Training, names_run, planned
 
 _HUB = "hub:"
 _MOST_ROWS = 20
@@ -62,7 +63,7 @@ def model_check(path: str) -> tuple[dict[str, Any], Check]:
     return dimensions, Check("model", True, f"{parameters:,} parameters")
 
 
-def start_model_check(config: GrpoConfig) -> tuple[GrpoConfig, list[Check]]:
+def start_model_check(config: Training) -> tuple[Training, list[Check]]:
     """Return the config with the model's folder and a check, where `model.path` names another run; else no check."""
     asked = config.model.path
     if not names_run(asked):
@@ -119,15 +120,32 @@ def _first_records(name: str, source: SourceSection, config: TrainingConfig, fix
     return Check(name, False if len(rows) < _MOST_ROWS else None, found, error.fix or fix)
 
 
-def reward_checks(config: GrpoConfig) -> Iterator[Check]:
+def benchmark_checks(config: TrainingConfig) -> Iterator[Check]:
+    """Yield a check of each benchmark of `eval.benchmarks`: whether its files are there and can be read."""
+    for section in config.benchmarks:
+        name = f"eval.benchmarks, {section.name}"
+        if not Path(section.data).exists():
+            yield Check(name, None, f"{section.data} is not on this machine; the run needs it when it starts")
+            continue
+        try:
+            questions = open_benchmark(section)
+        except (ConfigError, DataError) as error:
+            yield Check(name, False, error.one_line(), error.fix or "see docs/evaluate.md for the files that are read")
+        except OSError as error:
+            yield Check(name, False, f"{error.filename or section.data}: {error.strerror}", "make the file readable")
+        else:
+            yield Check(name, True, f"{len(questions):,} questions in {section.data}")
+
+
+def reward_checks(rewards: RewardsSection) -> Iterator[Check]:
     """Yield checks of the verifiers in the config, and of the scorer of open answers: whether they can be loaded."""
-    for name, verifier in config.rewards.verifiers.items():
+    for name, verifier in rewards.verifiers.items():
         key = f"rewards.verifiers.{name}"
         if verifier.function:
             yield _function_check(key, verifier.function)
         elif fault := params_fault(name, verifier.params):
             yield Check(f"{key}.params", False, fault, "see docs/rewards.md for the parameters of each verifier")
-    section = config.rewards.open_ended
+    section = rewards.open_ended
     if section.scorer != "words" and (section.service.url or section.model):
         yield _scorer_check(section)
 
@@ -178,7 +196,7 @@ def cluster_check(address: str) -> Check:
     return Check("ray.address", True, f"{address} answers")
 
 
-def run_folder_check(config: GrpoConfig) -> Check:
+def run_folder_check(config: TrainingConfig) -> Check:
     """Return the state of the run folder, from which `--resume auto` would continue, and whether it can be written."""
     path = run_path(config)
     nearest = next(folder for folder in (path, *path.parents) if os.path.exists(folder))

@@ -72,5 +72,5 @@ def test_what_can_not_share_is_refused_with_the_reason(make_config, reason) -> N
 
 
 def test_the_dry_run_says_how_devices_are_used() -> None:
-    assert examine(make()).facts["placement"] == "engines and learner ranks on the same devices, in turn"
-    assert examine(make(placement="split")).facts["placement"] == "split"
+    assert examine(make()).work["placement"] == "engines and learner ranks on the same devices, in turn"
+    assert examine(make(placement="split")).work["placement"] == "split"

@@ -45,6 +45,11 @@ def folder(tmp_path: Path, monkeypatch) -> Path:
         ({"data": {"train": "empty"}}, "data.train: empty: the folder holds no records"),
         ({"data": {"train": "empty.json"}}, "data.train: empty.json holds no record"),
         ({"data": {"train": "words.jsonl"}}, "row 1: a line is not JSON"),
+        ({"eval": {"benchmarks": [{"name": "Nosuch", "data": "empty"}]}}, "eval.benchmarks, Nosuch: "),
+        (
+            {"eval": {"benchmarks": [{"name": "MathVista", "data": "empty"}]}},
+            "eval.benchmarks, MathVista: the folder holds no file of MathVista",
+        ),
         ({"model": {"path": "builtin:nosuch"}}, "model: builtin:nosuch holds no model"),
         ({"model": {"path": "empty"}}, "model: empty holds no model"),
         ({"model": {"path": "half"}}, "the model's config lacks a dimension"),
