@@ -14,9 +14,8 @@ from vlaa_ray.rewards.verifiers.frames import Frame, Size, frame_size, from_unit
 from vlaa_ray.rewards.verifiers.grounding import Box, box_fault, edge_margin
 from vlaa_ray.rewards.verifiers.shape_parts import RUN, Shape
 from vlaa_ray.rewards.verifiers.shapes import read_shapes
-from vlaa_ray.text.answers import MAX_CHARS, OPEN, extract_answer, unboxed, without_thoughts
+from vlaa_ray.text.answers import MAX_CHARS, OPEN, extract_answer, split_thoughts, unboxed
 
-_THINK, _END_THINK = "<think>", "</think>"
 _MAX_MARKS = 50
 _KEPT_CONTROLS = "\n\t"
 
@@ -50,17 +49,10 @@ class Mark(NamedTuple):
 def read_reply(text: str, reasoning: str = "") -> ModelReply:
     """Return the reasoning and the answer of a text; without tags, all that is not a thought is the answer."""
     answer = extract_answer(text)
-    said = without_thoughts(text).strip() if answer is None else answer
-    return ModelReply(reasoning=reasoning.strip() or _thought(text), answer=said, tagged=answer is not None)
-
-
-def _thought(text: str) -> str:
-    """Return the text from the first <think> (or the beginning) to the last </think> before the answer."""
-    start, end = text.find(_THINK), text.rfind(_END_THINK)
-    if start < 0 and end < 0:
-        return text.partition(OPEN)[0].strip() if OPEN in text else ""
-    inside = text[start + len(_THINK) :] if 0 <= start and (end < 0 or start < end) else text[:end]
-    return inside.rpartition(_END_THINK)[0].strip() if _END_THINK in inside else inside.strip()
+    thought, said = split_thoughts(text)
+    before = text.partition(OPEN)[0].strip() if answer is not None else ""  # without <think>, it explains the answer
+    reasoning = reasoning.strip() or thought or before
+    return ModelReply(reasoning=reasoning, answer=said if answer is None else answer, tagged=answer is not None)
 
 
 def likely_frame(answer: str, at_hand: Frame) -> Frame:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
@@ -18,6 +17,7 @@ from typing import Any
 
 from vlaa_ray.report.evaluation_folder import AnsweredRow
 from vlaa_ray.report.html import safe
+from vlaa_ray.text.answers import split_thoughts
 
 PICTURE_CHARS = 64_000_000
 """The most characters of pictures (as data URIs) in a page."""
@@ -26,7 +26,6 @@ TEXT_CHARS = 64_000_000
 _MOST_CHARS = 8_000
 _LEAST_CHARS = 500
 _STARTS = ((b"\xff\xd8\xff", "jpeg"), (b"\x89PNG\r\n\x1a\n", "png"), (b"GIF8", "gif"), (b"RIFF", "webp"))
-_THOUGHT = re.compile(r"<think>(.*?)(?:</think>|\Z)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -117,19 +116,6 @@ def album_of(folder: Path, rows: Iterable[AnsweredRow], most_chars: int = PICTUR
     return Album(uris, num_left_out, num_missing)
 
 
-def split_thought(prediction: str) -> tuple[str, str]:
-    """Return (the reasoning without its tags, the rest of the response).
-
-    A thought without an end runs to the end. A response may begin inside its thought, because some prompts end with
-    `<think>`; then all before its first `</think>` is the thought.
-    """
-    head, end, tail = prediction.partition("</think>")
-    before = [head] if end and "<think>" not in head else []
-    rest = tail if before else prediction
-    thoughts = [*before, *(match[1] for match in _THOUGHT.finditer(rest))]
-    return "\n\n".join(filter(None, map(str.strip, thoughts))), _THOUGHT.sub("", rest).strip()
-
-
 def cut(text: str, most: int) -> str:
     """Return the text, with its middle left out if it has more than `most` characters; the answer is near the end."""
     if len(text) <= most:
@@ -160,7 +146,7 @@ def _row(
 
 
 def _answer(answer: AnsweredRow, most: int) -> dict[str, Any]:
-    thought, rest = split_thought(answer.prediction)
+    thought, rest = split_thoughts(answer.prediction)
     return {
         "thought": cut(thought, most),
         "rest": cut(rest, most),

@@ -77,19 +77,37 @@ def without_thoughts(response: str) -> str:
     if response.startswith("<think>") and response.count("think>") == 2:  # the usual response, quicker
         end = response.find("</think>")
         return " " + response[end + len("</think>") :] if end >= 0 else ""
+    return " ".join(_thoughts_and_rest(response)[1])
+
+
+def split_thoughts(response: str) -> tuple[str, str]:
+    """Return (the thoughts without their tags, the response without them), for people to read.
+
+    What is a thought is told as in `without_thoughts`. Several are parted by an empty line.
+    """
+    thoughts, said = _thoughts_and_rest(response)
+    return "\n\n".join(filter(None, map(str.strip, thoughts))), " ".join(said).strip()
+
+
+def _thoughts_and_rest(response: str) -> tuple[list[str], list[str]]:
     tags = list(_THOUGHT_TAG.finditer(response))
     names = [tag[0] for tag in tags]
+    thoughts: list[str] = []
     said: list[str] = []  # not empty as soon as a <think> has been met
     begin = depth = 0
     for tag, following in zip(tags, [*names, ""][1:], strict=True):
         if tag[0] == "<think>":
             if not depth:
                 said.append(response[begin : tag.start()])
+                begin = tag.end()
             depth += 1
         elif depth or not said:
             depth = depth - 1 if depth > 1 and following == "</think>" else 0
-            begin = begin if depth else tag.end()
-    return " ".join(said if depth else [*said, response[begin:]])
+            if not depth:
+                thoughts.append(response[begin : tag.start()])
+                begin = tag.end()
+    (thoughts if depth else said).append(response[begin:])
+    return thoughts, said
 
 
 def closed_boxes(text: str) -> list[BoxSpan]:

@@ -10,7 +10,8 @@ from vlaa_ray.asking.reply import Mark, likely_frame, marks_in, printable, read_
     [
         ("<think>I see 2.</think><answer> 3 </answer>", "I see 2.", "3", True),
         ("I see 2.</think>\n<answer>3</answer>", "I see 2.", "3", True),  # the prompt ended with <think>
-        ("<think>a</think>b</think><answer>3</answer>", "a</think>b", "3", True),
+        ("<think>a</think>b</think><answer>3</answer>", "a", "3", True),
+        ("<think>a <think>b</think></think><answer>3</answer>", "a <think>b</think>", "3", True),
         ("<think>cut off in the mid", "cut off in the mid", "", False),
         ("Because. <answer>3</answer>", "Because.", "3", True),
         ("<think>hm</think>It is 3.", "hm", "It is 3.", False),

@@ -4,7 +4,6 @@ import hashlib
 import json
 import random
 import re
-import time
 from base64 import b64encode
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +17,7 @@ from vlaa_ray.errors import DataError
 from vlaa_ray.report.comparison_page import changed, p_value, write_comparison_page
 from vlaa_ray.report.evaluation_folder import read_rows
 from vlaa_ray.report.evaluation_page import write_evaluation_page
-from vlaa_ray.report.rows_viewer import album_of, cut, split_thought
+from vlaa_ray.report.rows_viewer import album_of, cut
 
 RNG = random.Random(0)
 SCRIPT = (Path(report.__file__).parent / "rows.js").read_text(encoding="utf-8")
@@ -109,30 +108,6 @@ def test_rows_are_data_of_the_page(tmp_path):
     (uri,) = data_of(page_of(tmp_path), "pictures-data")
     jpeg = b64encode((tmp_path / made["images"][0]).read_bytes()).decode()
     assert uri == f"data:image/jpeg;base64,{jpeg}"
-
-
-@pytest.mark.parametrize(
-    ("prediction", "thought", "rest"),
-    [
-        ("<think>a</think><answer>b</answer>", "a", "<answer>b</answer>"),
-        ("a</think>b", "a", "b"),
-        ("<think>a", "a", ""),
-        ("x <think>a</think> y <think> c </think>z", "a\n\nc", "x  y z"),
-        ("a</think>b<think>c</think>d", "a\n\nc", "bd"),
-        ("a<think>b</think>c</think>d", "b", "ac</think>d"),
-        ("no tags", "", "no tags"),
-        ("", "", ""),
-    ],
-)
-def test_the_thought_is_apart_from_the_rest(prediction, thought, rest):
-    assert split_thought(prediction) == (thought, rest)
-
-
-def test_splitting_takes_a_time_that_grows_with_the_length():
-    start = time.monotonic()
-    for text in ("<think>" * 100_000, "</think>" * 100_000, "<think></think>" * 50_000, "<" * 500_000):
-        split_thought(text)
-    assert time.monotonic() - start < 5
 
 
 def test_the_middle_of_a_long_text_is_left_out(tmp_path):

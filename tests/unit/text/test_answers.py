@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlaa_ray.records import NO_ANSWER
-from vlaa_ray.text.answers import extract_answer, last_boxed, unboxed, why_no_answer
+from vlaa_ray.text.answers import extract_answer, last_boxed, split_thoughts, unboxed, why_no_answer
 
 
 @pytest.mark.parametrize(
@@ -113,3 +113,27 @@ def test_boxes(text: str, boxed: str | None) -> None:
 def test_an_answer_without_tags_inside_comes_back_stripped(before: str, answer: str) -> None:
     if "<" not in answer + before:
         assert extract_answer(f"{before}<answer>{answer}</answer>") == answer.strip()
+
+
+@pytest.mark.parametrize(
+    ("prediction", "thought", "rest"),
+    [
+        ("<think>a</think><answer>b</answer>", "a", "<answer>b</answer>"),
+        ("a</think>b", "a", "b"),
+        ("<think>a", "a", ""),
+        ("x <think>a</think> y <think> c </think>z", "a\n\nc", "x   y  z"),
+        ("a</think>b<think>c</think>d", "a\n\nc", "b d"),
+        ("a<think>b</think>c</think>d", "b", "a c</think>d"),
+        ("no tags", "", "no tags"),
+        ("", "", ""),
+    ],
+)
+def test_the_thought_is_apart_from_the_rest(prediction, thought, rest):
+    assert split_thoughts(prediction) == (thought, rest)
+
+
+def test_splitting_takes_a_time_that_grows_with_the_length():
+    start = time.monotonic()
+    for text in ("<think>" * 100_000, "</think>" * 100_000, "<think></think>" * 50_000, "<" * 500_000):
+        split_thoughts(text)
+    assert time.monotonic() - start < 5

@@ -19,6 +19,7 @@ from vlaa_ray.errors import RewardError
 from vlaa_ray.images.decode import chat_part, encoded
 from vlaa_ray.records import Prompt, RewardResult
 from vlaa_ray.rewards.verifiers.verdicts import invalid, scored, wrong
+from vlaa_ray.services.chat_reply import read_chat_reply
 from vlaa_ray.services.client import Service, Unanswered
 from vlaa_ray.text.answers import MAX_CHARS
 from vlaa_ray.text.conversation import as_one_text
@@ -125,8 +126,7 @@ class Judge:
 def read_grade(reply: Any) -> tuple[int | None, str]:
     """Return (grade from 0 to 10, reason) from a chat completion, or (None, what is wrong with the reply)."""
     try:
-        content = reply["choices"][0]["message"]["content"]
-        verdict = json.loads(content)
+        verdict = json.loads(read_chat_reply(reply).text or "")
         grade, reason = verdict["grade"], str(verdict.get("reason", ""))
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         return None, f"{type(error).__name__}: {str(error)[:100]}"
