@@ -12,12 +12,20 @@ import ray
 from ray._private import ray_constants
 
 from actors.process.reaper import start_reaper
+from vlaa_ray.errors import PlacementError
 
 _LOOPBACK = "127.0.0.1"
+_TRIES = 2
+_TOO_SLOW = "timed out during startup"
 
 
 def start_own_ray(**options: Any) -> None:
-    """Start Ray with `options` of `ray.init`; every server of Ray, torch and vLLM in it listens on loopback alone."""
+    """Start Ray with `options` of `ray.init`; every server of Ray, torch and vLLM in it listens on loopback alone.
+
+    Raises:
+        PlacementError: Ray has not started within its 30 seconds, twice.
+
+    """
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
     interface = _loopback_interface()
     # torch and vLLM would ask the machine for its address; the actors inherit these variables
@@ -31,7 +39,23 @@ def start_own_ray(**options: Any) -> None:
     # Ray's switch for machines that are no cluster; `ray.init` offers no other way to an address of 127.0.0.1
     ray_constants.ENABLE_RAY_CLUSTER = False
     start_reaper()  # parts of Ray take longer than we promise to see that we are gone
-    ray.init(address="local", **options)
+    for tries_left in reversed(range(_TRIES)):
+        before = set(_children())
+        try:
+            ray.init(address="local", **options)
+            return
+        except Exception as error:
+            if _TOO_SLOW not in str(error):
+                raise
+            for child in set(_children()) - before:
+                child.kill()
+            if not tries_left:
+                fix = "stop other work on this machine, or look at /tmp/ray/session_latest/logs"
+                raise PlacementError("Ray did not start on this machine", tries=_TRIES, fix=fix) from error
+
+
+def _children() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
 
 
 def _loopback_interface() -> str:
