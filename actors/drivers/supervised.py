@@ -35,14 +35,13 @@ def run_supervised(config: SupervisedConfig, resume: str = "auto") -> None:
         import ray
 
         from actors.fleet.placement import start_ray
-        from actors.fleet.ray_train_ranks import own_cluster_known
         from vlaa_ray.planning.placement import plan
 
         if config.data.fetch.hosts:
             _fetch_images(config, run)
         try:
             start_ray(config, plan(config))
-            with run.following(), own_cluster_known(), _heldout_rewards(config, run) as heldout:
+            with run.following(), _heldout_rewards(config, run) as heldout:
                 _fit(_trainer(config, run, heldout))
         finally:
             ray.shutdown()

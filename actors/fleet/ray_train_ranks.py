@@ -6,19 +6,13 @@ Here `vlaa_ray.learner.deepspeed` opens it, on the ranks of GRPO and of training
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import ray
 from ray.train.backend import Backend
 from ray.train.torch import TorchConfig
 
 from actors.process.meeting_point import meeting_point
-
-_ADDRESS_KEY = "RAY_ADDRESS"
 
 
 @dataclass
@@ -40,27 +34,6 @@ class _RanksBackend(Backend):
     def on_start(self, worker_group: Any, backend_config: RanksConfig) -> None:
         address, port = worker_group.execute_single(0, meeting_point)
         worker_group.execute(_prepare_rank, address, port, cpu=backend_config.cpu)
-
-
-@contextmanager
-def own_cluster_known() -> Iterator[None]:
-    """Let the processes that Ray Train starts in the block know the address of their cluster.
-
-    One of them asks every second whether the run is alive, and frees its resources if not. Without an address it asks
-    any Ray that it finds on the machine. Beside another run it would ask that one's Ray, which knows nothing of this
-    run, and so end it.
-    """
-    from ray.train.v2._internal.constants import ENV_VARS_TO_PROPAGATE
-
-    before = os.environ.get(_ADDRESS_KEY)
-    ENV_VARS_TO_PROPAGATE.add(_ADDRESS_KEY)  # Ray Train has no public way to a variable of its controller
-    os.environ[_ADDRESS_KEY] = ray.get_runtime_context().gcs_address
-    try:
-        yield
-    finally:
-        os.environ.pop(_ADDRESS_KEY)
-        if before is not None:
-            os.environ[_ADDRESS_KEY] = before
 
 
 def _prepare_rank(address: str, port: int, *, cpu: bool) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import psutil
@@ -17,6 +19,8 @@ from vlaa_ray.errors import PlacementError
 _LOOPBACK = "127.0.0.1"
 _TRIES = 2
 _TOO_SLOW = "timed out during startup"
+_API_KEY, _NO_API = "RAY_API_SERVER_ADDRESS", "http://127.0.0.1:1"
+"""Ray's variable with the address of its dashboard, and an address at which nobody listens."""
 
 
 def start_own_ray(**options: Any) -> None:
@@ -42,7 +46,8 @@ def start_own_ray(**options: Any) -> None:
     for tries_left in reversed(range(_TRIES)):
         before = set(_children())
         try:
-            ray.init(address="local", **options)
+            with _without_foreign_dashboard() if options.get("include_dashboard") is False else nullcontext():
+                ray.init(address="local", **options)
             return
         except Exception as error:
             if _TOO_SLOW not in str(error):
@@ -52,6 +57,23 @@ def start_own_ray(**options: Any) -> None:
             if not tries_left:
                 fix = "stop other work on this machine, or look at /tmp/ray/session_latest/logs"
                 raise PlacementError("Ray did not start on this machine", tries=_TRIES, fix=fix) from error
+
+
+@contextmanager
+def _without_foreign_dashboard() -> Iterator[None]:
+    """Keep the processes of a Ray that starts in the block from the dashboard of another Ray on this machine.
+
+    A Ray without a dashboard names the usual port as its own. Ray Train asks there every second whether its run is
+    alive. The dashboard of another Ray knows nothing of the run, and Ray Train would then take its resources away.
+    """
+    before = os.environ.get(_API_KEY)
+    os.environ[_API_KEY] = _NO_API
+    try:
+        yield
+    finally:
+        os.environ.pop(_API_KEY)
+        if before is not None:
+            os.environ[_API_KEY] = before
 
 
 def _children() -> list[psutil.Process]:
