@@ -23,6 +23,7 @@ _ANSWER_IS = re.compile(
     r"(?:[*\"': ]|\bis\b|\babout\b|\bapproximately\b){0,8}",
     re.IGNORECASE,
 )
+_DENIED = re.compile(r"(?:not|n['’]t|neither)\b", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<=[.!?。])\s+(?=[A-Z(\\$*])|\n")
 _REMARK = re.compile(
     r"(?<=[\w)}\]$%°])[\s,]+(?:with|because|since|as|which|where|for|so|given)\b.*", re.DOTALL | re.IGNORECASE
@@ -102,9 +103,11 @@ def _before_explanation(text: str) -> str:
 def _led(text: str) -> str:
     """Return what the last "the answer is" leads to; an empty text if nothing does.
 
-    The last one that leads to a number or a letter counts ("The answer is 5. This answer is correct.").
+    The last one that leads to a number or a letter counts ("The answer is 5. This answer is correct."). What an answer
+    is not, it isn't led to ("The answer is not B. It is C.").
     """
-    led = [_line(text[cue.end() :]) for cue in [*_ANSWER_IS.finditer(text)][-_MAX_CUES:]]
+    lines = [_line(text[cue.end() :]) for cue in [*_ANSWER_IS.finditer(text)][-_MAX_CUES:]]
+    led = [line for line in lines if not _DENIED.match(line)]
     results = [line for line in led if _RESULT.search(line)]
     return (results or led or [""])[-1]
 

@@ -29,8 +29,8 @@ from vlaa_ray.evaluation.benchmarks.choices import Options, options_in, options_
 from vlaa_ray.evaluation.benchmarks.files import Fields
 from vlaa_ray.evaluation.benchmarks.kit import KitBenchmark, labels
 from vlaa_ray.evaluation.benchmarks.summaries import checked, is_right, percent, share
-from vlaa_ray.evaluation.benchmarks.values import equal_in_maths, number_in
-from vlaa_ray.evaluation.benchmarks.verdicts import graded_if_marked, unsettled
+from vlaa_ray.evaluation.benchmarks.values import equal_as_formula, equal_in_maths, number_in
+from vlaa_ray.evaluation.benchmarks.verdicts import graded_if_marked, right, unsettled
 
 _TOLERANCE = Fraction(1, 1000)
 _SHORT_ANSWER = re.compile(r'["\']?short[ _]answer["\']?\s*:\s*(?:"((?:[^"\\]|\\.){0,2000})"|([^",}\n]{1,200}))', re.I)
@@ -92,6 +92,8 @@ class DynaMath(KitBenchmark):
             if target is None:
                 raise DataError("the gold of a float is no number", got=gold[:80])
             if number is None:
+                if final.marked and equal_as_formula(final.text, gold):
+                    return right(final.text)
                 return unsettled(None, "no rule finds a single number in the answer")
             return graded_if_marked(abs(number - target) <= _TOLERANCE, final, gold)
         equal = plain_text(final.text) == plain_text(gold) or bool(equal_in_maths(final.text, gold))
