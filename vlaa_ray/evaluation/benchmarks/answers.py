@@ -28,6 +28,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?。])\s+(?=[A-Z(\\$*])|\n")
 _REMARK = re.compile(
     r"(?<=[\w)}\]$%°])[\s,]+(?:with|because|since|as|which|where|for|so|given)\b.*", re.DOTALL | re.IGNORECASE
 )
+_REASON = re.compile(r"(?<=[\w)}\]$%°])[\s,]+(?:because|since)\b.*", re.DOTALL | re.IGNORECASE)
 _COURTESY = re.compile(
     r"(?:I hope|(?:please )?let me know|is there anything|do you have|feel free|if you have|would you like|thank you"
     r"|please ask)\b[^\n]{0,200}",
@@ -92,6 +93,11 @@ def final_part(stated: Stated) -> Stated:
 def without_remark(text: str) -> str:
     """Return a result without the reason or the circumstance behind it: "7 cm, because …" is "7 cm"."""
     return _REMARK.sub("", text, count=1) or text
+
+
+def without_reason(text: str) -> str:
+    """Return a result without the reason behind it: "8, because 3 + 4 = 7" is "8"."""
+    return _REASON.sub("", text, count=1) or text
 
 
 def _before_explanation(text: str) -> str:
