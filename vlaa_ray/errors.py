@@ -11,6 +11,7 @@
     ├── TeacherError           a model that makes data can't be used: it refuses, is gone, or the budget is spent
     ├── LearnerError           an update failed; a learner rank died
     ├── WeightSyncError        new weights did not arrive complete in an engine
+    ├── LedgerError            a sample has no end, or two: a bug
     ├── CheckpointError        a checkpoint is missing, incomplete or altered
     ├── ExperimentError        some arms of an experiment are not complete
     ├── DeadlineExceeded       a wait took too long; the message names what it waited for
@@ -108,6 +109,10 @@ class LearnerError(VlaaRayError):
 
 class WeightSyncError(VlaaRayError):
     """New weights did not arrive complete in an engine."""
+
+
+class LedgerError(VlaaRayError):
+    """A sample was asked for and has no end, or two; this is a bug."""
 
 
 class CheckpointError(VlaaRayError):

@@ -19,6 +19,7 @@ from vlaa_ray.algorithms.step_plan import group_has_variance
 from vlaa_ray.buffer import GroupBuffer
 from vlaa_ray.config import GrpoConfig
 from vlaa_ray.data.order import SeededOrder
+from vlaa_ray.elastic.ledger import Ledger
 from vlaa_ray.errors import CheckpointError, DeadlineExceeded, LearnerError, RewardError
 from vlaa_ray.evaluation.in_training import HeldOut, evaluate
 from vlaa_ray.evaluation.sampling import sample_and_score
@@ -46,7 +47,8 @@ async def train(config: GrpoConfig, prompts: Sequence[Prompt], heldout: HeldOut,
         run.log(0, await evaluate(config, heldout, roles, run) | {"weight_version": 0}, [])
     elif unlogged:  # a step whose evaluation was interrupted
         run.log(step, unlogged | await _evaluate_if_due(step, config, heldout, roles, run), [])
-    buffer = _start_buffer(config, SeededOrder(prompts, config.run.seed), position, roles)
+    ledger = Ledger(config.grpo, config.rollout.group_size)
+    buffer = _start_buffer(config, SeededOrder(prompts, config.run.seed), position, roles, ledger)
     clock, empty_steps = StepClock(), EmptySteps()
     saving = _Saver(roles, run, step, config.deadlines.checkpoint_s)
     async with saving as saver, contextlib.aclosing(buffer):  # in this order: a save need not wait for samples
@@ -56,12 +58,7 @@ async def train(config: GrpoConfig, prompts: Sequence[Prompt], heldout: HeldOut,
             await run.stoppable(_take(buffer, config, learning))
             clock.lap("time/rollout_s")
             groups = learning.groups()
-            metrics = group_metrics(
-                groups,
-                weight_version=roles.learner.weight_version,
-                updates_per_step=config.learner.updates_per_step,
-                planned=config.rollout.prompts_per_step,
-            ) | run.study(groups)
+            metrics = _measured(groups, config, roles.learner.weight_version, ledger) | run.study(groups)
             is_empty = empty_steps.observe(not any(group.rollouts for group in groups), groups[-1].failure or "")
             if not is_empty:
                 _check_invalid(groups, metrics, config, step + 1)
@@ -89,6 +86,7 @@ async def train(config: GrpoConfig, prompts: Sequence[Prompt], heldout: HeldOut,
                 await saver.save_if_possible()
                 clock.lap("time/checkpoint_s")
             buffer.release_taken()  # those that are not released yet
+    ledger.end()
 
 
 async def _restore(roles: Roles, run: Run) -> tuple[int, int, Metrics]:
@@ -180,11 +178,14 @@ class _Saver:
         self._run.alarm(f"step {step} was not saved: {error}")
 
 
-def _start_buffer(config: GrpoConfig, order: SeededOrder[Prompt], position: int, roles: Roles) -> GroupBuffer:
+def _start_buffer(
+    config: GrpoConfig, order: SeededOrder[Prompt], position: int, roles: Roles, ledger: Ledger
+) -> GroupBuffer:
     rollout = config.rollout
 
     async def make_group(position: int) -> Group:
         prompt = order[position]
+        ledger.open(position, prompt.prompt_id)
         request = SampleRequest(
             prompt=prompt,
             num_samples=rollout.group_size,
@@ -205,6 +206,19 @@ async def _take(buffer: GroupBuffer, config: GrpoConfig, learning: StreamedLearn
     wanted = group_has_variance if config.grpo.resample_zero_variance else None
     async with learning:
         await buffer.take(count, wanted=wanted, max_taken=config.grpo.max_resamples * count, each=learning.add)
+
+
+def _measured(groups: Sequence[Group], config: GrpoConfig, weight_version: int, ledger: Ledger) -> Metrics:
+    """Return the metrics of the groups that a step has taken, and record the ends of their samples."""
+    updates_per_step = config.learner.updates_per_step
+    metrics = group_metrics(
+        groups,
+        weight_version=weight_version,
+        updates_per_step=updates_per_step,
+        planned=config.rollout.prompts_per_step,
+    )
+    oldest = weight_version - config.max_staleness * updates_per_step
+    return metrics | ledger.close(groups, newest=weight_version, oldest=oldest)
 
 
 async def _evaluate_if_due(step: int, config: GrpoConfig, heldout: HeldOut, roles: Roles, run: Run) -> Metrics:

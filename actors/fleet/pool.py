@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from ray.exceptions import RayActorError
 from actors.process.causes import first_line
 from actors.process.deadlines import GRACE_S, died, wait_for, wait_for_all
 from vlaa_ray.errors import RewardError, RolloutFleetExhausted, VlaaRayError
-from vlaa_ray.planning.failures import Action, after_replica_failure
+from vlaa_ray.planning.failures import Action, LossBudget, Losses, after_replica_failure
 
 Spawn = Callable[[int], Any]
 """A function from the number of a replica to the handle of a new actor for it."""
@@ -32,8 +33,8 @@ class PoolSettings:
     role: str
     """"rollout" or "reward"; it appears in the names of log files and in errors."""
     size: int
-    max_restarts: int
-    """The number of actors that the whole pool may replace in a run."""
+    budget: LossBudget
+    """The losses that are made good in a time."""
     start_s: float
     """The seconds that an actor may take to start."""
     max_calls_in_flight: int
@@ -63,6 +64,7 @@ class Pool:
         """A function that prepares a new actor, for instance by sending it the learner's weights."""
         self.turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
         """A function that returns a block, such as `Turns.sampling`: calls are made, and new actors start, in it."""
+        self._losses = Losses()
         self.restarts = 0
         """The number of actors replaced so far."""
         self.replicas = [
@@ -125,6 +127,7 @@ class Pool:
             if replica.actor is not lost or replica not in self.replicas:
                 return
             ray.kill(lost)
+            self._losses = self._losses.with_loss(time.monotonic(), "")
             while self._action(error) is Action.REPLACE:
                 self.restarts += 1
                 self._note(f"{self._settings.role} actor {replica.index} is lost and replaced: {first_line(error)}")
@@ -135,6 +138,7 @@ class Pool:
                     if self._action(failure) is Action.RAISE:
                         raise
                     error = failure
+                    self._losses = self._losses.with_loss(time.monotonic(), "")
             action = self._action(error)
             self.replicas.remove(replica)
             self._note(f"{self._settings.role} actor {replica.index} is lost for good: {first_line(error)}")
@@ -178,8 +182,9 @@ class Pool:
         return after_replica_failure(
             error,
             process_died=died(error),
-            restarts=self.restarts,
-            max_restarts=self._settings.max_restarts,
+            losses=self._losses,
+            budget=self._settings.budget,
+            now_s=time.monotonic(),
             num_others=len(self.replicas) - 1,
         )
 

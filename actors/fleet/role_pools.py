@@ -9,6 +9,7 @@ from dataclasses import replace
 from actors.fleet.pool import Note, Pool, PoolSettings, Spawn
 from actors.process.deadlines import wait_for_all
 from vlaa_ray.config import FleetConfig
+from vlaa_ray.planning.failures import LossBudget
 from vlaa_ray.records import Completion, Prompt, RewardResult, SampledGroup
 from vlaa_ray.roles import Metrics, SampleRequest
 
@@ -21,7 +22,7 @@ class RolloutPool:
         settings = PoolSettings(
             role="rollout",
             size=rollout.num_actors,
-            max_restarts=rollout.max_restarts,
+            budget=LossBudget(rollout.max_restarts, rollout.restart_window_s),
             start_s=config.deadlines.start_s,
             max_calls_in_flight=config.requests_per_engine,
         )
@@ -53,7 +54,7 @@ class RewardPool:
         settings = PoolSettings(
             role="reward",
             size=rewards.num_actors,
-            max_restarts=rewards.max_restarts,
+            budget=LossBudget(rewards.max_restarts, rewards.restart_window_s),
             start_s=config.deadlines.start_s,
             max_calls_in_flight=max_groups_in_flight(config),
         )

@@ -140,7 +140,10 @@ class RewardsSection(Section):
     max_invalid_share: float = Field(0.05, ge=0, le=1)
     """Largest share of samples in a step that can't be judged; a larger one ends the run."""
     max_restarts: int = Field(3, ge=0)
-    """Times that dead reward actors may be replaced in a run, counted over all actors."""
+    """Reward actors that may be lost within `restart_window_s` and are replaced. One that leaves with its node does
+    not count; several that are lost with one node count as one."""
+    restart_window_s: float = Field(1800, gt=0)
+    """Seconds after which a lost reward actor no longer counts."""
 
     def weights_of(self, verifier_type: str) -> Mapping[str, float]:
         """Return the verifiers that judge answers to prompts of this type, with their weights."""

@@ -241,7 +241,10 @@ class SamplerSection(Section):
     gpu_memory_share: float = Field(0.85, gt=0, lt=1)
     """Share of a GPU's memory that an engine takes for weights, keys and values."""
     max_restarts: int = Field(3, ge=0)
-    """Times that dead rollout actors may be replaced in a run, counted over all actors."""
+    """Rollout actors that may be lost within `restart_window_s` and are replaced. One that leaves with its node does
+    not count; several that are lost with one node count as one."""
+    restart_window_s: float = Field(1800, gt=0)
+    """Seconds after which a lost rollout actor no longer counts."""
 
     @property
     def tensor_parallel_size(self) -> int:

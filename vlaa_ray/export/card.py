@@ -21,7 +21,18 @@ from vlaa_ray.storage.layout import CONFIG, STATE
 from vlaa_ray.storage.mapping_file import as_mapping, read_mapping
 
 _SHOWN_SECTIONS = ("model", "data", "grpo", "sft", "rollout", "rewards", "learner", "eval", "max_staleness")
-_HARDWARE = ("num_actors", "cpus_", "gpus_", "kv_cache", "gpu_memory", "max_restarts", "num_threads", "fetch", "park")
+_HARDWARE = (
+    "num_actors",
+    "cpus_",
+    "gpus_",
+    "kv_cache",
+    "gpu_memory",
+    "max_restarts",
+    "restart_window_s",
+    "num_threads",
+    "fetch",
+    "park",
+)
 _PRIVATE = ("system_prompt", "service")
 """Keys that are not in the table: the first has a place of its own, the second may name the hosts of a company."""
 _PATHS = ("path", "train", "heldout", "image_root", "model", "cache")

@@ -167,6 +167,11 @@ METRICS: tuple[Metric, ...] = (
     Metric("throughput/rollout_tokens_per_s", "tokens/s", "tokens of the step's completions divided by time/rollout_s; "
            "more than the engines' speed where max_staleness > 0 hides sampling behind learning", better="higher"),
     Metric("memory/{role}_rss_bytes", "bytes", "resident memory of the role's largest process"),
+    Metric("ledger/trained", "samples", "samples of the step that were trained on"),
+    Metric("ledger/open", "samples", "samples that are asked for and have no end yet"),
+    Metric("ledger/dropped/{why}", "samples", "samples of the step that were dropped, by the reason: "
+           "failed (dropped.jsonl has the prompts), not_judged, no_variance, resampled, overlong, empty, run_ended",
+           when="a sample was dropped for that reason"),
     Metric("rollout/restarts", "actors", "rollout actors replaced so far", better="lower"),
     Metric("reward/restarts", "actors", "reward actors replaced so far", better="lower"),
 )  # fmt: skip

@@ -2,11 +2,16 @@
 
 For example:
 
-    after_replica_failure(error, process_died=True, restarts=1, max_restarts=3, num_others=2) -> Action.REPLACE
+    after_replica_failure(error, process_died=True, losses=losses, budget=LossBudget(3, 1800), now_s=60, num_others=2)
+    -> Action.REPLACE
+
+Budgets are rates: so many losses in so many seconds. A loss that was announced (a drained node, a preempted actor) is
+nobody's fault and does not count.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from vlaa_ray.errors import (
@@ -25,6 +30,12 @@ _SAID_BY_A_RANK = (CheckpointError, LearnerError, ModelError)
 """The errors that all ranks raise at the same point, and that name their cause."""
 
 
+_SAME_LOSS_S = 30.0
+"""Losses on one node within this time have one cause: the node."""
+_MOST_FAILED_STARTS = 2
+"""Starts that may fail on a node, one after another, before it is avoided."""
+
+
 class Action(Enum):
     """The action after a failure."""
 
@@ -32,10 +43,55 @@ class Action(Enum):
     """Pass the error on: the caller or the input is at fault, and the actor can be used again."""
     REPLACE = auto()
     """Start a new actor in place of this one, send it the current weights, and make the call again."""
-    DROP = auto()
-    """Continue with the other actors."""
+    POSTPONE = auto()
+    """Continue with the other actors; replace this one when the budget has room again."""
     STOP = auto()
     """End the run; it can be continued from its last checkpoint."""
+
+
+@dataclass(frozen=True)
+class LossBudget:
+    """The number of losses that are made good within `window_s` seconds."""
+
+    max_restarts: int
+    window_s: float
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The losses of a role so far; times are seconds of one clock, and a node is "" where it is not known."""
+
+    counted: tuple[tuple[float, str], ...] = ()
+    """The time and the node of each loss that counts."""
+    failed_starts: tuple[tuple[float, str], ...] = ()
+    """The time and the node of each start that failed since the last one that succeeded there."""
+
+    def with_loss(self, now_s: float, node: str) -> Losses:
+        """Return the losses with one more; several on one node at about the same time count once."""
+        if node and any(other == node and now_s - time_s < _SAME_LOSS_S for time_s, other in self.counted):
+            return self
+        return replace(self, counted=(*self.counted, (now_s, node)))
+
+    def with_failed_start(self, now_s: float, node: str) -> Losses:
+        """Return the losses after a start that failed on this node."""
+        return replace(self, failed_starts=(*self.failed_starts, (now_s, node)))
+
+    def with_start(self, node: str) -> Losses:
+        """Return the losses after a start that succeeded on this node."""
+        return replace(self, failed_starts=tuple(start for start in self.failed_starts if start[1] != node))
+
+    def num_counted(self, budget: LossBudget, now_s: float) -> int:
+        """Return the number of losses within the window of the budget."""
+        return sum(now_s - time_s < budget.window_s for time_s, _ in self.counted)
+
+    def has_room(self, budget: LossBudget, now_s: float) -> bool:
+        """Return True if all losses of the window may be made good."""
+        return self.num_counted(budget, now_s) <= budget.max_restarts
+
+    def avoided(self, budget: LossBudget, now_s: float) -> tuple[str, ...]:
+        """Return the nodes on which starts have failed again and again within the window; no actor should go there."""
+        recent = [node for time_s, node in self.failed_starts if node and now_s - time_s < budget.window_s]
+        return tuple(sorted({node for node in recent if recent.count(node) >= _MOST_FAILED_STARTS}))
 
 
 def is_lost(error: BaseException, *, process_died: bool) -> bool:
@@ -44,18 +100,18 @@ def is_lost(error: BaseException, *, process_died: bool) -> bool:
 
 
 def after_replica_failure(
-    error: BaseException, *, process_died: bool, restarts: int, max_restarts: int, num_others: int
+    error: BaseException, *, process_died: bool, losses: Losses, budget: LossBudget, now_s: float, num_others: int
 ) -> Action:
     """Return the action of a pool after a failed call to one of its actors.
 
-    `restarts` is the number of actors that the pool has replaced so far; `max_restarts` is its limit. `num_others` is
-    the number of actors that the pool has beside this one.
+    `losses` holds those of the pool, this one included if it counts. `num_others` is the number of actors that the
+    pool has beside this one.
     """
     if not is_lost(error, process_died=process_died):
         return Action.RAISE
-    if restarts < max_restarts:
+    if losses.has_room(budget, now_s):
         return Action.REPLACE
-    return Action.DROP if num_others else Action.STOP
+    return Action.POSTPONE if num_others else Action.STOP
 
 
 def after_rank_failure(error: BaseException, *, process_died: bool) -> Action:

@@ -29,8 +29,17 @@ STOPPED_EARLY = "stopped_early"
 _HARMLESS_KEYS = {
     "run": ("name", "dir"),
     "data": ("fetch.",),
-    "rollout": ("num_actors", "cpus_", "gpus_", "max_num_seqs", "kv_cache_bytes", "gpu_memory_share", "max_restarts"),
-    "rewards": ("num_actors", "cpus_", "memory_limit_bytes", "max_invalid_share", "max_restarts"),
+    "rollout": (
+        "num_actors",
+        "cpus_",
+        "gpus_",
+        "max_num_seqs",
+        "kv_cache_bytes",
+        "gpu_memory_share",
+        "max_restarts",
+        "restart_window_s",
+    ),
+    "rewards": ("num_actors", "cpus_", "memory_limit_bytes", "max_invalid_share", "max_restarts", "restart_window_s"),
     "learner": ("num_ranks", "cpus_", "gpus_", "num_threads", "zero_stage", "micro_batch", "gradient_checkpointing"),
     **{section: ("",) for section in ("checkpoint", "eval", "deadlines", "tracking", "ray", "weight_sync")},
 }

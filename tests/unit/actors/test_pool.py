@@ -9,6 +9,7 @@ from ray.exceptions import ActorDiedError
 from actors.fleet import pool as pool_module
 from actors.fleet.pool import Pool, PoolSettings
 from vlaa_ray.errors import DataError, DeadlineExceeded, RewardError, RolloutError, RolloutFleetExhausted
+from vlaa_ray.planning.failures import LossBudget
 
 
 class World:
@@ -18,7 +19,11 @@ class World:
         self._scripts = list(scripts)
         self.handles, self.notes = [], []
         settings = PoolSettings(
-            role=role, size=size, max_restarts=max_restarts, start_s=5, max_calls_in_flight=max_calls_in_flight
+            role=role,
+            size=size,
+            budget=LossBudget(max_restarts, 600),
+            start_s=5,
+            max_calls_in_flight=max_calls_in_flight,
         )
         self.pool = Pool(settings, self.spawn, self.notes.append)
 

@@ -12,30 +12,60 @@ from vlaa_ray.errors import (
     RolloutError,
     WeightSyncError,
 )
-from vlaa_ray.planning.failures import Action, after_rank_failure, after_replica_failure, is_lost
+from vlaa_ray.planning.failures import (
+    Action,
+    LossBudget,
+    Losses,
+    after_rank_failure,
+    after_replica_failure,
+    is_lost,
+)
+
+BUDGET = LossBudget(max_restarts=2, window_s=600)
+
+
+def losses_at(*times):
+    losses = Losses()
+    for time_s in times:
+        losses = losses.with_loss(time_s, "")
+    return losses
 
 
 @pytest.mark.parametrize(
-    ("error", "process_died", "restarts", "num_others", "action"),
+    ("error", "process_died", "times", "num_others", "action"),
     [
-        (DataError("too long"), False, 0, 0, Action.RAISE),
-        (RewardError("unknown verifier"), False, 0, 3, Action.RAISE),
-        (ModelError("other tensors"), False, 0, 3, Action.RAISE),
-        (ValueError("a bug"), False, 0, 3, Action.RAISE),
-        (DeadlineExceeded("no answer"), False, 0, 0, Action.REPLACE),
-        (RolloutError("the engine died"), False, 1, 0, Action.REPLACE),
-        (WeightSyncError("a mix of weights"), False, 1, 0, Action.REPLACE),
-        (ConnectionError("gone"), True, 1, 0, Action.REPLACE),
-        (ConnectionError("gone"), True, 2, 1, Action.DROP),
-        (DeadlineExceeded("no answer"), False, 2, 0, Action.STOP),
-        (DeadlineExceeded("no answer"), False, 5, 0, Action.STOP),
+        (DataError("too long"), False, [], 0, Action.RAISE),
+        (RewardError("unknown verifier"), False, [1], 3, Action.RAISE),
+        (ModelError("other tensors"), False, [1], 3, Action.RAISE),
+        (ValueError("a bug"), False, [1], 3, Action.RAISE),
+        (DeadlineExceeded("no answer"), False, [1], 0, Action.REPLACE),
+        (RolloutError("the engine died"), False, [1, 2], 0, Action.REPLACE),
+        (WeightSyncError("a mix of weights"), False, [1, 2], 0, Action.REPLACE),
+        (ConnectionError("gone"), True, [1, 2], 0, Action.REPLACE),
+        (ConnectionError("gone"), True, [1, 2, 3], 1, Action.POSTPONE),
+        (DeadlineExceeded("no answer"), False, [1, 2, 3], 0, Action.STOP),
+        (DeadlineExceeded("no answer"), False, [-700, -650, 3], 0, Action.REPLACE),  # ten minutes ago: forgotten
     ],
 )
-def test_a_pool_replaces_drops_or_stops(error, process_died, restarts, num_others, action) -> None:
+def test_a_pool_replaces_postpones_or_stops(error, process_died, times, num_others, action) -> None:
     decided = after_replica_failure(
-        error, process_died=process_died, restarts=restarts, max_restarts=2, num_others=num_others
+        error, process_died=process_died, losses=losses_at(*times), budget=BUDGET, now_s=10, num_others=num_others
     )
     assert decided is action
+
+
+def test_losses_on_one_node_at_the_same_time_count_once() -> None:
+    losses = Losses().with_loss(0, "a").with_loss(5, "a").with_loss(6, "b").with_loss(50, "a").with_loss(51, "")
+    assert losses.num_counted(BUDGET, 60) == 4
+
+
+def test_a_node_on_which_starts_fail_again_and_again_is_avoided_until_one_succeeds_or_time_has_passed() -> None:
+    losses = Losses().with_failed_start(0, "a").with_failed_start(10, "b")
+    assert losses.avoided(BUDGET, 20) == ()
+    losses = losses.with_failed_start(20, "a")
+    assert losses.avoided(BUDGET, 20) == ("a",)
+    assert losses.with_start("b").avoided(BUDGET, 20) == ("a",) and losses.with_start("a").avoided(BUDGET, 20) == ()
+    assert losses.avoided(BUDGET, 601) == ()
 
 
 @pytest.mark.parametrize(
