@@ -30,6 +30,11 @@ class GroupBuffer:
         """The position of the next group that `take` will return; a checkpoint stores it."""
         self._fill()
 
+    @property
+    def num_ready(self) -> int:
+        """The number of groups that are finished and not taken yet."""
+        return sum(task.done() for task in self._in_flight)
+
     async def take(
         self,
         count: int,

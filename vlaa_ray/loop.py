@@ -78,6 +78,7 @@ async def train(config: GrpoConfig, prompts: Sequence[Prompt], heldout: HeldOut,
             if not config.colocated:  # sampling would take the devices before the checkpoint
                 buffer.release_taken()
             metrics |= await _role_metrics(roles)
+            metrics |= roles.fleet.adapt(wait_share=clock.share("time/rollout_s"), groups_waiting=buffer.num_ready)
             run.log(step, metrics | clock.metrics(groups), groups)
             saver.done(step, buffer.position)
             clock = StepClock()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -127,6 +127,25 @@ class WeightSyncRole(Protocol):
         """
 
 
+class FleetRole(Protocol):
+    """The number of engines and reward actors, which may follow the load."""
+
+    def adapt(self, *, wait_share: float, groups_waiting: int) -> Metrics:
+        """Ask for more or fewer actors after a step, and return the load that decides.
+
+        `wait_share` is the share of the step in which the learner waited for groups. `groups_waiting` is the number of
+        finished groups of later steps.
+        """
+
+
+class FixedFleet:
+    """A fleet whose size stays as it is, as a `FleetRole`."""
+
+    def adapt(self, *, wait_share: float, groups_waiting: int) -> Metrics:
+        """See `FleetRole`."""
+        return {}
+
+
 class SamplingRoles(Protocol):
     """The two roles that sample and score."""
 
@@ -157,12 +176,13 @@ class HeldOutRewards(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Roles:
-    """The four roles of a GRPO run."""
+    """The four roles of a GRPO run, and what sets the sizes of their pools."""
 
     rollouts: RolloutRole
     rewards: RewardRole
     learner: LearnerRole
     weight_sync: WeightSyncRole
+    fleet: FleetRole = field(default_factory=FixedFleet)
 
 
 class Run(Protocol):

@@ -118,7 +118,7 @@ class _Evaluation:
         config = self._config
         if self._endpoint is not None:
             return max(1, 2 * config.endpoint.concurrency // config.rollout.num_samples)
-        return config.rollout.num_actors * (config.requests_per_engine + _SLACK)
+        return config.rollout.first * (config.requests_per_engine + _SLACK)
 
     async def _score(self, fleet: _Fleet) -> list[Scored]:
         """Return the verdicts on all stored answers."""
@@ -222,13 +222,10 @@ async def _start(config: EvalConfig, run: RunShell[EvaluationProgress], fleet: _
     """Start the engines and the reward actors that are needed, and wait until they are ready."""
     if not asks_engines and not config.has_records:
         return
-    from actors.fleet.placement import Reservation
     from actors.fleet.role_pools import RewardPool, RolloutPool
     from actors.fleet.spawn import Spawner
 
-    reservation = Reservation(_plan(config, asks_engines))
-    await reservation.wait(config.deadlines.start_s, run.note)
-    spawn = Spawner(config, run.log_dir, reservation)
+    spawn = Spawner(config, run.log_dir)
     starts = []
     if config.has_records:
         rewards = RewardPool(config, spawn.reward, run.note)

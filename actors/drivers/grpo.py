@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,10 +10,7 @@ from vlaa_ray.records import Defect, Prompt
 from vlaa_ray.run.session import open_run
 
 if TYPE_CHECKING:
-    from actors.fleet.ranks import LearnerRanks
-    from actors.fleet.role_pools import RolloutPool
     from vlaa_ray.evaluation.in_training import HeldOut
-    from vlaa_ray.roles import Roles
     from vlaa_ray.run.session import RunSession
 
 
@@ -30,14 +26,13 @@ async def run_grpo(config: GrpoConfig, resume: str = "auto") -> None:
         import ray
 
         from actors.fleet.placement import start_ray
-        from vlaa_ray.loop import train
         from vlaa_ray.planning.placement import plan
 
         run.phase("start")
         prompts, heldout = _read_data(config, run)
         try:
             start_ray(config, plan(config))
-            await train(config, prompts, heldout, await run.stoppable(_start_roles(config, run)), run)
+            await _train(config, prompts, heldout, run)
         finally:
             ray.shutdown()
 
@@ -61,36 +56,10 @@ def _read_data(config: GrpoConfig, run: RunSession) -> tuple[Sequence[Prompt], H
     return prompts, HeldOut(heldout, benchmarks)
 
 
-async def _start_roles(config: GrpoConfig, run: RunSession) -> Roles:
-    """Reserve resources, start all actors, and return the roles when every actor is ready."""
-    from actors.fleet.placement import Reservation
-    from actors.fleet.ranks import LearnerRanks
-    from actors.fleet.role_pools import RewardPool, RolloutPool
-    from actors.fleet.shared_devices import share_devices
-    from actors.fleet.spawn import TrainingSpawner
-    from actors.fleet.weight_sync import WeightSync
-    from vlaa_ray.planning.placement import plan
-    from vlaa_ray.roles import Roles
-    from vlaa_ray.turns import LearnerInTurn
+async def _train(config: GrpoConfig, prompts: Sequence[Prompt], heldout: HeldOut, run: RunSession) -> None:
+    """Reserve resources, start all actors, and run the loop when they are ready."""
+    from actors.fleet.fleet import open_fleet
+    from vlaa_ray.loop import train
 
-    reservation = Reservation(plan(config))
-    await reservation.wait(config.deadlines.start_s, run.note)
-    spawn = TrainingSpawner(config, run.log_dir, reservation)
-    learner = LearnerRanks(config, spawn.learner)
-    rollouts = RolloutPool(config, spawn.rollout, run.note)
-    rewards = RewardPool(config, spawn.reward, run.note)
-    await asyncio.gather(rewards.start(), _start_engines_and_learner(config, rollouts, learner))
-    if not config.colocated:
-        weight_sync = WeightSync(config, learner, rollouts)
-        return Roles(rollouts=rollouts, rewards=rewards, learner=learner, weight_sync=weight_sync)
-    turns = share_devices(config, learner, rollouts)
-    weight_sync = WeightSync(config, learner, rollouts, turns)
-    return Roles(rollouts=rollouts, rewards=rewards, learner=LearnerInTurn(learner, turns), weight_sync=weight_sync)
-
-
-async def _start_engines_and_learner(config: GrpoConfig, rollouts: RolloutPool, learner: LearnerRanks) -> None:
-    if config.colocated and config.learner.gpus_per_rank:
-        await rollouts.start()  # first, and alone on its GPUs: vLLM measures their memory; the engines then sleep
-        await learner.start()
-    else:
-        await asyncio.gather(learner.start(), rollouts.start())
+    async with open_fleet(config, run) as fleet:
+        await train(config, prompts, heldout, await run.stoppable(fleet.start()), run)

@@ -49,7 +49,7 @@ def run_supervised(config: SupervisedConfig, resume: str = "auto") -> None:
 
 @contextmanager
 def _heldout_rewards(config: SupervisedConfig, run: RunSession) -> Iterator[Any]:
-    """Yield the handle of the actor that samples held-out answers, its resources reserved; None without it."""
+    """Yield the handle of the actor that samples held-out answers; None without it."""
     if not config.samples_heldout:
         yield None
         return
@@ -61,7 +61,7 @@ def _heldout_rewards(config: SupervisedConfig, run: RunSession) -> Iterator[Any]
     prefix = f"vlaa-{config.run.name}-{secrets.token_hex(4)}-"
     actor = ray.remote(HeldOutRewardsActor).options(num_cpus=0).remote(config, str(run.path), prefix)
     try:
-        ray.get(actor.reserve.remote(), timeout=2 * config.deadlines.start_s + GRACE_S)
+        ray.get(actor.prepare.remote(), timeout=2 * config.deadlines.start_s + GRACE_S)
     except ray.exceptions.GetTimeoutError as error:
         fix = "look at logs/heldout_rewards.log in the run folder; raise deadlines.start_s"
         raise DeadlineExceeded("the held-out prompts are not read", fix=fix) from error
@@ -80,6 +80,7 @@ def _trainer(config: SupervisedConfig, run: RunSession, heldout: Any) -> Any:
     from actors.fleet.ray_train_ranks import RanksConfig
     from actors.process.environment import role_environment
     from actors.roles.supervised_rank import RankTask, train_on_rank
+    from vlaa_ray.planning.placement import MARKET_LABEL
 
     learner = config.learner
     environment = role_environment("learner", learner.num_threads, learner.cpus_per_rank, learner.gpus_per_rank)
@@ -91,6 +92,7 @@ def _trainer(config: SupervisedConfig, run: RunSession, heldout: Any) -> Any:
             num_workers=learner.num_ranks,
             use_gpu=bool(learner.gpus_per_rank),
             resources_per_worker={"CPU": learner.cpus_per_rank},
+            label_selector={MARKET_LABEL: learner.nodes} if learner.nodes else None,
         ),
         run_config=RunConfig(
             name=config.run.name,

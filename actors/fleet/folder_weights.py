@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ class FolderWeights:
     def __init__(self, model: ModelSection, folder: Path, shm_prefix: str, bucket_bytes: int) -> None:
         self._model, self._folder = model, folder
         self._shm_prefix, self._bucket_bytes = shm_prefix, bucket_bytes
-        self._buckets: Iterator[Any] | None = None
+        self._buckets: Generator[Any, None, None] | None = None
         self._bucket: Any = None
         self.weight_version = 0
         """The number of optimizer steps of the weights that are in the folder now; whoever writes it sets this."""
@@ -44,6 +44,17 @@ class FolderWeights:
         if self._bucket is None:
             self._buckets = None
         return self._bucket
+
+    @property
+    def can_pause_series(self) -> bool:
+        """See `WeightSource`."""
+        return True
+
+    async def drop_series(self) -> None:
+        """See `WeightSource`."""
+        if self._buckets is not None:
+            self._buckets.close()
+        self._buckets = None
 
     def packed_bucket(self) -> Any:
         """See `WeightSource`."""

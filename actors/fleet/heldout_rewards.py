@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.fleet.folder_weights import FolderWeights
-from actors.fleet.placement import Reservation
 from actors.fleet.role_pools import RewardPool, RolloutPool
 from actors.fleet.spawn import Spawner
 from actors.fleet.weight_sync import WeightSync
 from actors.process.set_up import set_up_actor_process
 from vlaa_ray.config import SftConfig
-from vlaa_ray.planning.placement import Placement
 from vlaa_ray.records import Prompt
 from vlaa_ray.roles import Metrics
 from vlaa_ray.storage.layout import HELDOUT_MODEL
@@ -48,18 +46,13 @@ class HeldOutRewardsActor:
         self._shm_prefix = shm_prefix
         self._fleet: _SamplingFleet | None = None
 
-    async def reserve(self) -> None:
-        """Reserve the resources of engines and reward actors, and read the held-out prompts.
+    async def prepare(self) -> None:
+        """Read the held-out prompts.
 
         Raises:
-            PlacementError: the cluster has no room for them.
             DataError: no held-out prompt can be read.
 
         """
-        config = self._config
-        roles = {role: bundles for role, bundles in config.bundles().items() if role != "learner"}
-        self._reservation = Reservation(Placement(roles))
-        await self._reservation.wait(config.deadlines.start_s, self._note)
         self._prompts = await asyncio.to_thread(self._read)
 
     async def measure(self, step: int) -> Metrics:
@@ -83,7 +76,7 @@ class HeldOutRewardsActor:
 
     async def _start(self, step: int) -> _SamplingFleet:
         config = self._config
-        spawn = Spawner(config, self._folder / "logs", self._reservation)
+        spawn = Spawner(config, self._folder / "logs")
         rollouts = RolloutPool(config, spawn.rollout, self._note)
         rewards = RewardPool(config, spawn.reward, self._note)
         await asyncio.gather(rollouts.start(), rewards.start())

@@ -1,4 +1,4 @@
-"""The connection of a run to Ray, and the reservation of all bundles of its plan."""
+"""The connection of a run to Ray, and the placement of its actors: the learner as a whole, all others one by one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import math
 import os
 import signal
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,13 +18,14 @@ from ray.util.placement_group import (
 )
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from actors.fleet.cluster_state import REPORT_EVERY_S, free_line, known
 from actors.process.environment import require_own_gpus
 from actors.process.own_ray import start_own_ray
-from vlaa_ray.config import AnyConfig
+from vlaa_ray.config import AnyConfig, Bundle
+from vlaa_ray.config.pools import Market
 from vlaa_ray.errors import PlacementError
-from vlaa_ray.planning.placement import Placement, parts
+from vlaa_ray.planning.placement import MARKET_LABEL, Placement, strategy
 
-_REPORT_EVERY_S = 30.0
 _POLL_S = 0.1
 _RESERVED = "CREATED"  # Ray's name of the state
 
@@ -57,16 +57,16 @@ def start_ray(config: AnyConfig, plan: Placement) -> None:
 
 
 class Reservation:
-    """The reserved bundles of a run; after `wait`, `options(role, index)` puts an actor into its bundle."""
+    """The reserved bundles of the learner and of the engines that share its devices.
 
-    def __init__(self, plan: Placement) -> None:
-        self._plan = plan
-        self._bundles = plan.reserved()
-        num_ranks = len(plan.bundles.get("learner", ()))
-        ranks = sorted({plan.seat("learner", rank).number for rank in range(num_ranks)})
-        self._parts = parts(self._bundles, ranks, [node["Resources"] for node in ray.nodes() if node["Alive"]])
-        self._groups: list[PlacementGroup] = []
-        self._places: dict[int, tuple[PlacementGroup, int]] = {}  # of each bundle: its group, and its index there
+    After `wait`, `options(role, index)` puts an actor into its bundle.
+    """
+
+    def __init__(self, plan: Placement, market: Market | None = None) -> None:
+        self._plan = plan.gang()
+        self._bundles = self._plan.reserved()
+        self._market = market
+        self._group: PlacementGroup | None = None
 
     async def wait(self, timeout_s: float, note: Callable[[str], None]) -> None:
         """Wait until the cluster has reserved all bundles; `note` gets a line about the wait every 30 seconds.
@@ -75,44 +75,35 @@ class Reservation:
             PlacementError: they are not reserved after `timeout_s` seconds.
 
         """
-        start = reported = time.monotonic()
-        for part in self._parts:  # one after another, so that nothing else takes the node of the ranks
-            group = placement_group([self._bundles[number] for number in part.numbers], strategy=part.strategy)
-            self._groups.append(group)
-            self._places |= {number: (group, index) for index, number in enumerate(part.numbers)}
-            while placement_group_table(group)["state"] != _RESERVED:  # `wait` cuts its timeout to whole seconds
-                now = time.monotonic()
-                if now - start >= timeout_s:
-                    raise self._no_room(timeout_s)
-                if now - reported >= _REPORT_EVERY_S:
-                    free = _known(ray.available_resources())
-                    note(f"waiting for resources: needed {_total(self._bundles)}, free {free}")
-                    reported = now
-                await asyncio.sleep(_POLL_S)
-
-    def _no_room(self, timeout_s: float) -> PlacementError:
-        """Give back what is reserved, and return the error to raise."""
-        free = _known(ray.available_resources())
-        for group in self._groups:
-            remove_placement_group(group)
-        return PlacementError(
-            f"the cluster had no room for the run within {timeout_s:g} s",
-            needed=_total(self._bundles),
-            cluster=_known(ray.cluster_resources()),
-            free=free,
-            fix="add nodes, end other jobs, or ask for less (rollout.num_actors, learner.num_ranks)",
+        if not self._bundles:
+            return
+        clock = asyncio.get_running_loop().time
+        start = reported = clock()
+        resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        selector = [{MARKET_LABEL: self._market}] * len(self._bundles) if self._market else None
+        self._group = placement_group(
+            self._bundles, strategy=strategy(self._bundles, resources), bundle_label_selector=selector
         )
+        while placement_group_table(self._group)["state"] != _RESERVED:  # `wait` cuts its timeout to whole seconds
+            if clock() - start >= timeout_s:
+                raise self._no_room(timeout_s)
+            if clock() - reported >= REPORT_EVERY_S:
+                note(f"waiting for a place for the learner: needs {_total(self._bundles)}, {await free_line()}")
+                reported = clock()
+            await asyncio.sleep(_POLL_S)
+
+    def release(self) -> None:
+        """Give back what is reserved; actors in it end."""
+        if self._group is not None:
+            remove_placement_group(self._group)
+            self._group = None
 
     def options(self, role: str, index: int) -> dict[str, Any]:
         """Return the options for `ray.remote(...)` that put the actor with this index of the role into its bundle."""
         seat = self._plan.seat(role, index)
-        group, place = self._places[seat.number]
-        return {
-            "num_cpus": seat.share.get("CPU", 0),
-            "num_gpus": seat.share.get("GPU", 0),
-            "max_restarts": 0,  # Ray's restart would lose the weights: the pools replace an actor and load them again
+        return actor_options(seat.share) | {
             "scheduling_strategy": PlacementGroupSchedulingStrategy(
-                group, placement_group_bundle_index=place, placement_group_capture_child_tasks=True
+                self._group, placement_group_bundle_index=seat.number, placement_group_capture_child_tasks=True
             ),
         }
 
@@ -122,13 +113,29 @@ class Reservation:
         return nodes.count(nodes[index])
 
     def _node(self, role: str, index: int) -> str:
-        group, place = self._places[self._plan.seat(role, index).number]
-        return str(placement_group_table(group)["bundles_to_node_id"][place])
+        table = placement_group_table(self._group)
+        return str(table["bundles_to_node_id"][self._plan.seat(role, index).number])
+
+    def _no_room(self, timeout_s: float) -> PlacementError:
+        """Give back what is reserved, and return the error to raise."""
+        free = known(ray.available_resources())
+        self.release()
+        return PlacementError(
+            f"the cluster had no room for the learner within {timeout_s:g} s",
+            needed=_total(self._bundles),
+            cluster=known(ray.cluster_resources()),
+            free=free,
+            fix="add nodes, end other jobs, or ask for less (learner.num_ranks); raise deadlines.provision_s",
+        )
 
 
-def _total(bundles: list[dict[str, float]]) -> dict[str, float]:
+def actor_options(share: Bundle) -> dict[str, Any]:
+    """Return the options for `ray.remote(...)` that give an actor its resources.
+
+    Ray must not restart it: that would lose the weights. The pools replace an actor and load them again.
+    """
+    return {"num_cpus": share.get("CPU", 0), "num_gpus": share.get("GPU", 0), "max_restarts": 0}
+
+
+def _total(bundles: list[Bundle]) -> dict[str, float]:
     return {resource: sum(bundle.get(resource, 0.0) for bundle in bundles) for resource in ("CPU", "GPU")}
-
-
-def _known(resources: dict[str, float]) -> dict[str, float]:
-    return {resource: resources.get(resource, 0.0) for resource in ("CPU", "GPU")}

@@ -23,6 +23,8 @@ class LearnerRanks:
 
     def __init__(self, config: GrpoConfig, spawn: Callable[[int], Any]) -> None:
         self._deadlines = config.deadlines
+        self.can_pause_series = config.learner.zero_stage < 3
+        """See `WeightSource`: under ZeRO-3 weights are gathered over the end of a bucket."""
         self._ranks = [spawn(rank) for rank in range(config.learner.num_ranks)]
         self.weight_version = 0
         self.node_id = ""
@@ -53,7 +55,7 @@ class LearnerRanks:
         async with self.turn:
             calls = [rank.update.remote(steps) for rank, steps in zip(self._ranks, shares, strict=True)]
             answers = await self._all(calls, self._deadlines.learn_s, "the update")
-        self.weight_version, metrics = answers[0]
+            self.weight_version, metrics = answers[0]
         return dict(metrics)
 
     async def manifest(self) -> list[Any]:
@@ -62,9 +64,14 @@ class LearnerRanks:
         return list(wire)
 
     async def next_bucket(self) -> Any:
-        """Return the next bucket of weights; None after the last. The caller must hold `turn` for the whole series."""
+        """Return the next bucket of weights; None after the last. The caller must hold `turn`."""
         calls = [rank.next_bucket.remote() for rank in self._ranks]
         return (await self._all(calls, self._deadlines.weight_sync_s, "the gathering of weights"))[0]
+
+    async def drop_series(self) -> None:
+        """End a series of buckets before its last one. The caller must hold `turn`."""
+        calls = [rank.drop_series.remote() for rank in self._ranks]
+        await self._all(calls, self._deadlines.weight_sync_s, "the end of a series of weights")
 
     def packed_bucket(self) -> Any:
         """Return a reference to the current bucket's bytes in Ray's object store."""
@@ -88,9 +95,10 @@ class LearnerRanks:
 
     async def load(self, folder: Path) -> None:
         """See `LearnerRole`."""
-        calls = [rank.load.remote(str(folder)) for rank in self._ranks]
-        answers = await self._all(calls, self._deadlines.checkpoint_s, "the loading of the checkpoint")
-        self.weight_version = answers[0]
+        async with self.turn:
+            calls = [rank.load.remote(str(folder)) for rank in self._ranks]
+            answers = await self._all(calls, self._deadlines.checkpoint_s, "the loading of the checkpoint")
+            self.weight_version = answers[0]
 
     async def offload(self) -> None:
         """Move the memory of all ranks from their devices into RAM."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from actors.fleet.pool import Note, Pool, PoolSettings, Spawn
-from actors.process.deadlines import wait_for_all
-from vlaa_ray.config import FleetConfig
+from actors.fleet.joining import Note, Spawn
+from actors.fleet.pool import Pool, PoolSettings
+from actors.process.deadlines import died, wait_for
+from vlaa_ray.config import FleetConfig, PoolSection
 from vlaa_ray.planning.failures import LossBudget
 from vlaa_ray.records import Completion, Prompt, RewardResult, SampledGroup
 from vlaa_ray.roles import Metrics, SampleRequest
@@ -19,18 +21,16 @@ class RolloutPool:
 
     def __init__(self, config: FleetConfig, spawn: Spawn, note: Note) -> None:
         rollout, self._deadlines = config.rollout, config.deadlines
-        settings = PoolSettings(
-            role="rollout",
-            size=rollout.num_actors,
-            budget=LossBudget(rollout.max_restarts, rollout.restart_window_s),
-            start_s=config.deadlines.start_s,
-            max_calls_in_flight=config.requests_per_engine,
-        )
+        settings = _settings("rollout", config, rollout, config.deadlines.rollout_s, config.requests_per_engine)
         self.pool = Pool(settings, spawn, note)
 
     async def start(self) -> None:
         """See `Pool.start`."""
         await self.pool.start()
+
+    async def close(self) -> None:
+        """See `Pool.close`."""
+        await self.pool.close()
 
     async def sample(self, request: SampleRequest) -> SampledGroup:
         """See `RolloutRole`."""
@@ -42,7 +42,11 @@ class RolloutPool:
 
     async def metrics(self) -> Metrics:
         """See `RolloutRole`."""
-        return {"memory/rollout_rss_bytes": await self.pool.max_rss_bytes(), "rollout/restarts": self.pool.restarts}
+        return {
+            "memory/rollout_rss_bytes": await self.pool.max_rss_bytes(),
+            "rollout/restarts": self.pool.restarts,
+            "rollout/replicas": len(self.pool.replicas),
+        }
 
 
 class RewardPool:
@@ -51,19 +55,17 @@ class RewardPool:
     def __init__(self, config: FleetConfig, spawn: Spawn, note: Note) -> None:
         rewards, self._deadlines = config.rewards, config.deadlines
         self._config = rewards
-        settings = PoolSettings(
-            role="reward",
-            size=rewards.num_actors,
-            budget=LossBudget(rewards.max_restarts, rewards.restart_window_s),
-            start_s=config.deadlines.start_s,
-            max_calls_in_flight=max_groups_in_flight(config),
-        )
+        settings = _settings("reward", config, rewards, config.deadlines.reward_s, max_groups_in_flight(config))
         self.pool = Pool(settings, spawn, note)
         self._busy_s: Counter[str] = Counter()
 
     async def start(self) -> None:
         """See `Pool.start`."""
         await self.pool.start()
+
+    async def close(self) -> None:
+        """See `Pool.close`."""
+        await self.pool.close()
 
     async def score(self, prompt: Prompt, completions: Sequence[Completion], progress: float) -> list[RewardResult]:
         """See `RewardRole`."""
@@ -80,8 +82,13 @@ class RewardPool:
     async def offload(self) -> None:
         """See `RewardRole`."""
         if self._config.open_ended.park:
-            offloaded = [replica.actor.offload.remote() for replica in self.pool.replicas]
-            await wait_for_all(offloaded, self._deadlines.reward_s, "reward models to leave the GPU")
+            calls = [
+                wait_for(replica.actor.offload.remote(), self._deadlines.reward_s, "reward models to leave the GPU")
+                for replica in self.pool.replicas
+            ]
+            for answer in await asyncio.gather(*calls, return_exceptions=True):
+                if isinstance(answer, BaseException) and not died(answer):  # a lost one is found by the next call
+                    raise answer
 
     async def metrics(self) -> Metrics:
         """See `RewardRole`."""
@@ -90,9 +97,25 @@ class RewardPool:
         return {
             "memory/reward_rss_bytes": await self.pool.max_rss_bytes(),
             "reward/restarts": self.pool.restarts,
+            "reward/replicas": len(self.pool.replicas),
             "time/reward_s": sum(busy.values()) / size,
             **{f"time/reward/{verifier_type}_s": seconds / size for verifier_type, seconds in busy.items()},
         }
+
+
+def _settings(role: str, config: FleetConfig, section: PoolSection, call_s: float, in_flight: int) -> PoolSettings:
+    limits = config.deadlines
+    return PoolSettings(
+        role=role,
+        smallest=section.smallest,
+        first=section.first,
+        budget=LossBudget(section.max_restarts, section.restart_window_s),
+        provision_s=limits.provision_s,
+        start_s=limits.start_s,
+        give_up_s=section.give_up_s,
+        call_s=call_s,
+        max_calls_in_flight=in_flight,
+    )
 
 
 def max_groups_in_flight(config: FleetConfig) -> int:

@@ -9,7 +9,7 @@ import ray
 
 from actors.fleet.ranks import LearnerRanks
 from actors.fleet.role_pools import RolloutPool
-from actors.fleet.weight_sync import EngineCalls, Failures
+from actors.fleet.weight_source import EngineCalls, Failures
 from actors.process.deadlines import GRACE_S
 from vlaa_ray.config import GrpoConfig
 from vlaa_ray.turns import Turns

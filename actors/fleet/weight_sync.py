@@ -6,44 +6,23 @@ All engines pause, receive, check that the update is complete, and resume togeth
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from actors.fleet.newcomers import Newcomers
 from actors.fleet.ranks import LearnerRanks
 from actors.fleet.role_pools import RolloutPool
-from actors.process.deadlines import GRACE_S, died, wait_for
+from actors.fleet.weight_source import EngineCalls, Failures, WeightSource
+from actors.process.deadlines import GRACE_S
 from vlaa_ray.config import FleetConfig
-from vlaa_ray.planning.failures import is_lost
 from vlaa_ray.turns import OwnDevices, Turns
-
-Failures = dict[Any, BaseException]
-"""The actors that were lost during an update, each with its cause."""
-
-
-class WeightSource(Protocol):
-    """The owner of the weights that are sent, which gives them in buckets."""
-
-    weight_version: int
-    """The number of optimizer steps done."""
-    node_id: str
-    """Ray's id of the node in whose shared memory the buckets are."""
-    turn: asyncio.Lock
-    """The lock of a caller that makes several calls in a row, or that changes the weights."""
-
-    async def manifest(self) -> list[Any]:
-        """Return the names, dtypes and shapes of all tensors that `next_bucket` gives, as plain lists."""
-
-    async def next_bucket(self) -> Any:
-        """Return the next bucket of weights; None after the last. The caller must hold `turn` for the whole series."""
-
-    def packed_bucket(self) -> Any:
-        """Return a reference to the current bucket's bytes in Ray's object store."""
 
 
 class WeightSync:
     """The transport as a `WeightSyncRole`: it sends whole updates from a source to the pool's engines.
 
-    The source is the learner's ranks, or the folder of a model. Over NCCL it must be the ranks.
+    The source is the learner's ranks, or the folder of a model. Over NCCL it must be the ranks. An engine that joins
+    gets the weights by itself, between two calls of the learner; if they change meanwhile, with the next publication.
     """
 
     def __init__(
@@ -54,7 +33,9 @@ class WeightSync:
         self._over_nccl = config.transport == "nccl"
         self._ranks_per_engine = config.rollout.tensor_parallel_size
         self._learner, self._pool = learner, rollouts.pool
+        self._joins_alone = not (self._over_nccl or config.colocated) and learner.can_pause_series
         self._pool.prepare = self._bring_up_to_date
+        self._newcomers = Newcomers(learner, self._deadline_s, self._compare_manifests)
         self._nodes: dict[Any, str] = {}  # the nodes of the engines whose manifest was compared
         self._group: list[Any] = []  # engines that are in the learner's NCCL group, in the order of their ranks
 
@@ -64,16 +45,24 @@ class WeightSync:
             self._turns.publishing(),
             self._learner.turn,
         ):  # so that there is no update in between, and all tensors have one version
-            replicas = {replica.actor: replica for replica in self._pool.replicas}
-            failed = await self._send(list(replicas))
-        await asyncio.gather(*(self._pool.replace(replicas[actor], actor, error) for actor, error in failed.items()))
+            await self._newcomers.give_way()
+            waiting = self._newcomers.waiting()
+            failed = await self._send([*self._serving(), *waiting])
+            self._newcomers.published(failed)
+        for actor, error in failed.items():
+            if actor not in waiting:
+                self._pool.lose(actor, error)
 
-    async def _bring_up_to_date(self, actor: Any) -> None:
-        """Send the learner's weights to a new engine; if it is lost meanwhile, its error is raised."""
+    async def _bring_up_to_date(self, actor: Any, admit: Callable[[], None]) -> None:
+        """Send the learner's weights to a new engine, and admit it; if it is lost meanwhile, its error is raised."""
+        if self._joins_alone:
+            await self._newcomers.join(actor, admit)
+            return
         async with self._turns.publishing(to_all=False), self._learner.turn:
             failed = await self._send([actor])
-        if failed:
-            raise failed[actor]
+            if failed:
+                raise failed[actor]
+            admit()
 
     async def _send(self, actors: Sequence[Any]) -> Failures:
         """Send the learner's weights to the actors, and return the actors that were lost meanwhile with their causes.
@@ -94,11 +83,15 @@ class WeightSync:
         return failed
 
     async def _compare_manifests(self, actors: Sequence[Any], failed: Failures) -> None:
+        self._nodes = {actor: node for actor, node in self._nodes.items() if actor in {*actors, *self._serving()}}
         new = EngineCalls([actor for actor in actors if actor not in self._nodes], failed, self._deadline_s)
         if new.alive():
             wire = await self._learner.manifest()
             await new.all("to compare its manifest", lambda actor: actor.check_manifest.remote(wire))
             self._nodes |= await new.all("to say where it is", lambda actor: actor.node_id.remote())
+
+    def _serving(self) -> list[Any]:
+        return [replica.actor for replica in self._pool.replicas]
 
     async def _send_buckets(self, engines: EngineCalls) -> None:
         away = {actor for actor in engines.alive() if self._nodes[actor] != self._learner.node_id}
@@ -135,26 +128,3 @@ class WeightSync:
         await asyncio.gather(
             learner.broadcast(), engines.all("to receive weights", lambda actor: actor.receive_broadcast.remote())
         )
-
-
-class EngineCalls:
-    """A set of actors that get the same calls; a lost actor gets no more calls."""
-
-    def __init__(self, actors: list[Any], failed: Failures, timeout_s: float) -> None:
-        self._actors, self._failed, self._timeout_s = actors, failed, timeout_s
-
-    def alive(self) -> list[Any]:
-        return [actor for actor in self._actors if actor not in self._failed]
-
-    async def all(self, what: str, invoke: Callable[[Any], Awaitable[Any]]) -> dict[Any, Any]:
-        """Return the answer of each living actor; an error is raised unless it is the loss of an actor."""
-        alive = self.alive()
-        calls = [wait_for(invoke(actor), self._timeout_s, f"an engine {what}") for actor in alive]
-        answers = dict(zip(alive, await asyncio.gather(*calls, return_exceptions=True), strict=True))
-        for actor, answer in answers.items():
-            if not isinstance(answer, BaseException):
-                continue
-            if not is_lost(answer, process_died=died(answer)):
-                raise answer
-            self._failed[actor] = answer
-        return {actor: answer for actor, answer in answers.items() if actor not in self._failed}

@@ -26,7 +26,7 @@ async def wait_for(awaited: Awaitable[Result], timeout_s: float, what: str) -> R
     """
     try:
         async with asyncio.timeout(timeout_s):  # `asyncio.wait_for` of Python 3.11 would make a task for each call
-            return await _result(awaited)
+            return await answer_of(awaited)
     except TimeoutError:
         raise DeadlineExceeded(
             f"no answer within {timeout_s:g} s: {what}",
@@ -36,7 +36,7 @@ async def wait_for(awaited: Awaitable[Result], timeout_s: float, what: str) -> R
 
 async def wait_for_all(awaited: Sequence[Awaitable[Any]], timeout_s: float, what: str) -> list[Any]:
     """Return the results of all calls; if calls fail, the first error is raised. Deadline and errors as `wait_for`."""
-    return await wait_for(asyncio.gather(*(_result(call) for call in awaited)), timeout_s, what)
+    return await wait_for(asyncio.gather(*(answer_of(call) for call in awaited)), timeout_s, what)
 
 
 def died(error: BaseException) -> bool:
@@ -44,7 +44,8 @@ def died(error: BaseException) -> bool:
     return isinstance(error, RayActorError | ObjectLostError)
 
 
-async def _result(awaited: Awaitable[Result]) -> Result:
+async def answer_of(awaited: Awaitable[Result]) -> Result:
+    """Return the result of a remote call; an error of ours that it raised is raised as it is."""
     try:
         return await awaited  # an ObjectRef is awaitable, but not a coroutine
     except RayTaskError as error:  # its cause is for people, the remote traceback only for the log

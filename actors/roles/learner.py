@@ -81,6 +81,12 @@ class LearnerActor:
             self._pieces = None
         return self._bucket
 
+    def drop_series(self) -> None:
+        """End a series of buckets before its last one; their files in shared memory go."""
+        if self._pieces is not None:
+            self._pieces.close()
+            self._pieces = None
+
     def packed_bucket(self) -> Any:
         """Return the current bucket's bytes, for engines on other nodes."""
         from vlaa_ray.weight_sync.shared_memory import pack_bucket

@@ -14,12 +14,13 @@ class RewardActor:
 
     def __init__(self, config: FleetConfig, log_file: str, shm_prefix: str) -> None:
         set_up_actor_process(log_file, shm_prefix)
-        from vlaa_ray.rewards.manager import RewardManager
-
-        self._rewards = RewardManager(config.rewards)
+        self._config = config.rewards
 
     def start(self) -> None:
-        """Return when the verifiers are ready."""
+        """Load the verifiers and scorers, and return when they are ready."""
+        from vlaa_ray.rewards.manager import RewardManager
+
+        self._rewards = RewardManager(self._config)
         prompt = Prompt(prompt_id="start", question="", gold="1", verifier_type="math", source="")
         self._rewards.score([(prompt, "<answer>1</answer>")])
 
@@ -34,6 +35,12 @@ class RewardActor:
     def offload(self) -> None:
         """Move reward models to the CPU until the next completions come."""
         self._rewards.offload()
+
+    def node_id(self) -> str:
+        """Return Ray's id of the node on which this actor runs."""
+        import ray
+
+        return ray.get_runtime_context().get_node_id()
 
     def rss_bytes(self) -> int:
         """Return the resident memory of this process and its children, in bytes."""

@@ -7,6 +7,8 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from actors.process.set_up import set_up_actor_process, tree_rss_bytes
 from vlaa_ray.config import FleetConfig
 from vlaa_ray.errors import DataError
@@ -21,6 +23,7 @@ class RolloutActor:
         set_up_actor_process(log_file, shm_prefix)
         self._config = config
         self._shm_prefix = shm_prefix
+        self._staged: list[tuple[Any, Any]] = []
 
     async def start(self) -> None:
         """Start the engine with the weights of `model.path`; before sampling it must get the learner's weights.
@@ -117,6 +120,21 @@ class RolloutActor:
         block = nullcontext(bucket) if data is None else unpack_bucket(bucket, data, self._shm_prefix)
         with block as local:
             await self._engine.weights.load_bucket(asdict(local))
+
+    async def stage_bucket(self, bucket: Any, data: Any) -> None:
+        """Keep a bucket and its bytes in this process's RAM until `load_staged` or `drop_staged`."""
+        self._staged.append((bucket, np.array(data)))  # a copy: Ray's object store need not keep the model
+
+    async def load_staged(self) -> None:
+        """Load all buckets that were staged into the paused engine."""
+        staged, self._staged = self._staged, []
+        await self.start_weight_update()
+        for bucket, data in staged:
+            await self.load_bucket(bucket, data)
+
+    async def drop_staged(self) -> None:
+        """Forget what was staged: the learner has newer weights."""
+        self._staged.clear()
 
     async def finish_and_resume(self, weight_version: int) -> None:
         """Check that the update is complete, clear the caches, and sample with the new weights."""

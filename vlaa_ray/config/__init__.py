@@ -23,6 +23,7 @@ from vlaa_ray.config.curation import (
     StepsSection,
     TeacherSection,
 )
+from vlaa_ray.config.engines import RolloutSection, SamplerSection
 from vlaa_ray.config.evaluation import (
     ConditionsSection,
     EndpointSection,
@@ -42,6 +43,7 @@ from vlaa_ray.config.experiment import (
 from vlaa_ray.config.files import config_kind, dump_config, load_config
 from vlaa_ray.config.grpo import GRPO_PRESETS, GrpoSection, KlSection
 from vlaa_ray.config.learner import LearnerSection, OptimSection
+from vlaa_ray.config.pools import NodesSection, PoolSection
 from vlaa_ray.config.rewards import OpenEndedSection, RewardsSection, ServiceSection, VerifierSection
 from vlaa_ray.config.runs import (
     GrpoConfig,
@@ -61,9 +63,7 @@ from vlaa_ray.config.sections import (
     ModelSection,
     NamedSection,
     RaySection,
-    RolloutSection,
     RunSection,
-    SamplerSection,
     SamplesSection,
     Section,
     Source,
@@ -111,9 +111,11 @@ __all__ = [
     "LearnerSection",
     "ModelSection",
     "NamedSection",
+    "NodesSection",
     "OpenEndedSection",
     "OptimSection",
     "PerplexitySection",
+    "PoolSection",
     "RaySection",
     "RewardModelConfig",
     "RewardModelSection",

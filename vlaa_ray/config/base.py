@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from pydantic import model_validator
 
 from vlaa_ray.config.benchmarks import BenchmarkSection
+from vlaa_ray.config.engines import RolloutSection, SamplerSection
 from vlaa_ray.config.learner import LearnerSection
 from vlaa_ray.config.rewards import RewardsSection
 from vlaa_ray.config.sections import (
@@ -19,8 +20,6 @@ from vlaa_ray.config.sections import (
     ModelSection,
     NamedSection,
     RaySection,
-    RolloutSection,
-    SamplerSection,
     SamplesSection,
     SamplingDeadlinesSection,
     Section,
@@ -42,7 +41,7 @@ def bundle(cpus: float, gpus: float) -> Bundle:
 
 
 def bundles_of(num_actors: int, section: SamplerSection | RewardsSection) -> list[Bundle]:
-    """Return the bundles of as many actors with the CPUs and GPUs of their section."""
+    """Return the bundles of so many actors with the CPUs and GPUs of their section."""
     return [bundle(section.cpus_per_actor, section.gpus_per_actor)] * num_actors
 
 

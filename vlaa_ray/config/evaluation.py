@@ -10,13 +10,13 @@ from pydantic import Field, field_validator, model_validator
 from vlaa_ray.config.base import AnyConfig, Bundle, bf16_on_gpus, bundles_of
 from vlaa_ray.config.base_folder import CheckpointPath
 from vlaa_ray.config.benchmarks import BenchmarkSection, Style
+from vlaa_ray.config.engines import SamplerSection
 from vlaa_ray.config.rewards import RewardsSection, ServiceSection, patience_fault
 from vlaa_ray.config.sections import (
     EvalSection,
     FetchSection,
     ModelSection,
     NamedSection,
-    SamplerSection,
     SamplingDeadlinesSection,
     Section,
 )
@@ -172,8 +172,8 @@ class EvalConfig(AnyConfig):
     def bundles(self) -> dict[str, list[Bundle]]:
         """Return one bundle for each vLLM engine, and one for each reward actor if there are records."""
         rollout, rewards = self.rollout, self.rewards
-        engines = 0 if self.endpoint.url else rollout.num_actors
-        scorers = rewards.num_actors if self.has_records else 0
+        engines = 0 if self.endpoint.url else rollout.first
+        scorers = rewards.first if self.has_records else 0
         return {
             "rollout": bundles_of(engines, rollout),
             "reward": bundles_of(scorers, rewards),

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from vlaa_ray.config.pools import Market
 from vlaa_ray.config.sections import MAX_PROCESSES, Section
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -41,6 +42,16 @@ class LearnerSection(Section):
 
     num_ranks: int = Field(1, ge=1, le=MAX_PROCESSES)
     """Number of learner ranks, one process each, that share an update."""
+    min_ranks: int | None = Field(None, ge=1, le=MAX_PROCESSES)
+    """Smallest number of ranks that a GRPO run goes on with after the loss of one, where the cluster has no room for
+    `num_ranks`; null for `num_ranks`. Fewer ranks need `zero_stage` 0."""
+    max_restarts: int = Field(3, ge=0)
+    """Times within `restart_window_s` that a GRPO run starts all ranks again from the newest checkpoint, after the loss
+    of one. The loss of a node that was announced does not count."""
+    restart_window_s: float = Field(3600, gt=0)
+    """Seconds after which a lost rank no longer counts."""
+    nodes: Market | None = None
+    """The kind of nodes that the ranks run on, by Ray's label `ray.io/market-type`; null takes any node."""
     cpus_per_rank: float = Field(1, gt=0)
     """CPUs that Ray reserves for each learner rank."""
     num_threads: int | None = Field(None, ge=1)
@@ -60,6 +71,22 @@ class LearnerSection(Section):
     """Compute activations again in the backward pass, which saves memory and costs time."""
     optim: OptimSection = OptimSection()
     """Learning rate, decay and clipping of the optimizer."""
+
+    @property
+    def fewest_ranks(self) -> int:
+        """The smallest number of ranks that a run goes on with."""
+        return self.num_ranks if self.min_ranks is None else self.min_ranks
+
+    @model_validator(mode="after")
+    def _fewer_ranks(self) -> LearnerSection:
+        if self.fewest_ranks > self.num_ranks:
+            raise ValueError(f"min_ranks ({self.min_ranks}) is above num_ranks ({self.num_ranks})")
+        if self.fewest_ranks < self.num_ranks and self.zero_stage:
+            raise ValueError(
+                f"min_ranks ({self.min_ranks}) below num_ranks needs zero_stage 0, not {self.zero_stage}: the other "
+                "stages split the optimizer's state over the ranks"
+            )
+        return self
 
     @model_validator(mode="after")
     def _stage_of_optimizer_in_ram(self) -> LearnerSection:

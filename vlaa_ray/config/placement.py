@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from vlaa_ray.config.engines import RolloutSection
 from vlaa_ray.config.learner import LearnerSection
-from vlaa_ray.config.sections import RolloutSection
 
 PlacementName = Literal["split", "colocated"]
 
@@ -31,6 +31,10 @@ def colocation_faults(
         faults.append(
             f"{key} needs max_staleness 0 (got {max_staleness}): the next step can't be sampled while the learner has "
             "the devices"
+        )
+    if rollout.is_elastic or rollout.nodes.prefer:
+        faults.append(
+            f"{key} needs as many engines as it began with: leave out rollout.min, rollout.max, rollout.nodes"
         )
     if transport == "nccl":
         faults.append(

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from vlaa_ray.config.base_folder import find_checkpoint, in_config
-from vlaa_ray.config.sections import MAX_PROCESSES, MIN_IMAGE_PIXELS, Section
+from vlaa_ray.config.pools import PoolSection
+from vlaa_ray.config.sections import MIN_IMAGE_PIXELS, Section
 from vlaa_ray.records import VERIFIER_TYPE_PATTERN, VERIFIER_TYPES
 
 
@@ -114,11 +115,9 @@ class OpenEndedSection(Section):
         return self
 
 
-class RewardsSection(Section):
+class RewardsSection(PoolSection):
     """How completions are judged, and by how many actors."""
 
-    num_actors: int = Field(1, ge=1, le=MAX_PROCESSES)
-    """Number of reward actors, which judge samples at the same time."""
     cpus_per_actor: float = Field(0.5, gt=0)
     """CPUs that Ray reserves for each reward actor."""
     gpus_per_actor: float = Field(0, ge=0)
@@ -139,11 +138,6 @@ class RewardsSection(Section):
     trusted: its sample is invalid."""
     max_invalid_share: float = Field(0.05, ge=0, le=1)
     """Largest share of samples in a step that can't be judged; a larger one ends the run."""
-    max_restarts: int = Field(3, ge=0)
-    """Reward actors that may be lost within `restart_window_s` and are replaced. One that leaves with its node does
-    not count; several that are lost with one node count as one."""
-    restart_window_s: float = Field(1800, gt=0)
-    """Seconds after which a lost reward actor no longer counts."""
 
     def weights_of(self, verifier_type: str) -> Mapping[str, float]:
         """Return the verifiers that judge answers to prompts of this type, with their weights."""

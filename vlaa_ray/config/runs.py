@@ -11,11 +11,16 @@ from pydantic import Field, model_validator
 from vlaa_ray.config.alarms import AlarmsSection
 from vlaa_ray.config.base import Bundle, LearnsFrom, TrainingConfig, bundle, bundles_of
 from vlaa_ray.config.benchmarks import BenchmarkSection
+from vlaa_ray.config.engines import RolloutSection, SamplerSection
 from vlaa_ray.config.evaluation import GrpoEvalSection
 from vlaa_ray.config.grpo import GrpoSection
 from vlaa_ray.config.placement import PlacementName, colocation_faults, cpus_in_turn
 from vlaa_ray.config.rewards import RewardsSection, patience_fault
-from vlaa_ray.config.sections import RolloutSection, RunSection, SamplerSection, SamplesSection, WeightSyncSection
+from vlaa_ray.config.sections import (
+    RunSection,
+    SamplesSection,
+    WeightSyncSection,
+)
 from vlaa_ray.config.supervised import SftEvalSection, SftSection, SupervisedRunSection
 from vlaa_ray.records import FORMAT, VERIFIER_TYPES
 
@@ -154,14 +159,14 @@ class GrpoConfig(TrainingConfig):
     def bundles(self) -> dict[str, list[Bundle]]:
         """Return one bundle for each learner rank, each vLLM engine and each reward actor.
 
-        Colocated ranks and engines each have the whole of what they share.
+        Colocated ranks and engines each have the whole of what they share. Pools have their largest size.
         """
         working, rewards = self.in_turn(), self.rewards
         rollout, learner = working.rollout, working.learner
         return {
             "learner": [bundle(learner.cpus_per_rank, learner.gpus_per_rank)] * learner.num_ranks,
-            "rollout": bundles_of(rollout.num_actors, rollout),
-            "reward": bundles_of(rewards.num_actors, rewards),
+            "rollout": bundles_of(rollout.largest, rollout),
+            "reward": bundles_of(rewards.largest, rewards),
         }
 
     @model_validator(mode="after")
@@ -179,6 +184,11 @@ class GrpoConfig(TrainingConfig):
         if self.weight_sync.transport == "nccl" and not (rollout.gpus_per_actor and learner.gpus_per_rank):
             problems.append(
                 "weight_sync.transport 'nccl' needs rollout.gpus_per_actor and learner.gpus_per_rank of 1 or more"
+            )
+        if self.weight_sync.transport == "nccl" and rollout.is_elastic:
+            problems.append(
+                "engines that come and go (rollout.min, rollout.max, rollout.nodes.prefer spot) need "
+                "weight_sync.transport 'shared_memory': the loss of an engine would break a broadcast over NCCL"
             )
         if self.colocated:
             transport = self.weight_sync.transport
@@ -270,8 +280,8 @@ class SftConfig(SupervisedConfig):
     def heldout_deadline_s(self) -> float:
         """The deadlines of a start, of a weight sync, and of the turns in which answers are sampled and scored."""
         deadlines, count = self.deadlines, self.eval.num_prompts or _MOST_ANSWERS
-        num_sampled = math.ceil(count / (self.rollout.num_actors * self.rollout.max_num_seqs))
-        num_scored = math.ceil(count / self.rewards.num_actors)
+        num_sampled = math.ceil(count / (self.rollout.smallest * self.rollout.max_num_seqs))
+        num_scored = math.ceil(count / self.rewards.smallest)
         turns_s = num_sampled * deadlines.rollout_s + num_scored * deadlines.reward_s
         return deadlines.start_s + deadlines.weight_sync_s + turns_s
 
@@ -328,8 +338,8 @@ class SftConfig(SupervisedConfig):
         rollout, rewards = self.rollout, self.rewards
         return {
             **bundles,
-            "rollout": bundles_of(rollout.num_actors, rollout),
-            "reward": bundles_of(rewards.num_actors, rewards),
+            "rollout": bundles_of(rollout.first, rollout),
+            "reward": bundles_of(rewards.first, rewards),
         }
 
     @property

@@ -217,58 +217,6 @@ class DataSection(Section):
         return SourceSection(path=path, image_root=self.image_root, verifier_type=self.verifier_type)
 
 
-class SamplerSection(Section):
-    """Engines that sample completions, and their limits."""
-
-    num_actors: int = Field(1, ge=1, le=MAX_PROCESSES)
-    """Number of rollout actors, each with one vLLM engine."""
-    cpus_per_actor: float = Field(1, gt=0)
-    """CPUs that Ray reserves for each rollout actor."""
-    gpus_per_actor: float = Field(0, ge=0)
-    """GPUs of each rollout actor; 0 runs vLLM on the CPU. More than one GPU is used by tensor parallelism. A share such
-    as 0.7 leaves the rest of the GPU to a reward actor (`rewards.gpus_per_actor`); `gpu_memory_share` must leave it
-    memory, too."""
-    max_prompt_tokens: int = Field(1024, ge=1)
-    """Tokens of a prompt at most, image tokens included. Longer prompts are refused, never cut."""
-    max_completion_tokens: int = Field(256, ge=1)
-    """Tokens of a completion at most; sampling stops there."""
-    max_num_seqs: int = Field(256, ge=1)
-    """Sequences that an engine decodes at once."""
-    max_num_batched_tokens: int | None = Field(None, ge=1)
-    """Tokens of one forward pass of an engine, at least `max_num_seqs`; null for vLLM's own 2,048."""
-    kv_cache_bytes: int = Field(1 << 30, ge=1 << 24)
-    """Memory for keys and values of an engine on the CPU; a GPU engine takes `gpu_memory_share` instead."""
-    gpu_memory_share: float = Field(0.85, gt=0, lt=1)
-    """Share of a GPU's memory that an engine takes for weights, keys and values."""
-    max_restarts: int = Field(3, ge=0)
-    """Rollout actors that may be lost within `restart_window_s` and are replaced. One that leaves with its node does
-    not count; several that are lost with one node count as one."""
-    restart_window_s: float = Field(1800, gt=0)
-    """Seconds after which a lost rollout actor no longer counts."""
-
-    @property
-    def tensor_parallel_size(self) -> int:
-        """The number of GPUs that one engine splits its weights over; 1 without GPUs."""
-        return max(1, int(self.gpus_per_actor))
-
-    @model_validator(mode="after")
-    def _whole_gpus(self) -> SamplerSection:
-        if self.gpus_per_actor > 1 and self.gpus_per_actor % 1:
-            raise ValueError(f"gpus_per_actor ({self.gpus_per_actor:g}) must be a whole number or below 1")
-        return self
-
-
-class RolloutSection(SamplerSection):
-    """Engines that sample completions, and how many they sample."""
-
-    prompts_per_step: int = Field(64, ge=1)
-    """Prompts of a training step, each sampled `group_size` times."""
-    group_size: int = Field(8, ge=2, le=65_536)
-    """Completions sampled for each prompt (the paper's G is 4)."""
-    temperature: float = Field(1.0, gt=0, le=2)
-    """Sampling temperature, applied both in the engine and in the learner's softmax."""
-
-
 class WeightSyncSection(Section):
     """How new weights travel from the learner to the engines."""
 
@@ -304,8 +252,10 @@ class EvalSection(Section):
 class SamplingDeadlinesSection(Section):
     """The longest time that each part of sampling and scoring may take."""
 
+    provision_s: float = Field(600, gt=0)
+    """Seconds that actors may wait for nodes with room for them."""
     start_s: float = Field(300, gt=0)
-    """Seconds for all actors to be ready (a large model loads slower)."""
+    """Seconds for an actor to be ready once it has its place (a large model loads slower)."""
     rollout_s: float = Field(300, gt=0)
     """Seconds for the completions of one prompt."""
     reward_s: float = Field(120, gt=0)

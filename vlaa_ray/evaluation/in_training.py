@@ -62,7 +62,7 @@ async def _benchmark_metrics(config: GrpoConfig, questions: BenchmarkQuestions, 
             return [AnswerVerdict.unanswered(error.one_line())]
         return [await asyncio.to_thread(questions.rule, number, sampled.completions[0].text)]
 
-    num_in_flight = 2 * config.rollout.num_actors * config.rollout.max_num_seqs
+    num_in_flight = 2 * config.rollout.largest * config.rollout.max_num_seqs
     verdicts = await bounded(len(questions), ask, num_in_flight)
     figures = questions.summary(range(len(questions)), [verdict for (verdict,) in verdicts])
     settled, count = settled_counts(verdicts), len(questions)

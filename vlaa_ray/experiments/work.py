@@ -39,6 +39,6 @@ def gpu_hours(config: AnyConfig, training: TrainingConfig | None, start: str) ->
     passes = 8 + (0 if engines is None else 2) + (2 if training.keeps_reference else 0)
     seconds = passes * parameters * tokens / (LEARNING_SHARE * PEAK_FLOPS * training.learner.num_ranks)
     if engines is not None:
-        num_gpus = max(1.0, engines.num_actors * engines.gpus_per_actor)
+        num_gpus = max(1.0, engines.first * engines.gpus_per_actor)
         seconds += 2 * parameters * tokens / (SAMPLING_SHARE * PEAK_FLOPS * num_gpus)
     return (seconds + OTHER_S) * gpus / 3600

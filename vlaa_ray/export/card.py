@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vlaa_ray.config import parse_yaml
+from vlaa_ray.config import PoolSection, parse_yaml
 from vlaa_ray.export.lineage import UNKNOWN, Origin, kind_of
 from vlaa_ray.report.evaluation_folder import RecordedBenchmark, RecordedEvaluation
 from vlaa_ray.report.headline import difference, headline, number
@@ -21,14 +21,16 @@ from vlaa_ray.storage.layout import CONFIG, STATE
 from vlaa_ray.storage.mapping_file import as_mapping, read_mapping
 
 _SHOWN_SECTIONS = ("model", "data", "grpo", "sft", "rollout", "rewards", "learner", "eval", "max_staleness")
+_POOLS = ("rollout", "rewards")
 _HARDWARE = (
-    "num_actors",
+    "min_ranks",
+    "max_restarts",
+    "restart_window_s",
+    "nodes",
     "cpus_",
     "gpus_",
     "kv_cache",
     "gpu_memory",
-    "max_restarts",
-    "restart_window_s",
     "num_threads",
     "fetch",
     "park",
@@ -260,7 +262,7 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield prefix, _shortened(value) if last in _PATHS else value
         return
     for key, part in value.items():
-        if not key.startswith(_HARDWARE + _PRIVATE):
+        if not (key.startswith(_HARDWARE + _PRIVATE) or (prefix in _POOLS and key in PoolSection.model_fields)):
             yield from _flat(f"{prefix}.{key}", part)
 
 

@@ -22,6 +22,10 @@ class StepClock:
         self._laps[name] = now - self._last
         self._last = now
 
+    def share(self, name: str) -> float:
+        """Return the share of a lap in the time since the start."""
+        return self._laps[name] / max(time.monotonic() - self._start, 1e-9)
+
     def metrics(self, groups: Sequence[Group]) -> Metrics:
         """Return the laps, the whole step's seconds, and the groups' samples and completion tokens a second."""
         total = time.monotonic() - self._start

@@ -174,6 +174,16 @@ METRICS: tuple[Metric, ...] = (
            when="a sample was dropped for that reason"),
     Metric("rollout/restarts", "actors", "rollout actors replaced so far", better="lower"),
     Metric("reward/restarts", "actors", "reward actors replaced so far", better="lower"),
+    Metric("rollout/replicas", "actors", "rollout actors that sample at the end of the step"),
+    Metric("reward/replicas", "actors", "reward actors that score at the end of the step"),
+    Metric("rollout/replicas_wanted", "actors", "rollout actors that the run asks for after the step"),
+    Metric("reward/replicas_wanted", "actors", "reward actors that the run asks for after the step"),
+    Metric("load/wait_share", "share", "share of the step in which the learner waited for groups; it decides about "
+           "more actors"),
+    Metric("load/sampling_share", "share", "share of sampling in the time of sampling and scoring; it decides which "
+           "actors are too few"),
+    Metric("load/groups_waiting", "groups", "finished groups of later steps that wait for the learner; they decide "
+           "about fewer actors"),
 )  # fmt: skip
 
 

@@ -66,10 +66,14 @@ class Losses:
     failed_starts: tuple[tuple[float, str], ...] = ()
     """The time and the node of each start that failed since the last one that succeeded there."""
 
-    def with_loss(self, now_s: float, node: str) -> Losses:
-        """Return the losses with one more; several on one node at about the same time count once."""
-        if node and any(other == node and now_s - time_s < _SAME_LOSS_S for time_s, other in self.counted):
-            return self
+    def with_loss(self, now_s: float, node: str, asked_s: float) -> Losses:
+        """Return the losses with one more, of an actor that was asked for at `asked_s`.
+
+        Actors that were there together and are lost with their node at about the same time count once.
+        """
+        for time_s, other in self.counted:
+            if node and other == node and asked_s <= time_s and now_s - time_s < _SAME_LOSS_S:
+                return self
         return replace(self, counted=(*self.counted, (now_s, node)))
 
     def with_failed_start(self, now_s: float, node: str) -> Losses:
@@ -87,6 +91,12 @@ class Losses:
     def has_room(self, budget: LossBudget, now_s: float) -> bool:
         """Return True if all losses of the window may be made good."""
         return self.num_counted(budget, now_s) <= budget.max_restarts
+
+    def room_in_s(self, budget: LossBudget, now_s: float) -> float:
+        """Return the seconds until enough losses are older than the window; 0 if there is room now."""
+        times = sorted(time_s for time_s, _ in self.counted if now_s - time_s < budget.window_s)
+        excess = len(times) - budget.max_restarts
+        return max(0.01, times[excess - 1] + budget.window_s - now_s) if excess > 0 else 0.0
 
     def avoided(self, budget: LossBudget, now_s: float) -> tuple[str, ...]:
         """Return the nodes on which starts have failed again and again within the window; no actor should go there."""

@@ -10,12 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from vlaa_ray.config import AnyConfig, Bundle
+from vlaa_ray.config import AnyConfig, Bundle, PoolSection
+from vlaa_ray.config.pools import Market
 
 DRIVER_CPUS = 0.0
 """The driver mostly waits: it has no bundle and uses the CPUs while the roles leave them free."""
+MARKET_LABEL, NODE_LABEL = "ray.io/market-type", "ray.io/node-id"
+"""Ray's labels of a node: whether it may be taken away (spot) or not (on-demand), and its id."""
 _TAKE_TURNS = ("learner", "rollout")
 _RAY_DIGITS = 4  # Ray counts resources in units of 1/10,000
 
@@ -48,6 +51,15 @@ class Placement:
     def total_gpus(self) -> int:
         """The GPUs of all bundles, rounded up."""
         return math.ceil(round(self._total("GPU"), 6))  # the sum of shares of a GPU has a rounding error
+
+    def gang(self) -> Placement:
+        """Return the part of the plan that is reserved as a whole: the learner, and engines that share its devices.
+
+        All other actors are placed one by one, so that each may come and go.
+        """
+        roles = _TAKE_TURNS if self.colocated else _TAKE_TURNS[:1]
+        bundles = {role: self.bundles[role] for role in roles if role in self.bundles}
+        return Placement(bundles, driver_cpus=0.0, colocated=self.colocated)
 
     def reserved(self) -> list[Bundle]:
         """Return the bundles to reserve; colocated ranks and engines have one a GPU, or a single one on the CPU."""
@@ -88,25 +100,22 @@ def _rounded_down(amount: float) -> float:
     return math.floor(amount * 10**_RAY_DIGITS) / 10**_RAY_DIGITS
 
 
-class Part(NamedTuple):
-    """Bundles, by their numbers, that are reserved together, and Ray's strategy: on few nodes, or on one alone."""
+def strategy(bundles: Sequence[Bundle], nodes: Sequence[Mapping[str, float]]) -> Literal["PACK", "STRICT_PACK"]:
+    """Return Ray's strategy for the bundles of the learner on nodes with these resources.
 
-    strategy: Literal["PACK", "STRICT_PACK"]
-    numbers: tuple[int, ...]
-
-
-def parts(bundles: Sequence[Bundle], ranks: Collection[int], nodes: Sequence[Mapping[str, float]]) -> list[Part]:
-    """Return how to reserve the bundles on nodes with these resources; `ranks` are the numbers of the learner's.
-
-    The learner's ranks talk to each other in every layer. So they are on one node of several, wherever one is large
-    enough for all of them. Everything is reserved at once where that makes no difference.
+    The ranks talk to each other in every layer. So they are on one node of several, wherever one is large enough for
+    all of them, else on as few as possible.
     """
-    together = [bundles[number] for number in ranks]
-    if len(nodes) > 1 and len(ranks) > 1 and any(_fit(together, node) for node in nodes):
-        others = tuple(number for number in range(len(bundles)) if number not in ranks)
-        return [Part("STRICT_PACK", tuple(ranks)), *([Part("PACK", others)] if others else [])]
-    return [Part("PACK", tuple(range(len(bundles))))]
+    in_one = len(nodes) > 1 and len(bundles) > 1 and any(_fit(bundles, node) for node in nodes)
+    return "STRICT_PACK" if in_one else "PACK"
 
 
 def _fit(bundles: Sequence[Bundle], node: Mapping[str, float]) -> bool:
     return all(sum(bundle.get(name, 0.0) for bundle in bundles) <= node.get(name, 0.0) for name in ("CPU", "GPU"))
+
+
+def market_labels(section: PoolSection, avoided: Collection[str] = ()) -> list[dict[str, str]]:
+    """Return Ray's label selectors for an actor of a pool, the preferred one first, without the avoided nodes."""
+    markets: list[Market | None] = [market for market in (section.nodes.prefer, section.nodes.fallback) if market]
+    avoid = {NODE_LABEL: f"!in({','.join(sorted(avoided))})"} if avoided else {}
+    return [({MARKET_LABEL: market} if market else {}) | avoid for market in markets or [None]]

@@ -12,7 +12,7 @@ import logging
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-from vlaa_ray.config import AnyConfig, dump_config, parse_yaml
+from vlaa_ray.config import AnyConfig, PoolSection, dump_config, parse_yaml
 from vlaa_ray.config.base_folder import find_input
 from vlaa_ray.errors import CheckpointError
 from vlaa_ray.run.checkpoints import Checkpoint, CheckpointStore
@@ -26,21 +26,26 @@ Config = TypeVar("Config", bound=AnyConfig)
 
 STOPPED_EARLY = "stopped_early"
 """The key in `run.json` of the settings by which a run ended before its last step."""
+_SIZES = tuple(f"{section}.{key}" for section in ("rollout", "rewards") for key in PoolSection.model_fields)
 _HARMLESS_KEYS = {
     "run": ("name", "dir"),
     "data": ("fetch.",),
-    "rollout": (
-        "num_actors",
-        "cpus_",
-        "gpus_",
-        "max_num_seqs",
-        "kv_cache_bytes",
-        "gpu_memory_share",
+    "rollout": ("cpus_", "gpus_", "max_num_seqs", "kv_cache_bytes", "gpu_memory_share"),
+    "rewards": ("cpus_", "memory_limit_bytes", "max_invalid_share"),
+    **{f"{section}.nodes": ("",) for section in ("rollout", "rewards")},
+    "learner": (
+        "num_ranks",
+        "min_ranks",
+        "nodes",
         "max_restarts",
         "restart_window_s",
+        "cpus_",
+        "gpus_",
+        "num_threads",
+        "zero_stage",
+        "micro_batch",
+        "gradient_checkpointing",
     ),
-    "rewards": ("num_actors", "cpus_", "memory_limit_bytes", "max_invalid_share", "max_restarts", "restart_window_s"),
-    "learner": ("num_ranks", "cpus_", "gpus_", "num_threads", "zero_stage", "micro_batch", "gradient_checkpointing"),
     **{section: ("",) for section in ("checkpoint", "eval", "deadlines", "tracking", "ray", "weight_sync")},
 }
 _HARMLESS = tuple(f"{section}.{key}" for section, keys in _HARMLESS_KEYS.items() for key in keys)
@@ -136,16 +141,20 @@ class RunFolder(LockedFolder, Generic[Config]):
         for key in ("run.num_steps", "run.num_epochs"):
             if lengths := changes.pop(key, None):
                 log.warning("%s: %s -> %s; from now on the learning rate follows the new schedule", key, *lengths)
-        self.config_changes = {key: change for key, change in changes.items() if not key.startswith(_HARMLESS)}
+        self.config_changes = {key: change for key, change in changes.items() if not _is_harmless(key)}
         if self.config_changes:
             lines = "".join(f"\n  {key}: {old!r} -> {new!r}" for key, (old, new) in self.config_changes.items())
             log.warning("the config differs from %s in keys that affect training:%s", stored, lines)
 
 
+def _is_harmless(key: str) -> bool:
+    return key in _SIZES or key.startswith(_HARMLESS)
+
+
 def lasting_keys(config: AnyConfig) -> dict[str, Any]:
     """Return the keys of a resolved config that affect the run's result, as {path: value}."""
     flat = _flatten(config.model_dump(mode="json"))
-    return {key: value for key, value in flat.items() if not key.startswith(_HARMLESS)}
+    return {key: value for key, value in flat.items() if not _is_harmless(key)}
 
 
 def config_changes(stored: Path, config: AnyConfig) -> dict[str, tuple[Any, Any]]:

@@ -90,7 +90,9 @@ class SharedMemorySender:
             _require_end(stream)
 
 
-def take_part(tensors: Iterable[tuple[str, torch.Tensor]], manifest: Manifest, bucket_bytes: int) -> Iterator[int]:
+def take_part(
+    tensors: Iterable[tuple[str, torch.Tensor]], manifest: Manifest, bucket_bytes: int
+) -> Generator[int, None, None]:
     """Iterate over the same tensors as `buckets` on another rank, in the same pieces, without writing them.
 
     Yields the number of tensors of each bucket. The ranks that don't send use it, because gathering is a collective.

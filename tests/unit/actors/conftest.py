@@ -1,9 +1,9 @@
 import pytest
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def killed(monkeypatch):
-    """Handles that were killed, in order."""
+    """Handles that were killed, in order. A real `ray.kill` would start Ray."""
     handles = []
     monkeypatch.setattr("ray.kill", handles.append)
     return handles

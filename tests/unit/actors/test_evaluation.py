@@ -53,7 +53,7 @@ async def test_a_lost_engine_is_replaced_and_no_row_is_lost(killed, tmp_path):
 
     handles = [Handle("first", sample=[sample, sample, ActorDiedError()]), Handle("second", sample=[sample])]
     spawned, notes = iter(handles), []
-    pool = RolloutPool(config(), lambda index: next(spawned), notes.append)
+    pool = RolloutPool(config(), lambda index, avoided: next(spawned), notes.append)
     await pool.start()
     path = tmp_path / "answers.jsonl"
     asking = Asking(SAMPLING, [letters()], StoredAnswers(path))

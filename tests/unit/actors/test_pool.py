@@ -8,32 +8,59 @@ from ray.exceptions import ActorDiedError
 
 from actors.fleet import pool as pool_module
 from actors.fleet.pool import Pool, PoolSettings
-from vlaa_ray.errors import DataError, DeadlineExceeded, RewardError, RolloutError, RolloutFleetExhausted
+from vlaa_ray.errors import (
+    DataError,
+    DeadlineExceeded,
+    PlacementError,
+    RewardError,
+    RolloutError,
+    RolloutFleetExhausted,
+)
 from vlaa_ray.planning.failures import LossBudget
 
 
 class World:
     """A pool whose actors are made from `scripts`: one dict of answers each, in the order of spawning."""
 
-    def __init__(self, *scripts, size=1, max_restarts=2, role="rollout", max_calls_in_flight=8):
+    def __init__(self, *scripts, size=1, smallest=None, max_restarts=2, role="rollout", **settings):
         self._scripts = list(scripts)
-        self.handles, self.notes = [], []
-        settings = PoolSettings(
-            role=role,
-            size=size,
-            budget=LossBudget(max_restarts, 600),
-            start_s=5,
-            max_calls_in_flight=max_calls_in_flight,
-        )
-        self.pool = Pool(settings, self.spawn, self.notes.append)
+        self.handles, self.notes, self.avoided = [], [], []
+        values = {
+            "role": role,
+            "smallest": size if smallest is None else smallest,
+            "first": size,
+            "budget": LossBudget(max_restarts, 600),
+            "provision_s": 5,
+            "start_s": 5,
+            "give_up_s": 0.2,
+            "call_s": 5,
+            "max_calls_in_flight": 8,
+        }
+        self.pool = Pool(PoolSettings(**(values | settings)), self.spawn, self.notes.append)
 
-    def spawn(self, index):
+    @classmethod
+    async def started(cls, *scripts, **settings):
+        world = cls(*scripts, **settings)
+        await world.pool.start()
+        return world
+
+    def spawn(self, index, avoided):
         script = self._scripts.pop(0) if self._scripts else {"work": ["ok"]}
-        self.handles.append(Handle(f"{index}/{len(self.handles)}", **script))
+        self.handles.append(Handle(f"{index}/{len(self.handles)}", **{"node_id": [f"node {index}"], **script}))
+        self.avoided.append(avoided)
         return self.handles[-1]
 
     async def call(self, timeout_s=5.0):
         return await self.pool.call(lambda actor: actor.work.remote(), timeout_s, "work")
+
+    def worked(self):
+        return [handle.called().count("work") for handle in self.handles]
+
+
+async def until(reached):
+    async with asyncio.timeout(5):
+        while not reached():
+            await asyncio.sleep(0)
 
 
 DIED = ActorDiedError()
@@ -44,49 +71,46 @@ async def test_a_call_goes_to_the_least_busy_replica(killed) -> None:
         await asyncio.sleep(0.01)
         return "ok"
 
-    world = World({"work": [slow]}, {"work": [slow]}, size=2)
+    world = await World.started({"work": [slow]}, {"work": [slow]}, size=2)
     assert await asyncio.gather(*(world.call() for _ in range(6))) == ["ok"] * 6
-    assert [len(handle.called()) for handle in world.handles] == [3, 3]
+    assert world.worked() == [3, 3]
 
 
 async def test_many_calls_are_shared_evenly_and_a_busy_replica_gets_fewer(killed) -> None:
     """64 replicas; the first one never answers, so that it keeps its calls while the others finish theirs."""
     never = asyncio.Event()
-    world = World({"work": [never.wait]}, *({"work": ["ok"]} for _ in range(63)), size=64)
+    world = await World.started({"work": [never.wait]}, *({"work": ["ok"]} for _ in range(63)), size=64)
     calls = [asyncio.create_task(world.call()) for _ in range(64 * 5)]
     await asyncio.sleep(0.1)
-    assert [len(handle.called()) for handle in world.handles] == [5] * 64
-    assert [replica.num_calls for replica in world.pool.replicas] == [5] + [0] * 63
+    assert world.worked() == [5] * 64
+    assert sorted(replica.num_calls for replica in world.pool.replicas) == [0] * 63 + [5]
     for _ in range(20):  # one after another: the idle ones come before the busy one
         await world.call()
-    assert len(world.handles[0].called()) == 5
+    assert world.worked()[0] == 5
     never.set()
     await asyncio.gather(*calls)
     assert all(replica.num_calls == 0 for replica in world.pool.replicas)
 
 
-async def test_a_replica_that_is_being_replaced_gets_calls_only_if_there_is_no_other(killed) -> None:
-    world = World({"work": ["first"]}, {"work": ["second"]}, size=2)
-    first, second = world.pool.replicas
-    second.num_calls = 3
-    async with first.lock:
-        assert await world.call() == "second"
-        async with second.lock:
-            assert await world.call() == "first"
-    assert await world.call() == "first"
-
-
 @pytest.mark.parametrize("failure", [DIED, RolloutError("the engine died"), DeadlineExceeded("no answer")])
 async def test_a_lost_actor_is_replaced_and_the_call_made_again(killed, failure) -> None:
-    world = World({"work": [failure]}, {"work": ["second"]})
+    world = await World.started({"work": [failure]}, {"work": ["second"]})
     assert await world.call() == "second"
     assert killed == [world.handles[0]] and world.pool.restarts == 1
-    assert world.handles[1].called() == ["start", "work"]
+    assert world.handles[1].called() == ["node_id", "start", "work"]
     assert "is lost and replaced" in world.notes[0]
 
 
+async def test_while_a_lost_actor_is_replaced_the_others_are_asked(killed) -> None:
+    never = asyncio.Event()
+    world = await World.started({"work": [DIED]}, {"work": ["other"]}, {"start": [never.wait]}, size=2)
+    assert await world.call() == "other" and await world.call() == "other"
+    assert world.pool.restarts == 1 and len(world.pool.replicas) == 1
+    await world.pool.close()
+
+
 async def test_an_error_of_the_input_is_the_callers(killed) -> None:
-    world = World({"work": [DataError("too long"), "ok"]})
+    world = await World.started({"work": [DataError("too long"), "ok"]})
     with pytest.raises(DataError):
         await world.call()
     assert await world.call() == "ok" and not killed and world.pool.restarts == 0
@@ -97,61 +121,84 @@ async def test_an_actor_that_hangs_is_late_and_replaced(killed, monkeypatch) -> 
         await asyncio.sleep(60)
 
     monkeypatch.setattr(pool_module, "GRACE_S", 0.0)
-    world = World({"work": [hangs]}, {"work": ["second"]})
+    world = await World.started({"work": [hangs]}, {"work": ["second"]})
     assert await world.call(timeout_s=0.05) == "second"
 
 
-async def test_a_replacement_is_prepared_before_it_serves(killed) -> None:
-    world = World({"work": [DIED]}, {"work": ["second"]})
+async def test_a_newcomer_is_prepared_before_it_serves(killed) -> None:
+    world = await World.started({"work": [DIED]}, {"work": ["second"]})
     prepared = []
 
-    async def prepare(actor):
-        assert actor.called() == ["start"]
-        prepared.append(actor)
+    async def prepare(actor, admit):
+        assert actor.called() == ["node_id", "start"]
+        await asyncio.sleep(0)
+        assert not world.pool.replicas
+        admit()
+        prepared.append((actor, len(world.pool.replicas)))
 
     world.pool.prepare = prepare
-    assert await world.call() == "second" and prepared == [world.handles[1]]
+    assert await world.call() == "second" and prepared == [(world.handles[1], 1)]
 
 
 async def test_many_callers_of_one_lost_actor_cost_one_restart(killed) -> None:
-    world = World({"work": [DIED]}, {"work": ["second"]})
+    world = await World.started({"work": [DIED]}, {"work": ["second"]})
     assert await asyncio.gather(*(world.call() for _ in range(5))) == ["second"] * 5
     assert world.pool.restarts == 1 and len(killed) == 1
 
 
 async def test_a_replacement_that_dies_while_it_starts_is_replaced_too(killed) -> None:
-    world = World({"work": [DIED]}, {"start": [DIED]}, {"work": ["third"]})
+    world = await World.started({"work": [DIED]}, {"start": [DIED]}, {"work": ["third"]})
     assert await world.call() == "third"
     assert world.pool.restarts == 2 and killed == world.handles[:2]
 
 
+async def test_a_node_on_which_starts_fail_again_and_again_is_named_and_avoided(killed) -> None:
+    bad = {"start": [DIED], "node_id": ["a bad node"]}
+    world = await World.started({"work": [DIED], "node_id": ["good"]}, bad, bad, {"work": ["last"]}, max_restarts=5)
+    assert await world.call() == "last"
+    assert world.avoided[-1] == {"a bad node"} and world.avoided[-2] == frozenset()
+    assert any("node a bad no is avoided" in note for note in world.notes)
+
+
 async def test_a_bug_in_a_replacement_is_raised(killed) -> None:
-    world = World({"work": [DIED]}, {"start": [ValueError("a bug")]})
+    world = await World.started({"work": [DIED]}, {"start": [ValueError("a bug")]})
     with pytest.raises(ValueError, match="a bug"):
         await world.call()
     assert killed == world.handles
 
 
-async def test_without_restarts_the_others_go_on(killed) -> None:
-    world = World({"work": [DIED]}, {"work": ["other"]}, size=2, max_restarts=0)
+async def test_without_restarts_the_others_go_on_until_the_budget_has_room(killed) -> None:
+    world = await World.started(
+        {"work": [DIED]}, {"work": ["other"]}, {"work": ["new"]}, size=2, budget=LossBudget(0, 0.1)
+    )
     assert await world.call() == "other" and await world.call() == "other"
-    assert len(world.pool.replicas) == 1 and "is lost for good" in world.notes[0]
+    assert len(world.pool.replicas) == 1 and "not replaced for now" in world.notes[0]
+    await until(lambda: len(world.pool.replicas) == 2)
+    await world.pool.close()
 
 
 @pytest.mark.parametrize(("role", "error"), [("rollout", RolloutFleetExhausted), ("reward", RewardError)])
 async def test_the_last_loss_ends_the_run_with_its_cause(killed, role, error) -> None:
-    world = World({"work": [DIED]}, {"work": [DIED]}, max_restarts=1, role=role)
+    world = await World.started({"work": [DIED]}, {"work": [DIED]}, max_restarts=1, role=role)
     with pytest.raises(error, match="no more may be replaced") as caught:
         await world.call()
     assert caught.value.facts["restarts"] == 1 and caught.value.facts["last"]
-    with pytest.raises(error, match="all actors were lost before"):
+    with pytest.raises(error, match="no more may be replaced"):
         await world.call()
 
 
 async def test_a_pool_that_can_not_start_says_why(killed) -> None:
-    world = World({"start": [DIED]})
     with pytest.raises(RolloutFleetExhausted, match="died while it started"):
-        await world.pool.start()
+        await World.started({"start": [DIED]})
+
+
+async def test_an_actor_without_a_place_ends_the_start_and_is_asked_for_again_later(killed) -> None:
+    never = asyncio.Event()
+    with pytest.raises(PlacementError, match="no room for a rollout actor within"):
+        await World.started({"node_id": [never.wait]}, provision_s=0.01)
+    world = await World.started({"work": ["ok"]}, {"node_id": [never.wait]}, size=2, smallest=1, provision_s=0.02)
+    await until(lambda: len(world.pool.replicas) == 2)
+    assert len(world.handles) == 3 and world.pool.restarts == 0 and world.handles[1] in killed
 
 
 async def test_a_replica_has_at_most_so_many_calls_in_flight(killed) -> None:
@@ -165,11 +212,95 @@ async def test_a_replica_has_at_most_so_many_calls_in_flight(killed) -> None:
         running -= 1
         return "ok"
 
-    world = World({"work": [counted]}, max_calls_in_flight=2)
+    world = await World.started({"work": [counted]}, max_calls_in_flight=2)
     await asyncio.gather(*(world.call() for _ in range(9)))
     assert peak == 2
 
 
 async def test_memory_is_that_of_the_largest_replica_that_answers(killed) -> None:
-    world = World({"rss_bytes": [100]}, {"rss_bytes": [300]}, {"rss_bytes": [DIED]}, size=3)
+    world = await World.started({"rss_bytes": [100]}, {"rss_bytes": [300]}, {"rss_bytes": [DIED]}, size=3)
     assert await world.pool.max_rss_bytes() == 300
+
+
+async def test_a_pool_grows_while_calls_go_on_and_shrinks_without_losing_one(killed) -> None:
+    gate = asyncio.Event()
+
+    async def waits():
+        await gate.wait()
+        return "ok"
+
+    world = await World.started({"work": [waits]})
+    calls = [asyncio.create_task(world.call()) for _ in range(3)]
+    await asyncio.sleep(0)
+    world.pool.resize(3)
+    await until(lambda: len(world.pool.replicas) == 3)
+    assert (await world.call() == "ok" and world.worked() == [3, 1, 0]) or world.worked() == [3, 0, 1]
+    world.pool.resize(1)
+    assert [replica.actor for replica in world.pool.replicas] == [world.handles[0]] and len(killed) == 2
+    gate.set()
+    assert await asyncio.gather(*calls) == ["ok"] * 3 and world.pool.restarts == 0
+
+
+async def test_an_actor_that_is_only_asked_for_goes_first_when_fewer_are_wanted(killed) -> None:
+    never = asyncio.Event()
+    world = await World.started({"work": ["ok"]}, {"node_id": [never.wait]}, size=2, smallest=1)
+    world.pool.resize(1)
+    assert killed == [world.handles[1]] and await world.call() == "ok"
+
+
+async def test_actors_leave_with_their_node_and_what_can_end_ends(killed) -> None:
+    gate = asyncio.Event()
+
+    async def waits():
+        await gate.wait()
+        return "old"
+
+    leaving = {"work": [waits], "node_id": ["a"]}
+    world = await World.started(leaving, {"work": ["new"], "node_id": ["b"]}, max_restarts=0)
+    call = asyncio.create_task(world.call())
+    await asyncio.sleep(0)
+    world.pool.drain("a", leave_s=60)
+    assert await world.call() == "new", "new calls go elsewhere"
+    assert world.avoided[1] == {"a"} and not killed
+    gate.set()
+    assert await call == "old"
+    await until(lambda: killed == world.handles[:1])
+    assert world.pool.restarts == 0
+
+
+async def test_what_does_not_end_before_the_node_goes_is_asked_again_elsewhere(killed, monkeypatch) -> None:
+    died = asyncio.Event()
+
+    async def waits():
+        await died.wait()
+        raise DIED
+
+    def kill(actor):
+        killed.append(actor)
+        died.set()
+
+    monkeypatch.setattr("ray.kill", kill)
+    world = await World.started({"work": [waits], "node_id": ["a"]}, {"work": ["new"]}, max_restarts=0)
+    call = asyncio.create_task(world.call())
+    await asyncio.sleep(0)
+    world.pool.drain("a", leave_s=2.05)
+    assert await call == "new"
+    assert killed == world.handles[:1] and any("made again elsewhere" in note for note in world.notes)
+
+
+async def test_a_loss_that_was_announced_does_not_count(killed) -> None:
+    class Preempted(ActorDiedError):
+        preempted = True
+
+    announced = Preempted()
+    world = await World.started({"work": [announced]}, {"work": [announced]}, {"work": ["third"]}, max_restarts=0)
+    assert await world.call() == "third"
+
+
+async def test_without_any_actor_calls_wait_and_then_the_run_is_given_up(killed) -> None:
+    never = asyncio.Event()
+    world = await World.started({"work": ["ok"], "node_id": ["a"]}, {"node_id": [never.wait]}, give_up_s=0.05)
+    world.pool.drain("a", leave_s=10)
+    with pytest.raises(RolloutFleetExhausted, match="no rollout actor for"):
+        await world.call()
+    await world.pool.close()

@@ -27,7 +27,7 @@ BUDGET = LossBudget(max_restarts=2, window_s=600)
 def losses_at(*times):
     losses = Losses()
     for time_s in times:
-        losses = losses.with_loss(time_s, "")
+        losses = losses.with_loss(time_s, "", time_s)
     return losses
 
 
@@ -54,9 +54,13 @@ def test_a_pool_replaces_postpones_or_stops(error, process_died, times, num_othe
     assert decided is action
 
 
-def test_losses_on_one_node_at_the_same_time_count_once() -> None:
-    losses = Losses().with_loss(0, "a").with_loss(5, "a").with_loss(6, "b").with_loss(50, "a").with_loss(51, "")
-    assert losses.num_counted(BUDGET, 60) == 4
+def test_losses_of_actors_that_were_together_on_one_node_count_once() -> None:
+    losses = Losses().with_loss(10, "a", 0).with_loss(15, "a", 0)
+    assert losses.num_counted(BUDGET, 60) == 1
+    assert losses.with_loss(16, "b", 0).num_counted(BUDGET, 60) == 2, "another node"
+    assert losses.with_loss(16, "", 0).num_counted(BUDGET, 60) == 2, "a node that is not known"
+    assert losses.with_loss(16, "a", 11).num_counted(BUDGET, 60) == 2, "it took the place of the first one"
+    assert losses.with_loss(50, "a", 0).num_counted(BUDGET, 60) == 2, "much later"
 
 
 def test_a_node_on_which_starts_fail_again_and_again_is_avoided_until_one_succeeds_or_time_has_passed() -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from plans import QWEN_3B, QWEN_7B, TINY, make
 
-from vlaa_ray.config import SftConfig
+from vlaa_ray.config import PoolSection, SftConfig
 from vlaa_ray.errors import ModelError
 from vlaa_ray.models.dimensions import KNOWN_MODELS, count_parameters, model_dimensions
 from vlaa_ray.planning.memory import memory_estimate
-from vlaa_ray.planning.placement import parts, plan
+from vlaa_ray.planning.placement import market_labels, plan, strategy
 
 
 @pytest.mark.parametrize("untied", [False, True])
@@ -72,26 +72,53 @@ def test_dimensions_come_from_the_folder_then_from_the_table(tmp_path: Path) -> 
         model_dimensions(str(tmp_path))
 
 
-RANKS, ENGINES = [{"CPU": 2, "GPU": 1}] * 4, [{"CPU": 3, "GPU": 1}] * 4
+RANKS = [{"CPU": 2, "GPU": 1}] * 4
 NODE = {"CPU": 32, "GPU": 8, "memory": 1e11}
 
 
 @pytest.mark.parametrize(
-    ("learner", "nodes", "strategies"),
+    ("learner", "nodes", "expected"),
     [
-        (RANKS, [NODE], ["PACK"]),  # one node holds everything: one reservation
-        (RANKS, [NODE, NODE], ["STRICT_PACK", "PACK"]),
-        (RANKS, [{"CPU": 32}, NODE], ["STRICT_PACK", "PACK"]),
-        (RANKS, [{"CPU": 32, "GPU": 2}, {"CPU": 32, "GPU": 3}], ["PACK"]),  # no node has 4 GPUs
-        (RANKS, [{"CPU": 7, "GPU": 8}] * 2, ["PACK"]),  # nor 8 CPUs
-        (RANKS[:1], [NODE, NODE], ["PACK"]),
-        (RANKS, [], ["PACK"]),  # an autoscaler has not made a node yet
+        (RANKS, [NODE], "PACK"),
+        (RANKS, [NODE, NODE], "STRICT_PACK"),
+        (RANKS, [{"CPU": 32}, NODE], "STRICT_PACK"),
+        (RANKS, [{"CPU": 32, "GPU": 2}, {"CPU": 32, "GPU": 3}], "PACK"),  # no node has 4 GPUs
+        (RANKS, [{"CPU": 7, "GPU": 8}] * 2, "PACK"),  # nor 8 CPUs
+        (RANKS[:1], [NODE, NODE], "PACK"),
+        (RANKS, [], "PACK"),  # an autoscaler has not made a node yet
     ],
 )
-def test_all_ranks_are_on_one_node_of_several_if_one_can_hold_them(learner, nodes, strategies) -> None:
-    bundles = [{"CPU": 1}, *learner, *ENGINES]
-    ranks = range(1, 1 + len(learner))
-    found = parts(bundles, ranks, nodes)
-    assert [part.strategy for part in found] == strategies
-    assert sorted(number for part in found for number in part.numbers) == list(range(len(bundles)))
-    assert len(found) == 1 or found[0].numbers == tuple(ranks)
+def test_all_ranks_are_on_one_node_of_several_if_one_can_hold_them(learner, nodes, expected) -> None:
+    assert strategy(learner, nodes) == expected
+
+
+def test_only_the_learner_is_reserved_as_a_whole() -> None:
+    placement = plan(make(rollout={"num_actors": 3, "max": 5}, learner={"num_ranks": 2})).gang()
+    assert placement.reserved() == [{"CPU": 1}] * 2 and placement.bundles.keys() == {"learner"}
+
+
+def test_a_plan_has_room_for_the_largest_pools() -> None:
+    placement = plan(make(rollout={"num_actors": 2, "max": 5}, rewards={"min": 1, "max": 3}))
+    assert {role: len(bundles) for role, bundles in placement.bundles.items()} == {
+        "learner": 1,
+        "rollout": 5,
+        "reward": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    ("nodes", "avoided", "expected"),
+    [
+        ({}, (), [{}]),
+        ({"prefer": "spot"}, (), [{"ray.io/market-type": "spot"}]),
+        (
+            {"prefer": "spot", "fallback": "on-demand"},
+            (),
+            [{"ray.io/market-type": "spot"}, {"ray.io/market-type": "on-demand"}],
+        ),
+        ({}, ("b", "a"), [{"ray.io/node-id": "!in(a,b)"}]),
+        ({"prefer": "spot"}, ("a",), [{"ray.io/market-type": "spot", "ray.io/node-id": "!in(a)"}]),
+    ],
+)
+def test_actors_of_a_pool_ask_for_their_kind_of_node(nodes, avoided, expected) -> None:
+    assert market_labels(PoolSection.model_validate({"nodes": nodes}), avoided) == expected

@@ -1,0 +1,238 @@
+"""Engines and reward actors that join, leave, die and hang in any order, beside weight syncs: the run learns the same.
+
+The loop, buffer, pools, weight sync and books are the product's; actors and the clock are simulated.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from simulated import Preempted, SimulatedEngine, SimulatedRank, SimulatedRewards
+from virtual_time import EndlessWait, run_virtually
+
+from actors.fleet.ranks import LearnerRanks
+from actors.fleet.role_pools import RewardPool, RolloutPool
+from actors.fleet.sizes import FleetSizes
+from actors.fleet.weight_sync import WeightSync
+from vlaa_ray.config import GrpoConfig
+from vlaa_ray.evaluation.in_training import HeldOut
+from vlaa_ray.loop import train
+from vlaa_ray.records import Prompt
+from vlaa_ray.roles import Roles
+
+STEPS, PROMPTS, GROUP = 4, 4, 2
+LIMIT_S = 5_000.0
+"""The virtual seconds that a run may take: an undisturbed one takes about 20."""
+
+
+def config_of(max_staleness=0):
+    return GrpoConfig.model_validate(
+        {
+            "run": {"name": "t", "num_steps": STEPS, "seed": 3},
+            "model": {"path": "none"},
+            "rollout": {
+                "num_actors": 2,
+                "min": 1,
+                "max": 4,
+                "resize_every_s": 3,
+                "prompts_per_step": PROMPTS,
+                "group_size": GROUP,
+                "max_prompt_tokens": 4,
+                "max_completion_tokens": 4,
+                "max_restarts": 100,
+            },
+            "rewards": {"num_actors": 1, "max": 2, "max_restarts": 100, "resize_every_s": 3},
+            "learner": {"micro_batch_tokens": 10},
+            "deadlines": {"rollout_s": 20, "reward_s": 20, "start_s": 30, "provision_s": 40, "weight_sync_s": 20},
+            "checkpoint": {"every_steps": 2},
+            "eval": {"every_steps": 100},
+            "max_staleness": max_staleness,
+        }
+    )
+
+
+class World:
+    """A cluster of nodes in one process; every engine and reward actor gets a node of its own."""
+
+    def __init__(self, config, starts=()):
+        self.config, self._starts = config, list(starts)
+        self.actors, self.notes, self.draining = {}, [], {}
+        self.rank = SimulatedRank(0, "learner")
+        self.faults_may_begin = False
+
+    def spawn(self, make):
+        def spawn(index, avoided):
+            slow = self.faults_may_begin and self._starts  # the first ones must start, or the run says why not
+            place_s, start_s = self._starts.pop() if slow else (0.1, 0.5)
+            node = f"node {len(self.actors)}"
+            self.actors[node] = make(node, place_s=place_s, start_s=start_s)
+            return self.actors[node]
+
+        return spawn
+
+    async def train(self, folder):
+        learner = LearnerRanks(self.config, lambda rank: self.rank)
+        rollouts = RolloutPool(
+            self.config, self.spawn(lambda node, **times: SimulatedEngine(node, 0.4, **times)), self.notes.append
+        )
+        rewards = RewardPool(self.config, self.spawn(SimulatedRewards), self.notes.append)
+        self.pools = [rollouts.pool, rewards.pool]
+        await asyncio.gather(learner.start(), rollouts.start(), rewards.start())
+        roles = Roles(
+            rollouts=rollouts,
+            rewards=rewards,
+            learner=learner,
+            weight_sync=WeightSync(self.config, learner, rollouts),
+            fleet=FleetSizes(self.config, rollouts, rewards, self.notes.append),
+        )
+        run = Run(folder)
+        prompts = [
+            Prompt(prompt_id=f"p{i}", question="?", gold=1, verifier_type="digit", source="t") for i in range(12)
+        ]
+        self.faults_may_begin = True
+        await train(self.config, prompts, HeldOut(prompts[:1]), roles, run)
+        await asyncio.gather(*(pool.close() for pool in self.pools))
+        return run, self.rank._state.weights
+
+    def some(self, pick):
+        """The actor that a fault hits: one that was started and is not gone."""
+        alive = [actor for actor in self.actors.values() if not actor.death.done()]
+        return alive[pick % len(alive)] if alive else None
+
+    def drain(self, actor, seconds):
+        """The node of the actor is told to go, and is gone after so many seconds."""
+        for pool in self.pools:
+            pool.drain(actor.node, seconds)
+        asyncio.get_running_loop().call_later(seconds, actor.die, Preempted())
+
+
+@dataclass
+class Run:
+    folder: Path
+    rows: dict = field(default_factory=dict)
+    resume_state = resume_folder = None
+
+    def phase(self, name):
+        pass
+
+    def log(self, step, metrics, groups=()):
+        self.rows[step] = (metrics, [group.prompt.prompt_id for group in groups])
+
+    def study(self, groups):
+        return {}
+
+    def alarm(self, message):
+        raise AssertionError(message)
+
+    def begin_checkpoint(self, step):
+        return self.folder / f"step_{step}"
+
+    def commit_checkpoint(self, step, state):
+        pass
+
+    async def stoppable(self, waiting):
+        return await waiting
+
+
+@dataclass(frozen=True)
+class Fault:
+    after_s: float
+    kind: str
+    pick: int
+    seconds: float
+
+
+FAULTS = st.lists(
+    st.builds(
+        Fault,
+        after_s=st.floats(0, 12),
+        kind=st.sampled_from(["kill", "hang", "drain", "preempt", "grow", "shrink"]),
+        pick=st.integers(0, 9),
+        seconds=st.floats(0, 8),
+    ),
+    max_size=12,
+)
+STARTS = st.lists(st.tuples(st.floats(0, 50), st.floats(0, 40)), max_size=6)
+
+
+async def strike(world, faults):
+    """Do the faults, each some time after the one before."""
+    for fault in faults:
+        await asyncio.sleep(fault.after_s)
+        actor = world.some(fault.pick)
+        pool = world.pools[0]
+        match fault.kind:
+            case "kill" if actor:
+                actor.die()
+            case "hang" if actor:
+                actor.hangs = True
+            case "drain" if actor:
+                world.drain(actor, fault.seconds)
+            case "preempt" if actor:
+                actor.die(Preempted())
+            case "grow":
+                pool.resize(min(4, pool.target + 1))
+            case "shrink":
+                pool.resize(max(1, pool.target - 1))
+
+
+async def run_with(config, faults, starts, folder):
+    world = World(config, starts)
+    training = asyncio.ensure_future(world.train(folder))
+    while not training.done() and not world.faults_may_begin:
+        await asyncio.sleep(0.1)
+    striking = asyncio.ensure_future(strike(world, faults))
+    try:
+        return await training, world
+    finally:
+        striking.cancel()
+
+
+@pytest.fixture
+def simulated(monkeypatch):
+    async def line():
+        return "a simulated cluster"
+
+    async def inline(function, *args):
+        return function(*args)
+
+    monkeypatch.setattr("actors.fleet.joining.free_line", line)
+    monkeypatch.setattr("asyncio.to_thread", inline)
+    monkeypatch.setattr("ray.kill", lambda actor: actor.die())
+
+
+def undisturbed(config, folder):
+    ((run, weights), _), seconds = run_virtually(run_with(config, [], [], folder), LIMIT_S)
+    return run, weights, seconds
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(faults=FAULTS, starts=STARTS, max_staleness=st.sampled_from([0, 0, 1]))
+def test_any_order_of_joins_losses_and_syncs_ends_with_exact_books(simulated, tmp_path, faults, starts, max_staleness):
+    config = config_of(max_staleness)
+    expected, weights, _ = undisturbed(config, tmp_path / "undisturbed")
+    ((run, got), _), _ = run_virtually(run_with(config, faults, starts, tmp_path / "disturbed"), LIMIT_S)
+    assert list(run.rows) == list(range(STEPS + 1))
+    for step in range(1, STEPS + 1):
+        metrics, prompt_ids = run.rows[step]
+        ends = sum(value for name, value in metrics.items() if name.startswith(("ledger/trained", "ledger/dropped")))
+        assert ends == PROMPTS * GROUP and prompt_ids == expected.rows[step][1]
+        assert 0 <= metrics["staleness/max"] <= max_staleness
+    if not max_staleness:  # every token comes from the weights of its step, whoever sampled it
+        assert got == weights
+
+
+def test_the_undisturbed_run_is_quick_and_grows(simulated, tmp_path):
+    run, _, seconds = undisturbed(config_of(), tmp_path)
+    assert seconds < 60 and run.rows[STEPS][0]["rollout/replicas_wanted"] > 2
+
+
+def test_a_wait_without_an_end_is_found():
+    async def waits():
+        await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(EndlessWait):
+        run_virtually(waits(), None)
