@@ -9,7 +9,8 @@
     │   └── RolloutFleetExhausted   no rollout actor is left, and none may be restarted
     ├── RewardError            scoring failed; never raised for a wrong answer
     ├── TeacherError           a model that makes data can't be used: it refuses, is gone, or the budget is spent
-    ├── LearnerError           an update failed; a learner rank died
+    ├── LearnerError           an update failed
+    │   └── LearnerLost        a learner rank died or hangs; all ranks have to start again
     ├── WeightSyncError        new weights did not arrive complete in an engine
     ├── LedgerError            a sample has no end, or two: a bug
     ├── CheckpointError        a checkpoint is missing, incomplete or altered
@@ -104,7 +105,11 @@ class TeacherError(VlaaRayError):
 
 
 class LearnerError(VlaaRayError):
-    """An update failed, or a learner rank died."""
+    """An update failed."""
+
+
+class LearnerLost(LearnerError):
+    """A learner rank died or hangs, so that all ranks have to start again."""
 
 
 class WeightSyncError(VlaaRayError):

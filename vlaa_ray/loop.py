@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from vlaa_ray.algorithms.empty_steps import EmptySteps
@@ -55,7 +55,7 @@ async def train(config: GrpoConfig, prompts: Sequence[Prompt], heldout: HeldOut,
         while step < config.run.num_steps:
             run.phase("rollout")
             learning = StreamedLearning(config, roles.learner)
-            await run.stoppable(_take(buffer, config, learning))
+            await run.stoppable(saver.ready_to_save(_take(buffer, config, learning)))
             clock.lap("time/rollout_s")
             groups = learning.groups()
             metrics = _measured(groups, config, roles.learner.weight_version, ledger) | run.study(groups)
@@ -83,7 +83,8 @@ async def train(config: GrpoConfig, prompts: Sequence[Prompt], heldout: HeldOut,
             saver.done(step, buffer.position)
             clock = StepClock()
             # after the log, so that all steps of a checkpoint are logged even if the run is killed
-            if step % config.checkpoint.every_steps == 0 or step == config.run.num_steps:
+            is_due = step % config.checkpoint.every_steps == 0 or step == config.run.num_steps
+            if is_due or run.checkpoint_request.is_set():
                 await saver.save_if_possible()
                 clock.lap("time/checkpoint_s")
             buffer.release_taken()  # those that are not released yet
@@ -132,8 +133,22 @@ class _Saver:
         """Record that `step` steps are done; `unlogged` are the metrics of the last one until they are logged."""
         self._step, self._position, self._unlogged = step, position, unlogged
 
+    async def ready_to_save(self, waiting: Coroutine[Any, Any, None]) -> None:
+        """Wait while groups are sampled, and save the finished steps meanwhile if that is asked for."""
+        sampling = asyncio.create_task(waiting)
+        asked = asyncio.create_task(self._run.checkpoint_request.wait())
+        try:
+            await asyncio.wait({sampling, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if asked.done() and self._step > self._saved:
+                await self.save_if_possible()
+            await sampling
+        finally:
+            sampling.cancel()
+            asked.cancel()
+
     async def save_if_possible(self) -> None:
         """Save, or say why not: a full disk, for example, costs this checkpoint but does not end the run."""
+        self._run.checkpoint_request.clear()
         await self._settle()
         try:
             started = await self._start()

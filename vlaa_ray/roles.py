@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
@@ -195,6 +196,10 @@ class Run(Protocol):
     @property
     def resume_folder(self) -> Path | None:
         """The folder of the checkpoint to resume from; None for a new run."""
+
+    @property
+    def checkpoint_request(self) -> asyncio.Event:
+        """An event that asks for a checkpoint at once; whoever saves clears it."""
 
     def phase(self, name: Phase) -> None:
         """Show the phase that the run is in from now on."""

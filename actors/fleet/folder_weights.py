@@ -50,6 +50,9 @@ class FolderWeights:
         """See `WeightSource`."""
         return True
 
+    async def recover(self) -> None:
+        """See `WeightSource`; a folder is not lost."""
+
     async def drop_series(self) -> None:
         """See `WeightSource`."""
         if self._buckets is not None:

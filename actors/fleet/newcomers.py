@@ -111,6 +111,7 @@ class Newcomers:
             if failed:
                 raise failed[actor]
             self._series_of = actor
+            await self._call(actor.drop_staged.remote(), "to forget old weights")
         try:
             while await self._stage_one(actor, version):
                 pass
@@ -120,7 +121,6 @@ class Newcomers:
         except BaseException:
             await asyncio.shield(self._drop(actor))
             raise
-        await self._call(actor.drop_staged.remote(), "to forget old weights")
         return None
 
     async def _stage_one(self, actor: Any, version: int) -> bool:

@@ -130,8 +130,8 @@ class Pool:
         finally:
             self.calls_s += clock() - start
 
-    def lose(self, actor: Any, error: BaseException) -> None:
-        """Go on without an actor that was lost in a call of somebody else's.
+    def lose(self, actor: Any, error: BaseException, *, is_fault: bool = True) -> None:
+        """Go on without an actor that was lost in a call of somebody else's; it counts only if it is the actor's fault.
 
         Raises:
             RolloutFleetExhausted, RewardError: it was the last one, and none may be started.
@@ -139,7 +139,7 @@ class Pool:
         """
         for replica in [*self.replicas, *self._leaving]:
             if replica.actor is actor:
-                self._lose(replica, error)
+                self._lose(replica, error, is_fault=is_fault)
 
     def resize(self, size: int) -> None:
         """Ask for more actors, or let some leave: first those that are not ready, then those with the fewest calls."""
@@ -265,14 +265,14 @@ class Pool:
         self._lose(replica, error)
         return True
 
-    def _lose(self, replica: Replica, error: BaseException) -> None:
+    def _lose(self, replica: Replica, error: BaseException, *, is_fault: bool = True) -> None:
         if replica.stage is Stage.GONE:
             return
         was_leaving = replica.stage is Stage.LEAVING
         self._drop(replica)
         if was_leaving:
             return
-        if not self._is_announced(replica, error):
+        if is_fault and not self._is_announced(replica, error):
             now = asyncio.get_running_loop().time()
             self._losses = self._losses.with_loss(now, replica.node, replica.asked_s)
         self._replace(replica, error)
@@ -283,7 +283,7 @@ class Pool:
         """Do what `planning.failures` says about a replica that is gone."""
         action = after_replica_failure(
             error,
-            process_died=died(error),
+            process_died=True,  # whatever the error: its actor is gone
             losses=self._losses,
             budget=self._settings.budget,
             now_s=asyncio.get_running_loop().time(),

@@ -1,4 +1,4 @@
-"""The learner's ranks: processes that get the same calls at the same time, and that end together."""
+"""The learner's ranks: processes that get the same calls at the same time, and that are lost together."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from ray.exceptions import RayError
 from actors.process.causes import first_line
 from actors.process.deadlines import wait_for_all
 from vlaa_ray.config import GrpoConfig
-from vlaa_ray.errors import LearnerError, VlaaRayError
-from vlaa_ray.planning.failures import Action, after_rank_failure
+from vlaa_ray.errors import LearnerLost, VlaaRayError
+from vlaa_ray.planning.failures import is_rank_lost
 from vlaa_ray.records import Group, OptimizerStep
 from vlaa_ray.roles import Metrics
 
 
 class LearnerRanks:
-    """The ranks as a `LearnerRole`. `planning.failures` decides what a failure means for the run."""
+    """The ranks as a `LearnerRole` and a `WeightSource`; after the loss of one, no call is made to the others."""
 
     def __init__(self, config: GrpoConfig, spawn: Callable[[int], Any]) -> None:
         self._deadlines = config.deadlines
         self.can_pause_series = config.learner.zero_stage < 3
         """See `WeightSource`: under ZeRO-3 weights are gathered over the end of a bucket."""
         self._ranks = [spawn(rank) for rank in range(config.learner.num_ranks)]
+        self._lost: LearnerLost | None = None
         self.weight_version = 0
         self.node_id = ""
         """Ray's id of the node of rank 0."""
@@ -47,16 +48,12 @@ class LearnerRanks:
     async def accumulate(self, shares: list[list[Group]]) -> None:
         """See `LearnerRole`."""
         async with self.turn:
-            calls = [rank.accumulate.remote(groups) for rank, groups in zip(self._ranks, shares, strict=True)]
-            await self._all(calls, self._deadlines.learn_s, "the update")
+            await self._accumulate(shares)
 
     async def update(self, shares: list[list[OptimizerStep]]) -> Metrics:
         """See `LearnerRole`."""
         async with self.turn:
-            calls = [rank.update.remote(steps) for rank, steps in zip(self._ranks, shares, strict=True)]
-            answers = await self._all(calls, self._deadlines.learn_s, "the update")
-            self.weight_version, metrics = answers[0]
-        return dict(metrics)
+            return await self._update(shares)
 
     async def manifest(self) -> list[Any]:
         """Return the names, dtypes and shapes of all tensors that `next_bucket` gives, as plain lists."""
@@ -90,15 +87,17 @@ class LearnerRanks:
     async def save(self, folder: Path) -> None:
         """See `LearnerRole`."""
         async with self.turn:
-            calls = [rank.save.remote(str(folder)) for rank in self._ranks]
-            await self._all(calls, self._deadlines.checkpoint_s, "the saving of the checkpoint")
+            await self._save(folder)
 
     async def load(self, folder: Path) -> None:
         """See `LearnerRole`."""
         async with self.turn:
-            calls = [rank.load.remote(str(folder)) for rank in self._ranks]
-            answers = await self._all(calls, self._deadlines.checkpoint_s, "the loading of the checkpoint")
-            self.weight_version = answers[0]
+            await self._load(folder)
+
+    async def recover(self) -> None:
+        """See `WeightSource`."""
+        if self._lost is not None:
+            raise self._lost
 
     async def offload(self) -> None:
         """Move the memory of all ranks from their devices into RAM."""
@@ -116,15 +115,35 @@ class LearnerRanks:
         sizes = await self._all(calls, self._deadlines.learn_s, "the measurement of memory")
         return {"memory/learner_rss_bytes": float(max(sizes))}
 
+    async def _accumulate(self, shares: list[list[Group]]) -> None:
+        calls = [rank.accumulate.remote(groups) for rank, groups in zip(self._ranks, shares, strict=True)]
+        await self._all(calls, self._deadlines.learn_s, "the update")
+
+    async def _update(self, shares: list[list[OptimizerStep]]) -> Metrics:
+        calls = [rank.update.remote(steps) for rank, steps in zip(self._ranks, shares, strict=True)]
+        answers = await self._all(calls, self._deadlines.learn_s, "the update")
+        self.weight_version, metrics = answers[0]
+        return dict(metrics)
+
+    async def _save(self, folder: Path) -> None:
+        calls = [rank.save.remote(str(folder)) for rank in self._ranks]
+        await self._all(calls, self._deadlines.checkpoint_s, "the saving of the checkpoint")
+
+    async def _load(self, folder: Path) -> None:
+        calls = [rank.load.remote(str(folder)) for rank in self._ranks]
+        answers = await self._all(calls, self._deadlines.checkpoint_s, "the loading of the checkpoint")
+        self.weight_version = answers[0]
+
     async def _all(self, calls: list[Any], timeout_s: float, what: str) -> list[Any]:
         """Return the answers of all ranks; `what` names the call, such as "the update"."""
         try:
             return await wait_for_all(calls, timeout_s, f"the learner: {what}")
         except (RayError, VlaaRayError) as error:
-            if after_rank_failure(error, process_died=isinstance(error, RayError)) is Action.RAISE:
+            if not is_rank_lost(error, process_died=isinstance(error, RayError)):
                 raise
-            raise LearnerError(
+            self._lost = LearnerLost(
                 f"a learner rank was lost during {what}: {first_line(error)}",
                 step=self.weight_version,
                 fix="look at logs/learner_*.log in the run folder; the same command continues from the last checkpoint",
-            ) from error
+            )
+            raise self._lost from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from typing import Literal
 
 from actors.fleet.joining import Note
@@ -56,7 +56,7 @@ class _Sized:
 
     def follow(self, load: Load) -> None:
         before = self._scaling.size
-        self._scaling = next_size(self._scaling, load, self.role, self._limits, now_s=time.monotonic())
+        self._scaling = next_size(self._scaling, load, self.role, self._limits, now_s=asyncio.get_running_loop().time())
         if self._scaling.size != before:
             waits = f"the learner waits {load.wait_share:.0%} of a step, {load.groups_waiting} groups wait for it"
             self._note(f"{self.role} actors: {before} -> {self._scaling.size} ({waits})")

@@ -33,6 +33,14 @@ class WeightSource(Protocol):
     async def next_bucket(self) -> Any:
         """Return the next bucket of weights; None after the last. The caller must hold `turn`."""
 
+    async def recover(self) -> None:
+        """Bring the source back after it was lost (`LearnerLost`); the caller must not hold `turn`.
+
+        Raises:
+            LearnerError: it can't be brought back.
+
+        """
+
     async def drop_series(self) -> None:
         """End a series of buckets before its last one."""
 

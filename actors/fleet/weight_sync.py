@@ -15,6 +15,7 @@ from actors.fleet.role_pools import RolloutPool
 from actors.fleet.weight_source import EngineCalls, Failures, WeightSource
 from actors.process.deadlines import GRACE_S
 from vlaa_ray.config import FleetConfig
+from vlaa_ray.errors import LearnerLost
 from vlaa_ray.turns import OwnDevices, Turns
 
 
@@ -37,10 +38,21 @@ class WeightSync:
         self._pool.prepare = self._bring_up_to_date
         self._newcomers = Newcomers(learner, self._deadline_s, self._compare_manifests)
         self._nodes: dict[Any, str] = {}  # the nodes of the engines whose manifest was compared
+        self._updating: list[Any] = []  # engines in the middle of an update
         self._group: list[Any] = []  # engines that are in the learner's NCCL group, in the order of their ranks
 
     async def publish(self) -> None:
         """See `WeightSyncRole`."""
+        while True:
+            try:
+                return await self._publish()
+            except LearnerLost as error:
+                # engines that the update was broken off in hold weights of two versions
+                for actor in self._updating:
+                    self._pool.lose(actor, error, is_fault=False)
+                await self._learner.recover()
+
+    async def _publish(self) -> None:
         async with (
             self._turns.publishing(),
             self._learner.turn,
@@ -55,14 +67,17 @@ class WeightSync:
 
     async def _bring_up_to_date(self, actor: Any, admit: Callable[[], None]) -> None:
         """Send the learner's weights to a new engine, and admit it; if it is lost meanwhile, its error is raised."""
-        if self._joins_alone:
-            await self._newcomers.join(actor, admit)
-            return
-        async with self._turns.publishing(to_all=False), self._learner.turn:
-            failed = await self._send([actor])
-            if failed:
-                raise failed[actor]
-            admit()
+        if not self._joins_alone:
+            async with self._turns.publishing(to_all=False), self._learner.turn:
+                failed = await self._send([actor])
+                if failed:
+                    raise failed[actor]
+                return admit()
+        while True:
+            try:
+                return await self._newcomers.join(actor, admit)
+            except LearnerLost:  # the engine has no new weights yet, and takes them from the ranks that come back
+                await self._learner.recover()
 
     async def _send(self, actors: Sequence[Any]) -> Failures:
         """Send the learner's weights to the actors, and return the actors that were lost meanwhile with their causes.
@@ -73,6 +88,7 @@ class WeightSync:
         failed: Failures = {}
         engines = EngineCalls(list(actors), failed, self._deadline_s)
         await self._compare_manifests(actors, failed)
+        self._updating = list(actors)
         await engines.all("to pause", lambda actor: actor.pause.remote())
         if self._over_nccl:
             await self._broadcast(engines)
@@ -80,6 +96,7 @@ class WeightSync:
             await self._send_buckets(engines)
         version = self._learner.weight_version
         await engines.all("to go on", lambda actor: actor.finish_and_resume.remote(version))
+        self._updating = []
         return failed
 
     async def _compare_manifests(self, actors: Sequence[Any], failed: Failures) -> None:

@@ -17,6 +17,7 @@ def test_sigterm_saves_and_leaves_and_a_lost_learner_rank_ends_the_run_with_its_
         "learner.zero_stage=2",
         "max_staleness=1",
         "checkpoint.every_steps=1000",
+        "learner.max_restarts=0",
     ]
     with running(tmp_path, *options) as run:
         run.wait_for_step(2)

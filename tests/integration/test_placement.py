@@ -1,4 +1,4 @@
-"""The reservation of the learner's bundles on a Ray cluster of several nodes, made on this machine; no actor is started."""
+"""The learner's bundles on a Ray cluster of several nodes, made on this machine; no actor is started."""
 
 import pytest
 

@@ -202,7 +202,7 @@ class SimulatedRank(SimulatedActor):
     async def do_update(self, steps):
         await asyncio.sleep(self._learn_s)
         for step in steps:
-            learned = sorted(self._state.seen + _content(step.groups)) + [step.num_tokens]
+            learned = [*sorted(self._state.seen + _content(step.groups)), step.num_tokens]
             self._state.weights = number(self._state.weights, self.rank, learned)
             self._state.version, self._state.seen = self._state.version + 1, []
         return self._state.version, {"policy/loss": float(self._state.weights)}

@@ -178,6 +178,7 @@ class Learner:
 
 class Run:
     def __init__(self, events, folder, resumed=None):
+        self.checkpoint_request = asyncio.Event()
         self.resume_folder, self.resume_state = resumed or (None, None)
         self.rows, self.groups, self.checkpoints = {}, {}, {}
         self.stop_at = None

@@ -1,4 +1,4 @@
-"""The commands for a Ray cluster: `submit` and `reward-server`."""
+"""The commands for a Ray cluster: `submit`, `reward-server` and `spot-notice`."""
 
 from __future__ import annotations
 
@@ -177,3 +177,27 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+@app.command("spot-notice")
+def spot_notice(
+    cloud: Annotated[str, typer.Option(metavar="aws|gcp", help="Cloud whose machine this is.")],
+    endpoint: Annotated[
+        str | None, typer.Option(metavar="URL", help="Address of the metadata service, in place of the cloud's own.")
+    ] = None,
+    poll_s: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Seconds between two questions.")] = 2.0,
+) -> None:
+    """Wait until the cloud takes this spot machine away, and tell Ray to drain its node.
+
+    Start it beside `ray start` on every spot node. A run on that node then lets its actors leave in time.
+    """
+    from vlaa_ray.services.spot_notice import CLOUDS, wait_for_notice
+
+    if cloud not in CLOUDS:
+        raise ConfigError(f"unknown cloud {cloud!r}", fix=f"use one of {', '.join(CLOUDS)}")
+    notice = wait_for_notice(CLOUDS[cloud], endpoint, poll_s)
+    require_own_actors()
+    from actors.drivers.drain import drain_own_node
+
+    node = drain_own_node(notice.leave_s, notice.reason)
+    typer.echo(f"{notice.reason}: node {node} leaves in {notice.leave_s:.0f} s")

@@ -174,6 +174,8 @@ METRICS: tuple[Metric, ...] = (
            when="a sample was dropped for that reason"),
     Metric("rollout/restarts", "actors", "rollout actors replaced so far", better="lower"),
     Metric("reward/restarts", "actors", "reward actors replaced so far", better="lower"),
+    Metric("learner/restarts", "times", "times that the learner's ranks were started again so far", better="lower"),
+    Metric("learner/ranks", "ranks", "ranks of the learner"),
     Metric("rollout/replicas", "actors", "rollout actors that sample at the end of the step"),
     Metric("reward/replicas", "actors", "reward actors that score at the end of the step"),
     Metric("rollout/replicas_wanted", "actors", "rollout actors that the run asks for after the step"),

@@ -45,6 +45,8 @@ class Action(Enum):
     """Start a new actor in place of this one, send it the current weights, and make the call again."""
     POSTPONE = auto()
     """Continue with the other actors; replace this one when the budget has room again."""
+    RESTART = auto()
+    """Start the learner's ranks again from the newest checkpoint."""
     STOP = auto()
     """End the run; it can be continued from its last checkpoint."""
 
@@ -124,12 +126,14 @@ def after_replica_failure(
     return Action.POSTPONE if num_others else Action.STOP
 
 
-def after_rank_failure(error: BaseException, *, process_died: bool) -> Action:
-    """Return the action of the learner after a failed call to its ranks.
+def is_rank_lost(error: BaseException, *, process_died: bool) -> bool:
+    """Return True if a call failed so that the ranks are no longer at the same point: their collectives would hang.
 
-    An error that all ranks raise together is passed on. After any other failure the ranks are no longer at the same
-    point, so their collectives would wait for ever: the run ends.
+    An error that all ranks raise together is none of these: it is the caller's.
     """
-    if isinstance(error, _SAID_BY_A_RANK):
-        return Action.RAISE
-    return Action.STOP if process_died or isinstance(error, VlaaRayError) else Action.RAISE
+    return process_died or (isinstance(error, VlaaRayError) and not isinstance(error, _SAID_BY_A_RANK))
+
+
+def after_rank_loss(losses: Losses, budget: LossBudget, now_s: float) -> Action:
+    """Return the action of the learner after the loss of a rank; `losses` holds it if it counts."""
+    return Action.RESTART if losses.has_room(budget, now_s) else Action.STOP

@@ -127,7 +127,10 @@ class RunSession(RunShell[Progress]):
         self._config = config
         self._alarms = Alarms(config.metric_limits)
         self._study = CompletionStudy(config.tracking)
+        self.checkpoint_request = asyncio.Event()
+        """See `roles.Run`."""
         self.resume_from: Checkpoint | None = folder.resume_from
+        self._saved = [] if self.resume_from is None else [self.resume_from]
         if not folder.finished:
             truncate_after(folder.path, self.resume_from.step if self.resume_from else -1)
 
@@ -191,7 +194,12 @@ class RunSession(RunShell[Progress]):
 
     def commit_checkpoint(self, step: int, state: dict[str, Any]) -> None:
         """See `roles.Run`."""
-        self._writer.commit_checkpoint(step, state)
+        path = self._writer.commit_checkpoint(step, state)
+        self._saved.insert(0, Checkpoint(step=step, path=path.resolve(), state=state))
+
+    def saved_checkpoints(self) -> list[Checkpoint]:
+        """Return the checkpoints on this run's way that still exist, newest first: its own, and where it started."""
+        return [checkpoint for checkpoint in [*self._saved] if checkpoint.path.is_dir()]
 
     @contextlib.contextmanager
     def following(self) -> Iterator[None]:

@@ -56,8 +56,8 @@ class RunWriter:
         """Return an empty folder for the files of the checkpoint."""
         return self._checkpoints.begin(step)
 
-    def commit_checkpoint(self, step: int, state: dict[str, Any]) -> None:
-        """Finish the checkpoint with `state` and the data's fingerprint.
+    def commit_checkpoint(self, step: int, state: dict[str, Any]) -> Path:
+        """Finish the checkpoint with `state` and the data's fingerprint, and return its folder.
 
         Raises:
             CheckpointError: a file can't be written, or the learner's files can't be seen on this node.
@@ -70,7 +70,7 @@ class RunWriter:
                 folder=str(partial),
                 fix="put run.dir on a file system that all nodes share",
             )
-        self._checkpoints.commit(step, state | {"data": self._data})
+        return self._checkpoints.commit(step, state | {"data": self._data})
 
     def close(self) -> None:
         """End the trackers; this waits some seconds for TensorBoard and W&B."""

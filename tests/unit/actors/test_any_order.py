@@ -1,4 +1,4 @@
-"""Engines and reward actors that join, leave, die and hang in any order, beside weight syncs: the run learns the same.
+"""Actors that join, leave, die and hang in any order, beside weight syncs: the run learns the same.
 
 The loop, buffer, pools, weight sync and books are the product's; actors and the clock are simulated.
 """
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from simulated import Preempted, SimulatedEngine, SimulatedRank, SimulatedRewards
 from virtual_time import EndlessWait, run_virtually
 
-from actors.fleet.ranks import LearnerRanks
+from actors.fleet.restarting_ranks import RestartingRanks
 from actors.fleet.role_pools import RewardPool, RolloutPool
 from actors.fleet.sizes import FleetSizes
 from actors.fleet.weight_sync import WeightSync
@@ -22,6 +22,7 @@ from vlaa_ray.evaluation.in_training import HeldOut
 from vlaa_ray.loop import train
 from vlaa_ray.records import Prompt
 from vlaa_ray.roles import Roles
+from vlaa_ray.run.checkpoints import Checkpoint
 
 STEPS, PROMPTS, GROUP = 4, 4, 2
 LIMIT_S = 5_000.0
@@ -45,8 +46,16 @@ def config_of(max_staleness=0):
                 "max_restarts": 100,
             },
             "rewards": {"num_actors": 1, "max": 2, "max_restarts": 100, "resize_every_s": 3},
-            "learner": {"micro_batch_tokens": 10},
-            "deadlines": {"rollout_s": 20, "reward_s": 20, "start_s": 30, "provision_s": 40, "weight_sync_s": 20},
+            "learner": {"micro_batch_tokens": 10, "num_ranks": 2, "max_restarts": 100},
+            "deadlines": {
+                "learn_s": 20,
+                "checkpoint_s": 20,
+                "rollout_s": 20,
+                "reward_s": 20,
+                "start_s": 30,
+                "provision_s": 40,
+                "weight_sync_s": 20,
+            },
             "checkpoint": {"every_steps": 2},
             "eval": {"every_steps": 100},
             "max_staleness": max_staleness,
@@ -60,7 +69,7 @@ class World:
     def __init__(self, config, starts=()):
         self.config, self._starts = config, list(starts)
         self.actors, self.notes, self.draining = {}, [], {}
-        self.rank = SimulatedRank(0, "learner")
+        self.ranks = []
         self.faults_may_begin = False
 
     def spawn(self, make):
@@ -74,7 +83,16 @@ class World:
         return spawn
 
     async def train(self, folder):
-        learner = LearnerRanks(self.config, lambda rank: self.rank)
+        run = Run(folder)
+
+        def spawn_rank(rank):
+            self.ranks[rank : rank + 1] = [SimulatedRank(rank, "learner")]
+            return self.ranks[rank]
+
+        async def respawn():
+            return [spawn_rank(rank) for rank in range(2)]
+
+        learner = RestartingRanks(self.config, spawn_rank, respawn, run.saved, self.notes.append, dict)
         rollouts = RolloutPool(
             self.config, self.spawn(lambda node, **times: SimulatedEngine(node, 0.4, **times)), self.notes.append
         )
@@ -88,14 +106,13 @@ class World:
             weight_sync=WeightSync(self.config, learner, rollouts),
             fleet=FleetSizes(self.config, rollouts, rewards, self.notes.append),
         )
-        run = Run(folder)
         prompts = [
             Prompt(prompt_id=f"p{i}", question="?", gold=1, verifier_type="digit", source="t") for i in range(12)
         ]
         self.faults_may_begin = True
         await train(self.config, prompts, HeldOut(prompts[:1]), roles, run)
         await asyncio.gather(*(pool.close() for pool in self.pools))
-        return run, self.rank._state.weights
+        return run, self.ranks[0]._state.weights
 
     def some(self, pick):
         """The actor that a fault hits: one that was started and is not gone."""
@@ -113,6 +130,8 @@ class World:
 class Run:
     folder: Path
     rows: dict = field(default_factory=dict)
+    checkpoints: list = field(default_factory=list)
+    checkpoint_request: asyncio.Event = field(default_factory=asyncio.Event)
     resume_state = resume_folder = None
 
     def phase(self, name):
@@ -131,7 +150,10 @@ class Run:
         return self.folder / f"step_{step}"
 
     def commit_checkpoint(self, step, state):
-        pass
+        self.checkpoints.insert(0, Checkpoint(step=step, path=self.folder / f"step_{step}", state=state))
+
+    def saved(self):
+        return self.checkpoints
 
     async def stoppable(self, waiting):
         return await waiting
@@ -149,7 +171,7 @@ FAULTS = st.lists(
     st.builds(
         Fault,
         after_s=st.floats(0, 12),
-        kind=st.sampled_from(["kill", "hang", "drain", "preempt", "grow", "shrink"]),
+        kind=st.sampled_from(["kill", "hang", "drain", "preempt", "grow", "shrink", "kill rank", "hang rank"]),
         pick=st.integers(0, 9),
         seconds=st.floats(0, 8),
     ),
@@ -173,6 +195,10 @@ async def strike(world, faults):
                 world.drain(actor, fault.seconds)
             case "preempt" if actor:
                 actor.die(Preempted())
+            case "kill rank":
+                world.ranks[fault.pick % 2].die()
+            case "hang rank":
+                world.ranks[fault.pick % 2].hangs = True
             case "grow":
                 pool.resize(min(4, pool.target + 1))
             case "shrink":
@@ -202,6 +228,7 @@ def simulated(monkeypatch):
     monkeypatch.setattr("actors.fleet.joining.free_line", line)
     monkeypatch.setattr("asyncio.to_thread", inline)
     monkeypatch.setattr("ray.kill", lambda actor: actor.die())
+    monkeypatch.setattr("actors.fleet.restarting_ranks.verify", lambda folder: 0)
 
 
 def undisturbed(config, folder):

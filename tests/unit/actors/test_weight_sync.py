@@ -144,7 +144,7 @@ async def test_a_lost_engine_is_replaced_and_brought_up_to_date(killed) -> None:
     lost, other, new = world.engines
     assert killed == [lost] and "finish_and_resume" not in lost.called()
     assert other.calls[-1] == new.calls[-1] == ("finish_and_resume", 5)
-    assert new.called()[:5] == ["node_id", "start", "check_manifest", "node_id", "stage_bucket"]
+    assert new.called()[:6] == [*JOIN, "stage_bucket"]
 
 
 async def test_an_engine_with_a_mix_of_weights_is_replaced(killed) -> None:
@@ -194,7 +194,7 @@ class Slow:
             self._gate.release()
 
 
-JOIN = ["node_id", "start", "check_manifest", "node_id"]
+JOIN = ["node_id", "start", "check_manifest", "node_id", "drop_staged"]
 STAGED = ["stage_bucket", "stage_bucket", "pause", "load_staged", "finish_and_resume"]
 
 

@@ -16,9 +16,10 @@ from vlaa_ray.planning.failures import (
     Action,
     LossBudget,
     Losses,
-    after_rank_failure,
+    after_rank_loss,
     after_replica_failure,
     is_lost,
+    is_rank_lost,
 )
 
 BUDGET = LossBudget(max_restarts=2, window_s=600)
@@ -73,18 +74,24 @@ def test_a_node_on_which_starts_fail_again_and_again_is_avoided_until_one_succee
 
 
 @pytest.mark.parametrize(
-    ("error", "process_died", "action"),
+    ("error", "process_died", "lost"),
     [
-        (CheckpointError("disk full"), False, Action.RAISE),
-        (LearnerError("the loss is not finite"), False, Action.RAISE),
-        (ModelError("other tensors"), False, Action.RAISE),
-        (DeadlineExceeded("no answer"), False, Action.STOP),
-        (ConnectionError("gone"), True, Action.STOP),
-        (ValueError("a bug"), False, Action.RAISE),
+        (CheckpointError("disk full"), False, False),
+        (LearnerError("the loss is not finite"), False, False),
+        (ModelError("other tensors"), False, False),
+        (DeadlineExceeded("no answer"), False, True),
+        (ConnectionError("gone"), True, True),
+        (ValueError("a bug"), False, False),
     ],
 )
-def test_a_lost_rank_stops_the_run(error, process_died, action) -> None:
-    assert after_rank_failure(error, process_died=process_died) is action
+def test_what_all_ranks_say_together_is_no_loss(error, process_died, lost) -> None:
+    assert is_rank_lost(error, process_died=process_died) is lost
+
+
+def test_ranks_start_again_as_often_as_the_budget_allows() -> None:
+    assert after_rank_loss(losses_at(1, 2), BUDGET, 10) is Action.RESTART
+    assert after_rank_loss(losses_at(1, 2, 3), BUDGET, 10) is Action.STOP
+    assert after_rank_loss(losses_at(1, 2, 3), BUDGET, 620) is Action.RESTART
 
 
 def test_a_dead_process_is_lost_whatever_it_said() -> None:

@@ -1,0 +1,183 @@
+"""A learner that outlives its ranks: they start again from the newest checkpoint, and learn once more what was learned.
+
+The groups come from the journal, so that nothing is sampled again, and engines go on sampling meanwhile. On as many
+ranks the weights are the same as before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import ray
+
+from actors.fleet.joining import Note
+from actors.fleet.ranks import LearnerRanks
+from actors.process.causes import first_line
+from vlaa_ray.config import GrpoConfig
+from vlaa_ray.elastic.journal import Journal, Learned, merged_part, merged_update
+from vlaa_ray.errors import CheckpointError, LearnerError, LearnerLost
+from vlaa_ray.planning.failures import Action, LossBudget, Losses, after_rank_loss
+from vlaa_ray.records import Group, OptimizerStep
+from vlaa_ray.roles import Metrics
+from vlaa_ray.run.checkpoints import Checkpoint, verify
+
+Respawn = Callable[[], Awaitable[list[Any]]]
+"""A function that ends the places of the old ranks, and returns the handles of new ones; there may be fewer."""
+Saved = Callable[[], Sequence[Checkpoint]]
+"""A function that returns the checkpoints that this run may start from, newest first."""
+Result = TypeVar("Result")
+
+
+class RestartingRanks(LearnerRanks):
+    """The ranks, which start again when one is lost, as often as the budget allows.
+
+    `draining` returns the nodes whose end was announced: the loss of a rank there does not count.
+    """
+
+    def __init__(
+        self,
+        config: GrpoConfig,
+        spawn: Callable[[int], Any],
+        respawn: Respawn,
+        saved: Saved,
+        note: Note,
+        draining: Callable[[], Mapping[str, int]],
+    ) -> None:
+        super().__init__(config, spawn)
+        section = config.learner
+        self._budget = LossBudget(section.max_restarts, section.restart_window_s)
+        self._respawn, self._saved, self._note, self._draining = respawn, saved, note, draining
+        self._journal = Journal()
+        self._losses = Losses()
+        self._reached = 0  # the version of the weights before a loss
+        self.restarts = 0
+        """The number of times that the ranks were started again."""
+
+    async def accumulate(self, shares: list[list[Group]]) -> None:
+        """See `LearnerRole`."""
+
+        async def learn() -> None:
+            version = self.weight_version
+            await self._accumulate(merged_part(shares, len(self._ranks)))
+            self._journal.add(Learned(version, part=shares))
+
+        await self._lasting(learn)
+
+    async def update(self, shares: list[list[OptimizerStep]]) -> Metrics:
+        """See `LearnerRole`."""
+
+        async def learn() -> Metrics:
+            version = self.weight_version
+            metrics = await self._update(merged_update(shares, len(self._ranks)))
+            self._journal.add(Learned(version, update=shares, loss=metrics["policy/loss"]))
+            return metrics
+
+        return await self._lasting(learn)
+
+    async def save(self, folder: Path) -> None:
+        """See `LearnerRole`."""
+        if old := self._saved()[:2]:  # two: the newest one may turn out to be damaged
+            self._journal.forget_before(min(_version(checkpoint) for checkpoint in old))
+        await self._lasting(lambda: self._save(folder))
+
+    async def metrics(self) -> Metrics:
+        """See `LearnerRole`; without the memory of ranks that were lost."""
+        try:
+            return await super().metrics() | {"learner/restarts": self.restarts, "learner/ranks": len(self._ranks)}
+        except LearnerLost:
+            return {"learner/restarts": self.restarts}
+
+    async def load(self, folder: Path) -> None:
+        """See `LearnerRole`."""
+        await self._lasting(lambda: self._load(folder))
+
+    async def recover(self) -> None:
+        """See `WeightSource`."""
+
+        async def nothing() -> None:
+            pass
+
+        await self._lasting(nothing)
+
+    async def _lasting(self, call: Callable[[], Awaitable[Result]]) -> Result:
+        """Make a call in the learner's turn, again after each restart of the ranks."""
+        async with self.turn:
+            while True:
+                try:
+                    if self._lost is not None:
+                        await self._restart()
+                    result = await call()
+                    self._reached = self.weight_version
+                    return result
+                except LearnerLost:
+                    continue  # the next round starts the ranks again, or says that this was too often
+
+    async def _restart(self) -> None:
+        """Start all ranks again, and bring them to where they were; the caller holds the turn.
+
+        Raises:
+            LearnerError: this was too often.
+            LearnerLost: a rank was lost on the way.
+            PlacementError: the cluster has no room for the ranks.
+
+        """
+        lost = self._lost
+        assert lost is not None
+        now = asyncio.get_running_loop().time()
+        if self.node_id not in self._draining():
+            self._losses = self._losses.with_loss(now, "", now)
+        if after_rank_loss(self._losses, self._budget, now) is Action.STOP:
+            count, seconds = self._losses.num_counted(self._budget, now), self._budget.window_s
+            message = f"learner ranks were lost {count} times within {seconds:g} s: {lost.message}"
+            raise LearnerError(message, step=lost.facts.get("step"), fix=lost.fix) from lost
+        self.restarts += 1
+        self._note(f"{first_line(lost)}; the ranks start again")
+        for rank in self._ranks:
+            ray.kill(rank)
+        self._ranks = await self._respawn()
+        self._lost = None
+        await self.start()
+        await self._repeat()
+
+    async def _repeat(self) -> None:
+        """Load the newest sound checkpoint, and learn what was learned after it, up to the version before."""
+        newest = await asyncio.to_thread(self._newest_sound)
+        self.weight_version = 0
+        if newest is not None:
+            await self._load(newest.path)
+        repeated, difference = 0, 0.0
+        for entry in self._journal.since(self.weight_version):
+            if entry.version != self.weight_version:
+                break  # a gap: what is missing is said below
+            if entry.update is not None:
+                metrics = await self._update(merged_update(entry.update, len(self._ranks)))
+                repeated += 1
+                difference = max(difference, abs(metrics["policy/loss"] - (entry.loss or 0.0)))
+            elif entry.part is not None:
+                await self._accumulate(merged_part(entry.part, len(self._ranks)))
+        if self.weight_version != self._reached:
+            message = "the ranks can't be brought back to where they were"
+            fix = "the same command continues from the last checkpoint"
+            raise LearnerError(message, got=self.weight_version, expected=self._reached, fix=fix)
+        start = f"step {newest.step}" if newest is not None else "the start"
+        self._note(
+            f"the learner goes on with {len(self._ranks)} ranks from {start}; {repeated} updates repeated, "
+            f"whose losses differ by at most {difference:.1e}"
+        )
+
+    def _newest_sound(self) -> Checkpoint | None:
+        for checkpoint in self._saved():
+            try:
+                verify(checkpoint.path)
+            except CheckpointError as error:
+                self._note(f"a checkpoint is skipped: {error}")
+            else:
+                return checkpoint
+        return None
+
+
+def _version(checkpoint: Checkpoint) -> int:
+    return int(checkpoint.state["weight_version"])
