@@ -33,10 +33,11 @@ _ROOM_S = 30.0
 class GrpoFleet:
     """The actors of a GRPO run: the learner as one gang, engines and reward actors one by one."""
 
-    def __init__(self, config: GrpoConfig, run: RunSession) -> None:
+    def __init__(self, config: GrpoConfig, run: RunSession, spawner: type[TrainingSpawner] = TrainingSpawner) -> None:
         self._config, self._run, self._note = config, run, run.note
         self._reservation = Reservation(plan(config), config.learner.nodes)
-        self._spawn = TrainingSpawner(config, run.log_dir, self._reservation)
+        self._spawner = spawner
+        self._spawn = spawner(config, run.log_dir, self._reservation)
         self._pools: list[RolloutPool | RewardPool] = []
         self._watching: asyncio.Task[None] | None = None
 
@@ -102,7 +103,7 @@ class GrpoFleet:
                     raise
                 self._note(f"there is no room for {count} ranks of the learner; trying {count - 1}")
                 continue
-            spawn = TrainingSpawner(fewer, self._run.log_dir, self._reservation)
+            spawn = self._spawner(fewer, self._run.log_dir, self._reservation)
             return [spawn.learner(rank) for rank in range(count)]
         raise AssertionError("the last attempt returns or raises")
 
@@ -116,9 +117,11 @@ class GrpoFleet:
 
 
 @asynccontextmanager
-async def open_fleet(config: GrpoConfig, run: RunSession) -> AsyncIterator[GrpoFleet]:
+async def open_fleet(
+    config: GrpoConfig, run: RunSession, spawner: type[TrainingSpawner] = TrainingSpawner
+) -> AsyncIterator[GrpoFleet]:
     """Yield the fleet of a run on the Ray cluster that this process has joined; nothing starts after the block."""
-    fleet = GrpoFleet(config, run)
+    fleet = GrpoFleet(config, run, spawner)
     try:
         yield fleet
     finally:

@@ -35,7 +35,7 @@ class Spawner:
         if self._config.colocated and self._reservation is not None:
             placed = self._reservation.options("rollout", index)
         else:
-            placed = _pool_options(section, section.cpus_per_actor, section.gpus_per_actor, avoided)
+            placed = pool_options(section, section.cpus_per_actor, section.gpus_per_actor, avoided)
         actor = ray.remote(RolloutActor).options(**placed, **_variables(threads))
         return actor.remote(self._config, self._log_file("rollout", index), self._shm_prefix())
 
@@ -43,7 +43,7 @@ class Spawner:
         """Ask for a reward actor, with a thread for each group that it may get at the same time."""
         section = self._config.rewards
         threads = role_environment("reward", None, section.cpus_per_actor, section.gpus_per_actor)
-        placed = _pool_options(section, section.cpus_per_actor, section.gpus_per_actor, avoided)
+        placed = pool_options(section, section.cpus_per_actor, section.gpus_per_actor, avoided)
         concurrency = max_groups_in_flight(self._config)
         actor = ray.remote(RewardActor).options(**placed, **_variables(threads), max_concurrency=concurrency)
         return actor.remote(self._config, self._log_file("reward", index), self._shm_prefix())
@@ -73,7 +73,7 @@ class TrainingSpawner(Spawner):
         return actor.remote(self._training, rank, self._log_file("learner", rank), self._shm_prefix(), ranks_on_node)
 
 
-def _pool_options(section: PoolSection, cpus: float, gpus: float, avoided: frozenset[str]) -> dict[str, Any]:
+def pool_options(section: PoolSection, cpus: float, gpus: float, avoided: frozenset[str]) -> dict[str, Any]:
     """Return the options that place an actor of a pool by itself, on the kind of node that its section asks for."""
     first, *others = market_labels(section, avoided)
     options = actor_options(bundle(cpus, gpus))

@@ -1,0 +1,47 @@
+"""A GRPO run of simulated actors on Ray nodes that join, are killed and are told to go, in a box of its own."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from box import run_in_box, why_not
+
+ROOT = Path(__file__).parents[2]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(bool(why_not()), reason=why_not()),
+]
+
+
+@pytest.fixture(scope="module")
+def scenario(tmp_path_factory):
+    """(what was seen, the rows of the metrics, the output) of one run."""
+    folder = tmp_path_factory.mktemp("elastic")
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests/support")])
+    script = str(ROOT / "tests/support/elastic_scenario.py")
+    # nodes that vanish are seen after seconds, as in the cluster files
+    quick = {f"RAY_health_check_{name}": value for name, value in HEALTH.items()}
+    done = run_in_box(sys.executable, script, str(folder), timeout_s=240, env={"PYTHONPATH": paths, **quick})
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
+    rows = [json.loads(line) for line in (folder / "run/metrics.jsonl").read_text().splitlines()]
+    return json.loads((folder / "seen.json").read_text()), rows, done.stdout
+
+
+HEALTH = {"period_ms": "1000", "timeout_ms": "3000", "failure_threshold": "3"}
+
+
+def test_replicas_follow_the_nodes_and_no_sample_is_lost(scenario):
+    seen, rows, output = scenario
+    assert [row["step"] for row in rows] == list(range(len(rows)))
+    for row in rows[1:]:
+        ends = sum(value for name, value in row.items() if name.startswith(("ledger/trained", "ledger/dropped")))
+        assert ends == 6 * 2 and row["staleness/max"] == 0
+    print({what: round(seconds, 1) for what, seconds in seen.items()})
+    assert "is leaving: its 1 rollout actors leave with it" in output
+
+
+def test_a_node_that_is_told_to_go_is_gone_soon_after_its_last_group(scenario):
+    assert scenario[0]["leave_s"] < 5
