@@ -65,6 +65,9 @@ class Engine:
         self._group = group_of(GROUP_SIZE)
         self._rewards = [RewardResult(value=float(index % 2), valid=True) for index in range(GROUP_SIZE)]
 
+    async def node_id(self) -> str:
+        return "here"
+
     async def start(self) -> None: ...
 
     async def sample(self, request: Any) -> SampledGroup:
@@ -95,7 +98,7 @@ class _Method:
 
 
 class Learner:
-    """A learner that only counts its updates, and the transport of its weights."""
+    """A learner that learns nothing, so that its weights stay those of the engines; and their transport."""
 
     weight_version = 0
 
@@ -103,7 +106,6 @@ class Learner:
         await asyncio.sleep(0)
 
     async def update(self, shares: Any) -> dict[str, float]:
-        self.weight_version += 1
         await asyncio.sleep(SERVICE_S)
         return {}
 
@@ -125,6 +127,7 @@ class Steps:
         self._writer = RunWriter(config, folder, None)
         self._study = CompletionStudy(config.tracking)
         self._folder = folder
+        self.checkpoint_request = asyncio.Event()
         self.clocks: list[tuple[float, float]] = []
 
     def log(self, step: int, metrics: Any, groups: Any = ()) -> None:
@@ -168,18 +171,18 @@ def main() -> None:
     show("The controller with simulated engines", columns, table, note)
 
 
-def measured(replicas: int, prompts: int, spawn: Callable[[int], Any] | None = None) -> Cost:
+def measured(replicas: int, prompts: int, spawn: Callable[[int, frozenset[str]], Any] | None = None) -> Cost:
     """Return the cost of a run with `replicas` engines and as many reward actors."""
     with tempfile.TemporaryDirectory() as folder:
         config = config_of(replicas, prompts)
-        steps = asyncio.run(ran(config, Path(folder), spawn or (lambda _: InProcess())))
+        steps = asyncio.run(ran(config, Path(folder), spawn or (lambda *_: InProcess())))
     samples = prompts * GROUP_SIZE
     kept = steps.clocks[WARM_UP_STEPS:]
     seconds, cpu_s = (float(np.median(np.diff(clock))) for clock in zip(*kept, strict=True))
     return Cost(replicas, prompts, samples / seconds, cpu_s / samples * 1e6)
 
 
-async def ran(config: GrpoConfig, folder: Path, spawn: Callable[[int], Any]) -> Steps:
+async def ran(config: GrpoConfig, folder: Path, spawn: Callable[[int, frozenset[str]], Any]) -> Steps:
     """Run the loop to its end."""
     engines, judges = RolloutPool(config, spawn, print), RewardPool(config, spawn, print)
     await asyncio.gather(engines.start(), judges.start())
@@ -190,7 +193,7 @@ async def ran(config: GrpoConfig, folder: Path, spawn: Callable[[int], Any]) -> 
     return steps
 
 
-def ray_actor(index: int) -> Any:
+def ray_actor(index: int, avoided: frozenset[str]) -> Any:
     """Return an engine as a Ray actor that has started; Ray warns where many start at once."""
     actor = ray.remote(Engine).options(num_cpus=0, max_concurrency=CALLS_IN_FLIGHT).remote()
     ray.get(actor.start.remote(), timeout=60)

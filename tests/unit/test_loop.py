@@ -593,3 +593,39 @@ async def test_a_checkpoint_that_is_never_finished_is_a_missed_deadline(tmp_path
     with pytest.raises(DeadlineExceeded, match=r"not on the disk after 0\.2 s"):
         await world.train()
     world.run.may_finish.set()
+
+
+async def test_a_checkpoint_that_is_asked_for_while_groups_are_sampled_is_saved_then(tmp_path):
+    """A node will go: the finished steps are saved at once, and the run that resumes from there is the same."""
+    whole = await World(tmp_path, config_of(run__num_steps=4)).train()
+    first = World(tmp_path, config_of(run__num_steps=4))
+    sample, asked = first.rollouts.sample, []
+
+    async def sample_and_ask(request):
+        if first.learner.weight_version == 2 and not asked:
+            asked.append(request)
+            first.run.checkpoint_request.set()
+            while 2 not in first.run.checkpoints:  # the groups of the step come after the checkpoint
+                await asyncio.sleep(0)
+        return await sample(request)
+
+    first.rollouts.sample = sample_and_ask
+    await first.train()
+    assert asked and sorted(first.run.checkpoints) == [2, 4] and not first.run.checkpoint_request.is_set()
+    assert first.learner.weights == whole.learner.weights
+    second = await World(tmp_path, config_of(run__num_steps=4), resumed=first.run.checkpoints[2]).train()
+    assert second.learner.weights == whole.learner.weights
+
+
+async def test_a_checkpoint_that_is_asked_for_during_an_update_is_saved_after_the_step(tmp_path):
+    world = World(tmp_path, config_of(run__num_steps=3))
+    update = world.learner.update
+
+    async def update_and_ask(shares):
+        if world.learner.weight_version == 1:
+            world.run.checkpoint_request.set()
+        return await update(shares)
+
+    world.learner.update = update_and_ask
+    await world.train()
+    assert sorted(world.run.checkpoints) == [2, 3]
