@@ -1,6 +1,6 @@
 """Notices that nodes will go: what leads there is Ray's drain of a node, by an operator, an autoscaler or a cloud.
 
-Ray shows a drain in one place only, which Ray Train polls, too. So one task asks there every second, and tells the rest.
+Ray shows a drain in one place only, which Ray Train polls, too. So one task asks there every second.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from actors.fleet.pool import Pool
 from vlaa_ray.roles import Run
 
 DrainingNodes = Callable[[], Mapping[str, int]]
-"""A function that returns the nodes that are about to go, each with its deadline in milliseconds of the epoch; 0: none."""
+"""A function that returns the nodes that are about to go, and their deadlines in milliseconds of the epoch (0: none)."""
 _POLL_S = 1.0
 _NO_DEADLINE_S = 30.0
 """The seconds that are left on a node whose deadline is not told: those of Ray at SIGTERM, and of Google's cloud."""
