@@ -16,7 +16,7 @@ from actors.fleet.pool import Pool
 from vlaa_ray.roles import Run
 
 DrainingNodes = Callable[[], Mapping[str, int]]
-"""A function that returns the nodes that are about to go, and their deadlines in milliseconds of the epoch (0: none)."""
+"""A function that returns the nodes that are about to go, with their deadlines in ms of the epoch; 0 for none."""
 _POLL_S = 1.0
 _NO_DEADLINE_S = 30.0
 """The seconds that are left on a node whose deadline is not told: those of Ray at SIGTERM, and of Google's cloud."""

@@ -27,11 +27,16 @@ class LearnerRanks:
         """See `WeightSource`: under ZeRO-3 weights are gathered over the end of a bucket."""
         self._ranks = [spawn(rank) for rank in range(config.learner.num_ranks)]
         self._lost: LearnerLost | None = None
-        self.weight_version = 0
+        self._version = 0
         self.node_id = ""
         """Ray's id of the node of rank 0."""
         self.turn = asyncio.Lock()
         """The lock of a caller that makes several calls in a row, or that changes the weights."""
+
+    @property
+    def weight_version(self) -> int:
+        """The number of optimizer steps done."""
+        return self._version
 
     async def start(self) -> None:
         """Load the model on every rank, and return when all ranks are connected."""
@@ -122,7 +127,7 @@ class LearnerRanks:
     async def _update(self, shares: list[list[OptimizerStep]]) -> Metrics:
         calls = [rank.update.remote(steps) for rank, steps in zip(self._ranks, shares, strict=True)]
         answers = await self._all(calls, self._deadlines.learn_s, "the update")
-        self.weight_version, metrics = answers[0]
+        self._version, metrics = answers[0]
         return dict(metrics)
 
     async def _save(self, folder: Path) -> None:
@@ -132,7 +137,7 @@ class LearnerRanks:
     async def _load(self, folder: Path) -> None:
         calls = [rank.load.remote(str(folder)) for rank in self._ranks]
         answers = await self._all(calls, self._deadlines.checkpoint_s, "the loading of the checkpoint")
-        self.weight_version = answers[0]
+        self._version = answers[0]
 
     async def _all(self, calls: list[Any], timeout_s: float, what: str) -> list[Any]:
         """Return the answers of all ranks; `what` names the call, such as "the update"."""
@@ -143,7 +148,7 @@ class LearnerRanks:
                 raise
             self._lost = LearnerLost(
                 f"a learner rank was lost during {what}: {first_line(error)}",
-                step=self.weight_version,
+                step=self._version,
                 fix="look at logs/learner_*.log in the run folder; the same command continues from the last checkpoint",
             )
             raise self._lost from error

@@ -56,11 +56,16 @@ class RestartingRanks(LearnerRanks):
         self.restarts = 0
         """The number of times that the ranks were started again."""
 
+    @property
+    def weight_version(self) -> int:
+        """The number of optimizer steps done; while ranks are brought back, that of before."""
+        return self._reached
+
     async def accumulate(self, shares: list[list[Group]]) -> None:
         """See `LearnerRole`."""
 
         async def learn() -> None:
-            version = self.weight_version
+            version = self._version
             await self._accumulate(merged_part(shares, len(self._ranks)))
             self._journal.add(Learned(version, part=shares))
 
@@ -70,7 +75,7 @@ class RestartingRanks(LearnerRanks):
         """See `LearnerRole`."""
 
         async def learn() -> Metrics:
-            version = self.weight_version
+            version = self._version
             metrics = await self._update(merged_update(shares, len(self._ranks)))
             self._journal.add(Learned(version, update=shares, loss=metrics["policy/loss"]))
             return metrics
@@ -110,7 +115,7 @@ class RestartingRanks(LearnerRanks):
                     if self._lost is not None:
                         await self._restart()
                     result = await call()
-                    self._reached = self.weight_version
+                    self._reached = self._version
                     return result
                 except LearnerLost:
                     continue  # the next round starts the ranks again, or says that this was too often
@@ -145,12 +150,12 @@ class RestartingRanks(LearnerRanks):
     async def _repeat(self) -> None:
         """Load the newest sound checkpoint, and learn what was learned after it, up to the version before."""
         newest = await asyncio.to_thread(self._newest_sound)
-        self.weight_version = 0
+        self._version = 0
         if newest is not None:
             await self._load(newest.path)
         repeated, difference = 0, 0.0
-        for entry in self._journal.since(self.weight_version):
-            if entry.version != self.weight_version:
+        for entry in self._journal.since(self._version):
+            if entry.version != self._version:
                 break  # a gap: what is missing is said below
             if entry.update is not None:
                 metrics = await self._update(merged_update(entry.update, len(self._ranks)))
@@ -158,10 +163,10 @@ class RestartingRanks(LearnerRanks):
                 difference = max(difference, abs(metrics["policy/loss"] - (entry.loss or 0.0)))
             elif entry.part is not None:
                 await self._accumulate(merged_part(entry.part, len(self._ranks)))
-        if self.weight_version != self._reached:
+        if self._version != self._reached:
             message = "the ranks can't be brought back to where they were"
             fix = "the same command continues from the last checkpoint"
-            raise LearnerError(message, got=self.weight_version, expected=self._reached, fix=fix)
+            raise LearnerError(message, got=self._version, expected=self._reached, fix=fix)
         start = f"step {newest.step}" if newest is not None else "the start"
         self._note(
             f"the learner goes on with {len(self._ranks)} ranks from {start}; {repeated} updates repeated, "

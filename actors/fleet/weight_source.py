@@ -16,12 +16,14 @@ Failures = dict[Any, BaseException]
 class WeightSource(Protocol):
     """The owner of the weights that are sent, which gives them in buckets."""
 
-    weight_version: int
-    """The number of optimizer steps done."""
     node_id: str
     """Ray's id of the node in whose shared memory the buckets are."""
     turn: asyncio.Lock
     """The lock of a caller that makes several calls in a row, or that changes the weights."""
+
+    @property
+    def weight_version(self) -> int:
+        """The number of optimizer steps done."""
 
     @property
     def can_pause_series(self) -> bool:

@@ -53,3 +53,20 @@ def colocation_faults(
             f"learner.num_ranks {learner.num_ranks}): a GPU holds one engine and one rank in turn"
         )
     return faults
+
+
+def transport_faults(rollout: RolloutSection, learner: LearnerSection, transport: str) -> list[str]:
+    """Return why the weights can't travel by this transport; an empty list if they can."""
+    if transport != "nccl":
+        return []
+    faults = []
+    if not (rollout.gpus_per_actor and learner.gpus_per_rank):
+        faults.append(
+            "weight_sync.transport 'nccl' needs rollout.gpus_per_actor and learner.gpus_per_rank of 1 or more"
+        )
+    if rollout.is_elastic:
+        faults.append(
+            "engines that come and go (rollout.min, rollout.max, rollout.nodes.prefer spot) need "
+            "weight_sync.transport 'shared_memory': the loss of an engine would break a broadcast over NCCL"
+        )
+    return faults

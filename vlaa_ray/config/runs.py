@@ -14,7 +14,7 @@ from vlaa_ray.config.benchmarks import BenchmarkSection
 from vlaa_ray.config.engines import RolloutSection, SamplerSection
 from vlaa_ray.config.evaluation import GrpoEvalSection
 from vlaa_ray.config.grpo import GrpoSection
-from vlaa_ray.config.placement import PlacementName, colocation_faults, cpus_in_turn
+from vlaa_ray.config.placement import PlacementName, colocation_faults, cpus_in_turn, transport_faults
 from vlaa_ray.config.rewards import RewardsSection, patience_fault
 from vlaa_ray.config.sections import (
     RunSection,
@@ -181,15 +181,7 @@ class GrpoConfig(TrainingConfig):
             )
         if fault := self.micro_batch_fault(1, "one prompt and one completion"):
             problems.append(fault)
-        if self.weight_sync.transport == "nccl" and not (rollout.gpus_per_actor and learner.gpus_per_rank):
-            problems.append(
-                "weight_sync.transport 'nccl' needs rollout.gpus_per_actor and learner.gpus_per_rank of 1 or more"
-            )
-        if self.weight_sync.transport == "nccl" and rollout.is_elastic:
-            problems.append(
-                "engines that come and go (rollout.min, rollout.max, rollout.nodes.prefer spot) need "
-                "weight_sync.transport 'shared_memory': the loss of an engine would break a broadcast over NCCL"
-            )
+        problems += transport_faults(rollout, learner, self.weight_sync.transport)
         if self.colocated:
             transport = self.weight_sync.transport
             problems += colocation_faults(rollout, learner, max_staleness=self.max_staleness, transport=transport)

@@ -6,6 +6,7 @@ The loop, buffer, pools, weight sync and books are the product's; actors and the
 import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -225,6 +226,8 @@ def simulated(monkeypatch):
     async def inline(function, *args):
         return function(*args)
 
+    clock = SimpleNamespace(monotonic=lambda: asyncio.get_running_loop().time())
+    monkeypatch.setattr("vlaa_ray.monitoring.clock.time", clock)
     monkeypatch.setattr("actors.fleet.joining.free_line", line)
     monkeypatch.setattr("asyncio.to_thread", inline)
     monkeypatch.setattr("ray.kill", lambda actor: actor.die())
@@ -236,7 +239,7 @@ def undisturbed(config, folder):
     return run, weights, seconds
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(faults=FAULTS, starts=STARTS, max_staleness=st.sampled_from([0, 0, 1]))
 def test_any_order_of_joins_losses_and_syncs_ends_with_exact_books(simulated, tmp_path, faults, starts, max_staleness):
     config = config_of(max_staleness)

@@ -36,6 +36,10 @@ class World:
             if path in self.damaged:
                 raise CheckpointError("altered")
 
+        async def inline(function, *args):  # the simulated clock does not wait for threads
+            return function(*args)
+
+        monkeypatch.setattr("asyncio.to_thread", inline)
         monkeypatch.setattr("actors.fleet.restarting_ranks.verify", verify)
         monkeypatch.setattr("ray.kill", lambda actor: actor.die())
 

@@ -48,7 +48,7 @@ class World:
         answers = {"next_bucket": [FIRST, SECOND, None], "manifest": [["wire"]], "meeting_point": [MEETING]}
         self.rank = Handle("rank", **(answers | learner))
         self.learner = LearnerRanks(config, lambda rank: self.rank)
-        self.learner.weight_version, self.learner.node_id = 5, "node-a"
+        self.learner._version, self.learner.node_id = 5, "node-a"
         self._scripts = [{"node_id": ["node-a"], **script} for script in engines]
         self.engines = []
         self.pool = RolloutPool(config, self.spawn, lambda note: None)
