@@ -9,7 +9,7 @@ from typing import Any
 
 import ray
 
-from actors.fleet.notices import Notices, draining_nodes, head_node
+from actors.fleet.notices import Notices, head_node
 from actors.fleet.placement import Reservation
 from actors.fleet.pool import Pool
 from actors.fleet.ranks import LearnerRanks
@@ -40,6 +40,8 @@ class GrpoFleet:
         self._spawn = spawner(config, run.log_dir, self._reservation)
         self._pools: list[RolloutPool | RewardPool] = []
         self._watching: asyncio.Task[None] | None = None
+        self._announced: Notices | None = None
+        self._rank_nodes: set[str] = set()
 
     async def start(self) -> Roles:
         """Start all actors, and return the roles when every actor that the run needs is ready.
@@ -51,14 +53,15 @@ class GrpoFleet:
         """
         config = self._config
         await self._reservation.wait(config.deadlines.provision_s, self._note)
+        self._rank_nodes = self._reservation.nodes()
         learner = RestartingRanks(
-            config, self._spawn.learner, self._respawn, self._run.saved_checkpoints, self._note, draining_nodes
+            config, self._spawn.learner, self._respawn, self._run.saved_checkpoints, self._note, self._is_leaving
         )
         rollouts = RolloutPool(config, self._spawn.rollout, self._note)
         rewards = RewardPool(config, self._spawn.reward, self._note)
         self._pools = [rollouts, rewards]
         await asyncio.gather(rewards.start(), self._start_engines_and_learner(rollouts, learner))
-        self._watch([rollouts.pool, rewards.pool], learner)
+        self._watching = asyncio.create_task(self._notices([rollouts.pool, rewards.pool]).watch())
         sizes = FleetSizes(config, rollouts, rewards, self._note)
         if not config.colocated:
             weight_sync = WeightSync(config, learner, rollouts)
@@ -78,13 +81,18 @@ class GrpoFleet:
             self._watching.cancel()
         await asyncio.gather(*(pool.close() for pool in self._pools))
 
-    def _watch(self, pools: list[Pool], learner: LearnerRanks) -> None:
+    def _notices(self, pools: list[Pool]) -> Notices:
         driver, head = ray.get_runtime_context().get_node_id(), head_node()
 
         def needed() -> dict[str, str]:
-            return {learner.node_id: "learner", head: "head", driver: "driver"}
+            return {head: "head", driver: "driver", **dict.fromkeys(self._rank_nodes, "learner")}
 
-        self._watching = asyncio.create_task(Notices(pools, self._run, needed).watch())
+        self._announced = Notices(pools, self._run, needed)
+        return self._announced
+
+    def _is_leaving(self) -> bool:
+        """Return True if the end of a node of the ranks was announced."""
+        return self._announced is not None and bool(self._rank_nodes & self._announced.seen)
 
     async def _respawn(self) -> list[Any]:
         """Return new ranks, as many as there is room for; see `restarting_ranks.Respawn`."""
@@ -103,6 +111,7 @@ class GrpoFleet:
                     raise
                 self._note(f"there is no room for {count} ranks of the learner; trying {count - 1}")
                 continue
+            self._rank_nodes = self._reservation.nodes()
             spawn = self._spawner(fewer, self._run.log_dir, self._reservation)
             return [spawn.learner(rank) for rank in range(count)]
         raise AssertionError("the last attempt returns or raises")

@@ -47,7 +47,8 @@ class Notices:
         source: DrainingNodes = draining_nodes,
     ) -> None:
         self._pools, self._run, self._needed, self._source = pools, run, needed, source
-        self._seen: set[str] = set()
+        self.seen: set[str] = set()
+        """The nodes whose end was announced so far."""
         self._is_blind = False
 
     async def watch(self) -> None:
@@ -65,11 +66,10 @@ class Notices:
             await asyncio.sleep(_POLL_S)
 
     def _pass_on(self, nodes: Mapping[str, int]) -> None:
-        needed = self._needed()
-        for node, deadline_ms in nodes.items():
-            if node in self._seen:
-                continue
-            self._seen.add(node)
+        new = {node: deadline_ms for node, deadline_ms in nodes.items() if node not in self.seen}
+        needed = self._needed() if new else {}
+        for node, deadline_ms in new.items():
+            self.seen.add(node)
             left_s = max(0.0, deadline_ms / 1000 - time.time()) if deadline_ms else _NO_DEADLINE_S
             for pool in self._pools:
                 pool.drain(node, left_s)

@@ -112,6 +112,12 @@ class Reservation:
         nodes = [self._node(role, number) for number in range(count)]
         return nodes.count(nodes[index])
 
+    def nodes(self) -> set[str]:
+        """Return the nodes of all bundles; after `wait`."""
+        if self._group is None:
+            return set()
+        return {str(node) for node in placement_group_table(self._group)["bundles_to_node_id"].values()}
+
     def _node(self, role: str, index: int) -> str:
         table = placement_group_table(self._group)
         return str(table["bundles_to_node_id"][self._plan.seat(role, index).number])

@@ -7,7 +7,7 @@ ranks the weights are the same as before.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +34,7 @@ Result = TypeVar("Result")
 class RestartingRanks(LearnerRanks):
     """The ranks, which start again when one is lost, as often as the budget allows.
 
-    `draining` returns the nodes whose end was announced: the loss of a rank there does not count.
+    `is_announced` says whether the end of a node of the ranks was announced: the loss of a rank then does not count.
     """
 
     def __init__(
@@ -44,12 +44,12 @@ class RestartingRanks(LearnerRanks):
         respawn: Respawn,
         saved: Saved,
         note: Note,
-        draining: Callable[[], Mapping[str, int]],
+        is_announced: Callable[[], bool],
     ) -> None:
         super().__init__(config, spawn)
         section = config.learner
         self._budget = LossBudget(section.max_restarts, section.restart_window_s)
-        self._respawn, self._saved, self._note, self._draining = respawn, saved, note, draining
+        self._respawn, self._saved, self._note, self._is_announced = respawn, saved, note, is_announced
         self._journal = Journal()
         self._losses = Losses()
         self._reached = 0  # the version of the weights before a loss
@@ -132,7 +132,7 @@ class RestartingRanks(LearnerRanks):
         lost = self._lost
         assert lost is not None
         now = asyncio.get_running_loop().time()
-        if self.node_id not in self._draining():
+        if not self._is_announced():
             self._losses = self._losses.with_loss(now, "", now)
         if after_rank_loss(self._losses, self._budget, now) is Action.STOP:
             count, seconds = self._losses.num_counted(self._budget, now), self._budget.window_s

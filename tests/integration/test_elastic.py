@@ -16,21 +16,30 @@ pytestmark = [
 ]
 
 
+HEALTH = {"period_ms": "1000", "timeout_ms": "3000", "failure_threshold": "3"}
+"""Ray sees within seconds that a node has vanished."""
+
+
+def in_box(name, folder):
+    """Run a script of tests/support in a box; return its output."""
+    environment = {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests/support")]),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        **{f"RAY_health_check_{name}": value for name, value in HEALTH.items()},
+    }
+    script = str(ROOT / "tests/support" / name)
+    done = run_in_box(sys.executable, script, str(folder), timeout_s=200, env=environment)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
+    return done.stdout
+
+
 @pytest.fixture(scope="module")
 def scenario(tmp_path_factory):
     """(what was seen, the rows of the metrics, the output) of one run."""
     folder = tmp_path_factory.mktemp("elastic")
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests/support")])
-    script = str(ROOT / "tests/support/elastic_scenario.py")
-    # nodes that vanish are seen after seconds, as in the cluster files
-    quick = {f"RAY_health_check_{name}": value for name, value in HEALTH.items()}
-    done = run_in_box(sys.executable, script, str(folder), timeout_s=240, env={"PYTHONPATH": paths, **quick})
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
+    output = in_box("elastic_scenario.py", folder)
     rows = [json.loads(line) for line in (folder / "run/metrics.jsonl").read_text().splitlines()]
-    return json.loads((folder / "seen.json").read_text()), rows, done.stdout
-
-
-HEALTH = {"period_ms": "1000", "timeout_ms": "3000", "failure_threshold": "3"}
+    return json.loads((folder / "seen.json").read_text()), rows, output
 
 
 def test_replicas_follow_the_nodes_and_no_sample_is_lost(scenario):
@@ -45,3 +54,14 @@ def test_replicas_follow_the_nodes_and_no_sample_is_lost(scenario):
 
 def test_a_node_that_is_told_to_go_is_gone_soon_after_its_last_group(scenario):
     assert scenario[0]["leave_s"] < 5
+
+
+def test_the_autoscaler_makes_nodes_up_to_its_limits_and_takes_away_those_without_a_replica(tmp_path):
+    in_box("autoscaler_scenario.py", tmp_path)
+    scaled = json.loads((tmp_path / "scaled.json").read_text())
+    print(scaled)
+    assert scaled["seen"]["three replicas"] < 30
+    assert scaled["markets"] == ["on-demand", "spot", "spot"], "spot is full: the third one takes the fallback"
+    assert scaled["most"] == {"spot": 2, "on-demand": 1} and scaled["waiting"] == 3
+    assert scaled["answer"] == 1, "the node of the replica that was kept stays"
+    assert "the autoscaler: " in scaled["line"]

@@ -29,7 +29,7 @@ class World:
     """Two ranks whose updates are a hash of all that they learned, and the checkpoints that were written."""
 
     def __init__(self, folder, monkeypatch, *, ranks_after=2, **learner):
-        self.folder, self.saved, self.notes, self.damaged, self.draining = folder, [], [], set(), {}
+        self.folder, self.saved, self.notes, self.damaged, self.is_announced = folder, [], [], set(), False
         self.starts = []
 
         def verify(path):
@@ -54,7 +54,7 @@ class World:
             respawn,
             lambda: self.saved,
             self.notes.append,
-            lambda: self.draining,
+            lambda: self.is_announced,
         )
 
     def spawn_all(self, count):
@@ -130,7 +130,7 @@ def test_ranks_that_are_lost_again_and_again_end_the_run_with_one_cause(tmp_path
 
 def test_a_loss_that_was_announced_does_not_count(tmp_path, monkeypatch):
     world = World(tmp_path, monkeypatch, max_restarts=0)
-    world.draining = {"node 0": 0}
+    world.is_announced = True
     assert len(virtually(steps(world, 3, lose_at=(2,)))) == 3
 
 
