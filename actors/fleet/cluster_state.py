@@ -36,7 +36,7 @@ def _autoscaler_line() -> str:
         status = get_cluster_status(address, timeout=_ANSWER_S)
     except (RayError, RuntimeError, ValueError) as error:
         return f"the autoscaler can't be asked ({(str(error).splitlines() or [type(error).__name__])[0]})"
-    if not status.stats.autoscaler_version:
+    if status.stats.autoscaler_version in (None, "", "0"):  # none has ever reported a state
         return "no autoscaler is running"
     parts = [
         _counted("asked for", status.pending_launches),

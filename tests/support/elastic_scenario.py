@@ -38,6 +38,7 @@ def config_of(folder):
                 "max": 3,
                 "resize_every_s": 0,
                 "nodes": {"prefer": "spot"},
+                "cpus_per_actor": 0.8,
                 "prompts_per_step": PROMPTS,
                 "group_size": 2,
                 "max_prompt_tokens": 4,
