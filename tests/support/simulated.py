@@ -121,7 +121,7 @@ class SimulatedEngine(SimulatedActor):
 
     async def do_stage_bucket(self, bucket, data):
         assert data == bucket.weights
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.4)  # as long as the sampling of a step, so that updates come in between
         self._staged.append(bucket)
 
     async def do_drop_staged(self):
@@ -129,6 +129,7 @@ class SimulatedEngine(SimulatedActor):
 
     async def do_load_staged(self):
         staged, self._staged = self._staged, []
+        await asyncio.sleep(1.7)  # longer than an update and its publication, which may come in between
         self._parts = {bucket.part: bucket.weights for bucket in staged}
 
     async def do_finish_and_resume(self, version):

@@ -47,7 +47,7 @@ def config_of(max_staleness=0):
                 "max_restarts": 100,
             },
             "rewards": {"num_actors": 1, "max": 2, "max_restarts": 100, "resize_every_s": 3},
-            "learner": {"micro_batch_tokens": 10, "num_ranks": 2, "max_restarts": 100},
+            "learner": {"micro_batch_tokens": 8, "num_ranks": 2, "max_restarts": 100},
             "deadlines": {
                 "learn_s": 20,
                 "checkpoint_s": 20,
