@@ -55,11 +55,11 @@ def start_head(file):
         "max_workers": 3,
         "provider": provider,
         "available_node_types": {
-            "head": node_type("on-demand", 1, 0),
+            "ray.head.default": node_type("on-demand", 1, 0),  # the name that the provider gives the head
             "on-demand": node_type("on-demand", 2, 1),
             "spot": node_type("spot", 2, 2),
         },
-        "head_node_type": "head",
+        "head_node_type": "ray.head.default",
         "auth": {},
         "docker": {},
         "file_mounts": {},

@@ -94,7 +94,7 @@ class Scenario:
         start = time.monotonic()
         while True:
             rows = (self._run / "metrics.jsonl").read_text().splitlines() if self._run.is_dir() else []
-            if rows and reached(json.loads(rows[-1])):
+            if len(rows) > 1 and reached(json.loads(rows[-1])):  # step 0 is the evaluation of the base model
                 self.seen[what] = time.monotonic() - start
                 return
             if time.monotonic() - start > 60:
