@@ -42,7 +42,7 @@ def run_supervised(config: SupervisedConfig, resume: str = "auto") -> None:
         try:
             start_ray(config, plan(config))
             with run.following(), _heldout_rewards(config, run) as heldout:
-                _fit(_trainer(config, run, heldout))
+                _fit(_trainer(config, run, heldout), run)
         finally:
             ray.shutdown()
 
@@ -109,7 +109,7 @@ def _fetch_images(config: SupervisedConfig, run: RunSession) -> None:
         open_supervised(config, [])
 
 
-def _fit(trainer: Any) -> None:
+def _fit(trainer: Any, run: RunSession) -> None:
     """Train in another thread, so that this thread handles signals; a failure raises a VlaaRayError."""
     from ray.train import TrainingFailedError
 
@@ -125,6 +125,7 @@ def _fit(trainer: Any) -> None:
     threading.Thread(target=fit, name="ray-train", daemon=True).start()
     while not outcome.done():
         time.sleep(_POLL_S)
+        run.require_ownership()
     try:
         outcome.result()
     except TrainingFailedError as error:

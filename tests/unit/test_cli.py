@@ -106,10 +106,12 @@ def test_sft_loads_its_own_kind_of_config(config: str, calls: list) -> None:
 def test_submit_passes_the_command_on_and_ends_with_its_code(calls: list) -> None:
     line = ["submit", "--address", "http://head:8265", "--no-wait", "--", "train", "--config", "c.yaml", "run.seed=1"]
     assert main(line) == 5
-    assert calls == [("submit", "http://head:8265", ["train", "--config", "c.yaml", "run.seed=1"], Path("."), False)]
+    assert calls == [
+        ("submit", "http://head:8265", ["train", "--config", "c.yaml", "run.seed=1"], Path("."), False, [], "")
+    ]
     assert main(["submit", "--", "rm", "-rf"]) == 2
     assert main(["submit", "--working-dir", str(ROOT), "--", "doctor"]) == 5
-    assert calls[-1] == ("submit", None, ["doctor"], ROOT, True)
+    assert calls[-1] == ("submit", None, ["doctor"], ROOT, True, [], "")
     assert main(["submit", "--working-dir", str(ROOT / "no-folder"), "--", "doctor"]) == 2
 
 

@@ -52,7 +52,12 @@ def show_config(
 
 @app.command()
 def report(
-    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder of a run, for example runs/quickstart.")],
+    run_dir: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN_DIR", help="Folder of a run, for example runs/quickstart or s3://BUCKET/runs/quickstart."
+        ),
+    ],
     phrase: Annotated[
         list[str] | None,
         typer.Option("--phrase", metavar="TEXT", help="Also look for this phrase in the rollouts on disk; repeatable."),
@@ -68,18 +73,20 @@ def report(
     ] = 5,
 ) -> None:
     """Write the report of a run again, and print its table; or the page of an evaluation."""
-    from vlaa_ray.config.base_folder import find_input
+    from vlaa_ray.config.base_folder import find_input, is_remote
+    from vlaa_ray.run.remote_sources import local_run
 
-    run_dir = Path(find_input(str(run_dir)))
-    if not (run_dir / "config.yaml").is_file():
+    named = find_input(run_dir)
+    folder = local_run(named)
+    if not (folder / "config.yaml").is_file():
         raise ConfigError(
-            "not a run folder: it has no config.yaml", folder=str(run_dir), fix="give the folder of a run, runs/NAME"
+            "not a run folder: it has no config.yaml", folder=named, fix="give the folder of a run, runs/NAME"
         )
-    if (run_dir / "result.json").is_file():
+    if (folder / "result.json").is_file():
         from vlaa_ray.report.evaluation_page import write_evaluation_page
 
-        return typer.echo(f"Page: {write_evaluation_page(run_dir)}")
-    print_report(run_dir, _sought(phrase or [], sft_data, opening_words))
+        return typer.echo(f"Page: {write_evaluation_page(folder)}")
+    print_report(folder, _sought(phrase or [], sft_data, opening_words), named if is_remote(named) else None)
 
 
 @app.command()
