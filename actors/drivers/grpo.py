@@ -29,6 +29,7 @@ async def run_grpo(config: GrpoConfig, resume: str = "auto") -> None:
         config = run.resolved(config)
         import ray
 
+        from actors.fleet.nodes import check_nodes, notes
         from actors.fleet.placement import start_ray
         from vlaa_ray.loop import train
         from vlaa_ray.planning.placement import plan
@@ -37,6 +38,8 @@ async def run_grpo(config: GrpoConfig, resume: str = "auto") -> None:
         prompts, heldout = _read_data(config, run)
         try:
             start_ray(config, plan(config))
+            for note in notes(check_nodes(config, run.path)):
+                run.alarm(note)
             await train(config, prompts, heldout, await run.stoppable(_start_roles(config, run)), run)
         finally:
             ray.shutdown()

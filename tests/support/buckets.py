@@ -115,6 +115,7 @@ def _seaweed(folder: Path, ports: list[int]) -> list[str]:
             "-s3",
             f"-s3.port={s3}",
             "-s3.port.iceberg=0",
+            "-s3.autoCreateBucket=false",
         ),
         *(f"-s3.config={folder / 'keys.json'}", "-s3.port.lance=0", "-volume.max=50", "-master.volumeSizeLimitMB=100"),
         *(f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port.grpc={grpc}"),

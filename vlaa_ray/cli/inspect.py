@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlaa_ray.cli.common import Overrides, print_report, print_to_stderr, ready_to_write, training_config, writing
+from vlaa_ray.cli.common import (
+    Overrides,
+    print_report,
+    print_to_stderr,
+    ready_to_write,
+    require_own_actors,
+    training_config,
+    writing,
+)
 from vlaa_ray.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -176,13 +184,38 @@ def doctor(
         Path | None,
         typer.Option("--config", metavar="FILE", help="Config of a run; the machine is checked for its needs, too."),
     ] = None,
+    cluster: Annotated[
+        bool,
+        typer.Option(
+            "--cluster",
+            help="Ask every node of a Ray cluster: versions, GPUs, shared memory, clock, speed between the nodes; with "
+            "--config also whether it sees model, data and run folder.",
+        ),
+    ] = False,
+    address: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Cluster to ask with --cluster: auto or HOST:PORT.")
+    ] = "auto",
 ) -> None:
-    """List what would make a run fail on this machine. Exits with 2 if there is anything; the list has the fixes."""
+    """List what would make a run fail on this machine, or on the nodes of a cluster.
+
+    Exits with 2 if there is anything; the list has the fixes.
+    """
     from rich.console import Console
 
+    from vlaa_ray.config.sections import cluster_address
     from vlaa_ray.planning.doctor import diagnose, is_broken, table
 
-    findings = diagnose(training_config(config))
+    if cluster:
+        require_own_actors()
+        from actors.drivers.cluster_doctor import diagnose_cluster
+
+        try:
+            cluster_address(address)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--address") from None
+        findings = diagnose_cluster(address, training_config(config))
+    else:
+        findings = diagnose(training_config(config))
     Console(emoji=False).print(table(findings))
     if is_broken(findings):
         raise typer.Exit(2)
