@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayError
+from ray.exceptions import GetTimeoutError, RayError, TaskUnschedulableError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.process.causes import first_line
@@ -25,15 +25,17 @@ _PROBE_BYTES = 32 << 20
 def ask_nodes(questions: Questions, *, measure_speed: bool = False) -> list[NodeAnswer]:
     """Return the answer of each node that is alive; one that gives none within a minute has a fault.
 
-    Ray must be connected. With `measure_speed`, a few megabytes are sent from each node to this one.
+    A node that is leaving, or has left meanwhile, is passed over. Ray must be connected. With `measure_speed`, a few
+    megabytes are sent from each node to this one.
     """
     nodes = [node for node in ray.nodes() if node["Alive"]]
     calls = [(node, _on(node, examine_node).remote(questions), time.time()) for node in nodes]
-    answers = [_answer(node, call, asked) for node, call, asked in calls]
-    if measure_speed and len(nodes) > 1:
-        pairs = zip(nodes, answers, strict=True)
-        answers = [replace(answer, bytes_per_s=_speed(node)) if not answer.fault else answer for node, answer in pairs]
-    return answers
+    answered = [(node, _answer(node, call, asked)) for node, call, asked in calls]
+    alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+    staying = [(node, answer) for node, answer in answered if answer and (node["NodeID"] in alive or not answer.fault)]
+    if not measure_speed or len(staying) < 2:
+        return [answer for _, answer in staying]
+    return [replace(answer, bytes_per_s=None if answer.fault else _speed(node)) for node, answer in staying]
 
 
 def check_nodes(config: TrainingConfig, folder: Path) -> list[Finding]:
@@ -67,7 +69,8 @@ def _on(node: dict[str, Any], function: Any) -> Any:
     return ray.remote(function).options(num_cpus=0, scheduling_strategy=strategy, max_retries=0)
 
 
-def _answer(node: dict[str, Any], call: Any, asked: float) -> NodeAnswer:
+def _answer(node: dict[str, Any], call: Any, asked: float) -> NodeAnswer | None:
+    """Return the node's answer; None if it takes no work any more, as it is about to leave."""
     name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
     resources = node["Resources"]
     works = bool(resources.get("CPU") or resources.get("GPU"))
@@ -76,6 +79,8 @@ def _answer(node: dict[str, Any], call: Any, asked: float) -> NodeAnswer:
     except GetTimeoutError:
         ray.cancel(call, force=True)
         return NodeAnswer(name, works, fault=f"no answer within {_ANSWER_S:g} s")
+    except TaskUnschedulableError:
+        return None
     except RayError as error:
         return NodeAnswer(name, works, fault=first_line(error))
     # it read its clock at some time between question and answer: only what lies outside is known to be wrong
