@@ -115,6 +115,16 @@ def test_submit_passes_the_command_on_and_ends_with_its_code(calls: list) -> Non
     assert main(["submit", "--working-dir", str(ROOT / "no-folder"), "--", "doctor"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("folder", "run"), [("s3://bucket/runs", "s3://bucket/runs/trial"), ("out", "{cwd}/out/trial")]
+)
+def test_submit_tells_which_run_the_job_is_for(config: str, calls: list, tmp_path: Path, folder: str, run: str) -> None:
+    line = ["submit", "--working-dir", str(tmp_path), "--secret", "HF_TOKEN", "--", "train", "--config", config]
+    assert main([*line, f"run.dir={folder}"]) == 5
+    *_, secrets, told = calls[-1]
+    assert (list(map(str, secrets)), told) == (["HF_TOKEN"], run.format(cwd=tmp_path.resolve()))
+
+
 def test_config_prints_what_reloads(config: str, capsys, tmp_path: Path) -> None:
     assert main(["config", config, "grpo.preset=paper"]) == 0
     values = yaml.safe_load(capsys.readouterr().out)

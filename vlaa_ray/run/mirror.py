@@ -31,6 +31,8 @@ from vlaa_ray.storage.places import BucketPath
 from vlaa_ray.text.durations import duration
 
 _ROUND_S = 2.0
+_SEND_EVERY_S, _SEND_LOGS_EVERY_S = 10.0, 60.0  # a file that grows all the time would be sent all the time
+_SILENT_S = 5.0
 _RENEW_SHARE = 6  # renewals in a lease
 _STOP_S = 30.0
 NOT_SENT = (CHECKPOINTS, HELDOUT_MODEL, "ray_train")
@@ -49,6 +51,8 @@ class Mirror:
         """It gets a line when an outage begins and when it ends."""
         self._stores = CheckpointStore(local / CHECKPOINTS, keep)
         self._sent: dict[str, tuple[int, int]] = {}
+        self._sent_at: dict[str, float] = {}
+        self._hurry = False
         self._sent_checkpoints: set[str] = set()
         self._renewed = time.monotonic()
         self._stop = threading.Event()
@@ -78,7 +82,7 @@ class Mirror:
             worker.wake()
 
     def metrics(self) -> dict[str, float]:
-        """Return the seconds since the bucket last had everything, and the number of failed tries in a row."""
+        """Return the seconds since the bucket last had all that was due, and the number of failed tries in a row."""
         now = time.monotonic()
         return {
             "storage/behind_s": max(now - worker.complete_at for worker in self._workers),
@@ -93,9 +97,14 @@ class Mirror:
             StorageError: it has not after `timeout_s` seconds; the local folder stays.
 
         """
-        deadline = time.monotonic() + timeout_s
+        deadline, self._hurry = time.monotonic() + timeout_s, True
         for worker in self._workers:
-            if not worker.complete_after(time.monotonic(), deadline):
+            start = time.monotonic()
+            if worker.complete_after(start, min(deadline, start + _SILENT_S)):
+                continue
+            if worker.is_alive():
+                self._tell(f"waiting at most {duration(timeout_s)} until the bucket has all {worker.what}")
+            if not worker.complete_after(start, deadline):
                 self.require_ownership()
                 raise StorageError(
                     f"the bucket does not have all {worker.what} after {timeout_s:g} s: {worker.cause or 'too slow'}",
@@ -126,7 +135,7 @@ class Mirror:
         self._renew_if_due()
         present = dict(_small_files(self._local, self._owner.attempt))
         for name, (path, stamp) in present.items():
-            if self._sent.get(name) == stamp:
+            if self._sent.get(name) == stamp or not self._is_due(name):
                 continue
             self._owner.require()
             try:
@@ -134,11 +143,16 @@ class Mirror:
             except FileNotFoundError:
                 continue
             (self.place / name).write(data)
-            self._sent[name] = stamp
+            self._sent[name], self._sent_at[name] = stamp, time.monotonic()
             self._renew_if_due()
         for name in set(self._sent) - set(present):
             (self.place / name).delete()
             del self._sent[name]
+
+    def _is_due(self, name: str) -> bool:
+        every_s = _SEND_LOGS_EVERY_S if name.partition("/")[0] == LOGS else _SEND_EVERY_S
+        last = self._sent_at.get(name)
+        return self._hurry or last is None or time.monotonic() - last >= every_s
 
     def _renew_if_due(self) -> None:
         if time.monotonic() - self._renewed >= self._renew_s:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from vlaa_ray.config import AnyConfig
 from vlaa_ray.errors import CheckpointError, ConfigError, StorageError
-from vlaa_ray.run.checkpoints import Listed
+from vlaa_ray.run.checkpoints import Listed, read_manifest
 from vlaa_ray.run.remote_checkpoints import fetch, list_remote
 from vlaa_ray.run.run_json import run_place
 from vlaa_ray.storage.layout import CHECKPOINTS, COPY, MANIFEST
@@ -98,6 +98,10 @@ class PartSender:
             if self._thread.is_alive():
                 raise CheckpointError("the files of the checkpoint before are still being sent", node=_node())
         partial.mkdir(parents=True, exist_ok=True)
+        attempt = partial.name.rsplit(".", 2)[1]
+        for left in partial.parent.glob(".step_*.partial"):  # of attempts that were killed on this node
+            if left.name.rsplit(".", 2)[1] != attempt:
+                shutil.rmtree(left, ignore_errors=True)
 
     def hand_over(self, partial: Path) -> None:
         """Send the files of this node in the background; called by every rank, when all ranks have written theirs."""
@@ -138,7 +142,7 @@ class PartSender:
 
 
 def bring_checkpoint(config: AnyConfig, folder: Path) -> None:
-    """Download a checkpoint of the run into `folder`, where it is on another node than the driver's; else do nothing.
+    """Download a checkpoint of the run into `folder`, where this node does not have all of it; else do nothing.
 
     Several ranks of a node may call this at the same time.
 
@@ -148,7 +152,7 @@ def bring_checkpoint(config: AnyConfig, folder: Path) -> None:
 
     """
     place = run_place(config)
-    if place is None or (folder.parents[1] / COPY).is_file():
+    if place is None or ((folder.parents[1] / COPY).is_file() and _is_whole(folder)):
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / ".bringing").open("w") as lock:
@@ -157,7 +161,7 @@ def bring_checkpoint(config: AnyConfig, folder: Path) -> None:
         newest = next((item for item in reversed(found) if item.is_finished), None)
         if newest is None:
             raise CheckpointError("the checkpoint is not in the bucket yet", checkpoint=folder.name, bucket=str(place))
-        if not (folder / MANIFEST).is_file() or _differs(folder, newest.place):
+        if not _is_whole(folder) or _differs(folder, newest.place):
             fetch(newest, folder.parent)
 
 
@@ -169,6 +173,14 @@ def require_driver_here(config: AnyConfig, folder: Path) -> None:
     if run_place(config) and not (folder / COPY).is_file():
         fix = "set run.dir to a file system that all nodes share, or give the head node the learner's GPUs"
         raise ConfigError("a learner rank is not on the node of the driver, which sends the run to its bucket", fix=fix)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Return True if the checkpoint has every file that its manifest lists."""
+    try:
+        return all((folder / name).is_file() for name in read_manifest(folder)[1])
+    except CheckpointError:
+        return False
 
 
 def _differs(folder: Path, remote: BucketPath) -> bool:
