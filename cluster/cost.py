@@ -27,7 +27,7 @@ def cost(
     bucket: float = 0.0,
     lost_share: float = 0.0,
 ) -> float:
-    """Return the cost of a run of so many hours.
+    """Return the cost of a run that takes `hours` on machines that stay.
 
     `rollouts` is the mean number of rollout machines. `lost_share` is the share of their time that is lost with spot
     machines that are taken away; the run takes longer by as much.

@@ -92,13 +92,17 @@ def _answer(node: dict[str, Any], call: Any, asked: float) -> NodeAnswer | None:
 def _speed(node: dict[str, Any]) -> float | None:
     """Return the bytes a second of a transfer from the node to this one; None if it did not end in time."""
     try:
-        made = _on(node, bytes).remote(_PROBE_BYTES)
+        made = _on(node, _some_bytes).remote(_PROBE_BYTES)
         ray.wait([made], timeout=_ANSWER_S, fetch_local=False)
         start = time.perf_counter()
         ray.get(made, timeout=_ANSWER_S)
         return _PROBE_BYTES / (time.perf_counter() - start)
     except (RayError, GetTimeoutError):
         return None
+
+
+def _some_bytes(size: int) -> bytes:
+    return bytes(size)
 
 
 def notes(findings: list[Finding]) -> list[str]:

@@ -78,3 +78,27 @@ def test_a_run_in_a_bucket_is_killed_and_goes_on_elsewhere_exactly(bucket, tmp_p
     for place in (folder, first, second):  # the key of the bucket is in no file
         for file in place.rglob("*"):
             assert not file.is_file() or SECRET.encode() not in file.read_bytes(), file
+
+
+def test_sft_in_a_bucket_goes_on_on_another_machine(bucket, tmp_path):
+    runs = bucket.new_folder()
+    options = ["sft.samples_per_step=8", "data.num_train=64", "eval.num_prompts=8", "tracking.wandb=disabled"]
+    options += ["run.name=sft", f"run.dir={runs}", "checkpoint.every_steps=2", "learner.num_ranks=1"]
+    for steps, machine in ((2, "machine-1"), (4, "machine-2")):
+        command = [
+            sys.executable,
+            "-m",
+            "vlaa_ray",
+            "sft",
+            "--config",
+            str(ROOT / "configs/tiny_base_sft.yaml"),
+            *options,
+        ]
+        command += [f"run.num_steps={steps}", f"run.local_dir={tmp_path / machine}"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    folder = fetch_run(f"{runs}/sft")
+    assert [row["step"] for row in read_metrics(folder) if row["step"]] == [1, 2, 3, 4]
+    assert json.loads((folder / "run.json").read_text())["resumed_from_step"] == 2
+    finished = [item for item in list_remote(BucketPath.parse(runs) / "sft/checkpoints") if item.is_finished]
+    assert (finished[-1].step, finished[-1].attempt) == (4, 2)

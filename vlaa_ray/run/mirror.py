@@ -52,6 +52,7 @@ class Mirror:
         self._stores = CheckpointStore(local / CHECKPOINTS, keep)
         self._sent: dict[str, tuple[int, int]] = {}
         self._sent_at: dict[str, float] = {}
+        self._files = threading.Lock()
         self._hurry = False
         self._sent_checkpoints: set[str] = set()
         self._renewed = time.monotonic()
@@ -68,7 +69,7 @@ class Mirror:
 
     def start(self, names: Iterable[str]) -> None:
         """Begin to send; of the files `names` in the bucket, those that are not in the local folder are deleted."""
-        self._sent = {name: (-1, -1) for name in names if name.partition("/")[0] != LOGS}
+        self._sent = {name: (-1, -1) for name in names if not _is_log(name)}
         for worker in self._workers:
             worker.start()
 
@@ -131,11 +132,22 @@ class Mirror:
         self.note(f"storage: {text}")
 
     def _send_files(self) -> None:
-        """Renew the ownership if it is time, then send each file that has changed, and delete those that are gone."""
-        self._renew_if_due()
+        """Renew the ownership if it is time, then send the files that are due."""
+        with self._files:
+            self._renew_if_due()
+            self._send_changed(self._is_due)
+
+    def _send_with_checkpoint(self) -> None:
+        """Send all files but the logs, then prove the ownership: a checkpoint needs the metrics of its steps."""
+        with self._files:
+            self._send_changed(lambda name: not _is_log(name))
+        self._owner.renew()
+
+    def _send_changed(self, wanted: Callable[[str], bool]) -> None:
+        """Send each wanted file that has changed, and delete those that are gone."""
         present = dict(_small_files(self._local, self._owner.attempt))
         for name, (path, stamp) in present.items():
-            if self._sent.get(name) == stamp or not self._is_due(name):
+            if self._sent.get(name) == stamp or not wanted(name):
                 continue
             self._owner.require()
             try:
@@ -150,7 +162,7 @@ class Mirror:
             del self._sent[name]
 
     def _is_due(self, name: str) -> bool:
-        every_s = _SEND_LOGS_EVERY_S if name.partition("/")[0] == LOGS else _SEND_EVERY_S
+        every_s = _SEND_LOGS_EVERY_S if _is_log(name) else _SEND_EVERY_S
         last = self._sent_at.get(name)
         return self._hurry or last is None or time.monotonic() - last >= every_s
 
@@ -180,7 +192,7 @@ class Mirror:
         folder = self.place / CHECKPOINTS
         if not self._is_there(folder, checkpoint):
             self._owner.require()
-            send(checkpoint, folder, self._owner.attempt, self._owner.renew)
+            send(checkpoint, folder, self._owner.attempt, self._send_with_checkpoint)
         self._owner.require()
         retain(folder, self._keep, self._owner.attempt)
 
@@ -256,6 +268,10 @@ class _Worker(threading.Thread):
     def _notify(self) -> None:
         with self._changed:
             self._changed.notify_all()
+
+
+def _is_log(name: str) -> bool:
+    return name.partition("/")[0] == LOGS
 
 
 def _small_files(folder: Path, attempt: int) -> Iterator[tuple[str, tuple[Path, tuple[int, int]]]]:

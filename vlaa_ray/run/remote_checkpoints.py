@@ -60,11 +60,11 @@ def list_remote(folder: BucketPath) -> list[RemoteCheckpoint]:
     return sorted(found, key=lambda checkpoint: (checkpoint.attempt, checkpoint.step))
 
 
-def send(local: Path, folder: BucketPath, attempt: int, allowed: Callable[[], None]) -> None:
+def send(local: Path, folder: BucketPath, attempt: int, before_last: Callable[[], None]) -> None:
     """Send the finished checkpoint in the folder `local`; files that are there already are not sent again.
 
-    Files that are listed but not on this node must have been sent by those who have them. `allowed` is called before
-    the manifest is put, and may raise.
+    Files that are listed but not on this node must have been sent by those who have them. `before_last` is called
+    before the manifest is put, and may raise.
 
     Raises:
         StorageError: the bucket can't be used now.
@@ -86,7 +86,7 @@ def send(local: Path, folder: BucketPath, attempt: int, allowed: Callable[[], No
     wrong = [name for name, (_, size) in listed.items() if name not in there or there[name].size_bytes != size]
     if wrong:
         raise StorageError(f"{wrong[0]} has not arrived whole in {place}", fix="it is sent again")
-    allowed()
+    before_last()
     manifest = (local / MANIFEST).read_bytes()
     if put_if(place / MANIFEST, manifest, None) is None and (place / MANIFEST).read() != manifest:
         raise CheckpointError("another checkpoint of this attempt and step is there", checkpoint=str(place))

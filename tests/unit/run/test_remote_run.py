@@ -107,6 +107,8 @@ def test_twenty_kills_during_uploads_leave_a_checkpoint_that_loads(s3, tmp_path)
             remote, path = found
             assert verify(path) == remote.step and remote.step >= newest
             newest = remote.step
+            metrics = (place.parent / "metrics.jsonl").read().decode().splitlines()  # they were there before it
+            assert {json.loads(line)["step"] for line in metrics} >= set(range(1, remote.step + 1))
     assert newest > 5  # it got on nevertheless
 
 
