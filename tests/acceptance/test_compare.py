@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[2]
 HELDOUT = '[{name: heldout, data: "builtin:heldout", records: true, num_rows: 40}]'
 SMALL = [
     "seeds=[0]",
-    "stages.sft-small.set.run.num_steps=6",
-    "stages.sft-small.set.checkpoint.every_steps=2",
+    "stages.sft-small.set.run.num_steps=20",
+    "stages.sft-small.set.checkpoint.every_steps=4",
     "stages.grpo.set.run.num_steps=4",
     "stages.grpo.set.rollout.prompts_per_step=8",
     "stages.grpo.set.rollout.group_size=4",
@@ -82,7 +82,7 @@ def test_a_killed_experiment_ends_with_the_numbers_of_an_undisturbed_one(tmp_pat
     killed.mkdir()
     expected = run(alone)
     assert expected["state"] == "complete"
-    kill_when(killed, lambda: 2 <= steps_in(killed, "sft-small-s0-*") < 6, signal.SIGKILL)
+    kill_when(killed, lambda: 5 <= steps_in(killed, "sft-small-s0-*") < 20, signal.SIGKILL)
     kill_when(killed, lambda: steps_in(killed, "sft-small.grpo-s0-*") >= 2, signal.SIGTERM)
     before = finished(killed)
     result = run(killed)

@@ -1,9 +1,13 @@
-"""Every known record format in one run, and every known defect: the sound ones are trained on in every step."""
+"""Every known record format in one run, and every known defect: the sound ones are trained on in every step.
+
+The run also asks a benchmark at each evaluation.
+"""
 
 import json
 from collections import Counter
 
 import pytest
+from benchmark_files import write_benchmark_tsv
 from formats import COLORS, CONVERSATIONS, ROWS, variant, written
 from planted import PLANTED, rows, write_images, write_rows
 from quickstart import metrics, run_json, train
@@ -31,6 +35,9 @@ def test_a_mixture_of_all_formats_and_defects_is_trained_on(tmp_path, monkeypatc
     prompts = open_dataset(str(planted), DataSection(), None, quarantine=left_out)
     size = len(sound) + len(prompts)
     options = [f"data.train={json.dumps(sources)}", "run.num_steps=2", f"rollout.prompts_per_step={size}"]
+    write_benchmark_tsv("MathVista", tmp_path / "MathVista_MINI.tsv", 12, 0)
+    options.append(f"eval.benchmarks=[{{name: MathVista, data: {tmp_path}, num_rows: 8}}]")
+    options.append("rollout.max_prompt_tokens=320")  # its questions are longer than the quickstart's
     options += ["rollout.group_size=2", "eval.num_prompts=4", f"tracking.rollouts_per_step={2 * size}"]
     result = train(tmp_path, *options, "rewards.open_ended.scorer=words", "checkpoint.every_steps=2")
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]
@@ -53,3 +60,12 @@ def test_a_mixture_of_all_formats_and_defects_is_trained_on(tmp_path, monkeypatc
         told = {row["prompt_id"].partition(",")[0] for row in rollouts if "history" in row and "system" in row}
         assert told == CONVERSATIONS.keys()
     assert [row["reward/invalid_share"] for row in metrics(tmp_path)[1:]] == [0, 0]
+    benchmarks = [_of_benchmark(row) for row in metrics(tmp_path)]
+    assert not benchmarks[1] and set(benchmarks[0]) == set(benchmarks[2])
+    for scores in (benchmarks[0], benchmarks[2]):
+        assert 0 <= scores["score"] <= 100 and 0 <= scores["unsettled_share"] <= 1
+
+
+def _of_benchmark(row):
+    prefix = "eval/benchmark/MathVista/"
+    return {key.removeprefix(prefix): value for key, value in row.items() if key.startswith(prefix)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pydantic import model_validator
 
@@ -27,6 +27,9 @@ from vlaa_ray.config.sections import (
     TrackingSection,
 )
 from vlaa_ray.records import VERIFIER_TYPES
+
+if TYPE_CHECKING:
+    from vlaa_ray.config.runs import GrpoConfig
 
 Bundle = dict[str, float]
 """The Ray resources of one process, such as {"CPU": 1, "GPU": 1}."""
@@ -75,6 +78,16 @@ class AnyConfig(Section, ABC):
     def has_steps(self) -> bool:
         """True for a run of training steps and checkpoints."""
         return False
+
+    @property
+    def as_training(self) -> TrainingConfig | None:
+        """The config if the run trains, else None."""
+        return None
+
+    @property
+    def as_grpo(self) -> GrpoConfig | None:
+        """The config if the run is one of GRPO, else None."""
+        return None
 
     @property
     def trained_model(self) -> ModelSection | None:
@@ -212,6 +225,11 @@ class TrainingConfig(AnyConfig):
     def has_steps(self) -> bool:
         """True: every training has."""
         return True
+
+    @property
+    def as_training(self) -> TrainingConfig:
+        """The config itself."""
+        return self
 
     @property
     def trained_model(self) -> ModelSection:

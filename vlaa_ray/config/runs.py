@@ -92,6 +92,11 @@ class GrpoConfig(TrainingConfig):
         return self.rewards
 
     @property
+    def as_grpo(self) -> GrpoConfig:
+        """The config itself."""
+        return self
+
+    @property
     def benchmarks(self) -> tuple[BenchmarkSection, ...]:
         """`eval.benchmarks`."""
         return self.eval.benchmarks

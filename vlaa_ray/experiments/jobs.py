@@ -70,12 +70,12 @@ class Job:
     @property
     def grpo(self) -> GrpoConfig | None:
         """The config if the run is one of GRPO, else None."""
-        return self.config if isinstance(self.config, GrpoConfig) else None
+        return self.config.as_grpo
 
     @property
     def training(self) -> TrainingConfig | None:
         """The config if the run trains, else None."""
-        return self.config if isinstance(self.config, TrainingConfig) else None
+        return self.config.as_training
 
     def finished(self) -> bool:
         """Return whether the run has reached its end. Its settings are those of its folder's name."""

@@ -20,7 +20,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]  # exported
 
 from vlaa_ray.config import LearnerSection
 from vlaa_ray.errors import CheckpointError, LearnerError
-from vlaa_ray.learner.extensions import FOLDER_KEY, baton_removed, extension_folder
+from vlaa_ray.learner.extensions import FOLDER_KEY, baton_removed, extension_folder, load_built, note_built
 from vlaa_ray.learner.offloading import Offloaded
 
 _TAG = "optimizer"
@@ -264,7 +264,7 @@ def join_ranks(learner: LearnerSection) -> None:
 
     if torch.distributed.is_initialized():
         return
-    _load_reduction_extension()  # first: ranks wait for each other in the next calls, so no lock may be held there
+    load_reduction_extension()  # first: ranks wait for each other in the next calls, so no lock may be held there
     if os.environ["RANK"] == "0":
         _stores.append(_open_store(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])))
     os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"  # torch joins a store instead of opening its own
@@ -282,7 +282,7 @@ def _open_store(address: str, port: int) -> TCPStore:
     return TCPStore(address, port, is_master=True, wait_for_workers=False, master_listen_fd=listener.detach())
 
 
-def _load_reduction_extension() -> None:
+def load_reduction_extension() -> None:
     """Build or load DeepSpeed's extension for reductions on one node; `init_distributed` then finds it loaded.
 
     Raises:
@@ -297,8 +297,13 @@ def _load_reduction_extension() -> None:
         return
     folder = extension_folder(torch.__version__)
     os.environ[FOLDER_KEY] = str(folder)
+    versions = f"torch {torch.__version__}, DeepSpeed {deepspeed.__version__}"
     with baton_removed(folder, builder.name):
-        builder.load(verbose=False)
+        if built := load_built(folder, builder.name, versions):
+            builder._loaded_ops[builder.name] = built
+        else:
+            builder.load(verbose=False)
+            note_built(folder, builder.name, versions)
 
 
 def _unname_shared_buffer() -> None:

@@ -1,13 +1,16 @@
 """The lock around DeepSpeed's extension: a stale file of torch's is removed, a live process is waited for."""
 
+import shutil
 import subprocess
 import sys
+import sysconfig
 import time
+from pathlib import Path
 
 import pytest
 
 from vlaa_ray.errors import DeadlineExceeded
-from vlaa_ray.learner.extensions import baton_removed, extension_folder
+from vlaa_ray.learner.extensions import baton_removed, extension_folder, load_built, note_built
 
 HOLD = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print(1, flush=True); "
 HOLD += "time.sleep(60)"
@@ -47,3 +50,15 @@ def test_the_users_folder_is_used_and_else_one_for_each_environment_and_version(
     here = extension_folder("2.9.0")
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     assert extension_folder("2.9.0") != here
+
+
+def test_what_was_built_with_the_same_versions_is_loaded_as_it_is(tmp_path):
+    library = next(Path(sysconfig.get_config_var("DESTSHARED")).glob("_bisect.*.so"))
+    (tmp_path / "_bisect").mkdir()
+    shutil.copy(library, tmp_path / "_bisect/_bisect.so")
+    assert load_built(tmp_path, "_bisect", "torch 2.9.0") is None
+    note_built(tmp_path, "_bisect", "torch 2.9.0")
+    built = load_built(tmp_path, "_bisect", "torch 2.9.0")
+    assert built.bisect_right([1, 2, 4], 3) == 2 and built.__file__ == str(tmp_path / "_bisect/_bisect.so")
+    assert load_built(tmp_path, "_bisect", "torch 2.9.1") is None
+    assert load_built(tmp_path, "_bisect", "torch 2.9.0") is None  # half of another build may be there by now

@@ -23,10 +23,12 @@ _ANSWER_IS = re.compile(
     r"(?:[*\"': ]|\bis\b|\babout\b|\bapproximately\b){0,8}",
     re.IGNORECASE,
 )
+_DENIED = re.compile(r"(?:not|n['’]t|neither)\b", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<=[.!?。])\s+(?=[A-Z(\\$*])|\n")
 _REMARK = re.compile(
     r"(?<=[\w)}\]$%°])[\s,]+(?:with|because|since|as|which|where|for|so|given)\b.*", re.DOTALL | re.IGNORECASE
 )
+_REASON = re.compile(r"(?<=[\w)}\]$%°])[\s,]+(?:because|since)\b.*", re.DOTALL | re.IGNORECASE)
 _COURTESY = re.compile(
     r"(?:I hope|(?:please )?let me know|is there anything|do you have|feel free|if you have|would you like|thank you"
     r"|please ask)\b[^\n]{0,200}",
@@ -93,6 +95,11 @@ def without_remark(text: str) -> str:
     return _REMARK.sub("", text, count=1) or text
 
 
+def without_reason(text: str) -> str:
+    """Return a result without the reason behind it: "8, because 3 + 4 = 7" is "8"."""
+    return _REASON.sub("", text, count=1) or text
+
+
 def _before_explanation(text: str) -> str:
     """Return the part of a text before the heading of an explanation, if that part has a result."""
     before = _EXPLANATION.split(text, maxsplit=1)[0].strip()
@@ -102,9 +109,11 @@ def _before_explanation(text: str) -> str:
 def _led(text: str) -> str:
     """Return what the last "the answer is" leads to; an empty text if nothing does.
 
-    The last one that leads to a number or a letter counts ("The answer is 5. This answer is correct.").
+    The last one that leads to a number or a letter counts ("The answer is 5. This answer is correct."). What an answer
+    is not, it isn't led to ("The answer is not B. It is C.").
     """
-    led = [_line(text[cue.end() :]) for cue in [*_ANSWER_IS.finditer(text)][-_MAX_CUES:]]
+    lines = [_line(text[cue.end() :]) for cue in [*_ANSWER_IS.finditer(text)][-_MAX_CUES:]]
+    led = [line for line in lines if not _DENIED.match(line)]
     results = [line for line in led if _RESULT.search(line)]
     return (results or led or [""])[-1]
 

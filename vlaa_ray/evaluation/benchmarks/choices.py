@@ -17,7 +17,7 @@ from vlaa_ray.data.formats.options import read_options
 from vlaa_ray.data.formats.tracked_row import TrackedRow
 from vlaa_ray.errors import DataError
 from vlaa_ray.evaluation.benchmarks.answers import Stated, final_part
-from vlaa_ray.evaluation.benchmarks.values import equal_in_maths, is_formula, number_in
+from vlaa_ray.evaluation.benchmarks.values import equal_in_maths, is_formula, num_words, number_in
 from vlaa_ray.rewards.verifiers.choice import read_letter
 from vlaa_ray.rewards.verifiers.option_tokens import may_deny
 from vlaa_ray.text.answers import MAX_CHARS
@@ -28,11 +28,10 @@ _MAX_VALUE_CHARS = 300
 _MAX_WHOLE_CHARS = 1_000
 _MAX_WORDS = 3
 _OPENS_WITH_LETTER = re.compile(r"\W*[A-Za-z]\b")
-_MARKED = re.compile(r"[\s(\[]*[A-Za-z][)\].:]\s*")
+_MARKED = re.compile(r"\A[\s(\[]*[A-Za-z][)\].:]\s*")
 _YES_NO = re.compile(r"\W*(yes|no)\b", re.IGNORECASE)
 _OPENS_MARKED = re.compile(r"\W{0,9}[A-H][)\].:] ")
 _CAPITAL_A = re.compile(r"A [a-z]+ \d")
-_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _COLUMNS = ("choices", "options", "option")
 _LETTER_IN_TEXT = re.compile(r"(?<![A-Za-z])[A-Z](?![A-Za-z])")
 _MARK = r"(?:[(\[]\s?[A-Ha-h]\s?[)\]]|(?<![A-Za-z])[A-H][)\].:：、])"
@@ -83,6 +82,8 @@ def chosen(stated: Stated, options: Options) -> str | None:
     if letter is not None:  # a letter that is not on offer stands before the option's text
         final = Stated(_MARKED.sub("", final.text), final.marked)
     if found := _same_text(final.text, options) or _yes_or_no(final.text, options):
+        return found
+    if not final.marked and (found := _yes_or_no(_MARKED.sub("", stated.text), options)):
         return found
     found = _contained(final.text, options) or _of_equal_value(final, options)
     if found or final.text == stated.text or (not stated.marked and len(stated.text) > _MAX_WHOLE_CHARS):
@@ -135,7 +136,7 @@ def _of_equal_value(final: Stated, options: Options) -> str | None:
     text = final.text
     if len(text) > _MAX_VALUE_CHARS or not is_formula(text):
         return None
-    if final.marked and len(_WORD.findall(text)) <= _MAX_WORDS:
+    if final.marked and num_words(text) <= _MAX_WORDS:
         equal = [letter for letter, option in options.items() if is_formula(option) and equal_in_maths(text, option)]
         if equal:
             return equal[0] if len(equal) == 1 else None

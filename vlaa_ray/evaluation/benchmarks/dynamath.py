@@ -7,7 +7,7 @@ gold by at most 0.001; "2π" is a float, too. An option is right by its letter.
 Differences from VLMEvalKit, which can be seen row by row:
 
 - It counts a text as right if it is a part of the gold, also "e" for "even", and the empty text always. Here the text
-  must be the gold, or equal to it as mathematics.
+  must be the gold, or equal to it as mathematics. The gold among other words is left to a judge.
 - It takes the first word of a float ("4.5 or 5" is 4.5). Here that states no single number, and is left to a judge.
 """
 
@@ -29,8 +29,8 @@ from vlaa_ray.evaluation.benchmarks.choices import Options, options_in, options_
 from vlaa_ray.evaluation.benchmarks.files import Fields
 from vlaa_ray.evaluation.benchmarks.kit import KitBenchmark, labels
 from vlaa_ray.evaluation.benchmarks.summaries import checked, is_right, percent, share
-from vlaa_ray.evaluation.benchmarks.values import equal_in_maths, number_in
-from vlaa_ray.evaluation.benchmarks.verdicts import graded_if_marked, unsettled
+from vlaa_ray.evaluation.benchmarks.values import equal_as_formula, equal_in_maths, is_formula, number_in
+from vlaa_ray.evaluation.benchmarks.verdicts import graded_if_marked, right, unsettled
 
 _TOLERANCE = Fraction(1, 1000)
 _SHORT_ANSWER = re.compile(r'["\']?short[ _]answer["\']?\s*:\s*(?:"((?:[^"\\]|\\.){0,2000})"|([^",}\n]{1,200}))', re.I)
@@ -92,9 +92,13 @@ class DynaMath(KitBenchmark):
             if target is None:
                 raise DataError("the gold of a float is no number", got=gold[:80])
             if number is None:
+                if final.marked and equal_as_formula(final.text, gold):
+                    return right(final.text)
                 return unsettled(None, "no rule finds a single number in the answer")
             return graded_if_marked(abs(number - target) <= _TOLERANCE, final, gold)
         equal = plain_text(final.text) == plain_text(gold) or bool(equal_in_maths(final.text, gold))
+        if not equal and not is_formula(gold) and re.search(rf"\b{re.escape(gold)}\b", final.text, re.IGNORECASE):
+            return unsettled(final.text, "the answer has the gold among other words")
         return graded_if_marked(equal, final, gold)
 
     def summary(self, graded: Sequence[GradedRow]) -> dict[str, float]:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from vlaa_ray.data.formats.fields import mapping
 from vlaa_ray.data.formats.tracked_row import is_missing
 from vlaa_ray.errors import DataError
-from vlaa_ray.evaluation.benchmarks.answers import Stated, final_part, stated_answer
+from vlaa_ray.evaluation.benchmarks.answers import Stated, final_part, stated_answer, without_reason
 from vlaa_ray.evaluation.benchmarks.base import Row, RowScore
 from vlaa_ray.evaluation.benchmarks.choices import Options, options_in, plain_text
 from vlaa_ray.evaluation.benchmarks.files import Fields
@@ -57,6 +57,7 @@ class MathVerse(KitBenchmark):
     def score_value(self, fields: Fields, stated: Stated) -> RowScore:
         """Return whether the answer is the gold as text or as mathematics."""
         gold, final = self.gold(fields), final_part(stated)
+        final = final._replace(text=without_reason(final.text))
         if plain_text(final.text) == plain_text(gold) or equal_in_maths(final.text, gold):
             return right(final.text)
         number, target = number_in(final.text), number_in(gold)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from vlaa_ray.data.formats.tracked_row import is_missing
-from vlaa_ray.evaluation.benchmarks.answers import Stated, final_part
+from vlaa_ray.evaluation.benchmarks.answers import Stated, final_part, without_reason
 from vlaa_ray.evaluation.benchmarks.base import Row, RowScore
 from vlaa_ray.evaluation.benchmarks.choices import Options, options_of, plain_text
 from vlaa_ray.evaluation.benchmarks.files import Fields
@@ -61,6 +61,7 @@ class MathVision(KitBenchmark):
     def score_value(self, fields: Fields, stated: Stated) -> RowScore:
         """Return whether the answer is the gold as text, as mathematics, or as a number within 1e-6."""
         gold, final = self.gold(fields), final_part(stated)
+        final = final._replace(text=without_reason(final.text))
         if plain_text(final.text) == plain_text(gold):
             return right(final.text)
         number, target = number_in(final.text), number_in(gold)

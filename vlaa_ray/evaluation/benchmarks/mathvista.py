@@ -27,7 +27,7 @@ from vlaa_ray.evaluation.benchmarks.base import Row, RowScore
 from vlaa_ray.evaluation.benchmarks.choices import Options, chosen, options_of, plain_text
 from vlaa_ray.evaluation.benchmarks.files import Fields
 from vlaa_ray.evaluation.benchmarks.kit import KitBenchmark, labels
-from vlaa_ray.evaluation.benchmarks.values import number_in
+from vlaa_ray.evaluation.benchmarks.values import equal_as_formula, number_in
 from vlaa_ray.evaluation.benchmarks.verdicts import graded, graded_if_marked, right, shown, unsettled, wrong
 
 _MAX_EXTRACTION_CHARS = 300
@@ -93,6 +93,8 @@ class MathVista(KitBenchmark):
             return graded(plain_text(final.text) == plain_text(gold), final.text, gold)
         value = number_in(without_remark(final.text))
         if value is None:
+            if final.marked and equal_as_formula(final.text, gold):
+                return right(final.text)
             return unsettled(None, "no rule finds a single number in the answer")
         equal = _rounded(value, fields, gold) == _rounded(target, fields, gold)
         return graded_if_marked(equal, final, gold)

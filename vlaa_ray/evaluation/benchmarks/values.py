@@ -17,6 +17,7 @@ from vlaa_ray.rewards import score
 from vlaa_ray.rewards.verifiers.stated_quantity import stated_quantity
 
 _LAYOUT = re.compile(r"</?(?:answer|think)>|\\(?:displaystyle|textstyle)(?![A-Za-z])")
+_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _PI = re.compile(
     r"[\s$(\\]*(-?(?:\d{1,12}(?:\.\d{1,12})?(?:/[1-9]\d{0,11})?)?)\s*[*·×]?\s*(?:\\cdot\s*)?(?:\\pi|π|pi)"
     r"\s*(?:/\s*([1-9]\d{0,11}))?[\s$)\\]*"
@@ -39,6 +40,16 @@ def number_in(text: str) -> Fraction | None:
 def is_formula(text: str) -> bool:
     """Return whether a text has a digit, a command of LaTeX or a sign of mathematics, and not words alone."""
     return any(char.isdigit() or char in "\\√π=^" for char in text)
+
+
+def num_words(text: str) -> int:
+    """Return how many words of three letters or more a text has, commands of LaTeX left out."""
+    return len(_WORD.findall(text))
+
+
+def equal_as_formula(answer: str, gold: str) -> bool:
+    """Return whether an answer is a formula without words that equals a gold, as 2 * 7 / 2 equals 7."""
+    return is_formula(answer) and not num_words(answer) and equal_in_maths(answer, gold) is True
 
 
 def equal_in_maths(answer: str, gold: str) -> bool | None:

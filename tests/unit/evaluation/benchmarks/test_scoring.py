@@ -57,6 +57,14 @@ def test_yes_and_no_may_open_a_sentence():
     fields = {"answer": "No", "answer_option": "B", "question_type": "multi_choice", "choices": "['Yes', 'No']"}
     assert verdict("MathVista", fields, "No, there are fewer red ones (2) than blue ones (4).") is True
     assert verdict("MathVista", fields, "Yes, there are more.") is False
+    assert verdict("MathVista", fields, "C) No, there are fewer red ones. The blue ones are more.") is True
+    assert verdict("MathVista", fields, "Yes. We see it at once.\nThe blue ones are more.") is False
+
+
+def test_a_letter_that_is_not_on_offer_stands_before_an_options_text():
+    fields = {"answer": "a red cat", "question_type": "multi_choice", "choices": "['a blue dog', 'a red cat']"}
+    assert verdict("MathVista", fields, "E. a red cat.") is True
+    assert verdict("MathVista", fields, "E. a blue dog.") is False
 
 
 def test_an_option_named_like_a_letter_comes_before_the_letter():
@@ -83,6 +91,12 @@ FLOAT = {"question_type": "free_form", "answer_type": "float", "answer": "4.5", 
         (INTEGER, "We see 20 dogs and 6 leave.\nSo 14 dogs remain.", True),
         (INTEGER, "We see 20 dogs and 6 leave.\nSo 13 dogs remain.", None),  # not marked as the answer
         (INTEGER, "The answer is 13.", False),
+        (INTEGER, r"\boxed{2 \times 14 / 2}", True),  # a formula
+        (INTEGER, r"<answer>\sqrt{196} cm</answer>", True),
+        (INTEGER, r"\boxed{2 \times 13 / 2}", None),  # the rules say right or nothing of it
+        (INTEGER, "<answer>a row of 7 and another 14</answer>", None),  # no formula
+        (INTEGER, "The answer is not 13. It is 14.", True),
+        (INTEGER, "The answer is not 14.", None),
         (FLOAT, "<answer>4.5</answer>", True),
         (FLOAT, "<answer>4.52 m</answer>", True),  # 4.5 after rounding
         (FLOAT, "<answer>4.56</answer>", False),
@@ -121,6 +135,8 @@ FIVE = {"answer": "B", "choices": str([r"$\frac{4\pi}{5}$", r"$\frac{9\pi}{8}$",
         (FIVE | {"answer": "C"}, "<answer>8 kg</answer>", True),
         (FIVE | {"answer": "D"}, "<answer>2:1</answer>", True),
         (FIVE, "<answer>13</answer>", None),
+        ({"answer": "7"}, "<answer>8, because 3 + 4 = 7</answer>", False),
+        ({"answer": "8"}, "<answer>8, because 3 + 4 = 7</answer>", True),
         ({"answer": "1680", "choices": "[]"}, "<answer>1680</answer>", True),
         ({"answer": "1680"}, "<answer>1,680</answer>", True),
         ({"answer": r"$5 \sqrt{3}$", "options": []}, r"<answer>5\sqrt{3}</answer>", True),
@@ -150,6 +166,7 @@ VERSE_CHOICE |= {"question_for_eval": "The angle is ( )\nChoices:\nA:30°\nB:60�
         (VERSE_CHOICE, "<answer>D</answer>", None),
         ({"answer": "20 cm", "question_type": "free-form"}, "<answer>20</answer>", True),
         ({"answer": "20 cm", "question_type": "free-form"}, "<answer>21</answer>", False),
+        ({"answer": "20 cm", "question_type": "free-form"}, "<answer>21, since 20 is too few</answer>", False),
         ({"answer": "20 cm", "question_type": "free-form"}, "<answer>0.2 m</answer>", False),
         ({"answer": "f(x)=x^2-1", "question_type": "free-form"}, "<answer>$x^2-1$</answer>", True),
         ({"answer": "a maximum", "question_type": "free-form"}, "<answer>the peak</answer>", None),
@@ -174,6 +191,7 @@ def short(answer):
         ("float", "1.571", short('"pi/2"'), True),
         ("float", "0.5", short('"$\\\\frac{1}{2}$"'), True),
         ("float", "0.5", '```json\n{"solution": "…", "short answer": "0.500"}\n```', True),
+        ("float", "2.667", r"\boxed{2 \times 2.667 / 2}", True),
         ("float", "2", short('"1 or 2"'), None),
         ("float", "2", short('"none"'), None),
         ("multiple choice", "C", short('"C"'), True),
@@ -183,6 +201,9 @@ def short(answer):
         ("text", "even", short('"Even"'), True),
         ("text", "even", short('"e"'), False),  # VLMEvalKit takes any part of the gold
         ("text", "even", short('""'), False),
+        ("text", "even", short('"It is even."'), True),
+        ("text", "even", "It is not odd, but even.", None),
+        ("text", "even", short('"uneven"'), False),
         ("text", "(3, 4)", short('"(3,4)"'), True),
         ("text", "even", "", False),
     ],
@@ -217,6 +238,8 @@ def test_we_math(prediction, correct):
         ("B", "<answer>B</answer>", True),
         ("B", "The answer is (B), 125.6.", True),
         ("B", "Option A has more sides than option D.\nTherefore the answer is (B), a hexagon with six sides.", True),
+        ("B", "The answer is not C. It is B.", True),
+        ("B", "The answer isn't B.", None),
         ("A, C", "<answer>C and A</answer>", True),
         ("A, C", "<answer>A, C</answer>", True),
         ("A, C", "<answer>A</answer>", False),
