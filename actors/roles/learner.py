@@ -117,7 +117,7 @@ class LearnerActor:
         self._parts.prepare(Path(folder))
         self._learner.save(Path(folder))
         self._learner.core.engine.barrier()
-        self._parts.hand_over(Path(folder))
+        self._parts.hand_over(Path(folder), self._learner.core.engine.num_ranks)
 
     def load(self, folder: str) -> int:
         """Restore what `save` wrote, and return the weight version."""

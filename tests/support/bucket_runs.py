@@ -39,7 +39,7 @@ def write_learner(partial: Path, step: int, size_bytes: int = 3 << 20) -> None:
     (partial / "hf/model.safetensors").write_bytes(random.Random(step).randbytes(size_bytes))
     (partial / "optimizer").mkdir()
     (partial / "optimizer/rank_0.pt").write_bytes(random.Random(-step).randbytes(size_bytes))
-    (partial / ".num_ranks").write_text("1")
+    (partial / ".num_ranks").write_text('{"num_ranks": 1, "of": 1}')
 
 
 def save(run: Any, step: int, size_bytes: int = 3 << 20) -> None:

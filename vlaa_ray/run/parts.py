@@ -5,7 +5,7 @@ disk, and writes as usual. On another node, one of the ranks sends the files of 
 the background, and lists them. The driver takes these lists into the manifest, which comes last.
 
     parts.mark(partial)                          # the driver, before the ranks write
-    sender.hand_over(partial)                    # each rank, after all ranks have written
+    sender.hand_over(partial, num_ranks=8)       # each rank, after all ranks have written
     elsewhere = parts.collect(step, partial)     # the driver, before it seals the checkpoint
 """
 
@@ -41,8 +41,8 @@ log = logging.getLogger(__name__)
 class CheckpointParts:
     """The driver's side; `folder` is where the run's checkpoints are in the bucket."""
 
-    def __init__(self, folder: BucketPath, attempt: int, num_ranks: int, timeout_s: float) -> None:
-        self._folder, self._attempt, self._num_ranks, self._timeout_s = folder, attempt, num_ranks, timeout_s
+    def __init__(self, folder: BucketPath, attempt: int, timeout_s: float) -> None:
+        self._folder, self._attempt, self._timeout_s = folder, attempt, timeout_s
 
     def mark(self, partial: Path) -> None:
         """Show the ranks that share this disk that they do."""
@@ -56,21 +56,24 @@ class CheckpointParts:
             StorageError: the bucket can't be used.
 
         """
-        here = partial / _NUM_RANKS
-        missing = self._num_ranks - (int(here.read_text()) if here.is_file() else 0)
+        file = partial / _NUM_RANKS
+        here = json.loads(file.read_text()) if file.is_file() else {"num_ranks": 0, "of": None}
         for name in (_MARK, _TAKEN, _NUM_RANKS):
             (partial / name).unlink(missing_ok=True)
-        if missing <= 0:
+        if here["num_ranks"] == here["of"]:
             return {}
         place = self._folder / f"step_{step:06d}.{self._attempt}" / _LISTS
         deadline = time.monotonic() + self._timeout_s
         while True:
-            lists = [json.loads((place / name).read() or b"{}") for name in place.files()]
-            if sum(part.get("num_ranks", 0) for part in lists) == missing:
+            lists = [json.loads(data) for name in place.files() if (data := (place / name).read())]
+            sent = here["num_ranks"] + sum(part["num_ranks"] for part in lists)
+            if lists and sent == lists[0]["of"]:
                 return {name: (digest, size) for part in lists for name, (digest, size) in part["files"].items()}
             if time.monotonic() > deadline:
                 raise CheckpointError(
-                    f"{missing} ranks on other nodes have not sent their files within {self._timeout_s:g} s",
+                    f"ranks on other nodes have not sent their files within {self._timeout_s:g} s",
+                    num_ranks_here=here["num_ranks"],
+                    num_lists=len(lists),
                     bucket=str(place.parent),
                     fix="look at logs/learner_*.log on those nodes; raise deadlines.checkpoint_s",
                 )
@@ -103,8 +106,8 @@ class PartSender:
             if left.name.rsplit(".", 2)[1] != attempt:
                 shutil.rmtree(left, ignore_errors=True)
 
-    def hand_over(self, partial: Path) -> None:
-        """Send the files of this node in the background; called by every rank, when all ranks have written theirs."""
+    def hand_over(self, partial: Path, num_ranks: int) -> None:
+        """Send the files of this node in the background; all `num_ranks` ranks call it, once all have written."""
         if self._run is None:
             return
         try:
@@ -112,12 +115,12 @@ class PartSender:
         except FileExistsError:
             return  # another rank of this node does it
         if (partial / _MARK).is_file():
-            (partial / _NUM_RANKS).write_text(str(self._ranks_on_node))
+            (partial / _NUM_RANKS).write_text(json.dumps({"num_ranks": self._ranks_on_node, "of": num_ranks}))
             return
-        self._thread = threading.Thread(target=self._send, args=(partial,), name="parts", daemon=True)
+        self._thread = threading.Thread(target=self._send, args=(partial, num_ranks), name="parts", daemon=True)
         self._thread.start()
 
-    def _send(self, partial: Path) -> None:
+    def _send(self, partial: Path, num_ranks: int) -> None:
         match = _PARTIAL.fullmatch(partial.name)
         assert match and self._run  # the driver of this run has made the name
         place = self._run / CHECKPOINTS / match[1]
@@ -129,7 +132,7 @@ class PartSender:
                 for name in names:
                     if name not in listed and not name.startswith("."):
                         listed[name] = (place / name).upload(partial / name)
-                content = {"num_ranks": self._ranks_on_node, "files": listed}
+                content = {"num_ranks": self._ranks_on_node, "of": num_ranks, "files": listed}
                 (place / _LISTS / f"{_node()}.json").write(json.dumps(content).encode())
                 break
             except StorageError as error:

@@ -42,8 +42,7 @@ class RunWriter:
         self._remote = remote
         self._parts: CheckpointParts | None = None
         if remote:
-            folder, deadline_s = remote.place / CHECKPOINTS, config.deadlines.checkpoint_s
-            self._parts = CheckpointParts(folder, remote.attempt, config.learner.num_ranks, deadline_s)
+            self._parts = CheckpointParts(remote.place / CHECKPOINTS, remote.attempt, config.deadlines.checkpoint_s)
         self._tracker = Tracker(path, config.tracking, config.run.name, config.model_dump(mode="json"))
 
     def use_data(self, data: dict[str, Any], quarantine: Sequence[Defect]) -> list[str]:

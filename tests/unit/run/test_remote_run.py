@@ -165,9 +165,7 @@ def test_an_outage_of_ten_seconds_is_shown_and_survived(s3, tmp_path, capsys):
 
 def test_parts_of_ranks_on_another_node_are_listed_and_come_back(bucket, tmp_path):
     runs = bucket.new_folder()
-    config = config_of(runs, tmp_path / "driver").model_copy()
-    learner = config.learner.model_copy(update={"num_ranks": 2})
-    config = config.model_copy(update={"learner": learner})
+    config = config_of(runs, tmp_path / "driver")
     elsewhere = config.model_copy(update={"run": config.run.model_copy(update={"local_dir": str(tmp_path / "node")})})
     node_folder = run_path(elsewhere) / "checkpoints"
     sender = PartSender(config, 2, 30)
@@ -179,8 +177,8 @@ def test_parts_of_ranks_on_another_node_are_listed_and_come_back(bucket, tmp_pat
         (partial / "hf/config.json").write_text("{}")
         (partial / "rank_0.pt").write_bytes(b"0" * 10_000)
         (partial / "rank_1.pt").write_bytes(b"1" * 10_000)
-        sender.hand_over(partial)
-        sender.hand_over(partial)  # the other rank of the node
+        sender.hand_over(partial, 2)
+        sender.hand_over(partial, 2)  # the other rank of the node
         run.commit_checkpoint(1, {"step": 1})
         local = run.path / "checkpoints/step_000001"
         assert not (local / "rank_1.pt").exists() and not partial.exists()
@@ -197,7 +195,7 @@ def test_parts_that_do_not_come_cost_this_checkpoint(s3, tmp_path):
     config = config.model_copy(update={"deadlines": config.deadlines.model_copy(update={"checkpoint_s": 2.0})})
     with open_run(config) as run:
         run.begin_checkpoint(1)
-        with pytest.raises(CheckpointError, match="1 ranks on other nodes have not sent their files"):
+        with pytest.raises(CheckpointError, match="ranks on other nodes have not sent their files"):
             run.commit_checkpoint(1, {"step": 1})
 
 
