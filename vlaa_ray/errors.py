@@ -14,6 +14,8 @@
     ├── WeightSyncError        new weights did not arrive complete in an engine
     ├── LedgerError            a sample has no end, or two: a bug
     ├── CheckpointError        a checkpoint is missing, incomplete or altered
+    ├── StorageError           a bucket can't be reached, or refuses a request
+    ├── OwnershipLost          another attempt has taken over the run folder in a bucket
     ├── ExperimentError        some arms of an experiment are not complete
     ├── DeadlineExceeded       a wait took too long; the message names what it waited for
     └── RunInterrupted         SIGINT or SIGTERM stopped the run; carries the exit code
@@ -122,6 +124,14 @@ class LedgerError(VlaaRayError):
 
 class CheckpointError(VlaaRayError):
     """A checkpoint is missing, incomplete or altered."""
+
+
+class StorageError(VlaaRayError):
+    """A bucket can't be reached, or it refuses a request."""
+
+
+class OwnershipLost(VlaaRayError):
+    """Another attempt of the run has taken over its folder in a bucket; this one must not write there any more."""
 
 
 class ExperimentError(VlaaRayError):

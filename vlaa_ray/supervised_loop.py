@@ -25,6 +25,7 @@ from vlaa_ray.learner.supervised_base import SupervisedLearner
 from vlaa_ray.records import Defect
 from vlaa_ray.roles import HeldOutRewards
 from vlaa_ray.run.checkpoints import Checkpoint
+from vlaa_ray.run.parts import require_driver_here
 from vlaa_ray.run.writer import RunWriter
 from vlaa_ray.storage.atomic import write_whole
 from vlaa_ray.storage.layout import HELDOUT_MODEL, PLAN
@@ -43,6 +44,7 @@ def train(
     data are raised on the ranks that meet them. With `rewards`, the answers of the newest model are scored at each
     evaluation, the first time before step 1.
     """
+    require_driver_here(config, folder)
     join_ranks(config.learner)
     learner = make_learner(config, folder)
     ranks = RankGroup()

@@ -6,13 +6,17 @@ import asyncio
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from vlaa_ray.config.base_folder import BASE_FOLDER
-from vlaa_ray.errors import PlacementError
+from vlaa_ray.errors import ConfigError, PlacementError
+from vlaa_ray.services.secret import SECRETS, Reference
 
 _ACCEPT_DEADLINE_S = 60.0
+_RUN = "run"
+"""The key of the run in a job's metadata, which everyone with the cluster's token can read."""
 _EXCLUDES = [
     ".git",
     ".venv",
@@ -27,38 +31,42 @@ _EXCLUDES = [
 ]
 
 
-def submit(address: str | None, args: list[str], working_dir: Path, wait: bool) -> int:
+def submit(
+    address: str | None,
+    args: list[str],
+    working_dir: Path,
+    wait: bool,
+    secrets: Sequence[Reference] = (),
+    run: str = "",
+) -> int:
     """Submit the command and return the job's exit code; with `wait` False return 0 when the job is accepted.
 
     The project need not be installed on the cluster. A relative `run.dir` is made in `working_dir` itself, so that a
     job that is submitted again continues its run. Relative paths of data and models that were not uploaded are found
-    there, too.
+    there, too. Of `secrets` only the references are sent. `run` is the folder or the address of the job's run, for
+    `run_of_job`.
 
     Raises:
         PlacementError: the cluster can't be reached or does not accept the job.
 
     """
-    from ray.exceptions import RayError
-    from ray.job_submission import JobStatus, JobSubmissionClient
+    from ray.job_submission import JobStatus
 
-    try:
-        client = JobSubmissionClient(address)
-    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
-        raise PlacementError(
-            f"can't reach a Ray cluster: {str(error).splitlines()[0]}",
-            address=address,
-            fix="start one with `ray start --head`, or give --address http://HOST:8265 (and RAY_AUTH_TOKEN)",
-        ) from error
+    client = _client(address)
+    environment = {BASE_FOLDER: str(working_dir.resolve())}
+    if secrets:
+        environment[SECRETS] = ",".join(map(str, secrets))
     job = _accepted(
         client,
         entrypoint=f"python -m vlaa_ray {shlex.join(args)}",
         runtime_env={
             "working_dir": str(working_dir.resolve()),
             "excludes": _EXCLUDES,
-            "env_vars": {BASE_FOLDER: str(working_dir.resolve())},
+            "env_vars": environment,
         },
+        metadata={_RUN: run} if run else {},
     )
-    sys.stdout.write(f"job {job}: ray job logs --follow {job}\n")
+    sys.stdout.write(f"job {job}: ray job logs --follow {job}; vlaa-ray status {job}\n")
     if not wait:
         return 0
     asyncio.run(_follow(client, job))
@@ -66,6 +74,39 @@ def submit(address: str | None, args: list[str], working_dir: Path, wait: bool) 
     if status == JobStatus.SUCCEEDED:
         return 0
     return info.driver_exit_code or 1
+
+
+def run_of_job(address: str | None, job: str) -> str:
+    """Return the folder or the address of the run that a job was submitted for.
+
+    Raises:
+        PlacementError: the cluster can't be reached.
+        ConfigError: there is no such job, or its run was not known when it was submitted.
+
+    """
+    client = _client(address)
+    try:
+        metadata = client.get_job_info(job).metadata or {}
+    except RuntimeError as error:
+        raise ConfigError(f"the cluster has no job {job}", fix="see `ray job list`") from error
+    if not metadata.get(_RUN):
+        message = "it is not known to which run the job belongs"
+        raise ConfigError(message, job=job, fix="name the run's folder or its address in a bucket")
+    return str(metadata[_RUN])
+
+
+def _client(address: str | None) -> Any:
+    from ray.exceptions import RayError
+    from ray.job_submission import JobSubmissionClient
+
+    try:
+        return JobSubmissionClient(address)
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+        raise PlacementError(
+            f"can't reach a Ray cluster: {str(error).splitlines()[0]}",
+            address=address,
+            fix="start one with `ray start --head`, or give --address http://HOST:8265 (and RAY_AUTH_TOKEN)",
+        ) from error
 
 
 def _accepted(client: Any, **job: Any) -> str:

@@ -34,6 +34,7 @@ def run_supervised(config: SupervisedConfig, resume: str = "auto") -> None:
         config = run.resolved(config)
         import ray
 
+        from actors.fleet.nodes import check_nodes, notes
         from actors.fleet.placement import start_ray
         from vlaa_ray.planning.placement import plan
 
@@ -41,8 +42,10 @@ def run_supervised(config: SupervisedConfig, resume: str = "auto") -> None:
             _fetch_images(config, run)
         try:
             start_ray(config, plan(config))
+            for note in notes(check_nodes(config, run.path)):
+                run.alarm(note)
             with run.following(), _heldout_rewards(config, run) as heldout:
-                _fit(_trainer(config, run, heldout))
+                _fit(_trainer(config, run, heldout), run)
         finally:
             ray.shutdown()
 
@@ -111,7 +114,7 @@ def _fetch_images(config: SupervisedConfig, run: RunSession) -> None:
         open_supervised(config, [])
 
 
-def _fit(trainer: Any) -> None:
+def _fit(trainer: Any, run: RunSession) -> None:
     """Train in another thread, so that this thread handles signals; a failure raises a VlaaRayError."""
     from ray.train import TrainingFailedError
 
@@ -127,6 +130,7 @@ def _fit(trainer: Any) -> None:
     threading.Thread(target=fit, name="ray-train", daemon=True).start()
     while not outcome.done():
         time.sleep(_POLL_S)
+        run.require_ownership()
     try:
         outcome.result()
     except TrainingFailedError as error:

@@ -9,6 +9,7 @@ import psutil
 
 from actors.process.reaper import start_reaper
 from vlaa_ray.compat.cpu_wheels import register
+from vlaa_ray.services.secret import take_secrets
 
 
 def set_up_actor_process(log_file: str, shm_prefix: str) -> None:
@@ -20,6 +21,7 @@ def set_up_actor_process(log_file: str, shm_prefix: str) -> None:
     os.dup2(descriptor, 2)
     os.close(descriptor)
     start_reaper(shm_prefix)
+    take_secrets()
     register()
 
 

@@ -12,6 +12,7 @@ from actors.process.environment import require_own_gpus
 from actors.process.meeting_point import meeting_point
 from actors.process.set_up import set_up_actor_process, tree_rss_bytes
 from vlaa_ray.config import GrpoConfig
+from vlaa_ray.run.parts import PartSender, bring_checkpoint
 
 
 class LearnerActor:
@@ -24,6 +25,7 @@ class LearnerActor:
         self._rank = rank
         self._ranks_on_node = ranks_on_node
         self._shm_prefix = shm_prefix
+        self._parts = PartSender(config, ranks_on_node, config.deadlines.checkpoint_s)
         self._pieces: Any = None
         self._nccl: Any = None
 
@@ -117,11 +119,15 @@ class LearnerActor:
             deque(weights, maxlen=0)
 
     def save(self, folder: str) -> None:
-        """See `RLLearner.save`."""
+        """See `RLLearner.save`; on another node than the driver's, the files then go to the run's bucket."""
+        self._parts.prepare(Path(folder))
         self._learner.save(Path(folder))
+        self._learner.core.engine.barrier()
+        self._parts.hand_over(Path(folder), self._learner.core.engine.num_ranks)
 
     def load(self, folder: str) -> int:
         """Restore what `save` wrote, and return the weight version."""
+        bring_checkpoint(self._config, Path(folder))
         self._learner.load(Path(folder))
         return self._learner.weight_version
 

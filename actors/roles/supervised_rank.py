@@ -14,6 +14,7 @@ from vlaa_ray.config import SupervisedConfig
 from vlaa_ray.errors import DeadlineExceeded, RolloutFleetExhausted
 from vlaa_ray.roles import Metrics
 from vlaa_ray.run.checkpoints import Checkpoint
+from vlaa_ray.services.secret import take_secrets
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def train_on_rank(options: dict[str, RankTask]) -> None:
     from vlaa_ray.compat.cpu_wheels import register
 
     register()
+    take_secrets()
     from vlaa_ray.supervised_loop import train
 
     task = options["task"]

@@ -26,6 +26,7 @@ from vlaa_ray.learner import extensions
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 # a PYTHONPATH with a checkout of the project would give it to the cluster
+PLANTED = "planted-" + secrets.token_hex(16)
 WITHOUT_PROJECT = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
@@ -62,6 +63,7 @@ def cluster(tmp_path_factory, foreign_python):
         "PATH": os.pathsep.join([str(foreign_python), os.environ["PATH"]]),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "PLANTED_TOKEN": PLANTED,  # as a pod gets it from a Kubernetes secret
         "HOME": str(folder),
     }
     port, dashboard, *agents = free_ports(4)  # another Ray of this machine may have the default ones
@@ -109,9 +111,9 @@ def answers(url: str, token: str) -> bool:
 
 
 def submit(
-    address: str, environment: dict[str, str], *arguments: str, folder: Path = ROOT
+    address: str, environment: dict[str, str], *arguments: str, folder: Path = ROOT, options: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "vlaa_ray", "submit", "--address", address, "--", *arguments]
+    command = [sys.executable, "-m", "vlaa_ray", "submit", "--address", address, *options, "--", *arguments]
     environment = environment | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
 
@@ -149,6 +151,30 @@ def test_a_job_runs_on_two_nodes_and_one_that_is_sent_again_after_an_edit_contin
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
     assert [row["step"] for row in metrics(checkout / "results")] == [0, 1, 2, 3]
     assert run_json(checkout / "results")["resumed_from_step"] == 2
+
+
+def test_the_doctor_asks_every_node(cluster):
+    result = submit(*cluster, "doctor", "--cluster")
+    assert "all 2 answer" in result.stdout and "speed between nodes" in result.stdout, result.stdout[-4000:]
+
+
+def test_a_secret_is_sent_by_reference_and_is_in_no_answer_and_no_log(cluster):
+    address, environment = cluster
+    outside = {name: value for name, value in environment.items() if name != "PLANTED_TOKEN"}
+    result = submit(address, outside, "config", "configs/quickstart.yaml", options=("--secret", "PLANTED_TOKEN"))
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-2000:]
+    result = submit(address, outside, "config", "configs/quickstart.yaml", options=("--secret", "NO_SUCH_TOKEN"))
+    assert result.returncode == 2 and "NO_SUCH_TOKEN is not in the environment of this node" in result.stdout
+    refused = submit(address, environment, "train", "--config", "c.yaml", f"tracking.wandb_project={PLANTED}")
+    assert refused.returncode == 2 and "holds the value of PLANTED_TOKEN" in refused.stderr
+    assert PLANTED not in refused.stderr
+    headers = {"Authorization": f"Bearer {environment['RAY_AUTH_TOKEN']}"}
+    with urllib.request.urlopen(urllib.request.Request(f"{address}/api/jobs/", headers=headers)) as response:
+        jobs = response.read().decode()
+    assert "PLANTED_TOKEN" in jobs and PLANTED not in jobs
+    for file in Path("/tmp/ray").rglob("*"):
+        if file.is_file() and file.suffix in (".log", ".out", ".err", ".json"):
+            assert PLANTED not in file.read_text(errors="replace"), file
 
 
 def test_a_job_that_fails_ends_with_its_own_exit_code_and_cause(cluster):

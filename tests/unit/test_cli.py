@@ -106,11 +106,23 @@ def test_sft_loads_its_own_kind_of_config(config: str, calls: list) -> None:
 def test_submit_passes_the_command_on_and_ends_with_its_code(calls: list) -> None:
     line = ["submit", "--address", "http://head:8265", "--no-wait", "--", "train", "--config", "c.yaml", "run.seed=1"]
     assert main(line) == 5
-    assert calls == [("submit", "http://head:8265", ["train", "--config", "c.yaml", "run.seed=1"], Path("."), False)]
+    assert calls == [
+        ("submit", "http://head:8265", ["train", "--config", "c.yaml", "run.seed=1"], Path("."), False, [], "")
+    ]
     assert main(["submit", "--", "rm", "-rf"]) == 2
     assert main(["submit", "--working-dir", str(ROOT), "--", "doctor"]) == 5
-    assert calls[-1] == ("submit", None, ["doctor"], ROOT, True)
+    assert calls[-1] == ("submit", None, ["doctor"], ROOT, True, [], "")
     assert main(["submit", "--working-dir", str(ROOT / "no-folder"), "--", "doctor"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("folder", "run"), [("s3://bucket/runs", "s3://bucket/runs/trial"), ("out", "{cwd}/out/trial")]
+)
+def test_submit_tells_which_run_the_job_is_for(config: str, calls: list, tmp_path: Path, folder: str, run: str) -> None:
+    line = ["submit", "--working-dir", str(tmp_path), "--secret", "HF_TOKEN", "--", "train", "--config", config]
+    assert main([*line, f"run.dir={folder}"]) == 5
+    *_, secrets, told = calls[-1]
+    assert (list(map(str, secrets)), told) == (["HF_TOKEN"], run.format(cwd=tmp_path.resolve()))
 
 
 def test_config_prints_what_reloads(config: str, capsys, tmp_path: Path) -> None:

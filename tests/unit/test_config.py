@@ -58,7 +58,7 @@ def test_overrides_are_yaml_and_win(write) -> None:
         ("learner.optim.lerning_rate=1", "did you mean 'learner.optim.learning_rate'?"),
         ("grpo.kl.coeficient=1", "did you mean 'grpo.kl.coefficient'?"),
         ("max_stalenes=1", "max_stalenes: unknown key; did you mean 'max_staleness'?"),
-        ("run.zzz=1", "run.zzz: unknown key; known keys: name, seed, dir, num_steps"),
+        ("run.zzz=1", "run.zzz: unknown key; known keys: name, seed, dir, local_dir"),
         ("rollout.group_size=1", "rollout.group_size: Input should be greater than or equal to 2, got 1"),
         ("grpo.preset=ppo", "grpo.preset: Input should be 'paper', 'dapo', 'dr_grpo', 'rloo'"),
         ("run.name=../x", "run.name: String should match pattern"),

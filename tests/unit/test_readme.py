@@ -27,7 +27,13 @@ from vlaa_ray.config import (
 from vlaa_ray.models.families import FAMILIES
 
 ROOT = Path(__file__).parents[2]
-FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+FILES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
+    ROOT / "cluster/README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in FILES}
 README = PAGES["README.md"]
 TASKS = ("train", "rewards", "data", "curation", "evaluate", "compare", "checkpoints_and_resume", "cluster", "serve")

@@ -29,6 +29,7 @@ from vlaa_ray.cli import (
     training,
 )
 from vlaa_ray.errors import VlaaRayError
+from vlaa_ray.services.secret import take_secrets
 
 EXIT_CODES = {
     0: "success",
@@ -74,6 +75,7 @@ def main(args: list[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         try:
+            take_secrets()
             app(args, prog_name="vlaa-ray")
         except SystemExit as done:
             sys.stdout.flush()

@@ -1,20 +1,31 @@
-"""The commands for a Ray cluster: `submit`, `reward-server` and `spot-notice`."""
+"""The commands for a Ray cluster: `submit`, `status`, `reward-server` and `spot-notice`."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.core import TyperGroup
 
-from vlaa_ray.cli.common import require_own_actors
-from vlaa_ray.errors import ConfigError
+from vlaa_ray.cli.common import DEFAULT_RUNS, RunsFolder, require_own_actors
+from vlaa_ray.errors import ConfigError, VlaaRayError
 
 if TYPE_CHECKING:
     from vlaa_ray.config import OpenEndedSection
 
 app = typer.Typer(rich_markup_mode=None)
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Address of Ray's dashboard, http://HOST:8265. Default: the cluster of this machine. The environment "
+        "variables RAY_API_SERVER_ADDRESS and RAY_ADDRESS take precedence.",
+    ),
+]
+_JOB = "raysubmit_"
+_WATCH_S = 5.0
 _TOKEN = "VLAA_RAY_TOKEN"
 
 
@@ -25,14 +36,7 @@ def submit(
         list[str],
         typer.Argument(metavar="-- COMMAND", help="The vlaa-ray command to run, with its arguments, after two dashes."),
     ],
-    address: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="Address of Ray's dashboard, http://HOST:8265. Default: the cluster of this machine. The environment "
-            "variables RAY_API_SERVER_ADDRESS and RAY_ADDRESS take precedence.",
-        ),
-    ] = None,
+    address: Address = None,
     working_dir: Annotated[
         Path,
         typer.Option(
@@ -48,6 +52,14 @@ def submit(
             help="Show the job's log until it ends, and exit with its exit code; or return once the job is accepted.",
         ),
     ] = True,
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=FILE]",
+            help="Environment variable with a secret that the job needs, such as WANDB_API_KEY; may be repeated. Only "
+            "the name is sent: the nodes have the variable, or FILE on each of them holds the secret.",
+        ),
+    ] = None,
 ) -> None:
     """Run a vlaa-ray command as a job on a Ray cluster.
 
@@ -62,8 +74,91 @@ def submit(
         raise ConfigError("--working-dir is no folder", folder=str(working_dir), fix="name the folder of your project")
     require_own_actors()
     from actors.drivers.submit import submit as submit_job
+    from vlaa_ray.services.secret import Reference, refuse_secrets
 
-    raise typer.Exit(submit_job(address, args, working_dir, wait))
+    references = [Reference.parse(text) for text in secret or []]
+    refuse_secrets(args)
+    run = _run_of(args, working_dir)
+    raise typer.Exit(submit_job(address, args, working_dir, wait, references, run))
+
+
+def _run_of(args: list[str], working_dir: Path) -> str:
+    """Return the folder or the address of the run that a command would start; "" if it is not known here."""
+    from vlaa_ray.config import AnyConfig, load_config
+    from vlaa_ray.run.run_json import run_place
+
+    files = [value for name, value in pairwise(args) if name == "--config"]
+    files += [value.removeprefix("--config=") for value in args if value.startswith("--config=")]
+    changes = [value for value in args[1:] if "=" in value and not value.startswith("-")]
+    if not files:
+        return ""
+    try:
+        config = load_config(working_dir / files[-1], changes, AnyConfig)
+    except VlaaRayError:  # the job says what is wrong with it, where its files are
+        return ""
+    return str(run_place(config) or working_dir.resolve() / config.run.dir / config.run.name)
+
+
+@app.command()
+def status(
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RUN|JOB",
+            help="Name or folder of a run, its address in a bucket, or the id of a job that submit has printed. "
+            "Default: the newest run below --runs.",
+        ),
+    ] = None,
+    runs: RunsFolder = DEFAULT_RUNS,
+    address: Address = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it again every few seconds until the run is over.")
+    ] = False,
+) -> None:
+    """Show how a run is doing.
+
+    Step, rewards, speed, actors, last checkpoint and last sign of life come from the run's folder. The run need not be
+    on this machine, and nothing of it is asked.
+    """
+    import time
+
+    from vlaa_ray.report.status import lines, status_of
+
+    place = _named_run(run, runs, address)
+    while True:
+        found = status_of(place)
+        typer.echo("\n".join(lines(found)))
+        if not watch or found.is_over:
+            return
+        time.sleep(_WATCH_S)
+
+
+def _named_run(run: str | None, runs: Path, address: str | None) -> str:
+    """Return the folder or the address in a bucket of the run that a user names.
+
+    Raises:
+        ConfigError: there is no such run or job.
+
+    """
+    from vlaa_ray.config.base_folder import expand_home, is_remote
+
+    if run is None:
+        found = max(runs.glob("*/run.json"), key=lambda file: file.stat().st_mtime, default=None)
+        if found is None:
+            raise ConfigError(f"there is no run in {runs}", fix="name a run, its folder, its address or its job")
+        return str(found.parent)
+    if is_remote(run):
+        return expand_home(run)
+    for folder in (Path(expand_home(run)), runs / run):
+        if folder.is_dir():
+            return str(folder)
+    if not run.startswith(_JOB):
+        names = sorted(file.parent.name for file in runs.glob("*/run.json"))
+        raise ConfigError(f"no run {run!r} in {runs}", expected=names[:10], fix="name a run, its folder or its address")
+    require_own_actors()
+    from actors.drivers.submit import run_of_job
+
+    return run_of_job(address, run)
 
 
 @app.command("reward-server")

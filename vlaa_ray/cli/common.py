@@ -39,16 +39,22 @@ RunsFolder = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder 
 DEFAULT_RUNS = Path("runs")
 
 
-def print_report(run_dir: Path, sought: Sought | None = None) -> None:
-    """Write the report of a run, and print its table and the report's path; see `Sought` for what it may look for."""
+def print_report(run_dir: Path, sought: Sought | None = None, address: str | None = None) -> None:
+    """Write the report of a run, and print its table and the report's path; see `Sought` for what it may look for.
+
+    `address` is the run's folder in a bucket, which gets the report, too.
+    """
     from rich.console import Console
 
     from vlaa_ray.report import final_table, write_report
+    from vlaa_ray.run.remote_sources import publish
 
     path = write_report(run_dir, sought)
     console = Console(emoji=False)
     console.print(final_table(run_dir))
     console.print(f"Report: {path}", soft_wrap=True, highlight=False)
+    if address:
+        console.print(f"Report in the bucket: {publish(address, path)}", soft_wrap=True, highlight=False)
 
 
 def training_config(file: Path | None) -> TrainingConfig | None:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlaa_ray.cli.common import Overrides, print_report, print_to_stderr, ready_to_write, training_config, writing
+from vlaa_ray.cli.common import (
+    Overrides,
+    print_report,
+    print_to_stderr,
+    ready_to_write,
+    require_own_actors,
+    training_config,
+    writing,
+)
 from vlaa_ray.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -52,7 +60,12 @@ def show_config(
 
 @app.command()
 def report(
-    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder of a run, for example runs/quickstart.")],
+    run_dir: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN_DIR", help="Folder of a run, for example runs/quickstart or s3://BUCKET/runs/quickstart."
+        ),
+    ],
     phrase: Annotated[
         list[str] | None,
         typer.Option("--phrase", metavar="TEXT", help="Also look for this phrase in the rollouts on disk; repeatable."),
@@ -68,18 +81,20 @@ def report(
     ] = 5,
 ) -> None:
     """Write the report of a run again, and print its table; or the page of an evaluation."""
-    from vlaa_ray.config.base_folder import find_input
+    from vlaa_ray.config.base_folder import find_input, is_remote
+    from vlaa_ray.run.remote_sources import local_run
 
-    run_dir = Path(find_input(str(run_dir)))
-    if not (run_dir / "config.yaml").is_file():
+    named = find_input(run_dir)
+    folder = local_run(named)
+    if not (folder / "config.yaml").is_file():
         raise ConfigError(
-            "not a run folder: it has no config.yaml", folder=str(run_dir), fix="give the folder of a run, runs/NAME"
+            "not a run folder: it has no config.yaml", folder=named, fix="give the folder of a run, runs/NAME"
         )
-    if (run_dir / "result.json").is_file():
+    if (folder / "result.json").is_file():
         from vlaa_ray.report.evaluation_page import write_evaluation_page
 
-        return typer.echo(f"Page: {write_evaluation_page(run_dir)}")
-    print_report(run_dir, _sought(phrase or [], sft_data, opening_words))
+        return typer.echo(f"Page: {write_evaluation_page(folder)}")
+    print_report(folder, _sought(phrase or [], sft_data, opening_words), named if is_remote(named) else None)
 
 
 @app.command()
@@ -169,13 +184,38 @@ def doctor(
         Path | None,
         typer.Option("--config", metavar="FILE", help="Config of a run; the machine is checked for its needs, too."),
     ] = None,
+    cluster: Annotated[
+        bool,
+        typer.Option(
+            "--cluster",
+            help="Ask every node of a Ray cluster: versions, GPUs, shared memory, clock, speed between the nodes; with "
+            "--config also whether it sees model, data and run folder.",
+        ),
+    ] = False,
+    address: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Cluster to ask with --cluster: auto or HOST:PORT.")
+    ] = "auto",
 ) -> None:
-    """List what would make a run fail on this machine. Exits with 2 if there is anything; the list has the fixes."""
+    """List what would make a run fail on this machine, or on the nodes of a cluster.
+
+    Exits with 2 if there is anything; the list has the fixes.
+    """
     from rich.console import Console
 
+    from vlaa_ray.config.sections import cluster_address
     from vlaa_ray.planning.doctor import diagnose, is_broken, table
 
-    findings = diagnose(training_config(config))
+    if cluster:
+        require_own_actors()
+        from actors.drivers.cluster_doctor import diagnose_cluster
+
+        try:
+            cluster_address(address)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--address") from None
+        findings = diagnose_cluster(address, training_config(config))
+    else:
+        findings = diagnose(training_config(config))
     Console(emoji=False).print(table(findings))
     if is_broken(findings):
         raise typer.Exit(2)

@@ -91,6 +91,7 @@ def _plan(config: TrainingConfig) -> None:
 
 
 def _show_results(config: GrpoConfig) -> None:
-    from vlaa_ray.run.run_json import run_path
+    from vlaa_ray.run.run_json import run_path, run_place
 
-    print_report(run_path(config))
+    place = run_place(config)
+    print_report(run_path(config), address=str(place) if place else None)

@@ -1,4 +1,6 @@
-"""Where relative paths lead: to the current folder, and in a Ray job also to the folder that the job was sent from.
+"""Where paths lead: to a bucket, or to the current folder, and in a Ray job also to the folder that it was sent from.
+
+`s3://BUCKET/…` and `gs://BUCKET/…` stay as they are; `file:///…` is the path behind it.
 
 A Ray job runs in a copy of the sender's folder. The copy lacks files that were not uploaded, has another name after
 every edit, and is deleted later. So results are written to the sender's folder, and files are looked for in both.
@@ -22,7 +24,14 @@ BASE_FOLDER = "VLAA_RAY_BASE_DIR"
 _RAYS_COPIES = "working_dir_files"
 _BUILTIN, _HUB, _RUN = "builtin:", "hub:", "run:"
 _HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
+_SCHEMES = ("s3://", "gs://")
+_FILE = "file://"
 _FIX = "give an absolute path on storage that all nodes see"
+
+
+def is_remote(path: str) -> bool:
+    """Return True if the path names a bucket or something in it."""
+    return path.startswith(_SCHEMES)
 
 
 def base_folder(run_dir: str) -> Path:
@@ -44,14 +53,18 @@ def base_folder(run_dir: str) -> Path:
 
 
 def expand_home(path: str) -> str:
-    """Return the path with the home folder in place of a leading `~` or `~user`.
+    """Return the path with the home folder in place of a leading `~` or `~user`, and without a leading `file://`.
 
-    Raises ConfigError if there is no such user, or if the path is empty or holds a control character.
+    Raises ConfigError if there is no such user, if the path is empty or holds a control character, or if it names a
+    bucket in a way that can't be used.
     """
     if any(unicodedata.category(character) == "Cc" for character in path):
         raise ConfigError("the path holds a line end or another control character", path=path, fix="rename the file")
     if not path.strip():
         raise ConfigError("the path is empty", fix="name a file or a folder")
+    if is_remote(path):
+        return _sound_url(path)
+    path = path.removeprefix(_FILE)
     expanded = os.path.expanduser(path)
     if path.startswith("~") and expanded == path:
         raise ConfigError(f"no home folder is known for {Path(path).parts[0]!r}", fix="give the whole path")
@@ -63,8 +76,8 @@ def find_input(path: str) -> str:
 
     It is `path` itself, or, in a Ray job whose copy has no such file, the same path below the folder that the job was
     sent from.
-    An absolute path, and any path outside a job, is returned as it is, whether anything is there or not. A leading `~`
-    is the home folder.
+    An absolute path, a path in a bucket, and any path outside a job, is returned as it is, whether anything is there or
+    not. A leading `~` is the home folder.
 
     Raises ConfigError if the path is empty, and in a job if neither folder has the relative path.
     """
@@ -111,6 +124,22 @@ DataPath = Annotated[str, AfterValidator(in_config(find_data))]
 CheckpointPath = Annotated[str, AfterValidator(in_config(find_checkpoint))]
 
 
+def _sound_url(url: str) -> str:
+    """Return the address of something in a bucket without slashes at its end.
+
+    Raises ConfigError if it names no bucket, or holds a user name or a key, which would get into logs and files.
+    """
+    bucket, _, key = url.partition("?")[0].split("://", 1)[1].partition("/")
+    if "@" in bucket:
+        fix = "leave it out; the usual places are searched for credentials: environment, files, role of the machine"
+        raise ConfigError("an address of a bucket must hold no key and no user name", fix=fix)
+    if not bucket:
+        raise ConfigError("the address names no bucket", got=url, fix="give s3://BUCKET/FOLDER or gs://BUCKET/FOLDER")
+    if ".." in key.split("/"):
+        raise ConfigError("the address holds '..'", got=url, fix="give the address without it")
+    return url if "?" in url else url.rstrip("/")
+
+
 def _runs_in_copy() -> bool:
     return _RAYS_COPIES in Path.cwd().parts
 
@@ -118,7 +147,12 @@ def _runs_in_copy() -> bool:
 def _found(path: str) -> str | None:
     """Return `path`, or where it lies below the sender's folder; None in a job if it lies nowhere."""
     path = expand_home(path)
-    if path.startswith((_BUILTIN, _RUN)) or os.path.isabs(path) or not _runs_in_copy() or os.path.exists(path):
+    if (
+        path.startswith((_BUILTIN, _RUN, *_SCHEMES))
+        or os.path.isabs(path)
+        or not _runs_in_copy()
+        or os.path.exists(path)
+    ):
         return path
     base = os.environ.get(BASE_FOLDER)
     there = os.path.join(base, path) if base else ""

@@ -77,7 +77,14 @@ class NamedSection(Section):
     seed: int = Field(0, ge=0, le=MAX_SEED)
     """Seed of every random choice in the run."""
     dir: OutputPath = "runs"
-    """Folder in which run folders are made."""
+    """Folder in which run folders are made; on a cluster one that all nodes share, or one in a bucket, as
+    s3://BUCKET/FOLDER or gs://BUCKET/FOLDER."""
+    local_dir: str = "~/.cache/vlaa-ray/runs"
+    """Folder on each node's own disk for the working copies of runs whose `dir` is in a bucket."""
+    lease_s: float = Field(60, gt=0)
+    """Seconds without a sign of life after which another attempt may take over a run folder in a bucket."""
+    upload_s: float = Field(900, gt=0)
+    """Seconds at the end of a run for sending what its bucket does not have yet."""
 
 
 class RunSection(NamedSection):

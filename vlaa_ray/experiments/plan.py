@@ -30,7 +30,7 @@ from vlaa_ray.experiments.checks import checked, is_absent
 from vlaa_ray.experiments.jobs import Job, Kind, job_key, placed
 from vlaa_ray.experiments.order import in_order_of_answers
 from vlaa_ray.experiments.published import is_published
-from vlaa_ray.run.run_json import run_path
+from vlaa_ray.run.run_json import refuse_bucket, run_path
 
 _NO_RUN = "run"
 _PAPER_DATA = "VLAA-Thinking-GRPO-25K.json"
@@ -137,6 +137,7 @@ def plan_experiment(config: ExperimentConfig, only: Sequence[str] = (), *, here:
     """
     if unknown := [name for name in only if name not in config.arms]:
         raise ConfigError(f"no arm {', '.join(map(repr, unknown))}", expected=list(config.arms))
+    refuse_bucket(config)
     folder = run_path(config)
     runs = Path(config.shared_runs).absolute() if config.shared_runs else folder
     jobs = _Jobs(config, runs)

@@ -27,8 +27,10 @@ import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from PIL.Image import Transpose
 
+from vlaa_ray.config.base_folder import is_remote
 from vlaa_ray.errors import DataError
 from vlaa_ray.records import ImageRef
+from vlaa_ray.storage.local_copies import local_object
 
 MAX_IMAGE_PIXELS = 64_000_000
 """The most pixels (width · height) of an image that is read."""
@@ -68,6 +70,22 @@ def reference(path: Path, name: str | None = None) -> ImageRef:
     return ImageRef(sha256=hashlib.sha256(data).hexdigest(), width_px=width, height_px=height, path=str(path))
 
 
+def reference_in_bucket(url: str, name: str) -> ImageRef:
+    """Return the reference of an image in a bucket, of which this node keeps a copy; `path` is its address.
+
+    Raises:
+        FileNotFoundError: there is no such object.
+        DataError: it is not an image.
+        StorageError: the bucket can't be used.
+
+    """
+    file = local_object(url)
+    if file is None:
+        raise FileNotFoundError(url)
+    made = reference(file, name)
+    return ImageRef(sha256=made.sha256, width_px=made.width_px, height_px=made.height_px, path=url)
+
+
 def reference_of(data: bytes) -> ImageRef:
     """Return a reference that holds these encoded bytes itself.
 
@@ -101,7 +119,13 @@ def load(ref: ImageRef, near_px: int | None = None) -> Image.Image:
 
 def encoded(ref: ImageRef) -> bytes:
     """Return the encoded bytes of an image. Raises DataError if its file can't be read."""
-    return ref.data if ref.data is not None else _read(Path(str(ref.path)), ref.path)
+    if ref.data is not None:
+        return ref.data
+    path = str(ref.path)
+    file = local_object(path) if is_remote(path) else Path(path)
+    if file is None:
+        raise DataError("the image is not in the bucket any more", file=path)
+    return _read(file, path)
 
 
 def mime_type(data: bytes) -> str:

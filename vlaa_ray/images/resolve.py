@@ -13,15 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from vlaa_ray.errors import DataError
-from vlaa_ray.images.decode import reference, reference_of
+from vlaa_ray.images.decode import reference, reference_in_bucket, reference_of
 from vlaa_ray.images.fetch import Fetcher
 from vlaa_ray.records import ImageRef
+from vlaa_ray.storage.places import BucketPath
 
 _KEYS = ("bytes", "path", "image", "url")
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]{128,}={0,2}\s*")  # a path would have a dot
 
 
-def images_of(images: Sequence[Any], root: Path, fetcher: Fetcher, file: Path, number: int) -> tuple[ImageRef, ...]:
+def images_of(
+    images: Sequence[Any], root: Path | BucketPath, fetcher: Fetcher, file: Path, number: int
+) -> tuple[ImageRef, ...]:
     """Return the references of a record's images, in their order, as `image_of` makes them.
 
     Raises DataError for the first image that can't be used; of several images, it says which one.
@@ -38,7 +41,7 @@ def images_of(images: Sequence[Any], root: Path, fetcher: Fetcher, file: Path, n
     return tuple(read)
 
 
-def image_of(image: Any, root: Path, fetcher: Fetcher, file: Path, number: int) -> ImageRef:
+def image_of(image: Any, root: Path | BucketPath, fetcher: Fetcher, file: Path, number: int) -> ImageRef:
     """Return the reference of a record's image: a path, bytes, base64, a URL, or a mapping that holds one of these.
 
     `root` is the folder that paths are relative to; nothing outside it is read. `file` and `number` are the data file
@@ -56,8 +59,9 @@ def image_of(image: Any, root: Path, fetcher: Fetcher, file: Path, number: int) 
             return reference(fetcher.file(image), image)
         if isinstance(image, str) and (image.startswith("data:") or _BASE64.fullmatch(image)):
             return reference_of(_from_base64(image))
-        if isinstance(image, str) and "://" not in image.removeprefix("file://"):
-            return _file_below(image.removeprefix("file://"), root)
+        if isinstance(image, str) and ("://" not in image.removeprefix("file://") or image.startswith(f"{root}/")):
+            name = image.removeprefix("file://")
+            return _file_below(name, root) if isinstance(root, Path) else _object_below(name, root)
         raise DataError("the image has a form that can't be read", expected="a path, bytes, base64 or an http(s) URL")
     except binascii.Error as error:
         raise DataError(f"the image is not base64: {error}", file=str(file), row=number) from error
@@ -77,6 +81,21 @@ def _from_base64(text: str) -> bytes:
     """Return the decoded bytes of base64, with or without line breaks and `data:` prefix. May raise binascii.Error."""
     held = text.partition(",")[2] if text.startswith("data:") else text
     return base64.b64decode("".join(held.split()), validate=True)
+
+
+def _object_below(name: str, root: BucketPath) -> ImageRef:
+    """Return the reference of an object below a folder in a bucket; its path is the object's address."""
+    relative = name.removeprefix(f"{root}/").lstrip("/").removeprefix("./")
+    if ".." in relative.split("/") or "?" in relative:
+        raise DataError("the image lies outside the image root")
+    shorter = relative.removeprefix("images/")
+    inside = (spelling.removeprefix(f"{root.name}/") for spelling in (relative, shorter))
+    for candidate in dict.fromkeys((*inside, relative, shorter, f"images/{relative}")):
+        try:
+            return reference_in_bucket(str(root / candidate), candidate)
+        except FileNotFoundError:
+            continue
+    raise DataError("there is no such image", fix=f"name the folder of the images (data.image_root); searched: {root}")
 
 
 def _file_below(name: str, root: Path) -> ImageRef:

@@ -129,6 +129,11 @@ class DeepSpeedEngine:
         """Return the maximum of the values over all ranks, element by element."""
         return self._reduce(values, torch.distributed.ReduceOp.MAX)
 
+    def barrier(self) -> None:
+        """Wait until all ranks have come this far."""
+        if self.num_ranks > 1:
+            torch.distributed.barrier()
+
     def _reduce(self, values: torch.Tensor, operation: Any) -> torch.Tensor:
         if self.num_ranks > 1:
             values = values.to(self.device)

@@ -163,6 +163,10 @@ METRICS: tuple[Metric, ...] = (
     Metric("time/eval_s", "s", "held-out evaluation", better="lower"),
     Metric("time/checkpoint_s", "s", "the learner's writing of the checkpoint of the step before; hashing it and "
            "bringing it to the disk goes on beside the next steps", when="the step before wrote one", better="lower"),
+    Metric("storage/behind_s", "s", "time since the bucket last had all that the run has written", ("grpo",),
+           when="run.dir is in a bucket", better="lower"),
+    Metric("storage/failures", "times", "failed tries in a row to send to the bucket; 0 where it answers", ("grpo",),
+           when="run.dir is in a bucket", better="lower"),
     Metric("throughput/samples_per_s", "samples/s", "samples of the step divided by time/step_s", better="higher"),
     Metric("throughput/rollout_tokens_per_s", "tokens/s", "tokens of the step's completions divided by time/rollout_s; "
            "more than the engines' speed where max_staleness > 0 hides sampling behind learning", better="higher"),

@@ -25,6 +25,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import Version
 
 from vlaa_ray.config import TrainingConfig
+from vlaa_ray.config.base_folder import is_remote
 from vlaa_ray.errors import ModelError
 from vlaa_ray.planning.nvidia import nvidia_smi, oldest_driver, torch_cuda
 
@@ -167,7 +168,8 @@ def check_disks(config: TrainingConfig | None = None) -> list[Finding]:
     found = f"{_gib(temporary.free)} free, {share:.0%} full"
     fix = "free space, or point TMPDIR and RAY_TMPDIR to a larger disk"
     ok = share < 0.95 and temporary.free >= 2 * GIB
-    here = Path(config.run.dir if config else ".").absolute()
+    run = config.run if config else None
+    here = Path((run.local_dir if is_remote(run.dir) else run.dir) if run else ".").expanduser().absolute()
     here = next(folder for folder in (here, *here.parents) if folder.is_dir())
     free, wanted = shutil.disk_usage(here).free, _checkpoint_bytes(config)
     return [

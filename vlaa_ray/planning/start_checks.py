@@ -6,7 +6,9 @@ Each finds what can be found on this machine without Ray, a GPU or a download.
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+import secrets
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,18 +17,22 @@ from pathlib import Path
 from typing import Any
 
 from vlaa_ray.config import OpenEndedSection, RewardsSection, SourceSection, TrainingConfig
+from vlaa_ray.config.base_folder import is_remote
 from vlaa_ray.data.builtin import BUILTIN, BuiltinData
 from vlaa_ray.data.files.sources import record_files
 from vlaa_ray.data.readers import iterate_for
-from vlaa_ray.errors import CheckpointError, ConfigError, DataError, ModelError, RewardError
+from vlaa_ray.errors import CheckpointError, ConfigError, DataError, ModelError, RewardError, StorageError
 from vlaa_ray.evaluation.questions import open_benchmark
 from vlaa_ray.models.dimensions import count_parameters, model_dimensions
 from vlaa_ray.models.paths import local_path
 from vlaa_ray.records import PAPER_TYPES
 from vlaa_ray.rewards.dispatch import params_fault
 from vlaa_ray.rewards.sandbox.sandbox import Sandbox
-from vlaa_ray.run.run_json import run_before, run_path
+from vlaa_ray.run.run_json import run_before, run_path, run_place
 from vlaa_ray.run.start_model import Training, names_run, planned
+from vlaa_ray.storage.conditional import require_packages
+from vlaa_ray.storage.mapping_file import as_mapping
+from vlaa_ray.storage.places import BucketPath
 
 _HUB = "hub:"
 _MOST_ROWS = 20
@@ -50,6 +56,8 @@ def model_check(path: str) -> tuple[dict[str, Any], Check]:
     try:
         dimensions = model_dimensions(path)
         parameters = count_parameters(dimensions).total
+    except StorageError as error:
+        return {}, Check("model", None, f"{error.message}; the run needs it when it starts", error.fix)
     except ModelError as error:
         is_here = path.startswith(BUILTIN) or folder.exists()
         found = f"{path} holds no model: {error.message}" if is_here else f"{error.message}; {error.fix}"
@@ -95,6 +103,8 @@ def _data_check(name: str, source: SourceSection, config: TrainingConfig) -> Che
                 found = f"{path} holds no prompt of data.verifier_types ({', '.join(types)})"
                 return Check(name, False, found, f"name some of {', '.join(PAPER_TYPES)}")
             return Check(name, True, f"{path} needs no files")
+        if is_remote(path):
+            return _data_in_bucket(name, path)
         if path.startswith(_HUB) or not Path(path).exists():
             return Check(name, None, f"{path} is not on this machine; the run needs it when it starts")
         return _first_records(name, source, config, fix)
@@ -102,6 +112,16 @@ def _data_check(name: str, source: SourceSection, config: TrainingConfig) -> Che
         return Check(name, False, f"{path}: {error.one_line()}", error.fix or fix)
     except OSError as error:
         return Check(name, False, f"{error.filename or path}: {error.strerror}", fix)
+
+
+def _data_in_bucket(name: str, path: str) -> Check:
+    """Return whether something is at an address in a bucket; nothing is copied."""
+    try:
+        place = BucketPath.parse(path)
+        found = bool(place.files()) or place.entry() is not None
+    except StorageError as error:
+        return Check(name, None, f"{error.message}; the run needs it when it starts", error.fix)
+    return Check(name, found, f"{path} {'exists' if found else 'is not there'}", "give another address")
 
 
 def _first_records(name: str, source: SourceSection, config: TrainingConfig, fix: str) -> Check:
@@ -196,8 +216,28 @@ def cluster_check(address: str) -> Check:
     return Check("ray.address", True, f"{address} answers")
 
 
+def _bucket_check(place: BucketPath) -> Check:
+    """Return the state of a run folder in a bucket; an object is written there and deleted again."""
+    try:
+        require_packages(place)
+        probe = place / f".probe-{secrets.token_hex(8)}"
+        probe.write(b"")
+        probe.delete()
+        data = (place / "run.json").read()
+        state = as_mapping(json.loads(data)) if data else {}
+    except (ConfigError, StorageError) as error:
+        return Check("run folder", False, error.message, error.fix)
+    except ValueError as error:
+        return Check("run folder", False, f"run.json in {place} can't be read: {error}", "choose another run.name")
+    if not state:
+        return Check("run folder", True, f"{place} can be written, and holds no run")
+    return Check("run folder", True, f"{place}: {state.get('state')} at step {state.get('step')}; see --resume")
+
+
 def run_folder_check(config: TrainingConfig) -> Check:
     """Return the state of the run folder, from which `--resume auto` would continue, and whether it can be written."""
+    if place := run_place(config):
+        return _bucket_check(place)
     path = run_path(config)
     nearest = next(folder for folder in (path, *path.parents) if os.path.exists(folder))
     fix = "set run.dir to a folder in which you can write"

@@ -30,6 +30,8 @@ from vlaa_ray.errors import CheckpointError
 from vlaa_ray.storage.atomic import sync_folder
 from vlaa_ray.storage.layout import CONFIG, MANIFEST, STATE
 
+Listed = dict[str, tuple[str, int]]
+"""What a manifest lists: (sha256, size in bytes) of each file by its name."""
 _NAME = re.compile(r"step_(\d{6,})|\.step_(\d{6,})\.replaced")
 _HASH_THREADS = min(8, os.cpu_count() or 1)
 
@@ -46,12 +48,16 @@ class Checkpoint:
 
 
 class CheckpointStore:
-    """The checkpoints of one run, below `folder`; `config` (the resolved YAML) is stored in each of them."""
+    """The checkpoints of one run, below `folder`; `config` (the resolved YAML) is stored in each of them.
 
-    def __init__(self, folder: Path, keep: int, *, config: str | None = None) -> None:
+    `tag` becomes part of the names of temporary folders, where another process needs it.
+    """
+
+    def __init__(self, folder: Path, keep: int, *, config: str | None = None, tag: str = "") -> None:
         self.folder = Path(folder)
         self.keep = keep
         self._config = config
+        self._tag = tag
 
     def begin(self, step: int) -> Path:
         """Return an empty temporary folder for the files of `step`; first remove what killed saves left.
@@ -67,10 +73,11 @@ class CheckpointStore:
             partial.mkdir()
         return partial
 
-    def commit(self, step: int, state: dict[str, Any]) -> Path:
+    def commit(self, step: int, state: dict[str, Any], elsewhere: Listed | None = None) -> Path:
         """Finish the checkpoint of `step` and return its folder; then delete checkpoints that are not to be kept.
 
-        `state` must be JSON. Files that ranks wrote into the folder of `begin` are taken as they are.
+        `state` must be JSON. Files that ranks wrote into the folder of `begin` are taken as they are. The manifest also
+        lists the files `elsewhere`, which ranks on other nodes have sent to the run's bucket.
 
         Raises:
             CheckpointError: it can't be written, for instance because the disk is full; older ones are untouched.
@@ -79,7 +86,7 @@ class CheckpointStore:
         partial, target = self.partial(step), self.folder / f"step_{step:06d}"
         try:
             with _as_checkpoint_error("save a checkpoint", partial):
-                _seal(partial, step, _as_json(state, partial), self._config)
+                _seal(partial, step, _as_json(state, partial), self._config, elsewhere or {})
                 self._rename(partial, target)
         except CheckpointError:
             shutil.rmtree(partial, ignore_errors=True)  # frees the space now, not only at the next `begin`
@@ -116,7 +123,7 @@ class CheckpointStore:
 
     def partial(self, step: int) -> Path:
         """Return the temporary folder that `begin` makes and `commit` renames."""
-        return self.folder / f".step_{step:06d}.partial"
+        return self.folder / f".step_{step:06d}{self._tag}.partial"
 
     def _rename(self, partial: Path, target: Path) -> None:
         """Rename `partial` to `target`; an older checkpoint of the same step can be loaded until then."""
@@ -164,13 +171,13 @@ def verify(path: Path, below: str = "") -> int:
     """
     if path.is_symlink():
         raise _broken(path.parent, path.name, "is a link or a device")
-    step, listed = _read_manifest(path)
+    step, listed = read_manifest(path)
     with _as_checkpoint_error("read a checkpoint", path):
         _compare(path, listed, below)
     return step
 
 
-def _compare(path: Path, listed: dict[str, tuple[str, int]], below: str) -> None:
+def _compare(path: Path, listed: Listed, below: str) -> None:
     present = {_relative(file, path): file for file in _files(path)}
     if missing := sorted(set(listed) - set(present)):
         raise _broken(path, missing[0], "is missing")
@@ -185,7 +192,7 @@ def _compare(path: Path, listed: dict[str, tuple[str, int]], below: str) -> None
             raise _broken(path, name, "has another sha256", got=digest, expected=listed[name][0])
 
 
-def _seal(folder: Path, step: int, state: str, config: str | None) -> None:
+def _seal(folder: Path, step: int, state: str, config: str | None, elsewhere: Listed) -> None:
     """Write state, config and manifest, and force every file and folder to the disk."""
     (folder / STATE).write_text(state, encoding="utf-8")
     if config is not None:
@@ -193,14 +200,18 @@ def _seal(folder: Path, step: int, state: str, config: str | None) -> None:
     files = {_relative(file, folder): file for file in _files(folder)}
     for file in files.values():
         _sync_file(file)
-    entries = {
-        name: {"sha256": digest, "size_bytes": files[name].stat().st_size} for name, digest in _digests(files).items()
-    }
+    here = {name: (digest, files[name].stat().st_size) for name, digest in _digests(files).items()}
+    write_manifest(folder, step, elsewhere | here)
+    for parent, _, _ in os.walk(folder, topdown=False):
+        sync_folder(Path(parent))
+
+
+def write_manifest(folder: Path, step: int, listed: Listed) -> None:
+    """Write `manifest.json` into the folder of a checkpoint, and bring it to the disk."""
+    entries = {name: {"sha256": digest, "size_bytes": size} for name, (digest, size) in listed.items()}
     manifest = folder / MANIFEST
     manifest.write_text(json.dumps({"step": step, "files": entries}, indent=1), encoding="utf-8")
     _sync_file(manifest)
-    for parent, _, _ in os.walk(folder, topdown=False):
-        sync_folder(Path(parent))
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -230,8 +241,13 @@ def _digests(files: dict[str, Path]) -> dict[str, str]:
         return dict(zip(files, pool.map(digest, files.values()), strict=True))
 
 
-def _read_manifest(path: Path) -> tuple[int, dict[str, tuple[str, int]]]:
-    """Return the step and {name: (sha256, size)} of a checkpoint's manifest."""
+def read_manifest(path: Path) -> tuple[int, Listed]:
+    """Return the step of the checkpoint at `path` and what its manifest lists.
+
+    Raises:
+        CheckpointError: there is no manifest, or it can't be used.
+
+    """
     manifest = _read_json(path / MANIFEST)
     try:
         step = int(manifest["step"])
@@ -271,7 +287,7 @@ def _as_json(state: dict[str, Any], folder: Path) -> str:
 def _looks_complete(path: Path) -> bool:
     """Return True if every listed file exists with its size; a quick check without hashing."""
     try:
-        _, listed = _read_manifest(path)
+        _, listed = read_manifest(path)
         return all((path / name).lstat().st_size == size for name, (_, size) in listed.items())
     except (CheckpointError, OSError):
         return False

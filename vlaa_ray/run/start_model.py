@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vlaa_ray.config import AnyConfig, ModelSection, TrainingConfig
+from vlaa_ray.config.base_folder import is_remote
 from vlaa_ray.errors import CheckpointError, ConfigError
 from vlaa_ray.run.model_source import RUN, ModelSource, resolve_model
-from vlaa_ray.run.run_json import run_path
+from vlaa_ray.run.remote_sources import names_remote_run
+from vlaa_ray.run.run_json import run_path, run_place
 from vlaa_ray.storage.layout import MANIFEST
+from vlaa_ray.storage.places import BucketPath
 
 START_MODEL = "start_model"
 """The key of the choice in `run.json`."""
@@ -32,6 +35,8 @@ def names_run(path: str) -> bool:
     """Return True if a `model.path` names a run or a checkpoint, and not the folder of a model."""
     if path.startswith(RUN):
         return True
+    if is_remote(path):
+        return names_remote_run(path)
     folder = Path(path)
     if not folder.is_dir() or (folder / "config.json").is_file():
         return False
@@ -63,14 +68,9 @@ def with_start_model(
         return _starting_from(config, model, str(recorded["path"])), {START_MODEL: recorded}
     source = chosen(config, asked)
     _warn_of_other_frame(model, source)
-    assert source.checkpoint is not None  # a source of this kind has one
-    choice = {
-        "asked": asked,
-        "path": source.path,
-        "step": source.weight_version,
-        "manifest_sha256": _digest(source.checkpoint / MANIFEST),
-    }
-    return _starting_from(config, model, source.path), {START_MODEL: choice}
+    path = source.origin or source.path  # every node copies a model in a bucket for itself
+    choice = {"asked": asked, "path": path, "step": source.weight_version, "manifest_sha256": _digest(path)}
+    return _starting_from(config, model, path), {START_MODEL: choice}
 
 
 def planned(config: Training) -> Training:
@@ -81,7 +81,10 @@ def planned(config: Training) -> Training:
 
     """
     asked = config.model.path
-    return _starting_from(config, config.model, chosen(config, asked).path) if names_run(asked) else config
+    if not names_run(asked):
+        return config
+    source = chosen(config, asked)
+    return _starting_from(config, config.model, source.origin or source.path)
 
 
 def chosen(config: AnyConfig, asked: str) -> ModelSource:
@@ -91,12 +94,23 @@ def chosen(config: AnyConfig, asked: str) -> ModelSource:
         ModelError, CheckpointError, ConfigError: as for `with_start_model`.
 
     """
-    folder = run_path(config)
+    folder, place = run_path(config), run_place(config)
+    if is_remote(asked) or place:
+        return _chosen_in_bucket(asked, place)
     named = folder.parent / asked.removeprefix(RUN) if asked.startswith(RUN) else Path(asked)
     if named.resolve().is_relative_to(folder.resolve()):
         fix = "name another run in model.path, or choose another run.name; the same command continues a run by itself"
         raise ConfigError("the run is named as its own start", got=asked, fix=fix)
     return resolve_model(asked, folder.parent)
+
+
+def _chosen_in_bucket(asked: str, place: BucketPath | None) -> ModelSource:
+    """Return the checkpoint that a `model.path` names; `place` is the run itself, if it is in a bucket."""
+    named = str(place.parent / asked.removeprefix(RUN)) if place and asked.startswith(RUN) else asked
+    if place and is_remote(named) and BucketPath.parse(named) == place:
+        fix = "name another run in model.path, or choose another run.name; the same command continues a run by itself"
+        raise ConfigError("the run is named as its own start", got=asked, fix=fix)
+    return resolve_model(named)
 
 
 def _starting_from(config: Config, model: ModelSection, path: str) -> Config:
@@ -105,18 +119,24 @@ def _starting_from(config: Config, model: ModelSection, path: str) -> Config:
 
 def _require_same(recorded: dict[str, Any]) -> None:
     """Raise CheckpointError unless the checkpoint that was chosen before is still there, with the same manifest."""
-    manifest = Path(str(recorded.get("path"))).parent / MANIFEST
-    digest = _digest(manifest)
+    path = str(recorded.get("path"))
+    digest = _digest(path)
     if digest == recorded.get("manifest_sha256"):
         return
     what = "is another one now" if digest else "is gone"
     fix = "put it back (checkpoint.keep of that run says how many are kept), or choose another run.name"
     message = f"the checkpoint that this run started from {what}"
-    raise CheckpointError(message, asked=recorded.get("asked"), checkpoint=str(manifest.parent), fix=fix)
+    raise CheckpointError(message, asked=recorded.get("asked"), checkpoint=path.removesuffix("/hf"), fix=fix)
 
 
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+def _digest(model: str) -> str:
+    """Return the sha256 of the manifest of a checkpoint, of which `model` is the folder `hf`; "" without one."""
+    if is_remote(model):
+        data = (BucketPath.parse(model).parent / MANIFEST).read()
+    else:
+        file = Path(model).parent / MANIFEST
+        data = file.read_bytes() if file.is_file() else None
+    return hashlib.sha256(data).hexdigest() if data is not None else ""
 
 
 def _warn_of_other_frame(model: ModelSection, source: ModelSource) -> None:

@@ -285,3 +285,9 @@ def test_the_time_left_is_that_of_runs_of_the_same_kind_by_their_tokens(tmp_path
 def test_the_keys_of_a_config_are_its_commands(tmp_path):
     assert json.loads(json.dumps(GRPO)) == GRPO
     assert experiment(tmp_path).base_of("grpo") == "base"
+
+
+def test_an_experiment_in_a_bucket_is_refused_before_anything_starts(tmp_path):
+    config = experiment(tmp_path, run={"name": "e", "dir": "s3://bucket/runs"})
+    with pytest.raises(ConfigError, match="compare can't write its results to a bucket"):
+        plan_experiment(config)

@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from vlaa_ray.config.base_folder import is_remote
 from vlaa_ray.data.builtin import BUILTIN
 from vlaa_ray.data.files.streams import kind_of
 from vlaa_ray.data.files.tables import hub_name, is_empty_table, is_on_hub, is_saved
 from vlaa_ray.data.formats.pictures import PICTURE_SUFFIXES
 from vlaa_ray.data.reading_notes import SkippedFile
 from vlaa_ray.errors import DataError
+from vlaa_ray.storage.local_copies import local_copy
+from vlaa_ray.storage.places import BucketPath
 
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".feather")
 _COMPRESSED = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
@@ -36,7 +39,8 @@ class Found(NamedTuple):
 def record_files(source: str | Path) -> list[Path]:
     """Return the files of a source, in the order of their names; the source itself if it is not a folder of files.
 
-    A folder that was saved by `datasets` is returned itself. Any other folder holds JSON, CSV, TSV, parquet or Arrow
+    Of a source in a bucket, they are in this machine's copy. A folder that was saved by `datasets` is returned itself.
+    Any other folder holds JSON, CSV, TSV, parquet or Arrow
     files of one split. The files may also lie in its folder `data`, as in repositories of the hub, or else in any
     folder below it. A metadata.csv counts only where there is no other file: then the folder is an imagefolder.
 
@@ -50,7 +54,7 @@ def record_files(source: str | Path) -> list[Path]:
 
 def found_files(source: str | Path) -> Found:
     """Return the files of a source as `record_files` does, and the files of its folder that it leaves out."""
-    path = Path(source)
+    path = local_copy(source) if isinstance(source, str) and is_remote(source) else Path(source)
     if str(source).startswith(BUILTIN) or is_on_hub(path) or not path.is_dir() or is_saved(path):
         return Found([path], [])
     candidates: list[Path] = []
@@ -119,12 +123,14 @@ def _without_records(path: Path, skipped: list[SkippedFile]) -> DataError:
     return DataError("the folder holds no records", file=str(path), expected=expected, **facts)
 
 
-def root_of(file: Path, image_root: str | Path | None) -> Path:
-    """Return the folder that a file's image paths are relative to, as an absolute path.
+def root_of(file: Path, image_root: str | Path | None) -> Path | BucketPath:
+    """Return the folder that a file's image paths are relative to: an absolute path, or a folder in a bucket.
 
     It is `image_root`, if given; else the folder `images` beside the file; else the file's folder. For a dataset of the
     hub it is a local folder, or the cache of `datasets`.
     """
+    if isinstance(image_root, str) and is_remote(image_root):
+        return BucketPath.parse(image_root)
     if image_root is None and is_on_hub(file):  # a local folder, or the cache into which `datasets` downloads
         from datasets.config import HF_CACHE_HOME
 

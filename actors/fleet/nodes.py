@@ -1,0 +1,110 @@
+"""The questions to every node of a cluster, each asked on the node itself."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError, TaskUnschedulableError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from actors.process.causes import first_line
+from vlaa_ray.config import TrainingConfig
+from vlaa_ray.errors import PlacementError
+from vlaa_ray.planning.doctor import Finding
+from vlaa_ray.planning.node_checks import NodeAnswer, Questions, compare, examine_node, questions_of
+
+_ANSWER_S = 60.0
+_PROBE_BYTES = 32 << 20
+
+
+def ask_nodes(questions: Questions, *, measure_speed: bool = False) -> list[NodeAnswer]:
+    """Return the answer of each node that is alive; one that gives none within a minute has a fault.
+
+    A node that is leaving, or has left meanwhile, is passed over. Ray must be connected. With `measure_speed`, a few
+    megabytes are sent from each node to this one.
+    """
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    calls = [(node, _on(node, examine_node).remote(questions), time.time()) for node in nodes]
+    answered = [(node, _answer(node, call, asked)) for node, call, asked in calls]
+    alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+    staying = [(node, answer) for node, answer in answered if answer and (node["NodeID"] in alive or not answer.fault)]
+    if not measure_speed or len(staying) < 2:
+        return [answer for _, answer in staying]
+    return [replace(answer, bytes_per_s=None if answer.fault else _speed(node)) for node, answer in staying]
+
+
+def check_nodes(config: TrainingConfig, folder: Path) -> list[Finding]:
+    """Return findings that are worth a line before a run starts on several nodes; [] on one node.
+
+    `folder` is the run's folder on this node.
+
+    Raises:
+        PlacementError: a node does not see what the run needs, or has other versions; the message names the nodes.
+
+    """
+    if sum(node["Alive"] for node in ray.nodes()) < 2:
+        return []
+    questions = questions_of(config)
+    mark = folder / f".seen-{secrets.token_hex(8)}"
+    mark.touch()
+    try:
+        found = compare(ask_nodes(replace(questions, mark=mark.name)))
+    finally:
+        mark.unlink()
+    broken = [finding for finding in found if finding.ok is False]
+    if broken:
+        what = "; ".join(f"{finding.name}: {finding.found}" for finding in broken)
+        raise PlacementError(f"the nodes are not ready for the run: {what}", fix=broken[0].fix)
+    return [finding for finding in found if finding.ok is None]
+
+
+def _on(node: dict[str, Any], function: Any) -> Any:
+    """Return the function as a task that runs on this node, also where it has no free CPU."""
+    strategy = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+    return ray.remote(function).options(num_cpus=0, scheduling_strategy=strategy, max_retries=0)
+
+
+def _answer(node: dict[str, Any], call: Any, asked: float) -> NodeAnswer | None:
+    """Return the node's answer; None if it takes no work any more, as it is about to leave."""
+    name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+    resources = node["Resources"]
+    works = bool(resources.get("CPU") or resources.get("GPU"))
+    try:
+        answer: NodeAnswer = ray.get(call, timeout=_ANSWER_S)
+    except GetTimeoutError:
+        ray.cancel(call, force=True)
+        return NodeAnswer(name, works, fault=f"no answer within {_ANSWER_S:g} s")
+    except TaskUnschedulableError:
+        return None
+    except RayError as error:
+        return NodeAnswer(name, works, fault=first_line(error))
+    # it read its clock at some time between question and answer: only what lies outside is known to be wrong
+    ahead = max(0.0, answer.clock_s - time.time()) or min(0.0, answer.clock_s - asked)
+    gpus = float(resources.get("GPU", 0))
+    return replace(answer, node=name, works=works, clock_s=ahead, expected_gpus=gpus)
+
+
+def _speed(node: dict[str, Any]) -> float | None:
+    """Return the bytes a second of a transfer from the node to this one; None if it did not end in time."""
+    try:
+        made = _on(node, _some_bytes).remote(_PROBE_BYTES)
+        ray.wait([made], timeout=_ANSWER_S, fetch_local=False)
+        start = time.perf_counter()
+        ray.get(made, timeout=_ANSWER_S)
+        return _PROBE_BYTES / (time.perf_counter() - start)
+    except (RayError, GetTimeoutError):
+        return None
+
+
+def _some_bytes(size: int) -> bytes:
+    return bytes(size)
+
+
+def notes(findings: list[Finding]) -> list[str]:
+    """Return a line for each finding, for a run that starts nevertheless."""
+    return [f"{finding.name}: {finding.found}. {finding.fix}" for finding in findings]
