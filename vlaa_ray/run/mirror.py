@@ -13,13 +13,14 @@ the bucket lags, and both threads try again.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from vlaa_ray.errors import CheckpointError, OwnershipLost, StorageError
@@ -279,20 +280,19 @@ def _small_files(folder: Path, attempt: int) -> Iterator[tuple[str, tuple[Path, 
 
     Hidden files stay on this machine. Each attempt keeps its own logs.
     """
-    for path in sorted(folder.rglob("*")):
-        parts = path.relative_to(folder).parts
-        if parts[0] in NOT_SENT or any(part.startswith(".") for part in parts):
-            continue
-        try:
-            status = path.stat()
-        except FileNotFoundError:
-            continue
-        if path.is_file() and not path.is_symlink():
-            inner = (LOGS, f"attempt_{attempt}", *parts[1:]) if parts[0] == LOGS else parts
-            yield "/".join(inner), (path, (status.st_size, status.st_mtime_ns))
+    for parent, folders, names in os.walk(folder):  # a folder that vanishes meanwhile is passed over
+        inner = Path(parent).relative_to(folder).parts
+        folders[:] = [name for name in folders if name[0] != "." and (inner or name not in NOT_SENT)]
+        for name in sorted(names):
+            path = Path(parent, name)
+            with contextlib.suppress(FileNotFoundError):
+                status = path.lstat()
+                if name[0] != "." and stat.S_ISREG(status.st_mode):
+                    place = (LOGS, f"attempt_{attempt}", *inner[1:]) if inner[:1] == (LOGS,) else inner
+                    yield "/".join((*place, name)), (path, (status.st_size, status.st_mtime_ns))
 
 
-@contextmanager
+@contextlib.contextmanager
 def _held(path: Path) -> Iterator[Path]:
     """Yield a folder with the files of a checkpoint that stays while the store deletes the checkpoint itself."""
     folder = path.parent / ".sending"

@@ -15,6 +15,7 @@ from bucket_runs import config_of, save
 
 from vlaa_ray.errors import CheckpointError, ConfigError, OwnershipLost, StorageError
 from vlaa_ray.run.checkpoints import verify
+from vlaa_ray.run.mirror import _small_files
 from vlaa_ray.run.parts import PartSender, bring_checkpoint
 from vlaa_ray.run.remote_checkpoints import MODEL_FILES, fetch_newest, list_remote
 from vlaa_ray.run.run_json import read_run, run_path
@@ -241,3 +242,16 @@ def test_two_threads_of_a_process_do_not_both_become_the_owner(s3, tmp_path):
     opened and opened[0].renew()
     [thread.join(60) for thread in threads]
     assert len(opened) + len(refused) == 4 and len({owner.attempt for owner in opened}) == len(opened)
+
+
+def test_what_is_sent_has_its_place_and_what_belongs_to_this_machine_is_not_sent(tmp_path):
+    for name in ("run.json", "rollouts/a.jsonl", "logs/driver.log", "logs/deep/x.log", ".copy", "rollouts/.part"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    for name in ("checkpoints/step_000001/hf", "checkpoints/.sending", "heldout_model", "ray_train"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "f").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "run.json")
+    found = dict(_small_files(tmp_path, 3))
+    places = {"run.json", "rollouts/a.jsonl", "logs/attempt_3/driver.log", "logs/attempt_3/deep/x.log"}
+    assert set(found) == places and found["run.json"][1][0] == 1
