@@ -21,7 +21,6 @@ COMMANDS = {command.name or command.callback.__name__.replace("_", "-") for comm
 for group in app.registered_groups:
     names = [command.name or command.callback.__name__ for command in group.typer_instance.registered_commands]
     COMMANDS |= {group.name} if group.name else {name.replace("_", "-") for name in names}
-WITH_POOLS = "spot-notice" in COMMANDS
 
 
 @pytest.mark.parametrize("name", LAUNCHERS)
@@ -100,8 +99,7 @@ def test_each_file_begins_with_what_it_is_for(name):
 def test_each_command_of_ours_is_one(name):
     found = re.findall(r"vlaa-ray ([a-z][a-z-]+)(?=[ \n`])", TEXTS[name])
     found += re.findall(r"vlaa-ray submit [^\n]*-- ([a-z][a-z-]+) ", TEXTS[name])
-    unknown = set(found) - COMMANDS
-    assert unknown <= (set() if WITH_POOLS else {"spot-notice"})
+    assert set(found) <= COMMANDS
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -109,14 +107,9 @@ def test_each_config_key_of_a_command_is_one(name):
     text = TEXTS[name].replace("\\\n", " ").replace("# ", " ")
     found = re.findall(r"train --config (\S+)((?:\s+[a-z_]+(?:\.[a-z_]+)+=\S+)+)", text)
     for file, changes in found:
-        keys = [change for change in shlex.split(changes) if WITH_POOLS or not is_of_pools(change)]
-        config = load_config(ROOT / file.removeprefix("/app/"), [key.rstrip("`") for key in keys], GrpoConfig)
+        keys = [change.rstrip("`") for change in shlex.split(changes)]
+        config = load_config(ROOT / file.removeprefix("/app/"), keys, GrpoConfig)
         assert name == "README.md" or config.run.dir.startswith(("s3://", "gs://", "$BUCKET"))
-
-
-def is_of_pools(change: str) -> bool:
-    """True for keys of pools that grow and shrink, which this version may not have."""
-    return change.startswith(("learner.nodes=", "rollout.nodes.", "rollout.max=", "rollout.min="))
 
 
 def test_the_cost_is_the_formula():
