@@ -1,0 +1,64 @@
+"""A GRPO run of simulated actors on Ray nodes that join, are killed and are told to go, in a box of its own."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from box import run_in_box, why_not
+
+ROOT = Path(__file__).parents[2]
+WHY_NOT = why_not()
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300), pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
+
+
+HEALTH = {"period_ms": "1000", "timeout_ms": "3000", "failure_threshold": "3"}
+"""Ray sees within seconds that a node has vanished."""
+
+
+def in_box(name, folder):
+    """Run a script of tests/support in a box; return its output."""
+    environment = {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests/support")]),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        **{f"RAY_health_check_{name}": value for name, value in HEALTH.items()},
+    }
+    script = str(ROOT / "tests/support" / name)
+    done = run_in_box(sys.executable, script, str(folder), timeout_s=200, env=environment)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def scenario(tmp_path_factory):
+    """(what was seen, the rows of the metrics, the output) of one run."""
+    folder = tmp_path_factory.mktemp("elastic")
+    output = in_box("elastic_scenario.py", folder)
+    rows = [json.loads(line) for line in (folder / "run/metrics.jsonl").read_text().splitlines()]
+    return json.loads((folder / "seen.json").read_text()), rows, output
+
+
+def test_replicas_follow_the_nodes_and_no_sample_is_lost(scenario):
+    seen, rows, output = scenario
+    assert [row["step"] for row in rows] == list(range(len(rows)))
+    for row in rows[1:]:
+        ends = sum(value for name, value in row.items() if name.startswith(("ledger/trained", "ledger/dropped")))
+        assert ends == 6 * 2 and row["staleness/max"] == 0
+    print({what: round(seconds, 1) for what, seconds in seen.items()})
+    assert "is leaving: its 1 rollout actors leave with it" in output
+
+
+def test_a_node_that_is_told_to_go_is_gone_soon_after_its_last_group(scenario):
+    assert scenario[0]["leave_s"] < 5
+
+
+def test_the_autoscaler_makes_nodes_up_to_its_limits_and_takes_away_those_without_a_replica(tmp_path):
+    in_box("autoscaler_scenario.py", tmp_path)
+    scaled = json.loads((tmp_path / "scaled.json").read_text())
+    print(scaled)
+    assert scaled["seen"]["three replicas"] < 30
+    assert scaled["markets"] == ["on-demand", "spot", "spot"], "spot is full: the third one takes the fallback"
+    assert scaled["most"] == {"spot": 2, "on-demand": 1} and scaled["waiting"] == 3
+    assert scaled["answer"] == 1, "the node of the replica that was kept stays"
+    assert "the autoscaler: " in scaled["line"]
