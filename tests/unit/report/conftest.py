@@ -106,8 +106,14 @@ def metrics_at(step, num_steps, rng):
         "throughput/rollout_tokens_per_s": 480 * 40 / rollout,
         "memory/rollout_rss_bytes": 1.6e9 + 1e5 * step,
         "memory/learner_rss_bytes": 0.9e9,
-        "rollout/restarts": 0,
-        "reward/restarts": 0,
+        **dict.fromkeys(("rollout/restarts", "reward/restarts", "learner/restarts"), 0),
+        **dict.fromkeys(("rollout/replicas", "rollout/replicas_wanted"), 1),
+        **dict.fromkeys(("reward/replicas", "reward/replicas_wanted", "learner/ranks"), 1),
+        "ledger/trained": 450,
+        "ledger/open": 0,
+        "load/wait_share": rollout / row["time/step_s"],
+        "load/sampling_share": 0.9,
+        "load/groups_waiting": 0,
     }
 
 
