@@ -327,6 +327,7 @@ class Run:
     def __init__(self, folder, resume_state=None, stop_at=0):
         self.resume_folder, self.resume_state = folder, resume_state
         self.logged, self.saved, self.alarms = [], [], []
+        self.checkpoint_request = asyncio.Event()
         self._waits, self._stop_at = 0, stop_at
 
     def phase(self, name):
