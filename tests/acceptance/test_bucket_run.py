@@ -17,7 +17,7 @@ from vlaa_ray.run.remote_sources import fetch_run
 from vlaa_ray.storage.metrics_file import read_metrics
 from vlaa_ray.storage.places import BucketPath
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
 NAMES = ("policy/loss", "policy/grad_norm", "reward/mean", "completion/mean_tokens", "learning_rate")
 
 
