@@ -10,7 +10,7 @@ from box import run_in_box, why_not
 
 ROOT = Path(__file__).parents[2]
 WHY_NOT = why_not()
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300), pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300), pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
 
 
 HEALTH = {"period_ms": "1000", "timeout_ms": "3000", "failure_threshold": "3"}
