@@ -199,7 +199,7 @@ class Run(Protocol):
 
     @property
     def checkpoint_request(self) -> asyncio.Event:
-        """An event that asks for a checkpoint at once; whoever saves clears it."""
+        """An event that asks for a checkpoint at once; the one that saves clears it."""
 
     def phase(self, name: Phase) -> None:
         """Show the phase that the run is in from now on."""

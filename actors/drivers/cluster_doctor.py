@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
-from dataclasses import replace
-
 import ray
-from ray.exceptions import RayError
 
-from actors.fleet.nodes import ask_nodes
-from actors.process.causes import first_line
+from actors.fleet.nodes import ask_nodes, ask_nodes_of_run
+from actors.process.causes import UNREACHABLE, unreachable
 from vlaa_ray.config import TrainingConfig
 from vlaa_ray.config.base_folder import is_remote
-from vlaa_ray.errors import PlacementError
 from vlaa_ray.planning.doctor import Finding
 from vlaa_ray.planning.node_checks import Questions, compare, questions_of
 from vlaa_ray.run.run_json import run_path
@@ -27,20 +22,14 @@ def diagnose_cluster(address: str, config: TrainingConfig | None) -> list[Findin
     """
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
-        fix = "start one with `ray start --head`, or give --address HOST:6379 (and RAY_AUTH_TOKEN)"
-        raise PlacementError(f"can't reach a Ray cluster: {first_line(error)}", address=address, fix=fix) from error
+    except UNREACHABLE as error:
+        raise unreachable(error, address, "HOST:6379") from error
     try:
         questions = questions_of(config) if config else Questions()
         if config is None or is_remote(questions.run_folder):
             return compare(ask_nodes(questions, measure_speed=True))
         folder = run_path(config)
         folder.mkdir(parents=True, exist_ok=True)
-        mark = folder / f".seen-{secrets.token_hex(8)}"
-        mark.touch()
-        try:
-            return compare(ask_nodes(replace(questions, mark=mark.name), measure_speed=True))
-        finally:
-            mark.unlink()
+        return compare(ask_nodes_of_run(questions, folder, measure_speed=True))
     finally:
         ray.shutdown()

@@ -25,7 +25,7 @@ async def run_grpo(config: GrpoConfig, resume: str = "auto") -> None:
         config = run.resolved(config)
         import ray
 
-        from actors.fleet.nodes import check_nodes, notes
+        from actors.fleet.nodes import check_nodes
         from actors.fleet.placement import start_ray
         from vlaa_ray.planning.placement import plan
 
@@ -33,8 +33,7 @@ async def run_grpo(config: GrpoConfig, resume: str = "auto") -> None:
         prompts, heldout = _read_data(config, run)
         try:
             start_ray(config, plan(config))
-            for note in notes(check_nodes(config, run.path)):
-                run.alarm(note)
+            check_nodes(config, run.path, run.alarm)
             await _train(config, prompts, heldout, run)
         finally:
             ray.shutdown()

@@ -96,17 +96,14 @@ def run_of_job(address: str | None, job: str) -> str:
 
 
 def _client(address: str | None) -> Any:
-    from ray.exceptions import RayError
     from ray.job_submission import JobSubmissionClient
+
+    from actors.process.causes import UNREACHABLE, unreachable
 
     try:
         return JobSubmissionClient(address)
-    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
-        raise PlacementError(
-            f"can't reach a Ray cluster: {str(error).splitlines()[0]}",
-            address=address,
-            fix="start one with `ray start --head`, or give --address http://HOST:8265 (and RAY_AUTH_TOKEN)",
-        ) from error
+    except UNREACHABLE as error:
+        raise unreachable(error, address, "http://HOST:8265") from error
 
 
 def _accepted(client: Any, **job: Any) -> str:

@@ -34,7 +34,7 @@ def run_supervised(config: SupervisedConfig, resume: str = "auto") -> None:
         config = run.resolved(config)
         import ray
 
-        from actors.fleet.nodes import check_nodes, notes
+        from actors.fleet.nodes import check_nodes
         from actors.fleet.placement import start_ray
         from vlaa_ray.planning.placement import plan
 
@@ -42,8 +42,7 @@ def run_supervised(config: SupervisedConfig, resume: str = "auto") -> None:
             _fetch_images(config, run)
         try:
             start_ray(config, plan(config))
-            for note in notes(check_nodes(config, run.path)):
-                run.alarm(note)
+            check_nodes(config, run.path, run.alarm)
             with run.following(), _heldout_rewards(config, run) as heldout:
                 _fit(_trainer(config, run, heldout), run)
         finally:

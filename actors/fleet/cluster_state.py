@@ -9,6 +9,8 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
+from actors.process.causes import first_line
+
 REPORT_EVERY_S = 30.0
 """The seconds between two lines about a wait for nodes."""
 _ANSWER_S = 10
@@ -35,7 +37,7 @@ def _autoscaler_line() -> str:
     try:
         status = get_cluster_status(address, timeout=_ANSWER_S)
     except (RayError, RuntimeError, ValueError) as error:
-        return f"the autoscaler can't be asked ({(str(error).splitlines() or [type(error).__name__])[0]})"
+        return f"the autoscaler can't be asked ({first_line(error)})"
     if status.stats.autoscaler_version in (None, "", "0"):  # none has ever reported a state
         return "no autoscaler is running"
     parts = [

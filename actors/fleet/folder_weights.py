@@ -21,7 +21,7 @@ class FolderWeights:
         self._buckets: Generator[Any, None, None] | None = None
         self._bucket: Any = None
         self.weight_version = 0
-        """The number of optimizer steps of the weights that are in the folder now; whoever writes it sets this."""
+        """The number of optimizer steps of the weights that are in the folder now; its writer sets this."""
         self.node_id = ray.get_runtime_context().get_node_id()
         self.turn = asyncio.Lock()
 

@@ -71,11 +71,6 @@ class Joining:
             role, start_s = self._settings.role, self._settings.start_s
             await wait_for(replica.actor.start.remote(), start_s, f"a {role} actor to start")
 
-    @staticmethod
-    def was_withdrawn(error: BaseException) -> bool:
-        """Return True if the actor had no place for too long."""
-        return isinstance(error, Withdrawn)
-
     def _no_room(self) -> PlacementError:
         role, seconds = self._settings.role, self._settings.provision_s
         key = {"rollout": "rollout", "reward": "rewards"}[role]

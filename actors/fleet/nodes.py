@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from actors.process.causes import first_line
 from vlaa_ray.config import TrainingConfig
 from vlaa_ray.errors import PlacementError
-from vlaa_ray.planning.doctor import Finding
 from vlaa_ray.planning.node_checks import NodeAnswer, Questions, compare, examine_node, questions_of
 
 _ANSWER_S = 60.0
@@ -38,29 +38,35 @@ def ask_nodes(questions: Questions, *, measure_speed: bool = False) -> list[Node
     return [replace(answer, bytes_per_s=None if answer.fault else _speed(node)) for node, answer in staying]
 
 
-def check_nodes(config: TrainingConfig, folder: Path) -> list[Finding]:
-    """Return findings that are worth a line before a run starts on several nodes; [] on one node.
+def ask_nodes_of_run(questions: Questions, folder: Path, *, measure_speed: bool = False) -> list[NodeAnswer]:
+    """Return the answers as `ask_nodes`; a mark in the run's folder on this node tells who has the same disk."""
+    mark = folder / f".seen-{secrets.token_hex(8)}"
+    mark.touch()
+    try:
+        return ask_nodes(replace(questions, mark=mark.name), measure_speed=measure_speed)
+    finally:
+        mark.unlink()
 
-    `folder` is the run's folder on this node.
+
+def check_nodes(config: TrainingConfig, folder: Path, alarm: Callable[[str], None]) -> None:
+    """Ask every node before a run starts on several; on one node there is nothing to ask.
+
+    `folder` is the run's folder on this node. `alarm` gets a line for what does not stop the run.
 
     Raises:
         PlacementError: a node does not see what the run needs, or has other versions; the message names the nodes.
 
     """
     if sum(node["Alive"] for node in ray.nodes()) < 2:
-        return []
-    questions = questions_of(config)
-    mark = folder / f".seen-{secrets.token_hex(8)}"
-    mark.touch()
-    try:
-        found = compare(ask_nodes(replace(questions, mark=mark.name)))
-    finally:
-        mark.unlink()
+        return
+    found = compare(ask_nodes_of_run(questions_of(config), folder))
     broken = [finding for finding in found if finding.ok is False]
     if broken:
         what = "; ".join(f"{finding.name}: {finding.found}" for finding in broken)
         raise PlacementError(f"the nodes are not ready for the run: {what}", fix=broken[0].fix)
-    return [finding for finding in found if finding.ok is None]
+    for finding in found:
+        if finding.ok is None:
+            alarm(f"{finding.name}: {finding.found}. {finding.fix}")
 
 
 def _on(node: dict[str, Any], function: Any) -> Any:
@@ -103,8 +109,3 @@ def _speed(node: dict[str, Any]) -> float | None:
 
 def _some_bytes(size: int) -> bytes:
     return bytes(size)
-
-
-def notes(findings: list[Finding]) -> list[str]:
-    """Return a line for each finding, for a run that starts nevertheless."""
-    return [f"{finding.name}: {finding.found}. {finding.fix}" for finding in findings]

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import ray
 
-from actors.fleet.joining import Joining, JoinSettings, Note, Prepare, Spawn
+from actors.fleet.joining import Joining, JoinSettings, Note, Prepare, Spawn, Withdrawn
 from actors.fleet.replica import Replica, Stage, num_calls
 from actors.process.causes import first_line
 from actors.process.deadlines import GRACE_S, died, wait_for
@@ -242,7 +242,7 @@ class Pool:
         if replica not in self._coming:
             return  # it was taken away meanwhile
         self._drop(replica)
-        if self._joining.was_withdrawn(error):
+        if isinstance(error, Withdrawn):
             return self._fill()
         if not is_lost(error, process_died=died(error)):
             return self._fail(error)

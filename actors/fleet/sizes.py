@@ -65,10 +65,9 @@ class _Sized:
 
 def _limits(section: PoolSection, prompts_per_step: int, in_flight: int) -> Limits:
     """Return the limits of a pool; more replicas than prompts in flight would have nothing to do."""
-    largest = max(section.smallest, min(section.largest, in_flight))
     return Limits(
         smallest=section.smallest,
-        largest=largest if section.largest > section.smallest else section.largest,
+        largest=max(section.smallest, min(section.largest, in_flight)),
         prompts_per_step=prompts_per_step,
         cool_down_s=section.resize_every_s,
     )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from ray.exceptions import RayError, RayTaskError
 
-from vlaa_ray.errors import VlaaRayError
+from vlaa_ray.errors import PlacementError, VlaaRayError
+
+UNREACHABLE = (ConnectionError, RuntimeError, ValueError, RayError)
+"""What Ray raises where no cluster answers at an address."""
 
 
 def typed_cause(error: BaseException) -> VlaaRayError | None:
@@ -25,3 +28,9 @@ def first_line(error: BaseException) -> str:
     """Return an error in one line: the last line of a remote traceback, the first line of any other error."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[-1] if isinstance(error, RayTaskError) else lines[0]
+
+
+def unreachable(error: BaseException, address: str | None, example: str) -> PlacementError:
+    """Return the error to raise where no cluster answers at `address`; `example` shows the form of an address."""
+    fix = f"start one with `ray start --head`, or give --address {example} (and RAY_AUTH_TOKEN)"
+    return PlacementError(f"can't reach a Ray cluster: {first_line(error)}", address=address, fix=fix)
