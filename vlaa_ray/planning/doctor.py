@@ -154,18 +154,18 @@ def check_shared_memory(config: TrainingConfig | None = None, folder: str = "/de
     if config is not None:
         wanted += 2 * config.shared_bucket_bytes
     if not Path(folder).is_dir():
-        return Finding(folder, None, "does not exist", _gib(wanted), "weights go over Ray's object store instead")
+        return Finding(folder, None, "does not exist", gib(wanted), "weights go over Ray's object store instead")
     usage = shutil.disk_usage(folder)
-    found = f"{_gib(usage.free)} free of {_gib(usage.total)}"
+    found = f"{gib(usage.free)} free of {gib(usage.total)}"
     fix = f"docker run --shm-size={wanted / GIB:.0f}g, or an emptyDir with medium: Memory in Kubernetes"
-    return Finding(folder, usage.free >= wanted, found, f"{_gib(wanted)} free", fix)
+    return Finding(folder, usage.free >= wanted, found, f"{gib(wanted)} free", fix)
 
 
 def check_disks(config: TrainingConfig | None = None) -> list[Finding]:
     """Check the space for Ray's session (Ray stops when the disk is over 95% full) and for checkpoints."""
     temporary = shutil.disk_usage(tempfile.gettempdir())
     share = 1 - temporary.free / temporary.total
-    found = f"{_gib(temporary.free)} free, {share:.0%} full"
+    found = f"{gib(temporary.free)} free, {share:.0%} full"
     fix = "free space, or point TMPDIR and RAY_TMPDIR to a larger disk"
     ok = share < 0.95 and temporary.free >= 2 * GIB
     run = config.run if config else None
@@ -177,8 +177,8 @@ def check_disks(config: TrainingConfig | None = None) -> list[Finding]:
         Finding(
             f"disk of {here}",
             free >= wanted,
-            f"{_gib(free)} free",
-            f"{_gib(wanted)} free",
+            f"{gib(free)} free",
+            f"{gib(wanted)} free",
             "free space, or set run.dir",
         ),
     ]
@@ -277,7 +277,7 @@ def check_memory(config: TrainingConfig) -> Finding:
     need += sum(each[role] for role in each for bundle in bundles[role] if "GPU" not in bundle)
     need += config.learner.num_ranks * (optimizer_ram_bytes(config, dimensions) + asleep_ram_bytes(config, memory))
     limit = int(_MEMORY_SHARE * memory_bytes())
-    return Finding("RAM", need <= limit, f"{_gib(limit)} ({_MEMORY_SHARE:.0%} of all)", f"{_gib(need)} (estimate)", fix)
+    return Finding("RAM", need <= limit, f"{gib(limit)} ({_MEMORY_SHARE:.0%} of all)", f"{gib(need)} (estimate)", fix)
 
 
 def memory_bytes() -> int:
@@ -381,5 +381,6 @@ def _count(limit: int) -> str:
     return "unlimited" if _finite(limit) == 1 << 62 else f"{limit:,}"
 
 
-def _gib(num_bytes: float) -> str:
+def gib(num_bytes: float) -> str:
+    """Return a size for people, such as "1.5 GiB"."""
     return f"{num_bytes / GIB:.1f} GiB"

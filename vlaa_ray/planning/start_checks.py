@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import secrets
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from vlaa_ray.config import OpenEndedSection, RewardsSection, SourceSection, Tra
 from vlaa_ray.config.base_folder import is_remote
 from vlaa_ray.data.builtin import BUILTIN, BuiltinData
 from vlaa_ray.data.files.sources import record_files
+from vlaa_ray.data.files.tables import HUB
 from vlaa_ray.data.readers import iterate_for
 from vlaa_ray.errors import CheckpointError, ConfigError, DataError, ModelError, RewardError, StorageError
 from vlaa_ray.evaluation.questions import open_benchmark
@@ -34,7 +34,6 @@ from vlaa_ray.storage.conditional import require_packages
 from vlaa_ray.storage.mapping_file import as_mapping
 from vlaa_ray.storage.places import BucketPath
 
-_HUB = "hub:"
 _MOST_ROWS = 20
 _WEIGHTS = ("*.safetensors", "*.bin")
 _ANSWER_S = 2.0
@@ -105,7 +104,7 @@ def _data_check(name: str, source: SourceSection, config: TrainingConfig) -> Che
             return Check(name, True, f"{path} needs no files")
         if is_remote(path):
             return _data_in_bucket(name, path)
-        if path.startswith(_HUB) or not Path(path).exists():
+        if path.startswith(HUB) or not Path(path).exists():
             return Check(name, None, f"{path} is not on this machine; the run needs it when it starts")
         return _first_records(name, source, config, fix)
     except DataError as error:
@@ -117,8 +116,7 @@ def _data_check(name: str, source: SourceSection, config: TrainingConfig) -> Che
 def _data_in_bucket(name: str, path: str) -> Check:
     """Return whether something is at an address in a bucket; nothing is copied."""
     try:
-        place = BucketPath.parse(path)
-        found = bool(place.files()) or place.entry() is not None
+        found = BucketPath.parse(path).exists()
     except StorageError as error:
         return Check(name, None, f"{error.message}; the run needs it when it starts", error.fix)
     return Check(name, found, f"{path} {'exists' if found else 'is not there'}", "give another address")
@@ -220,9 +218,7 @@ def _bucket_check(place: BucketPath) -> Check:
     """Return the state of a run folder in a bucket; an object is written there and deleted again."""
     try:
         require_packages(place)
-        probe = place / f".probe-{secrets.token_hex(8)}"
-        probe.write(b"")
-        probe.delete()
+        place.require_writable()
         data = (place / "run.json").read()
         state = as_mapping(json.loads(data)) if data else {}
     except (ConfigError, StorageError) as error:

@@ -14,9 +14,9 @@ from vlaa_ray.config.base_folder import is_remote
 from vlaa_ray.errors import VlaaRayError
 from vlaa_ray.monitoring.names import types_in
 from vlaa_ray.run.checkpoints import CheckpointStore
+from vlaa_ray.run.ownership import read_owner
 from vlaa_ray.run.reader import RecordedRun
 from vlaa_ray.run.remote_checkpoints import list_remote
-from vlaa_ray.run.remote_run import read_owner
 from vlaa_ray.run.remote_sources import fetch_run
 from vlaa_ray.storage.layout import CHECKPOINTS, LOCK, LOGS, MANIFEST
 from vlaa_ray.storage.mapping_file import as_mapping

@@ -26,7 +26,7 @@ from pathlib import Path
 from vlaa_ray.errors import CheckpointError, OwnershipLost, StorageError
 from vlaa_ray.run.checkpoints import CheckpointStore
 from vlaa_ray.run.ownership import Ownership
-from vlaa_ray.run.remote_checkpoints import list_remote, retain, send
+from vlaa_ray.run.remote_checkpoints import copy_of, retain, send
 from vlaa_ray.storage.layout import CHECKPOINTS, HELDOUT_MODEL, LOGS, MANIFEST
 from vlaa_ray.storage.places import BucketPath
 from vlaa_ray.text.durations import duration
@@ -191,19 +191,11 @@ class Mirror:
 
     def _send(self, checkpoint: Path) -> None:
         folder = self.place / CHECKPOINTS
-        if not self._is_there(folder, checkpoint):
+        if copy_of(checkpoint, folder) is None:  # else an earlier attempt has sent it
             self._owner.require()
             send(checkpoint, folder, self._owner.attempt, self._send_with_checkpoint)
         self._owner.require()
         retain(folder, self._keep, self._owner.attempt)
-
-    def _is_there(self, folder: BucketPath, path: Path) -> bool:
-        """Return True if an earlier attempt has sent this very checkpoint."""
-        manifest = (path / MANIFEST).read_bytes()
-        named = [
-            remote for remote in list_remote(folder) if remote.is_finished and remote.place.name.startswith(path.name)
-        ]
-        return any((remote.place / MANIFEST).read() == manifest for remote in named)
 
 
 class _Worker(threading.Thread):

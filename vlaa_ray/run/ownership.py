@@ -23,6 +23,7 @@ from typing import Any
 
 from vlaa_ray.errors import ConfigError, OwnershipLost, StorageError
 from vlaa_ray.storage.conditional import Versioned, put_if, read_version
+from vlaa_ray.storage.mapping_file import as_mapping
 from vlaa_ray.storage.places import BucketPath
 
 OWNER = "owner.json"
@@ -149,10 +150,23 @@ def _in_use(place: BucketPath, owner: dict[str, Any]) -> ConfigError:
     return ConfigError("another process uses this run folder", fix=fix, **facts)
 
 
+def read_owner(place: BucketPath) -> dict[str, Any]:
+    """Return what is known of the owner of the run folder `place`: attempt, host, last sign of life; {} for no owner.
+
+    Raises:
+        StorageError: the bucket can't be used.
+
+    """
+    return _parsed((place / OWNER).read())
+
+
 def _content(found: Versioned | None) -> dict[str, Any]:
-    """Return the content of an owner object; {} if there is none, or if it can't be read."""
+    return _parsed(found.data if found else None)
+
+
+def _parsed(data: bytes | None) -> dict[str, Any]:
+    """Return the content of an owner object; {} without one, or if it can't be read."""
     try:
-        content = json.loads(found.data) if found else {}
+        return as_mapping(json.loads(data)) if data else {}
     except ValueError:
         return {}
-    return content if isinstance(content, dict) else {}

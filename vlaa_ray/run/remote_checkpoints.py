@@ -60,6 +60,22 @@ def list_remote(folder: BucketPath) -> list[RemoteCheckpoint]:
     return sorted(found, key=lambda checkpoint: (checkpoint.attempt, checkpoint.step))
 
 
+def copy_of(local: Path, folder: BucketPath) -> RemoteCheckpoint | None:
+    """Return the finished checkpoint in the bucket that is the very one in the folder `local`; None without one.
+
+    Raises:
+        StorageError: the bucket can't be used.
+        FileNotFoundError: the local checkpoint has no manifest.
+
+    """
+    manifest = (local / MANIFEST).read_bytes()
+    for remote in reversed(list_remote(folder)):
+        if remote.place.name.partition(".")[0] == local.name and remote.is_finished:
+            if (remote.place / MANIFEST).read() == manifest:
+                return remote
+    return None
+
+
 def send(local: Path, folder: BucketPath, attempt: int, before_last: Callable[[], None]) -> None:
     """Send the finished checkpoint in the folder `local`; files that are there already are not sent again.
 
@@ -111,7 +127,7 @@ def fetch(remote: RemoteCheckpoint, folder: Path, only: tuple[str, ...] = ("",))
         wanted = {name: entry for name, entry in listed.items() if name.startswith(only)}
         _refuse_incomplete(remote, wanted)
         with ThreadPoolExecutor(_THREADS) as pool:
-            list(pool.map(lambda name: _download(remote.place / name, partial / name), wanted))
+            list(pool.map(lambda name: (remote.place / name).download(partial / name), wanted))
         write_manifest(partial, step, wanted)
         verify(partial)
     except FileNotFoundError as error:
@@ -172,8 +188,3 @@ def _refuse_incomplete(remote: RemoteCheckpoint, listed: Listed) -> None:
         if entry is None or entry.size_bytes != size:
             what = "is missing" if entry is None else "has another size"
             raise CheckpointError(f"{name} {what}", checkpoint=str(remote.place))
-
-
-def _download(place: BucketPath, file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    place.download(file)

@@ -7,23 +7,21 @@ that verifies.
 
 from __future__ import annotations
 
-import json
 import logging
 import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from vlaa_ray.config import AnyConfig
 from vlaa_ray.errors import CheckpointError, OwnershipLost, StorageError
 from vlaa_ray.run.checkpoints import CheckpointStore, read_manifest
 from vlaa_ray.run.mirror import NOT_SENT, Mirror
 from vlaa_ray.run.ownership import OWNER, Ownership
-from vlaa_ray.run.remote_checkpoints import fetch, fetch_newest, list_remote
+from vlaa_ray.run.remote_checkpoints import copy_of, fetch, fetch_newest
 from vlaa_ray.run.run_json import run_place
 from vlaa_ray.storage.atomic import write_whole
 from vlaa_ray.storage.conditional import require_packages
-from vlaa_ray.storage.layout import CHECKPOINTS, COPY, LOGS, MANIFEST
+from vlaa_ray.storage.layout import CHECKPOINTS, COPY, LOGS
 from vlaa_ray.storage.places import BucketPath
 
 log = logging.getLogger(__name__)
@@ -168,28 +166,11 @@ def _complete(place: BucketPath, local: Path) -> None:
     """Download the newest checkpoint of the local copy if ranks on other nodes have written parts of it."""
     for path in reversed(CheckpointStore(local / CHECKPOINTS, keep=1).paths()):
         try:
-            step, listed = read_manifest(path)
+            _, listed = read_manifest(path)
         except CheckpointError:
             continue
         if all((path / name).is_file() for name in listed):
             return
-        manifest = (path / MANIFEST).read_bytes()
-        for remote in reversed(list_remote(place / CHECKPOINTS)):
-            if remote.step == step and remote.is_finished and (remote.place / MANIFEST).read() == manifest:
-                fetch(remote, local / CHECKPOINTS)
-                return
-
-
-def read_owner(place: BucketPath) -> dict[str, Any]:
-    """Return the content of the owner object: the attempt, its host and the time of its last sign of life; {} if none.
-
-    Raises:
-        StorageError: the bucket can't be used.
-
-    """
-    data = (place / OWNER).read()
-    try:
-        content = json.loads(data) if data else {}
-    except ValueError:
-        return {}
-    return content if isinstance(content, dict) else {}
+        if remote := copy_of(path, place / CHECKPOINTS):
+            fetch(remote, local / CHECKPOINTS)
+            return

@@ -76,15 +76,9 @@ def _kept(place: BucketPath, entries: dict[str, ObjectEntry]) -> Path:
             partial = folder / ".partial"
             shutil.rmtree(partial, ignore_errors=True)
             with ThreadPoolExecutor(_THREADS) as pool:
-                list(pool.map(lambda name: _download(place, name, partial), entries))
+                list(pool.map(lambda name: (place / name).download(partial / (name or "object")), entries))
             (partial / "object" if "" in entries else partial).rename(target)
     return target
-
-
-def _download(place: BucketPath, name: str, partial: Path) -> None:
-    file = partial / (name or "object")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    (place / name if name else place).download(file)
 
 
 @contextmanager

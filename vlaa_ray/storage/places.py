@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -120,13 +121,14 @@ class BucketPath:
         return digest.hexdigest(), size
 
     def download(self, file: Path) -> None:
-        """Write the object's bytes to a new file.
+        """Write the object's bytes to a new file, whose folder is made if need be.
 
         Raises:
             FileNotFoundError: there is no such object.
             OSError: the file can't be written.
 
         """
+        file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("wb") as target, self._faults("read"), self._system.open_input_stream(self._path) as stream:
             while chunk := stream.read(_CHUNK_BYTES):
                 try:
@@ -155,6 +157,16 @@ class BucketPath:
         with self._faults("read"):
             info = self._system.get_file_info(self._path)
         return ObjectEntry(info.size, info.mtime_ns or 0) if info.type == FileType.File else None
+
+    def exists(self) -> bool:
+        """Return True if there is an object of this name, or one below it."""
+        return bool(self.files()) or self.entry() is not None
+
+    def require_writable(self) -> None:
+        """Write an object below this folder, and delete it again."""
+        probe = self / f".probe-{secrets.token_hex(8)}"
+        probe.write(b"")
+        probe.delete()
 
     def delete(self) -> None:
         """Delete the object, if it is there."""
