@@ -248,8 +248,10 @@ class Pool:
             return self._fail(error)
         role, now = self._settings.role, asyncio.get_running_loop().time()
         if not self._is_announced(replica, error):
-            self._losses = self._losses.with_loss(now, replica.node, replica.asked_s).with_failed_start(
-                now, replica.node
+            self._losses = (
+                self._losses.with_loss(now, replica.node, replica.asked_s).with_failed_start(now, replica.node)
+                if replica.node
+                else self._losses.with_unplaced_loss(now)
             )
             if not self._has_served:  # what no actor can do now, none can do in the next attempt
                 message = f"a {role} actor died while it started"

@@ -78,6 +78,15 @@ class Losses:
                 return self
         return replace(self, counted=(*self.counted, (now_s, node)))
 
+    def with_unplaced_loss(self, now_s: float) -> Losses:
+        """Return the losses with one more, of an actor that ended before it could say where it was.
+
+        Soon after another loss it does not count: Ray sends actors to a dead node until it notices its end.
+        """
+        if any(now_s - time_s < _SAME_LOSS_S for time_s, _ in self.counted):
+            return self
+        return replace(self, counted=(*self.counted, (now_s, "")))
+
     def with_failed_start(self, now_s: float, node: str) -> Losses:
         """Return the losses after a start that failed on this node."""
         return replace(self, failed_starts=(*self.failed_starts, (now_s, node)))

@@ -146,6 +146,11 @@ async def test_many_callers_of_one_lost_actor_cost_one_restart(killed) -> None:
     assert world.pool.restarts == 1 and len(killed) == 1
 
 
+async def test_a_replacement_that_was_sent_to_a_dead_node_costs_nothing(killed) -> None:
+    world = await World.started({"work": [DIED]}, {"node_id": [DIED]}, {"work": ["third"]}, max_restarts=1)
+    assert await world.call() == "third" and world.pool.restarts == 2
+
+
 async def test_a_replacement_that_dies_while_it_starts_is_replaced_too(killed) -> None:
     world = await World.started({"work": [DIED]}, {"start": [DIED]}, {"work": ["third"]})
     assert await world.call() == "third"

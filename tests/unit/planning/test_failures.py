@@ -64,6 +64,12 @@ def test_losses_of_actors_that_were_together_on_one_node_count_once() -> None:
     assert losses.with_loss(50, "a", 0).num_counted(BUDGET, 60) == 2, "much later"
 
 
+def test_an_actor_that_ended_without_a_place_counts_only_if_nothing_else_was_lost_just_before() -> None:
+    assert Losses().with_unplaced_loss(10).num_counted(BUDGET, 60) == 1
+    assert Losses().with_loss(10, "a", 0).with_unplaced_loss(15).num_counted(BUDGET, 60) == 1, "its node was dead"
+    assert Losses().with_loss(10, "a", 0).with_unplaced_loss(50).num_counted(BUDGET, 60) == 2, "much later"
+
+
 def test_a_node_on_which_starts_fail_again_and_again_is_avoided_until_one_succeeds_or_time_has_passed() -> None:
     losses = Losses().with_failed_start(0, "a").with_failed_start(10, "b")
     assert losses.avoided(BUDGET, 20) == ()
