@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from vlaa_ray.algorithms.empty_steps import EmptySteps
@@ -55,7 +56,7 @@ async def train(config: GrpoConfig, prompts: Sequence[Prompt], heldout: HeldOut,
         while step < config.run.num_steps:
             run.phase("rollout")
             learning = StreamedLearning(config, roles.learner)
-            await run.stoppable(saver.ready_to_save(_take(buffer, config, learning)))
+            await run.stoppable(saver.ready_to_save(partial(_take, buffer, config, learning)))
             clock.lap("time/rollout_s")
             groups = learning.groups()
             metrics = _measured(groups, config, roles.learner.weight_version, ledger) | run.study(groups)
@@ -133,9 +134,9 @@ class _Saver:
         """Record that `step` steps are done; `unlogged` are the metrics of the last one until they are logged."""
         self._step, self._position, self._unlogged = step, position, unlogged
 
-    async def ready_to_save(self, waiting: Coroutine[Any, Any, None]) -> None:
+    async def ready_to_save(self, take: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Wait while groups are sampled, and save the finished steps meanwhile if that is asked for."""
-        sampling = asyncio.create_task(waiting)
+        sampling = asyncio.create_task(take())
         asked = asyncio.create_task(self._run.checkpoint_request.wait())
         try:
             await asyncio.wait({sampling, asked}, return_when=asyncio.FIRST_COMPLETED)
