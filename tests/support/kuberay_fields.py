@@ -6,11 +6,13 @@ checked by `kubernetes-validate`.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import kubernetes_validate
 from jsonschema import Draft202012Validator
 
+kubernetes_validate.utils.schema_contents = cache(kubernetes_validate.utils.schema_contents)  # they are megabytes
 KUBERNETES = "1.33"
 TEXT: dict[str, Any] = {"type": "string", "minLength": 1}
 NUMBER: dict[str, Any] = {"type": "integer", "minimum": 0}

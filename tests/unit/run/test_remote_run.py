@@ -92,11 +92,12 @@ def test_a_run_whose_bucket_lacks_the_end_is_an_error_and_the_same_command_sends
     assert fetch_newest(BucketPath.parse(config.run.dir) / "trial/checkpoints", tmp_path / "got")[0].step == 1
 
 
-def test_twenty_kills_during_uploads_leave_a_checkpoint_that_loads(s3, tmp_path):
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.acceptance)])
+def test_kills_during_uploads_leave_a_checkpoint_that_loads(s3, tmp_path, kills):
     runs = s3.new_folder()
     place, newest = BucketPath.parse(runs) / "trial/checkpoints", 0
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2] / "support"), *sys.path])}
-    for kill in range(20):
+    for kill in range(kills):
         command = [sys.executable, "-m", "bucket_runs", runs, str(tmp_path / f"machine-{kill // 5}")]
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         process.stdout.readline()  # it has logged a step, and saves it now
@@ -110,7 +111,7 @@ def test_twenty_kills_during_uploads_leave_a_checkpoint_that_loads(s3, tmp_path)
             newest = remote.step
             metrics = (place.parent / "metrics.jsonl").read().decode().splitlines()  # they were there before it
             assert {json.loads(line)["step"] for line in metrics} >= set(range(1, remote.step + 1))
-    assert newest > 5  # it got on nevertheless
+    assert newest >= kills // 4  # it got on nevertheless
 
 
 def test_a_second_owner_is_refused_and_takes_over_when_the_first_one_is_dead(bucket, tmp_path, capsys):
@@ -143,13 +144,14 @@ def test_an_owner_that_lost_its_folder_can_not_commit(s3, tmp_path):
     assert not (run.path / "checkpoints/step_000002").exists()
 
 
-def test_an_outage_of_ten_seconds_is_shown_and_survived(s3, tmp_path, capsys):
+@pytest.mark.parametrize("seconds", [3, pytest.param(10, marks=pytest.mark.acceptance)])
+def test_an_outage_is_shown_and_survived(s3, tmp_path, capsys, seconds):
     config = config_of(s3.new_folder(), tmp_path / "a", lease_s=60.0)
     with open_run(config) as run:
         save(run, 1, 1000)
         s3.stop()
         start, step = time.monotonic(), 1
-        while time.monotonic() - start < 10:
+        while time.monotonic() - start < seconds:
             step += 1
             save(run, step, 1000)
             time.sleep(1)
@@ -159,7 +161,7 @@ def test_an_outage_of_ten_seconds_is_shown_and_survived(s3, tmp_path, capsys):
     printed = " ".join(capsys.readouterr().out.split())
     assert "storage: " in printed and "the run goes on" in printed and "again, after" in printed
     row = read_metrics(run.path)[-1]
-    assert row["storage/behind_s"] > 5 and row["storage/failures"] >= 1
+    assert row["storage/behind_s"] > seconds / 2 and row["storage/failures"] >= 1
     remote, path = fetch_newest(BucketPath.parse(config.run.dir) / "trial/checkpoints", tmp_path / "copy")
     assert remote.step == step and content(path) == content(run.path / f"checkpoints/{path.name}")
 
