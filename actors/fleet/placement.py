@@ -77,7 +77,10 @@ class Reservation:
 
     def ask(self) -> None:
         """Ask the cluster for all bundles; `is_reserved` says when it has reserved them."""
-        resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        nodes = [node for node in ray.nodes() if node["Alive"]]
+        if self._market:  # a node of another kind may be large enough, but takes no rank
+            nodes = [node for node in nodes if node["Labels"].get(MARKET_LABEL) == self._market]
+        resources = [node["Resources"] for node in nodes]
         selector = [{MARKET_LABEL: self._market}] * len(self._bundles) if self._market else None
         self._groups = [
             placement_group(self._bundles, strategy=strategy(self._bundles, resources), bundle_label_selector=selector)
