@@ -11,7 +11,7 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
-RUNS = ("faults", "train", "jobs", "sft", "formats", "curation", "evaluation")
+RUNS = ("faults", "train", "elastic", "jobs", "sft", "formats", "curation", "evaluation")
 settings.register_profile("untimed", deadline=None)  # a busy machine makes no test fail
 settings.load_profile("untimed")
 if "PYTEST_XDIST_WORKER" in os.environ:  # two processes with a thread for each core would hold each other up

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
+from vlaa_ray.errors import VlaaRayError
 from vlaa_ray.records import Completion, Group, OptimizerStep, Prompt, RewardResult, SampledGroup
 
 Metrics = dict[str, float]
@@ -212,6 +213,9 @@ class Run(Protocol):
 
     def alarm(self, message: str) -> None:
         """Report a problem that does not end the run."""
+
+    def end(self, error: VlaaRayError) -> None:
+        """End the run with this error after its phase; the finished steps are saved first if they can be."""
 
     def begin_checkpoint(self, step: int) -> Path:
         """Return an empty folder for the files of the checkpoint."""

@@ -153,6 +153,14 @@ class OwnDevices:
         """Return a block that does nothing."""
         return nullcontext()
 
+    def saving(self) -> AbstractAsyncContextManager[None]:
+        """Return a block that does nothing."""
+        return nullcontext()
+
+    def updating(self) -> AbstractAsyncContextManager[None]:
+        """Return a block that does nothing."""
+        return nullcontext()
+
     def publishing(self, *, to_all: bool = True) -> AbstractAsyncContextManager[None]:
         """Return a block that does nothing."""
         return nullcontext()

@@ -6,7 +6,7 @@ import asyncio
 import math
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
@@ -66,7 +66,29 @@ class Reservation:
         self._plan = plan.gang()
         self._bundles = self._plan.reserved()
         self._market = market
-        self._group: PlacementGroup | None = None
+        self._groups: list[PlacementGroup] = []
+
+    @classmethod
+    def joined(cls, plan: Placement, parts: Sequence[Reservation]) -> Reservation:
+        """Return a reservation of a larger plan that takes over the bundles of its parts, in order."""
+        joined = cls(plan)
+        joined._groups = [group for part in parts for group in part._groups]
+        return joined
+
+    def ask(self) -> None:
+        """Ask the cluster for all bundles; `is_reserved` says when it has reserved them."""
+        nodes = [node for node in ray.nodes() if node["Alive"]]
+        if self._market:  # a node of another kind may be large enough, but takes no rank
+            nodes = [node for node in nodes if node["Labels"].get(MARKET_LABEL) == self._market]
+        resources = [node["Resources"] for node in nodes]
+        selector = [{MARKET_LABEL: self._market}] * len(self._bundles) if self._market else None
+        self._groups = [
+            placement_group(self._bundles, strategy=strategy(self._bundles, resources), bundle_label_selector=selector)
+        ]
+
+    def is_reserved(self) -> bool:
+        """Return True if the cluster holds all bundles that were asked for."""
+        return all(placement_group_table(group)["state"] == _RESERVED for group in self._groups)
 
     async def wait(self, timeout_s: float, note: Callable[[str], None]) -> None:
         """Wait until the cluster has reserved all bundles; `note` gets a line about the wait every 30 seconds.
@@ -79,12 +101,8 @@ class Reservation:
             return
         clock = asyncio.get_running_loop().time
         start = reported = clock()
-        resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        selector = [{MARKET_LABEL: self._market}] * len(self._bundles) if self._market else None
-        self._group = placement_group(
-            self._bundles, strategy=strategy(self._bundles, resources), bundle_label_selector=selector
-        )
-        while placement_group_table(self._group)["state"] != _RESERVED:  # `wait` cuts its timeout to whole seconds
+        self.ask()
+        while not self.is_reserved():  # `wait` of Ray's groups cuts its timeout to whole seconds
             if clock() - start >= timeout_s:
                 raise self._no_room(timeout_s)
             if clock() - reported >= REPORT_EVERY_S:
@@ -94,16 +112,17 @@ class Reservation:
 
     def release(self) -> None:
         """Give back what is reserved; actors in it end."""
-        if self._group is not None:
-            remove_placement_group(self._group)
-            self._group = None
+        for group in self._groups:
+            remove_placement_group(group)
+        self._groups = []
 
     def options(self, role: str, index: int) -> dict[str, Any]:
         """Return the options for `ray.remote(...)` that put the actor with this index of the role into its bundle."""
         seat = self._plan.seat(role, index)
+        group, number = self._bundle(seat.number)
         return actor_options(seat.share) | {
             "scheduling_strategy": PlacementGroupSchedulingStrategy(
-                self._group, placement_group_bundle_index=seat.number, placement_group_capture_child_tasks=True
+                group, placement_group_bundle_index=number, placement_group_capture_child_tasks=True
             ),
         }
 
@@ -114,13 +133,20 @@ class Reservation:
 
     def nodes(self) -> set[str]:
         """Return the nodes of all bundles; after `wait`."""
-        if self._group is None:
-            return set()
-        return {str(node) for node in placement_group_table(self._group)["bundles_to_node_id"].values()}
+        tables = [placement_group_table(group) for group in self._groups]
+        return {str(node) for table in tables for node in table["bundles_to_node_id"].values()}
 
     def _node(self, role: str, index: int) -> str:
-        table = placement_group_table(self._group)
-        return str(table["bundles_to_node_id"][self._plan.seat(role, index).number])
+        group, number = self._bundle(self._plan.seat(role, index).number)
+        return str(placement_group_table(group)["bundles_to_node_id"][number])
+
+    def _bundle(self, number: int) -> tuple[PlacementGroup, int]:
+        """Return the group that has the bundle with this number, and its number there."""
+        for group in self._groups:
+            if number < group.bundle_count:
+                return group, number
+            number -= group.bundle_count
+        raise IndexError(number)
 
     def _no_room(self, timeout_s: float) -> PlacementError:
         """Give back what is reserved, and return the error to raise."""

@@ -7,52 +7,80 @@ ranks the weights are the same as before.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import ray
 
-from actors.fleet.joining import Note
 from actors.fleet.ranks import LearnerRanks
 from actors.process.causes import first_line
 from vlaa_ray.config import GrpoConfig
 from vlaa_ray.elastic.journal import Journal, Learned, merged_part, merged_update
 from vlaa_ray.errors import CheckpointError, LearnerError, LearnerLost
-from vlaa_ray.planning.failures import Action, LossBudget, Losses, after_rank_loss
+from vlaa_ray.planning.failures import Action, LossBudget, Losses, after_rank_loss, with_fewer_ranks
 from vlaa_ray.records import Group, OptimizerStep
 from vlaa_ray.roles import Metrics
-from vlaa_ray.run.checkpoints import Checkpoint, verify
+from vlaa_ray.run.checkpoints import Checkpoint
+from vlaa_ray.run.parts import verify_for_ranks
 
-Respawn = Callable[[], Awaitable[list[Any]]]
-"""A function that ends the places of the old ranks, and returns the handles of new ones; there may be fewer."""
-Saved = Callable[[], Sequence[Checkpoint]]
-"""A function that returns the checkpoints that this run may start from, newest first."""
 Result = TypeVar("Result")
+
+
+class RankPlaces(Protocol):
+    """The places of the ranks on the cluster."""
+
+    def spawn(self, rank: int) -> Any:
+        """Start a rank in its place, and return its handle."""
+
+    async def respawn(self) -> list[Any]:
+        """Give back the places of the old ranks, and return the handles of new ones; there may be fewer.
+
+        Raises:
+            PlacementError: the cluster has no room for the smallest number of ranks.
+
+        """
+
+    def has_room(self) -> bool:
+        """Return True if there is room for the ranks that are missing; the first call asks the cluster for it."""
+
+    async def respawn_all(self) -> list[Any]:
+        """Return the handles of as many new ranks as the config asks for; `has_room` must have said True."""
+
+    def is_leaving(self) -> bool:
+        """Return True if the end of a node of the ranks was announced: the loss of a rank then does not count."""
+
+
+class SavedRun(Protocol):
+    """The run, as ranks that start again use it."""
+
+    @property
+    def checkpoint_request(self) -> asyncio.Event:
+        """See `roles.Run`."""
+
+    def saved_checkpoints(self) -> Sequence[Checkpoint]:
+        """Return the checkpoints that this run may start from, newest first."""
+
+    def note(self, text: str) -> None:
+        """Print one line for people."""
 
 
 class RestartingRanks(LearnerRanks):
     """The ranks, which start again when one is lost, as often as the budget allows.
 
-    `is_announced` says whether the end of a node of the ranks was announced: the loss of a rank then does not count.
+    Where a loss has left fewer ranks than the config asks for, they start again on all as soon as there is room.
     """
 
-    def __init__(
-        self,
-        config: GrpoConfig,
-        spawn: Callable[[int], Any],
-        respawn: Respawn,
-        saved: Saved,
-        note: Note,
-        is_announced: Callable[[], bool],
-    ) -> None:
-        super().__init__(config, spawn)
+    def __init__(self, config: GrpoConfig, places: RankPlaces, run: SavedRun) -> None:
+        super().__init__(config, places.spawn)
         section = config.learner
+        self._config, self._places, self._run = config, places, run
         self._budget = LossBudget(section.max_restarts, section.restart_window_s)
-        self._respawn, self._saved, self._note, self._is_announced = respawn, saved, note, is_announced
         self._journal = Journal()
         self._losses = Losses()
         self._reached = 0  # the version of the weights before a loss
+        self._asked_to_save = -1  # the version of the weights at the last request of a checkpoint
         self.restarts = 0
         """The number of times that the ranks were started again."""
 
@@ -84,7 +112,7 @@ class RestartingRanks(LearnerRanks):
 
     async def save(self, folder: Path) -> None:
         """See `LearnerRole`."""
-        if old := self._saved()[:2]:  # two: the newest one may turn out to be damaged
+        if old := self._run.saved_checkpoints()[:2]:  # two: the newest one may turn out to be damaged
             self._journal.forget_before(min(_version(checkpoint) for checkpoint in old))
         await self._lasting(lambda: self._save(folder))
 
@@ -107,6 +135,18 @@ class RestartingRanks(LearnerRanks):
 
         await self._lasting(nothing)
 
+    async def offload(self) -> None:
+        """See `LearnerRanks`. If a rank is lost, all end, which frees the devices, too; `reload` starts them again."""
+        async with self.turn:
+            with contextlib.suppress(LearnerLost):
+                if self._lost is None:
+                    return await super().offload()
+            self._end_all()
+
+    async def reload(self) -> None:
+        """See `LearnerRanks`; ranks that were lost start again on their devices."""
+        await self._lasting(super().reload)
+
     async def _lasting(self, call: Callable[[], Awaitable[Result]]) -> Result:
         """Make a call in the learner's turn, again after each restart of the ranks."""
         async with self.turn:
@@ -114,6 +154,8 @@ class RestartingRanks(LearnerRanks):
                 try:
                     if self._lost is not None:
                         await self._restart()
+                    else:
+                        await self._grow_if_possible()
                     result = await call()
                     self._reached = self._version
                     return result
@@ -121,7 +163,7 @@ class RestartingRanks(LearnerRanks):
                     continue  # the next round starts the ranks again, or says that this was too often
 
     async def _restart(self) -> None:
-        """Start all ranks again, and bring them to where they were; the caller holds the turn.
+        """Start ranks again after a loss, and bring them to where they were; the caller holds the turn.
 
         Raises:
             LearnerError: this was too often.
@@ -132,20 +174,43 @@ class RestartingRanks(LearnerRanks):
         lost = self._lost
         assert lost is not None
         now = asyncio.get_running_loop().time()
-        if not self._is_announced():
+        if not self._places.is_leaving():
             self._losses = self._losses.with_loss(now, "", now)
         if after_rank_loss(self._losses, self._budget, now) is Action.STOP:
             count, seconds = self._losses.num_counted(self._budget, now), self._budget.window_s
             message = f"learner ranks were lost {count} times within {seconds:g} s: {lost.message}"
             raise LearnerError(message, step=lost.facts.get("step"), fix=lost.fix) from lost
+        self._run.note(f"{first_line(lost)}; the ranks start again")
+        await self._start_again(self._places.respawn)
+
+    async def _grow_if_possible(self) -> None:
+        """Start all ranks again where fewer run, as soon as this repeats no step; the caller holds the turn."""
+        count, wanted = len(self._ranks), self._config.learner.num_ranks
+        if count == wanted:
+            return
+        saved = max((_version(checkpoint) for checkpoint in self._run.saved_checkpoints()[:1]), default=0)
+        action = with_fewer_ranks(
+            count, wanted, has_room=self._places.has_room(), version=self._version, saved_version=saved
+        )
+        if action is Action.SAVE and self._asked_to_save != self._version:
+            self._asked_to_save = self._version
+            self._run.checkpoint_request.set()
+        if action is Action.RESTART:
+            self._run.note(f"there is room for {wanted} ranks of the learner; all start again")
+            await self._start_again(self._places.respawn_all)
+
+    async def _start_again(self, respawn: Callable[[], Awaitable[list[Any]]]) -> None:
+        """Replace the ranks, and bring the new ones to where the old ones were."""
         self.restarts += 1
-        self._note(f"{first_line(lost)}; the ranks start again")
-        for rank in self._ranks:
-            ray.kill(rank)
-        self._ranks = await self._respawn()
+        self._end_all()
+        self._ranks = await respawn()
         self._lost = None
         await self.start()
         await self._repeat()
+
+    def _end_all(self) -> None:
+        for rank in self._ranks:
+            ray.kill(rank)
 
     async def _repeat(self) -> None:
         """Load the newest sound checkpoint, and learn what was learned after it, up to the version before."""
@@ -168,17 +233,17 @@ class RestartingRanks(LearnerRanks):
             fix = "the same command continues from the last checkpoint"
             raise LearnerError(message, got=self._version, expected=self._reached, fix=fix)
         start = f"step {newest.step}" if newest is not None else "the start"
-        self._note(
+        self._run.note(
             f"the learner goes on with {len(self._ranks)} ranks from {start}; {repeated} updates repeated, "
             f"whose losses differ by at most {difference:.1e}"
         )
 
     def _newest_sound(self) -> Checkpoint | None:
-        for checkpoint in self._saved():
+        for checkpoint in self._run.saved_checkpoints():
             try:
-                verify(checkpoint.path)
+                verify_for_ranks(self._config, checkpoint.path)
             except CheckpointError as error:
-                self._note(f"a checkpoint is skipped: {error}")
+                self._run.note(f"the ranks can't start from {checkpoint.path.name}: {first_line(error)}")
             else:
                 return checkpoint
         return None

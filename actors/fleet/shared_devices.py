@@ -20,7 +20,9 @@ def share_devices(config: GrpoConfig, learner: LearnerRanks, rollouts: RolloutPo
     limits = config.deadlines
     # a turn waits for those before it: running samples, a new engine, an update and its weights, a checkpoint
     longest_s = limits.rollout_s + limits.start_s + limits.learn_s + limits.weight_sync_s + limits.checkpoint_s
-    turns = Turns(FleetDevices(config, learner, rollouts), deadline_s=longest_s)
+    # and ranks that start again load a checkpoint, and learn once more what came after it
+    restart_s = limits.start_s + limits.checkpoint_s + config.checkpoint.every_steps * limits.learn_s
+    turns = Turns(FleetDevices(config, learner, rollouts), deadline_s=longest_s + restart_s)
     rollouts.pool.turn = turns.sampling
     return turns
 

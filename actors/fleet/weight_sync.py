@@ -50,7 +50,8 @@ class WeightSync:
                 # engines that the update was broken off in hold weights of two versions
                 for actor in self._updating:
                     self._pool.lose(actor, error, is_fault=False)
-                await self._learner.recover()
+                async with self._turns.updating():  # the weights come anew in any case
+                    await self._learner.recover()
 
     async def _publish(self) -> None:
         async with (
@@ -67,17 +68,20 @@ class WeightSync:
 
     async def _bring_up_to_date(self, actor: Any, admit: Callable[[], None]) -> None:
         """Send the learner's weights to a new engine, and admit it; if it is lost meanwhile, its error is raised."""
-        if not self._joins_alone:
-            async with self._turns.publishing(to_all=False), self._learner.turn:
-                failed = await self._send([actor])
-                if failed:
-                    raise failed[actor]
-                return admit()
+        join = self._newcomers.join if self._joins_alone else self._join_in_turn
         while True:
             try:
-                return await self._newcomers.join(actor, admit)
-            except LearnerLost:  # the engine has no new weights yet, and takes them from the ranks that come back
-                await self._learner.recover()
+                return await join(actor, admit)
+            except LearnerLost:  # the engine takes its weights from the ranks that come back, or is lost as well
+                async with self._turns.saving():
+                    await self._learner.recover()
+
+    async def _join_in_turn(self, actor: Any, admit: Callable[[], None]) -> None:
+        async with self._turns.publishing(to_all=False), self._learner.turn:
+            failed = await self._send([actor])
+            if failed:
+                raise failed[actor]
+            admit()
 
     async def _send(self, actors: Sequence[Any]) -> Failures:
         """Send the learner's weights to the actors, and return the actors that were lost meanwhile with their causes.

@@ -13,6 +13,8 @@ def cluster():
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     cluster.add_node(num_cpus=2)
     cluster.add_node(num_cpus=4)
+    for _ in range(2):
+        cluster.add_node(num_cpus=1, labels={"ray.io/market-type": "on-demand"})
     ray.init(address=cluster.address, log_to_driver=False)
     cluster.wait_for_nodes(60)
     yield cluster
@@ -43,5 +45,17 @@ async def test_ranks_are_on_the_node_that_can_hold_them_all(cluster, cpus_per_ra
         assert [reservation.num_on_node("learner", rank, 2) for rank in range(2)] == on_node
         group = reservation.options("learner", 1)["scheduling_strategy"].placement_group
         assert placement_group_table(group)["strategy"] == strategy
+    finally:
+        reservation.release()
+
+
+async def test_a_large_node_of_another_kind_does_not_keep_the_ranks_together(cluster):
+    from actors.fleet.placement import Reservation
+    from vlaa_ray.planning.placement import Placement
+
+    reservation = Reservation(Placement({"learner": [{"CPU": 1.0}] * 2}), "on-demand")
+    try:
+        await reservation.wait(60, print)
+        assert [reservation.num_on_node("learner", rank, 2) for rank in range(2)] == [1, 1]
     finally:
         reservation.release()

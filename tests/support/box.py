@@ -7,6 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+HEALTH = {"period_ms": "1000", "timeout_ms": "3000", "failure_threshold": "3"}
+"""Ray's health checks with which it sees within seconds that a node has vanished."""
 
 _SET_UP = """
 set -e
@@ -40,3 +45,16 @@ def run_in_box(*command, timeout_s, env=None):
         text=True,
         timeout=timeout_s + 30,
     )
+
+
+def run_script(name, *arguments, timeout_s):
+    """Run a script of this folder in a box, with Ray's health checks set to seconds; return what it printed."""
+    environment = {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)]),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        **{f"RAY_health_check_{name}": value for name, value in HEALTH.items()},
+    }
+    script = str(Path(__file__).parent / name)
+    done = run_in_box(sys.executable, script, *map(str, arguments), timeout_s=timeout_s, env=environment)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
+    return done.stdout

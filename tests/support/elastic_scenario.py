@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import ray
 from ray.cluster_utils import Cluster
-from simulated_fleet import QUICK, SimulatedSpawner
+from simulated_fleet import QUICK, SETTINGS, SimulatedSpawner
 
 from actors.fleet.fleet import open_fleet
 from vlaa_ray.config import GrpoConfig
@@ -25,7 +25,7 @@ from vlaa_ray.records import Prompt
 from vlaa_ray.run.session import open_run
 
 SPOT = {"ray.io/market-type": "spot"}
-STEPS, PROMPTS = 80, 6
+STEPS, PROMPTS = 40, 6
 
 
 def config_of(folder):
@@ -138,7 +138,7 @@ def main():
     folder = Path(sys.argv[1])
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
     cluster.add_node(num_cpus=1, labels=SPOT)
-    os.environ["RAY_ADDRESS"] = cluster.address
+    os.environ |= {"RAY_ADDRESS": cluster.address, SETTINGS: json.dumps({"last_waits": True})}
     ray.init(address=cluster.address, log_to_driver=False)
     seen = asyncio.run(run_all(config_of(folder), cluster, folder))
     (folder / "seen.json").write_text(json.dumps(seen))

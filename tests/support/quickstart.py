@@ -6,9 +6,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -24,9 +25,14 @@ SMALL += ["eval.num_prompts=20", "eval.every_steps=4", "checkpoint.every_steps=2
 MARK = "VLAA_RAY_TEST"
 
 
-def command(folder: Path, *overrides: str) -> list[str]:
+PROGRAM = ("-m", "vlaa_ray")
+SIMULATED = (str(ROOT / "tests/support/simulated_run.py"),)
+"""The program with simulated actors; see `simulated_fleet`."""
+
+
+def command(folder: Path, *overrides: str, program: tuple[str, ...] = PROGRAM) -> list[str]:
     arguments = ["train", "--config", str(ROOT / "configs/quickstart.yaml"), f"run.dir={folder}", *SMALL, *overrides]
-    return [sys.executable, "-m", "vlaa_ray", *arguments]
+    return [sys.executable, *program, *arguments]
 
 
 def train(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
@@ -45,13 +51,19 @@ def run_json(folder: Path) -> dict:
 class Running:
     """A run in the background; all of its processes carry a mark in their environment."""
 
-    def __init__(self, folder: Path, *overrides: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *overrides: str,
+        program: tuple[str, ...] = PROGRAM,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder, self._mark = folder, f"{os.getpid()}-{time.time_ns()}"
         self._output = (folder / f"output-{self._mark}.txt").open("w+")
         self.driver = subprocess.Popen(
-            command(folder, *overrides),
+            command(folder, *overrides, program=program),
             cwd=ROOT,
-            env=os.environ | {MARK: self._mark},
+            env=os.environ | {MARK: self._mark} | (environment or {}),
             stdout=self._output,
             stderr=subprocess.STDOUT,
         )
@@ -70,7 +82,7 @@ class Running:
         return found
 
     def actors(self, role: str) -> list[psutil.Process]:
-        """Of `role` Learner, Rollout or Reward."""
+        """Of `role` Learner, Rollout or Reward; Rank, Engine or Rewards where they are simulated."""
         return [process for process in self.processes() if f"ray::{role}Actor" in " ".join(process.cmdline())]
 
     def wait_for_step(self, step: int) -> None:
@@ -108,8 +120,9 @@ def in_use(names: set[str]) -> set[str]:
 
 
 @contextmanager
-def running(folder: Path, *overrides: str) -> Iterator[Running]:
-    run = Running(folder, *overrides)
+def running(folder: Path, *overrides: str, **options: Any) -> Iterator[Running]:
+    """Start a run and yield it; it is killed at the end of the block. The options are those of `Running`."""
+    run = Running(folder, *overrides, **options)
     try:
         yield run
     finally:

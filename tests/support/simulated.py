@@ -236,7 +236,10 @@ class SimulatedRank(SimulatedActor):
 
     async def do_load(self, folder):
         await asyncio.sleep(0.5)
-        self._state = SharedLearner(*json.loads((Path(folder) / f"rank_{self.rank}.json").read_text()))
+        path = Path(folder) / f"rank_{self.rank}.json"
+        if not path.is_file():  # it was written by fewer ranks
+            path = path.with_name("rank_0.json")
+        self._state = SharedLearner(*json.loads(path.read_text()))
         return self._state.version
 
 

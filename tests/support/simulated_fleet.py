@@ -2,38 +2,85 @@
 
 import asyncio
 import json
+import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import ray
 from simulated import SimulatedEngine, SimulatedRank, SimulatedRewards
 
 from actors.fleet.placement import Reservation
 from actors.fleet.spawn import TrainingSpawner, pool_options
 
+SETTINGS = "SIMULATED_FLEET"
+"""The variable in the driver's environment with `Settings` as JSON."""
 QUICK = "quick"
 """The file in the run's folder after which all work takes no time."""
+ARMED = "armed.json"
+"""The file in the run's folder that holds a phase: [its name, seconds at most]; the phase goes on without it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long simulated work takes."""
+
+    sample_s: float = 0.4
+    learn_s: float = 0.5
+    last_waits: bool = False
+    """Let the last update wait until the file QUICK is there."""
+
+    @classmethod
+    def read(cls):
+        return cls(**json.loads(os.environ.get(SETTINGS, "{}")))
+
+
+class Held:
+    """An actor whose work can stand still in one phase."""
+
+    def prepare(self, folder, settings):
+        self._folder, self._settings = Path(folder), settings
+
+    async def hold(self, phase):
+        """Stand still where the phase is held; the file `held_PHASE` in the run's folder shows that it has begun."""
+        armed = self._folder / ARMED
+        held, seconds = json.loads(armed.read_text()) if armed.exists() else ("", 0)
+        if held != phase:
+            return
+        (self._folder / f"held_{phase}").touch()
+        end = time.monotonic() + seconds
+        while armed.exists() and time.monotonic() < end:
+            await asyncio.sleep(0.05)
+
+    @property
+    def is_quick(self):
+        return (self._folder / QUICK).exists()
+
+    async def node_id(self):
+        return _node_id()
+
+    async def rss_bytes(self):
+        return psutil.Process().memory_info().rss
 
 
 def _node_id():
     return ray.get_runtime_context().get_node_id()
 
 
-class EngineActor(SimulatedEngine):
+class EngineActor(Held, SimulatedEngine):
     """An engine that writes the time of its last group into the run's folder."""
 
-    def __init__(self, folder):
-        super().__init__("", sample_s=0.4)
-        self._folder = Path(folder)
-
-    async def node_id(self):
-        return _node_id()
+    def __init__(self, folder, settings=Settings()):
+        super().__init__("", sample_s=settings.sample_s)
+        self.prepare(folder, settings)
 
     async def start(self):
-        pass
+        await self.hold("start")
 
     async def sample(self, request):
-        if (self._folder / QUICK).exists():
+        await self.hold("rollout" if request.temperature else "eval")
+        if self.is_quick:
             self._sample_s = 0.01
         group = await self.do_sample(request)
         (self._folder / f"last_group_{_node_id()}").write_text(str(time.time()))
@@ -49,6 +96,7 @@ class EngineActor(SimulatedEngine):
         await self.do_start_weight_update()
 
     async def load_bucket(self, bucket, data):
+        await self.hold("weight sync")
         await self.do_load_bucket(bucket, data)
 
     async def stage_bucket(self, bucket, data):
@@ -63,35 +111,32 @@ class EngineActor(SimulatedEngine):
     async def finish_and_resume(self, version):
         await self.do_finish_and_resume(version)
 
-    async def rss_bytes(self):
-        return 1
 
-
-class RewardsActor(SimulatedRewards):
+class RewardsActor(Held, SimulatedRewards):
     """A reward actor."""
 
-    def __init__(self):
+    def __init__(self, folder, settings):
         super().__init__("")
-
-    async def node_id(self):
-        return _node_id()
+        self.prepare(folder, settings)
 
     async def start(self):
         pass
 
     async def score(self, prompt, responses, progress):
+        await self.hold("reward")
         return await self.do_score(prompt, responses, progress)
 
-    async def rss_bytes(self):
-        return 1
+    async def offload(self):
+        pass
 
 
-class RankActor(SimulatedRank):
-    """A learner rank; its last update waits until the run may end."""
+class RankActor(Held, SimulatedRank):
+    """A learner rank."""
 
-    def __init__(self, rank, folder, num_steps):
-        super().__init__(rank, "", learn_s=0.5)
-        self._folder, self._num_steps = Path(folder), num_steps
+    def __init__(self, rank, folder, settings, num_steps):
+        super().__init__(rank, "", learn_s=settings.learn_s)
+        self.prepare(folder, settings)
+        self._num_steps = num_steps
 
     async def meeting_point(self):
         return "127.0.0.1", 4711, _node_id()
@@ -103,9 +148,10 @@ class RankActor(SimulatedRank):
         await self.do_accumulate(groups)
 
     async def update(self, steps):
-        while self._state.version + 1 == self._num_steps and not (self._folder / QUICK).exists():
+        await self.hold("learn")
+        while self._settings.last_waits and self._state.version + 1 == self._num_steps and not self.is_quick:
             await asyncio.sleep(0.1)
-        if (self._folder / QUICK).exists():
+        if self.is_quick:
             self._learn_s = 0.01
         return await self.do_update(steps)
 
@@ -122,6 +168,7 @@ class RankActor(SimulatedRank):
         await self.do_drop_series()
 
     async def save(self, folder):
+        await self.hold("checkpoint")
         await self.do_save(folder)
         (Path(folder) / "hf").mkdir(exist_ok=True)
         (Path(folder) / "hf" / "config.json").write_text(json.dumps({}))
@@ -129,27 +176,25 @@ class RankActor(SimulatedRank):
     async def load(self, folder):
         return await self.do_load(folder)
 
-    async def rss_bytes(self):
-        return 1
-
 
 class SimulatedSpawner(TrainingSpawner):
     """The starter of simulated actors, in the places of the real ones."""
 
     def __init__(self, config, log_dir, reservation: Reservation):
         super().__init__(config, log_dir, reservation)
-        self._folder = str(log_dir.parent)
+        self._folder, self._settings = str(log_dir.parent), Settings.read()
 
     def rollout(self, index, avoided=frozenset()):
         section = self._training.rollout
         options = pool_options(section, section.cpus_per_actor, section.gpus_per_actor, avoided)
-        return ray.remote(EngineActor).options(**options).remote(self._folder)
+        return ray.remote(EngineActor).options(**options).remote(self._folder, self._settings)
 
     def reward(self, index, avoided=frozenset()):
         section = self._training.rewards
         options = pool_options(section, section.cpus_per_actor, section.gpus_per_actor, avoided)
-        return ray.remote(RewardsActor).options(**options).remote()
+        return ray.remote(RewardsActor).options(**options).remote(self._folder, self._settings)
 
     def learner(self, rank):
         options = self._ranks_place.options("learner", rank)
-        return ray.remote(RankActor).options(**options).remote(rank, self._folder, self._training.run.num_steps)
+        steps = self._training.run.num_steps
+        return ray.remote(RankActor).options(**options).remote(rank, self._folder, self._settings, steps)

@@ -43,8 +43,8 @@ class LearnerSection(Section):
     num_ranks: int = Field(1, ge=1, le=MAX_PROCESSES)
     """Number of learner ranks, one process each, that share an update."""
     min_ranks: int | None = Field(None, ge=1, le=MAX_PROCESSES)
-    """Smallest number of ranks that a GRPO run goes on with after the loss of one, where the cluster has no room for
-    `num_ranks`; null for `num_ranks`. Fewer ranks need `zero_stage` 0."""
+    """Smallest number of ranks that a GRPO run goes on with after the loss of one, as long as the cluster has no room
+    for `num_ranks`; null for `num_ranks`. Fewer ranks need `zero_stage` 0."""
     max_restarts: int = Field(3, ge=0)
     """Times within `restart_window_s` that a GRPO run starts all ranks again from the newest checkpoint, after the loss
     of one. The loss of a node that was announced does not count."""

@@ -47,6 +47,10 @@ class Action(Enum):
     """Continue with the other actors; replace this one when the budget has room again."""
     RESTART = auto()
     """Start the learner's ranks again from the newest checkpoint."""
+    SAVE = auto()
+    """Save a checkpoint, so that a restart of the learner's ranks repeats no step."""
+    GO_ON = auto()
+    """Change nothing for now."""
     STOP = auto()
     """End the run; it can be continued from its last checkpoint."""
 
@@ -146,3 +150,15 @@ def is_rank_lost(error: BaseException, *, process_died: bool) -> bool:
 def after_rank_loss(losses: Losses, budget: LossBudget, now_s: float) -> Action:
     """Return the action of the learner after the loss of a rank; `losses` holds it if it counts."""
     return Action.RESTART if losses.has_room(budget, now_s) else Action.STOP
+
+
+def with_fewer_ranks(num_ranks: int, wanted: int, *, has_room: bool, version: int, saved_version: int) -> Action:
+    """Return the action of a learner that runs on `num_ranks` of the `wanted` ranks.
+
+    `has_room` says whether the cluster has room for the missing ones. `version` is that of the current weights, and
+    `saved_version` that of the newest checkpoint, 0 without one. More ranks mean a restart of all, so it waits for a
+    checkpoint of the current weights: then no step is repeated.
+    """
+    if num_ranks >= wanted or not has_room:
+        return Action.GO_ON
+    return Action.RESTART if saved_version == version else Action.SAVE

@@ -24,8 +24,8 @@ from pathlib import Path
 
 from vlaa_ray.config import AnyConfig
 from vlaa_ray.errors import CheckpointError, ConfigError, StorageError
-from vlaa_ray.run.checkpoints import Listed, read_manifest
-from vlaa_ray.run.remote_checkpoints import fetch, list_remote
+from vlaa_ray.run.checkpoints import Listed, read_manifest, verify
+from vlaa_ray.run.remote_checkpoints import copy_of, fetch, list_remote
 from vlaa_ray.run.run_json import run_place
 from vlaa_ray.storage.layout import CHECKPOINTS, COPY, MANIFEST
 from vlaa_ray.storage.places import BucketPath
@@ -166,6 +166,28 @@ def bring_checkpoint(config: AnyConfig, folder: Path) -> None:
             raise CheckpointError("the checkpoint is not in the bucket yet", checkpoint=folder.name, bucket=str(place))
         if not _is_whole(folder) or _differs(folder, newest.place):
             fetch(newest, folder.parent)
+
+
+def verify_for_ranks(config: AnyConfig, folder: Path) -> None:
+    """Check that every rank of the run can load the checkpoint in `folder`, as the driver sees it.
+
+    It is sound here; or ranks on other nodes wrote parts of it, and the run's bucket has all of it.
+
+    Raises:
+        CheckpointError: a file is missing or altered; or the bucket does not have all parts, or can't be used.
+
+    """
+    place, (_, listed) = run_place(config), read_manifest(folder)
+    if place is None or all((folder / name).is_file() for name in listed):
+        verify(folder)
+        return
+    try:
+        is_there = copy_of(folder, place / CHECKPOINTS) is not None
+    except StorageError as error:
+        raise CheckpointError(f"its parts are in a bucket that can't be used: {error.message}") from error
+    if not is_there:
+        message = "ranks on other nodes wrote parts of it, and the bucket does not have all of them yet"
+        raise CheckpointError(message, checkpoint=folder.name, bucket=str(place))
 
 
 def require_driver_here(config: AnyConfig, folder: Path) -> None:

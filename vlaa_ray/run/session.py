@@ -23,7 +23,14 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from vlaa_ray.config import AnyConfig, TrainingConfig
 from vlaa_ray.data.fingerprint import fingerprint
-from vlaa_ray.errors import DeadlineExceeded, LearnerError, RolloutError, RunInterrupted, WeightSyncError
+from vlaa_ray.errors import (
+    DeadlineExceeded,
+    LearnerError,
+    RolloutError,
+    RunInterrupted,
+    VlaaRayError,
+    WeightSyncError,
+)
 from vlaa_ray.monitoring.alarms import Alarms
 from vlaa_ray.monitoring.study import CompletionStudy
 from vlaa_ray.monitoring.terminal import Progress
@@ -67,7 +74,7 @@ class RunShell(Generic[Shown]):
 
     def __init__(self, folder: RunFolder[Any], display: Shown) -> None:
         self._folder = folder
-        self._stop: asyncio.Future[int] | None = None
+        self._stop: asyncio.Future[VlaaRayError] | None = None
         self.display = display
         self.path = folder.path.resolve()
         self.log_dir = folder.log_dir.resolve()
@@ -92,18 +99,31 @@ class RunShell(Generic[Shown]):
 
         Raises:
             RunInterrupted: the run was asked to stop meanwhile.
+            VlaaRayError: the error that was given to `end` meanwhile.
 
         """
-        if self._stop is None:
-            self._stop = asyncio.get_running_loop().create_future()
+        stop = self._stopped()
         task = asyncio.ensure_future(waiting)
-        waits: list[asyncio.Future[Any]] = [task, self._stop]
+        waits: list[asyncio.Future[Any]] = [task, stop]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        if not self._stop.done():
+        if not stop.done():
             return task.result()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        raise _interrupted(self._stop.result(), "the finished steps are saved if they can be")
+        raise stop.result()
+
+    def end(self, error: VlaaRayError) -> None:
+        """See `roles.Run`."""
+        stop = self._stopped()
+        if not stop.done():
+            stop.set_result(error)
+            self.alarm(f"{error.message}: the run is saved if it can be, and ends")
+
+    def _stopped(self) -> asyncio.Future[VlaaRayError]:
+        """Return the future with the error that ends the next stoppable wait."""
+        if self._stop is None:
+            self._stop = asyncio.get_running_loop().create_future()
+        return self._stop
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """Raise RunInterrupted, or end `stoppable`; after that, a second signal ends the process at once."""
@@ -114,7 +134,7 @@ class RunShell(Generic[Shown]):
 
     def _ask_to_stop(self, number: int) -> None:
         if self._stop is not None and not self._stop.done():
-            self._stop.set_result(number)
+            self._stop.set_result(_interrupted(number, "the finished steps are saved if they can be"))
             signal.signal(signal.SIGINT, signal.default_int_handler)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             name = signal.Signals(number).name

@@ -4,6 +4,7 @@ The loop, buffer, pools, weight sync and books are the product's; actors and the
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -70,7 +71,7 @@ class World:
     def __init__(self, config, starts=()):
         self.config, self._starts = config, list(starts)
         self.actors, self.notes, self.draining = {}, [], {}
-        self.ranks = []
+        self.ranks, self.rank_counts = [], []
         self.faults_may_begin = False
 
     def spawn(self, make):
@@ -87,13 +88,10 @@ class World:
         run = Run(folder)
 
         def spawn_rank(rank):
-            self.ranks[rank : rank + 1] = [SimulatedRank(rank, "learner")]
+            self.ranks[rank:] = [SimulatedRank(rank, "learner")]
             return self.ranks[rank]
 
-        async def respawn():
-            return [spawn_rank(rank) for rank in range(2)]
-
-        learner = RestartingRanks(self.config, spawn_rank, respawn, run.saved, self.notes.append, dict)
+        learner = RestartingRanks(self.config, Places(spawn_rank, self.rank_counts), run)
         rollouts = RolloutPool(
             self.config, self.spawn(lambda node, **times: SimulatedEngine(node, 0.4, **times)), self.notes.append
         )
@@ -120,11 +118,43 @@ class World:
         alive = [actor for actor in self.actors.values() if not actor.death.done()]
         return alive[pick % len(alive)] if alive else None
 
+    def strike_rank(self, fault):
+        """A rank is lost; after "fewer ranks" there is room for one only when they start again."""
+        rank = self.ranks[fault.pick % len(self.ranks)]
+        if fault.kind == "hang rank":
+            rank.hangs = True
+        else:
+            self.rank_counts += [1] * (fault.kind == "fewer ranks")
+            rank.die()
+
     def drain(self, actor, seconds):
         """The node of the actor is told to go, and is gone after so many seconds."""
         for pool in self.pools:
             pool.drain(actor.node, seconds)
         asyncio.get_running_loop().call_later(seconds, actor.die, Preempted())
+
+
+@dataclass
+class Places:
+    """The places of the ranks. `counts` says for each start after a loss how many have room, at first all; then all."""
+
+    spawn: Callable
+    counts: list
+    num_asked: int = 0
+
+    async def respawn(self):
+        self.num_asked = 0
+        return [self.spawn(rank) for rank in range(self.counts.pop(0) if self.counts else 2)]
+
+    def has_room(self):
+        self.num_asked += 1
+        return self.num_asked > 2
+
+    async def respawn_all(self):
+        return [self.spawn(rank) for rank in range(2)]
+
+    def is_leaving(self):
+        return False
 
 
 @dataclass
@@ -153,8 +183,11 @@ class Run:
     def commit_checkpoint(self, step, state):
         self.checkpoints.insert(0, Checkpoint(step=step, path=self.folder / f"step_{step}", state=state))
 
-    def saved(self):
+    def saved_checkpoints(self):
         return self.checkpoints
+
+    def note(self, text):
+        pass
 
     async def stoppable(self, waiting):
         return await waiting
@@ -172,7 +205,9 @@ FAULTS = st.lists(
     st.builds(
         Fault,
         after_s=st.floats(0, 12),
-        kind=st.sampled_from(["kill", "hang", "drain", "preempt", "grow", "shrink", "kill rank", "hang rank"]),
+        kind=st.sampled_from(
+            ["kill", "hang", "drain", "preempt", "grow", "shrink", "kill rank", "hang rank", "fewer ranks"]
+        ),
         pick=st.integers(0, 9),
         seconds=st.floats(0, 8),
     ),
@@ -196,10 +231,8 @@ async def strike(world, faults):
                 world.drain(actor, fault.seconds)
             case "preempt" if actor:
                 actor.die(Preempted())
-            case "kill rank":
-                world.ranks[fault.pick % 2].die()
-            case "hang rank":
-                world.ranks[fault.pick % 2].hangs = True
+            case "kill rank" | "hang rank" | "fewer ranks":
+                world.strike_rank(fault)
             case "grow":
                 pool.resize(min(4, pool.target + 1))
             case "shrink":
@@ -231,7 +264,7 @@ def simulated(monkeypatch):
     monkeypatch.setattr("actors.fleet.joining.free_line", line)
     monkeypatch.setattr("asyncio.to_thread", inline)
     monkeypatch.setattr("ray.kill", lambda actor: actor.die())
-    monkeypatch.setattr("actors.fleet.restarting_ranks.verify", lambda folder: 0)
+    monkeypatch.setattr("actors.fleet.restarting_ranks.verify_for_ranks", lambda config, folder: None)
 
 
 def undisturbed(config, folder):
@@ -251,13 +284,21 @@ def test_any_order_of_joins_losses_and_syncs_ends_with_exact_books(simulated, tm
         ends = sum(value for name, value in metrics.items() if name.startswith(("ledger/trained", "ledger/dropped")))
         assert ends == PROMPTS * GROUP and prompt_ids == expected.rows[step][1]
         assert 0 <= metrics["staleness/max"] <= max_staleness
-    if not max_staleness:  # every token comes from the weights of its step, whoever sampled it
+    same_ranks = all(fault.kind != "fewer ranks" for fault in faults)  # the weights are a hash of what a rank learned
+    if same_ranks and not max_staleness:  # every token comes from the weights of its step, whoever sampled it
         assert got == weights
 
 
 def test_the_undisturbed_run_is_quick_and_grows(simulated, tmp_path):
     run, _, seconds = undisturbed(config_of(), tmp_path)
     assert seconds < 60 and run.rows[STEPS][0]["rollout/replicas_wanted"] > 2
+
+
+def test_a_learner_that_lost_a_rank_for_good_grows_back(simulated, tmp_path):
+    config, faults = config_of(), [Fault(3, "fewer ranks", 0, 0)]
+    ((run, _), _), _ = run_virtually(run_with(config, faults, [], tmp_path), LIMIT_S)
+    counts = [run.rows[step][0]["learner/ranks"] for step in range(1, STEPS + 1)]
+    assert 1 in counts and counts[-1] == 2, counts
 
 
 def test_a_wait_without_an_end_is_found():

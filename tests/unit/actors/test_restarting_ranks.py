@@ -26,13 +26,17 @@ def config_of(**learner):
 
 
 class World:
-    """Two ranks whose updates are a hash of all that they learned, and the checkpoints that were written."""
+    """Two ranks whose updates are a hash of all that they learned, and the checkpoints that were written.
 
-    def __init__(self, folder, monkeypatch, *, ranks_after=2, **learner):
+    It is the run and the places of the ranks at once. `room` says for each later start how many ranks have room.
+    """
+
+    def __init__(self, folder, monkeypatch, *, room=(), **learner):
         self.folder, self.saved, self.notes, self.damaged, self.is_announced = folder, [], [], set(), False
-        self.starts = []
+        self.starts, self.room, self.checkpoint_request = [], list(room), asyncio.Event()
+        self.note = self.notes.append
 
-        def verify(path):
+        def verify(config, path):
             if path in self.damaged:
                 raise CheckpointError("altered")
 
@@ -40,25 +44,33 @@ class World:
             return function(*args)
 
         monkeypatch.setattr("asyncio.to_thread", inline)
-        monkeypatch.setattr("actors.fleet.restarting_ranks.verify", verify)
+        monkeypatch.setattr("actors.fleet.restarting_ranks.verify_for_ranks", verify)
         monkeypatch.setattr("ray.kill", lambda actor: actor.die())
-
-        async def respawn():
-            self.spawn_all(ranks_after)
-            return self.starts[-1]
-
         self.spawn_all(2)
-        self.learner = RestartingRanks(
-            config_of(**learner),
-            self.starts[0].__getitem__,
-            respawn,
-            lambda: self.saved,
-            self.notes.append,
-            lambda: self.is_announced,
-        )
+        self.learner = RestartingRanks(config_of(**learner), self, self)
+
+    def spawn(self, rank):
+        return self.starts[0][rank]
+
+    async def respawn(self):
+        return self.spawn_all(self.room.pop(0) if self.room else 2)
+
+    def has_room(self):
+        return not self.room or self.room[0] == 2
+
+    async def respawn_all(self):
+        assert self.has_room()
+        return await self.respawn()
+
+    def is_leaving(self):
+        return self.is_announced
+
+    def saved_checkpoints(self):
+        return self.saved
 
     def spawn_all(self, count):
         self.starts.append([SimulatedRank(rank, f"node {rank}", start_s=1.0) for rank in range(count)])
+        return self.starts[-1]
 
     @property
     def rank(self):
@@ -118,7 +130,10 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, monkeypatch):
     world.damaged.add(world.folder / "step_4")
     virtually(steps(world, 6, lose_at=(6,), save_at=(2, 4)))
     assert world.weights == whole.weights
-    assert "skipped" in world.notes[-2] and "from step 2; 3 updates repeated" in world.notes[-1]
+    assert (
+        "the ranks can't start from step_4: altered" in world.notes[-2]
+        and "from step 2; 3 updates repeated" in world.notes[-1]
+    )
 
 
 def test_ranks_that_are_lost_again_and_again_end_the_run_with_one_cause(tmp_path, monkeypatch):
@@ -135,7 +150,7 @@ def test_a_loss_that_was_announced_does_not_count(tmp_path, monkeypatch):
 
 
 def test_fewer_ranks_take_the_shares_of_all(tmp_path, monkeypatch):
-    world = World(tmp_path, monkeypatch, ranks_after=1, min_ranks=1)
+    world = World(tmp_path, monkeypatch, room=[1, 1], min_ranks=1)
     assert len(virtually(steps(world, 4, lose_at=(3,)))) == 4
     assert len(world.starts[-1]) == 1 and "1 ranks" in world.notes[-1]
 
@@ -151,3 +166,36 @@ def test_a_rank_that_is_lost_between_two_steps_is_found_by_the_next_one(tmp_path
         return await world.learner.metrics()
 
     assert virtually(main()) == {"memory/learner_rss_bytes": 1.0, "learner/restarts": 1, "learner/ranks": 2}
+
+
+def test_all_ranks_come_back_when_there_is_room_and_no_step_is_repeated(tmp_path, monkeypatch):
+    world = World(tmp_path, monkeypatch, room=[1, 1], min_ranks=1)
+
+    async def main():
+        await steps(world, 3, lose_at=(3,))
+        assert len(world.starts[-1]) == 1 and not world.checkpoint_request.is_set()
+        await world.step()
+        assert not world.checkpoint_request.is_set(), "there is no room yet"
+        world.room.pop()
+        await world.step()
+        assert world.checkpoint_request.is_set() and len(world.starts) == 2, "first, the steps are saved"
+        await world.save(5)
+        await world.step()
+        return await world.learner.metrics()
+
+    assert virtually(main())["learner/ranks"] == 2 and len(world.starts) == 3
+    assert world.learner.weight_version == 6
+    assert "goes on with 2 ranks from step 5; 0 updates repeated" in world.notes[-1]
+
+
+def test_a_rank_lost_while_all_come_back_leaves_no_gap(tmp_path, monkeypatch):
+    world = World(tmp_path, monkeypatch, room=[1], min_ranks=1)
+
+    async def main():
+        await steps(world, 3, lose_at=(2,), save_at=(3,))
+        asyncio.get_running_loop().call_later(0.5, lambda: world.rank.die())  # in the middle of the new start
+        await world.step()
+        return await world.learner.metrics()
+
+    assert virtually(main())["learner/ranks"] == 2
+    assert [len(start) for start in world.starts] == [2, 1, 2, 2] and world.learner.weight_version == 4

@@ -7,7 +7,7 @@ import pytest
 from handles import Handle
 from ray.exceptions import ActorDiedError
 
-from actors.fleet.ranks import LearnerRanks
+from actors.fleet.restarting_ranks import RestartingRanks
 from actors.fleet.role_pools import RolloutPool
 from actors.fleet.shared_devices import share_devices
 from actors.fleet.weight_sync import WeightSync
@@ -23,7 +23,7 @@ CONFIG = GrpoConfig.model_validate(
         "model": {"path": "none"},
         "placement": "colocated",
         "rollout": {"num_actors": 2, "max_restarts": 2, "gpus_per_actor": 1},
-        "learner": {"num_ranks": 2, "gpus_per_rank": 1},
+        "learner": {"num_ranks": 2, "gpus_per_rank": 1, "max_restarts": 1},
     }
 )
 REQUEST = SampleRequest(
@@ -38,14 +38,43 @@ BUCKET = SimpleNamespace(is_last=True)
 UPDATE = ["pause", "start_weight_update", "load_bucket", "finish_and_resume"]
 
 
+class Places:
+    """The places of the ranks, and the run around them, which has saved no checkpoint.
+
+    `starts` has the ranks of every start. Those of the first have the answers `first`; later ones are sound.
+    """
+
+    checkpoint_request, note = asyncio.Event(), staticmethod(lambda text: None)
+
+    def __init__(self, first):
+        answers = {"next_bucket": [BUCKET, None] * 9, "manifest": [["wire"]], "update": [(1, {"policy/loss": 0.5})]}
+        self._answers = answers | {"meeting_point": [("address", 1, "node")]}
+        self.starts = [self._ranks(self._answers | first)]
+
+    def _ranks(self, answers):
+        return [Handle(f"rank {number}", node_id=["node"], **answers) for number in range(2)]
+
+    def spawn(self, rank):
+        return self.starts[0][rank]
+
+    async def respawn(self):
+        self.starts.append(self._ranks(self._answers))
+        return self.starts[-1]
+
+    def is_leaving(self):
+        return False
+
+    def saved_checkpoints(self):
+        return []
+
+
 class World:
-    """Two engines and two ranks that have started; `journal` lists all calls to all of them, in order."""
+    """Two engines and two ranks that have started."""
 
     def __init__(self, *engines, rank=None):
-        self.journal = []
-        answers = {"next_bucket": [BUCKET, None] * 9, "manifest": [["wire"]], "update": [(1, {})]} | (rank or {})
-        self.ranks = [self._handle(f"rank {number}", dict(answers)) for number in range(2)]
-        self.learner = LearnerRanks(CONFIG, self.ranks.__getitem__)
+        self.places = Places(rank or {})
+        self.ranks = self.places.starts[0]
+        self.learner = RestartingRanks(CONFIG, self.places, self.places)
         self.learner.node_id = "node"
         self._scripts, self.engines = list(engines), []
         self.pool = RolloutPool(CONFIG, self.spawn, lambda note: None)
@@ -144,10 +173,42 @@ async def test_when_all_engines_are_lost_the_run_ends(killed) -> None:
         await asyncio.gather(world.pool.sample(REQUEST), world.pool.sample(REQUEST))
 
 
-async def test_a_rank_lost_on_its_way_back_ends_the_run(killed) -> None:
+async def test_ranks_lost_on_their_way_back_start_again_while_the_engines_sleep(killed) -> None:
     world = await World.started(rank={"reload": [DIED]})
     await world.weight_sync.publish()
     await world.pool.sample(REQUEST)
-    with pytest.raises(LearnerError, match="a learner rank was lost during the way from RAM"):
+    await world.in_turn.update([[], []])
+    assert killed == world.ranks and len(world.places.starts) == 2
+    for rank in world.places.starts[1]:
+        assert [name for name in rank.called() if name != "meeting_point"] == ["start", "reload", "update"]
+    assert world.engines[0].calls[-1] == ("sleep", False), "the new ranks have the devices for themselves"
+    await world.weight_sync.publish()
+    assert await world.pool.sample(REQUEST) == "group"
+
+
+async def test_ranks_lost_as_they_leave_the_devices_end_and_start_again_in_their_next_turn(killed) -> None:
+    world = await World.started(rank={"offload": [DIED]})
+    await world.weight_sync.publish()
+    assert await world.pool.sample(REQUEST) == "group", "the devices are free: the ranks have ended"
+    assert killed == world.ranks and len(world.places.starts) == 1
+    await world.in_turn.update([[], []])
+    assert len(world.places.starts) == 2 and world.learner.restarts == 1
+
+
+async def test_ranks_lost_in_a_publication_start_again_and_all_engines_get_weights(killed) -> None:
+    world = await World.started(rank={"next_bucket": [DIED]})
+    await world.weight_sync.publish()
+    assert {*world.ranks, *world.engines[:2]} == set(killed), "the engines that were being updated are replaced"
+    async with asyncio.timeout(5):
+        assert await world.pool.sample(REQUEST) == "group"
+
+
+async def test_ranks_lost_again_and_again_end_the_run(killed) -> None:
+    world = await World.started(rank={"reload": [DIED]})
+    world.places._answers["reload"] = [DIED]
+    await world.weight_sync.publish()
+    await world.pool.sample(REQUEST)
+    with pytest.raises(
+        LearnerError, match="lost 2 times within 3600 s: a learner rank was lost during the way from RAM"
+    ):
         await world.in_turn.update([[], []])
-    assert not killed

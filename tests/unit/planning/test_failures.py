@@ -20,6 +20,7 @@ from vlaa_ray.planning.failures import (
     after_replica_failure,
     is_lost,
     is_rank_lost,
+    with_fewer_ranks,
 )
 
 BUDGET = LossBudget(max_restarts=2, window_s=600)
@@ -102,3 +103,17 @@ def test_ranks_start_again_as_often_as_the_budget_allows() -> None:
 
 def test_a_dead_process_is_lost_whatever_it_said() -> None:
     assert is_lost(ValueError("?"), process_died=True) and not is_lost(ValueError("?"), process_died=False)
+
+
+@pytest.mark.parametrize(
+    ("num_ranks", "has_room", "version", "saved", "action"),
+    [
+        (2, True, 7, 7, Action.GO_ON),  # all are there
+        (1, False, 7, 7, Action.GO_ON),
+        (1, True, 7, 6, Action.SAVE),
+        (1, True, 7, 7, Action.RESTART),
+        (1, True, 0, 0, Action.RESTART),  # nothing is learned yet
+    ],
+)
+def test_fewer_ranks_wait_for_room_and_for_a_checkpoint(num_ranks, has_room, version, saved, action) -> None:
+    assert with_fewer_ranks(num_ranks, 2, has_room=has_room, version=version, saved_version=saved) is action

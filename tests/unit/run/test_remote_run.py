@@ -16,7 +16,7 @@ from bucket_runs import config_of, save
 from vlaa_ray.errors import CheckpointError, ConfigError, OwnershipLost, StorageError
 from vlaa_ray.run.checkpoints import verify
 from vlaa_ray.run.mirror import _small_files
-from vlaa_ray.run.parts import PartSender, bring_checkpoint
+from vlaa_ray.run.parts import PartSender, bring_checkpoint, verify_for_ranks
 from vlaa_ray.run.remote_checkpoints import MODEL_FILES, fetch_newest, list_remote
 from vlaa_ray.run.run_json import read_run, run_path
 from vlaa_ray.run.session import open_run
@@ -185,12 +185,18 @@ def test_parts_of_ranks_on_another_node_are_listed_and_come_back(bucket, tmp_pat
         run.commit_checkpoint(1, {"step": 1})
         local = run.path / "checkpoints/step_000001"
         assert not (local / "rank_1.pt").exists() and not partial.exists()
+        until(lambda: any(remote.is_finished for remote in list_remote(BucketPath.parse(runs) / "trial/checkpoints")))
+        verify_for_ranks(config, local)  # ranks that start again can fetch what is not here
     remote, path = fetch_newest(BucketPath.parse(runs) / "trial/checkpoints", tmp_path / "copy")
     assert remote.step == 1 and (path / "rank_1.pt").read_bytes() == b"1" * 10_000
     with open_run(config) as run:  # on the driver's node again: what lay elsewhere is brought
         assert run.resume_from.step == 1 and (local / "rank_1.pt").is_file()
         bring_checkpoint(elsewhere, node_folder / "step_000001")
         assert content(node_folder / "step_000001") == content(local)
+    (local / "rank_1.pt").unlink()
+    (BucketPath.parse(runs) / "trial/checkpoints/step_000001.1/manifest.json").delete()
+    with pytest.raises(CheckpointError, match="the bucket does not have all of them yet"):
+        verify_for_ranks(config, local)
 
 
 def test_parts_that_do_not_come_cost_this_checkpoint(s3, tmp_path):

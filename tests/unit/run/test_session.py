@@ -14,7 +14,7 @@ from vlaa_ray.config import CurationConfig, GrpoConfig, load_config
 from vlaa_ray.curation.progress import CurationProgress
 from vlaa_ray.data.builtin import BuiltinData
 from vlaa_ray.data.fingerprint import fingerprint
-from vlaa_ray.errors import DataError, DeadlineExceeded, LearnerError, RunInterrupted
+from vlaa_ray.errors import DataError, DeadlineExceeded, LearnerError, PlacementError, RunInterrupted
 from vlaa_ray.records import Defect
 from vlaa_ray.run import session
 from vlaa_ray.run.checkpoints import Checkpoint
@@ -105,6 +105,21 @@ def test_code_between_two_waits_is_not_interrupted(tmp_path) -> None:
     with pytest.raises(RunInterrupted), open_run(config_of(tmp_path)) as run:
         asyncio.run(work(run))
     assert done == ["saved"]
+
+
+def test_a_run_can_be_ended_with_an_error_after_its_phase(tmp_path) -> None:
+    done = []
+
+    async def work(run) -> None:
+        run.end(PlacementError("the cluster is gone"))
+        run.end(PlacementError("it is still gone"))
+        done.append("saved")
+        await run.stoppable(asyncio.sleep(30))
+
+    with pytest.raises(PlacementError, match="the cluster is gone"), open_run(config_of(tmp_path)) as run:
+        asyncio.run(work(run))
+    state = read_run(tmp_path / "trial")
+    assert done == ["saved"] and (state["state"], state["error"]["type"]) == ("failed", "PlacementError")
 
 
 def test_handlers_are_given_back(tmp_path) -> None:
