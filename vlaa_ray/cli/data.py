@@ -180,12 +180,12 @@ def _sources(paths: list[str]) -> list[str]:
         DataError: a path names no file, folder or built-in split. This is known before anything is read.
 
     """
-    from vlaa_ray.config.base_folder import find_data
-    from vlaa_ray.data.builtin import BUILTIN, BuiltinData
+    from vlaa_ray.config.base_folder import BUILTIN, HUB, find_data
+    from vlaa_ray.data.builtin import BuiltinData
     from vlaa_ray.errors import DataError
 
     sources = [find_data(path) for path in paths]
-    missing = [source for source in sources if not source.startswith((BUILTIN, "hub:")) and not Path(source).exists()]
+    missing = [source for source in sources if not source.startswith((BUILTIN, HUB)) and not Path(source).exists()]
     for source in sources:
         if source.startswith(BUILTIN):
             BuiltinData(source.removeprefix(BUILTIN))  # refuses an unknown split

@@ -22,7 +22,9 @@ from vlaa_ray.errors import ConfigError
 BASE_FOLDER = "VLAA_RAY_BASE_DIR"
 """The environment variable with that folder in a Ray job; `vlaa-ray submit` sets it to the folder of the sender."""
 _RAYS_COPIES = "working_dir_files"
-_BUILTIN, _HUB, _RUN = "builtin:", "hub:", "run:"
+BUILTIN, HUB = "builtin:", "hub:"
+"""The beginnings of the names of what comes with vlaa-ray, and of what is on the Hugging Face hub."""
+_RUN = "run:"
 _HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 _SCHEMES = ("s3://", "gs://")
 _FILE = "file://"
@@ -92,10 +94,10 @@ def find_data(source: str) -> str:
 
     `hub:FOLDER@SPLIT` may name a folder, which is looked for too.
     """
-    if not source.startswith(_HUB):
+    if not source.startswith(HUB):
         return find_input(source)
-    name, at, split = source.removeprefix(_HUB).partition("@")
-    return f"{_HUB}{find_checkpoint(name)}{at}{split}"
+    name, at, split = source.removeprefix(HUB).partition("@")
+    return f"{HUB}{find_checkpoint(name)}{at}{split}"
 
 
 def find_checkpoint(path: str) -> str:
@@ -148,7 +150,7 @@ def _found(path: str) -> str | None:
     """Return `path`, or where it lies below the sender's folder; None in a job if it lies nowhere."""
     path = expand_home(path)
     if (
-        path.startswith((_BUILTIN, _RUN, *_SCHEMES))
+        path.startswith((BUILTIN, _RUN, *_SCHEMES))
         or os.path.isabs(path)
         or not _runs_in_copy()
         or os.path.exists(path)

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from vlaa_ray.config import CurationConfig, CurationSourceSection, FetchSection
+from vlaa_ray.config.base_folder import BUILTIN
 from vlaa_ray.config.curation import SCRIPTED
 from vlaa_ray.curation.answers import clean_gold
 from vlaa_ray.curation.refusals import Refusals
 from vlaa_ray.curation.sample import Sample
-from vlaa_ray.data.builtin import BUILTIN
 from vlaa_ray.data.files.sources import record_files
 from vlaa_ray.data.prompt_checks import faults_of
 from vlaa_ray.data.readers import iterate_prompts, row_id

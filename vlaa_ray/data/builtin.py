@@ -28,8 +28,6 @@ from vlaa_ray.errors import DataError
 from vlaa_ray.records import PAPER_TYPES, ImageRef, Prompt
 
 Split = Literal["train", "heldout"]
-BUILTIN = "builtin:"
-"""The prefix of a built-in source in a config: `builtin:train` or `builtin:heldout`."""
 NUM_PROMPTS: dict[Split, int] = {"train": 20_000, "heldout": 1_000}
 _HELDOUT_DIGITS = 360  # the last of the 1,797: scikit-learn orders them by writer, so the splits share no writer
 _CANVAS_PX, _CELL_PX = 56, 28

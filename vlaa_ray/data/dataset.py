@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from vlaa_ray.config import DataSection, Source, SourceSection
-from vlaa_ray.data.builtin import BUILTIN, BuiltinData
+from vlaa_ray.config.base_folder import BUILTIN
+from vlaa_ray.data.builtin import BuiltinData
 from vlaa_ray.data.files.sources import record_files
 from vlaa_ray.data.fingerprint import fingerprint, mixed
 from vlaa_ray.data.readers import Opened, PromptFilter, open_prompts

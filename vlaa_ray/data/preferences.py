@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vlaa_ray.config import DataSection, Source
-from vlaa_ray.data.builtin import BUILTIN, BuiltinData
+from vlaa_ray.config.base_folder import BUILTIN
+from vlaa_ray.data.builtin import BuiltinData
 from vlaa_ray.data.builtin_preferences import BuiltinPreferences
 from vlaa_ray.data.dataset import first, leave_out
 from vlaa_ray.data.files.sources import record_files

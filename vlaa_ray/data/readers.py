@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from vlaa_ray.config import FetchSection, SourceSection, TrainingConfig
-from vlaa_ray.data.builtin import BUILTIN, BuiltinData
+from vlaa_ray.config.base_folder import BUILTIN
+from vlaa_ray.data.builtin import BuiltinData
 from vlaa_ray.data.files.csv_rows import csv_rows
 from vlaa_ray.data.files.json_rows import json_rows
 from vlaa_ray.data.files.sources import root_of

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from vlaa_ray.config import SourceSection, TrainingConfig
+from vlaa_ray.config.base_folder import BUILTIN, HUB
 from vlaa_ray.errors import PlacementError
 from vlaa_ray.experiments.jobs import Job
 from vlaa_ray.planning.dry_run import examine, failed
 
-_ELSEWHERE = ("builtin:", "hub:")
+_ELSEWHERE = (BUILTIN, HUB)
 
 
 def checked(job: Job, start: str, folder: Path) -> tuple[list[str], list[str]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vlaa_ray.config import PoolSection, parse_yaml
+from vlaa_ray.config.base_folder import BUILTIN, HUB
 from vlaa_ray.export.lineage import UNKNOWN, Origin, kind_of
 from vlaa_ray.report.evaluation_folder import RecordedBenchmark, RecordedEvaluation
 from vlaa_ray.report.headline import difference, headline, number
@@ -183,7 +184,7 @@ def _sources(value: Any) -> list[str]:
 def _hub_datasets(config: dict[str, Any]) -> list[str]:
     train = as_mapping(config.get("data")).get("train")
     named = [train] if isinstance(train, str) else [part.get("path") for part in train or () if isinstance(part, dict)]
-    hub = [str(name).removeprefix("hub:").partition("@")[0] for name in named if str(name).startswith("hub:")]
+    hub = [str(name).removeprefix(HUB).partition("@")[0] for name in named if str(name).startswith(HUB)]
     return [name for name in hub if not name.startswith((".", "/")) and name.count("/") == 1]
 
 
@@ -274,7 +275,7 @@ def _shortened(value: Any) -> Any:
 
 def _short(path: str) -> str:
     """Return a source or a path without the folders of this machine; hub ids and built-in names stay."""
-    if path.startswith(("builtin:", "hub:")) and not path.startswith(("hub:/", "hub:.")):
+    if path.startswith((BUILTIN, HUB)) and not path.startswith((f"{HUB}/", f"{HUB}.")):
         return path
     is_local = path.startswith(("/", ".", "~")) or Path(path).exists()
     return Path(path).name if is_local else path

@@ -20,10 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vlaa_ray.config import SourceSection, TrainingConfig
-from vlaa_ray.config.base_folder import is_remote
-from vlaa_ray.data.builtin import BUILTIN
+from vlaa_ray.config.base_folder import BUILTIN, HUB, is_remote
 from vlaa_ray.data.files.sources import record_files, root_of
-from vlaa_ray.data.files.tables import HUB
 from vlaa_ray.errors import VlaaRayError
 from vlaa_ray.planning.doctor import GIB, Finding, gib
 from vlaa_ray.planning.nvidia import nvidia_smi

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from vlaa_ray.config import OpenEndedSection, RewardsSection, SourceSection, TrainingConfig
-from vlaa_ray.config.base_folder import is_remote
-from vlaa_ray.data.builtin import BUILTIN, BuiltinData
+from vlaa_ray.config.base_folder import BUILTIN, HUB, is_remote
+from vlaa_ray.data.builtin import BuiltinData
 from vlaa_ray.data.files.sources import record_files
-from vlaa_ray.data.files.tables import HUB
 from vlaa_ray.data.readers import iterate_for
 from vlaa_ray.errors import CheckpointError, ConfigError, DataError, ModelError, RewardError, StorageError
 from vlaa_ray.evaluation.questions import open_benchmark

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vlaa_ray.config import DataSection, FetchSection, SourceSection, TrainingConfig
-from vlaa_ray.data.builtin import BUILTIN
+from vlaa_ray.config.base_folder import BUILTIN
 from vlaa_ray.data.files.sources import record_files
 from vlaa_ray.data.readers import defect_of, iterate_for
 from vlaa_ray.errors import DataError

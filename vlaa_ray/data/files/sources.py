@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vlaa_ray.config.base_folder import is_remote
-from vlaa_ray.data.builtin import BUILTIN
+from vlaa_ray.config.base_folder import BUILTIN, is_remote
 from vlaa_ray.data.files.streams import kind_of
 from vlaa_ray.data.files.tables import hub_name, is_empty_table, is_on_hub, is_saved
 from vlaa_ray.data.formats.pictures import PICTURE_SUFFIXES

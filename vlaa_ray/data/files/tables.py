@@ -13,11 +13,11 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from vlaa_ray.config.base_folder import HUB
 from vlaa_ray.data.files.column_types import conversions
 from vlaa_ray.data.files.streams import explained
 from vlaa_ray.errors import DataError
 
-HUB = "hub:"
 _READ_ROWS, _CONVERTED_ROWS = 16, 64  # at once, with their images
 _BUFFER_BYTES = 1 << 20
 _PARQUET = ".parquet"
