@@ -5,6 +5,7 @@ is killed, everything on it is gone at once, as when a machine is taken away.
 """
 
 import os
+import pwd
 import secrets
 import signal
 import subprocess
@@ -21,27 +22,21 @@ mount --bind "$2" /etc/hosts
 mount --bind "$3" /etc/resolv.conf
 mount -t tmpfs -o size=1g tmpfs /dev/shm
 mount -t tmpfs -o size=1g tmpfs /tmp/ray
-mkdir /tmp/ray/home
 for folder in $4; do mount -t tmpfs -o size=1g tmpfs "$folder"; done
 shift 4
-export HOME=/tmp/ray/home
 "$@"
 exit $?
 """  # not `exec`: the first process of a host would ignore SIGTERM
 
 
 def environment():
-    """The environment of everything on the hosts: one token, no look at other clusters, and one build of DeepSpeed."""
-    import torch
-
-    from vlaa_ray.learner import extensions
-
+    """The environment of everything on the hosts: one token, and the caches of this machine's user, not of the box."""
     return os.environ | {
+        "HOME": pwd.getpwuid(os.getuid()).pw_dir,
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_raylet_start_wait_time_s": "150",
         "RAY_DISABLE_IMPORT_WARNING": "1",
-        extensions.FOLDER_KEY: str(extensions.extension_folder(torch.__version__)),
     }
 
 
@@ -114,7 +109,7 @@ class Host:
         enter = ["nsenter", "-t", str(self._first.pid), "--mount", "--pid", "--net", "--uts"]
         entered = subprocess.Popen(
             [*enter, *command],
-            env=self._environment | {"HOME": "/tmp/ray/home"},
+            env=self._environment,
             stdout=output.open("w"),
             stderr=subprocess.STDOUT,
         )
