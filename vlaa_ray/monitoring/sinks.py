@@ -23,6 +23,9 @@ class Sink(Protocol):
     def write(self, row: dict[str, Any]) -> None:
         """Write one step: `row` holds `step` and the metrics by name; a value that is not finite is None."""
 
+    def beat(self) -> None:
+        """Do what is to be done between steps; it is called several times a second, by the thread that writes."""
+
     def close(self) -> None:
         """Finish the copy."""
 
@@ -68,13 +71,13 @@ class BackgroundSink:
                 try:
                     sink.write(self._rows.get(timeout=0.2))
                 except queue.Empty:
-                    continue
+                    sink.beat()
             sink.close()
         except Exception as error:  # noqa: BLE001 - trackers raise errors of any type, and no error may stop a run
             LOG.warning("%s is switched off for this run: %s: %s", self._name, type(error).__name__, error)
 
 
-class TensorBoardSink:
+class TensorBoardSink(Sink):
     """A sink for TensorBoard's event files, written in the calling thread (SummaryWriter would start another one).
 
     `next_step` is the first step of a resumed run, None for a new run.
@@ -107,7 +110,7 @@ class TensorBoardSink:
         self._writer.close()
 
 
-class WandbSink:
+class WandbSink(Sink):
     """A sink for a W&B run that prints nothing, never asks for a key and can't interrupt the training.
 
     Its files are in the run folder. A resumed run continues the same W&B run.
