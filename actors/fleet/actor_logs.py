@@ -25,7 +25,7 @@ from vlaa_ray.storage.atomic import write_whole
 
 MOST_BYTES, MOST_FILES = 256 << 10, 100
 """The last bytes of a log that are brought, and the number of logs of one node, newest first."""
-_ANSWER_S = 15.0
+_ANSWER_S, _GET_S = 15.0, 2.0
 LOG = logging.getLogger(__name__)
 
 
@@ -99,7 +99,7 @@ def _last_part(file: Path, most_bytes: int) -> bytes:
 
 def _write(log_dir: Path, node_id: str, call: Any) -> None:
     try:
-        parts: dict[str, bytes] = ray.get(call, timeout=0.1)
+        parts: dict[str, bytes] = ray.get(call, timeout=_GET_S)
     except RayError as error:  # a GetTimeoutError is one of them
         ray.cancel(call, force=True)
         return LOG.warning("the logs of node %s can't be brought: %s", node_id[:8], first_line(error))

@@ -32,3 +32,10 @@ def test_an_engine_that_was_lost_is_counted_and_raises_no_alert(seen):
 
 def test_nothing_is_left_after_the_end_of_the_run(seen):
     assert seen["after"] == []
+
+
+def test_the_dashboard_of_engines_has_data_of_a_real_engine(tmp_path):
+    script_in_box("engine_metrics_scenario.py", tmp_path, timeout_s=300)
+    seen = json.loads((tmp_path / "seen.json").read_text())
+    print(f"{seen['series']:.0f} series of vLLM")
+    assert not [expression for expression, count in seen["counts"].items() if not count]

@@ -48,7 +48,7 @@ def test_a_node_that_joins_without_the_model_is_avoided_and_the_logs_of_another_
     seen = json.loads((tmp_path / "seen.json").read_text())
     node = seen["without_model"][:8]
     (told,) = [line for line in output.splitlines() if f"node {node}" in line]
-    assert "joined and is avoided: model: not seen by" in told and f"{tmp_path / 'model'} is not there" in told
+    assert "joined and is avoided: model: not seen by" in told and f"{tmp_path / 'models/m'} is not there" in told
     assert seen["replicas_before"] == 1
     line = f"an engine on node {seen['own_logs']}\n"
     assert seen["brought"] == line and seen["at_the_end"] == 2 * line

@@ -45,7 +45,7 @@ async def join(address, hidden):
 async def play(address, folder, fleet):
     run = folder / "run"
     rows = lambda: read_metrics(run)  # noqa: E731 - the last row changes all the time
-    seen = {"without_model": await join(address, folder / "model")}
+    seen = {"without_model": await join(address, folder / "models")}
     log = run / "logs" / "driver.log"
     await until(lambda: rows() and rows()[-1].get("rollout/replicas_wanted", 0) > 1, "more engines are wanted")
     await asyncio.sleep(6)
@@ -79,14 +79,15 @@ async def run_all(config, address, folder):
 
 def main():
     folder = Path(sys.argv[1])
-    (folder / "model").mkdir()
-    (folder / "model/config.json").write_text("{}")
+    model = folder / "models/m"
+    model.mkdir(parents=True)
+    (model / "config.json").write_text("{}")
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
     cluster.add_node(num_cpus=1, labels=SPOT)
     os.environ["RAY_ADDRESS"] = cluster.address
     ray.init(address=cluster.address, log_to_driver=False)
     config = config_of(folder)
-    config = config.model_copy(update={"model": config.model.model_copy(update={"path": str(folder / "model")})})
+    config = config.model_copy(update={"model": config.model.model_copy(update={"path": str(model)})})
     seen = asyncio.run(run_all(config, cluster.address, folder))
     (folder / "seen.json").write_text(json.dumps(seen))
     ray.shutdown()

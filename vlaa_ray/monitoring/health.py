@@ -58,9 +58,8 @@ class RunHealth:
         self._phase, self._busy_s, self._has_times = PHASES[0], 0.0, False
 
     def phase(self, name: str) -> None:
-        """Record that the run is in this phase from now on."""
-        if name != self._phase:
-            self._phase, self._phase_since = name, time.monotonic()
+        """Record that this phase begins now; it may be the same as that of the step before."""
+        self._phase, self._phase_since = name, time.monotonic()
 
     def step(self, metrics: Mapping[str, float]) -> None:
         """Record that a step was logged."""

@@ -181,14 +181,15 @@ GROUPS: dict[str, tuple[Panel, ...]] = {
               queries=(_late("e2e_request_latency_seconds", "whole request"),
                        _late("time_to_first_token_seconds", "first token"))),
         Panel("Preemptions", about="Requests that an engine put back for want of memory.",
-              queries=(_rate("num_preemptions_total", "a second"),)),
+              queries=(Query(f"sum by (model_name) (rate({_vllm('num_preemptions_total')}[2m])) or vector(0)",
+                             "{{model_name}} a second"),)),
     ),
     "Serving": (
         Panel("Requests a second", about="Requests to a model that `vlaa-ray serve` serves, by deployment.",
               queries=(Query("sum by (deployment) (rate(ray_serve_deployment_request_counter_total[2m]))",
                              "{{deployment}}"),)),
         Panel("Errors a second", about="Requests that ended with an error.",
-              queries=(Query("sum by (deployment) (rate(ray_serve_deployment_error_counter_total[2m]))",
+              queries=(Query("sum by (deployment) (rate(ray_serve_deployment_error_counter_total[2m])) or vector(0)",
                              "{{deployment}}"),)),
         Panel("Latency", unit="ms", about="95% of the requests are faster.",
               queries=(Query("histogram_quantile(0.95, sum by (deployment, le) "

@@ -8,26 +8,30 @@ import os
 import queue
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from vlaa_ray.errors import VlaaRayError
 
 LOG = logging.getLogger(__name__)
 
 
-class Sink(Protocol):
+class Sink(ABC):
     """A place that metrics are copied to."""
 
+    @abstractmethod
     def write(self, row: dict[str, Any]) -> None:
-        """Write one step: `row` holds `step` and the metrics by name; a value that is not finite is None."""
+        """Write one step: `row` holds `step` and the metrics by name; a value that is not finite is None or nan."""
 
     def beat(self) -> None:
         """Do what is to be done between steps; it is called several times a second, by the thread that writes."""
+        return
 
     def close(self) -> None:
         """Finish the copy."""
+        return
 
 
 class BackgroundSink:
