@@ -88,7 +88,7 @@ def _stream(
 ) -> None:
     """Start the teachers, run steps 2 to 5, and pass the samples to `outputs`."""
     from actors.drivers.teachers import served
-    from actors.process.ray_metrics import export_health, service_health
+    from actors.process.ray_metrics import health_exported, service_health
 
     progress = run.display
     with contextlib.ExitStack() as stack:
@@ -98,8 +98,7 @@ def _stream(
         progress.num_samples = collected.num_samples
         lock = threading.Lock()
         failing_s: dict[str, float] = {}
-        exporting = export_health(config.run.name, [lambda: service_health(failing_s)])
-        stack.callback(exporting.finish.set)
+        stack.enter_context(health_exported(config.run.name, [lambda: service_health(failing_s)]))
 
         def show() -> None:
             with contextlib.suppress(TeacherError):  # it is gone: those who ask it say so

@@ -69,10 +69,13 @@ def bring_logs(log_dir: Path, nodes: Collection[str] | None = None) -> None:
         if not chosen:
             return
         with marked(log_dir) as mark:
-            calls = {node["NodeID"]: on_node(node, last_parts).remote(str(log_dir), mark) for node in chosen}
-            ray.wait([*calls.values()], num_returns=len(calls), timeout=_ANSWER_S)
-            for node_id, call in calls.items():
-                _write(log_dir, node_id, call)
+            calls = {on_node(node, last_parts).remote(str(log_dir), mark): node["NodeID"] for node in chosen}
+            answered, late = ray.wait([*calls], num_returns=len(calls), timeout=_ANSWER_S)
+        for call in answered:
+            _write(log_dir, calls[call], call)
+        for call in late:
+            ray.cancel(call, force=True)
+            LOG.warning("the logs of node %s can't be brought: no answer", calls[call][:8])
     except (OSError, RuntimeError, RayError) as error:  # Ray's errors of a cluster that is gone have many types
         LOG.warning("the logs of other nodes can't be brought: %s", first_line(error))
 
@@ -100,8 +103,7 @@ def _last_part(file: Path, most_bytes: int) -> bytes:
 def _write(log_dir: Path, node_id: str, call: Any) -> None:
     try:
         parts: dict[str, bytes] = ray.get(call, timeout=_GET_S)
-    except RayError as error:  # a GetTimeoutError is one of them
-        ray.cancel(call, force=True)
+    except RayError as error:
         return LOG.warning("the logs of node %s can't be brought: %s", node_id[:8], first_line(error))
     for name, data in parts.items():
         write_whole(log_dir / f"{Path(name).stem}.{node_id[:8]}.log", data)

@@ -38,8 +38,19 @@ def exported(run: RunSession, sources: Sequence[Source]) -> Iterator[None]:
 
 
 def export_health(run: str, sources: Sequence[Source]) -> BackgroundSink:
-    """Export the health that the sources of this process return; set `finish` of what is returned to end this."""
+    """Export the health that the sources return, as long as this process lives or until `finish` is set."""
     return BackgroundSink(_NAME, lambda: RayGauges(run, sources))
+
+
+@contextmanager
+def health_exported(run: str, sources: Sequence[Source]) -> Iterator[None]:
+    """Export the health that the sources return until the block ends; Ray must be connected."""
+    sink = export_health(run, sources)
+    try:
+        yield
+    finally:
+        sink.finish.set()
+        sink.join(time.monotonic() + BEAT_S)
 
 
 def service_health(failing_s: Mapping[str, float] | None = None) -> Values:

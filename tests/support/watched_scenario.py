@@ -68,7 +68,7 @@ async def run_all(config, folder):
         (folder / "run" / QUICK).touch()
         async with open_fleet(config, run, SimulatedSpawner) as fleet:
             roles = await fleet.start()
-            services = export_health(config.run.name, [lambda: service_health({"judge": 3.0})])
+            services = export_health(config.run.name, [lambda: service_health({"judge": 3.0})])  # as in a reward actor
             training = asyncio.ensure_future(train(config, prompts, HeldOut(prompts[:1]), roles, run))
             await asyncio.sleep(1)
             ray.kill(roles.rollouts.pool.replicas[0].actor)
