@@ -174,8 +174,9 @@ GROUPS: dict[str, tuple[Panel, ...]] = {
               queries=(Query(f"max by (model_name, WorkerId) ({_vllm('kv_cache_usage_perc')})",
                              "{{model_name}} {{WorkerId}}"),)),
         Panel("Prefix cache", unit="percentunit", about="Share of prompt tokens that were found in the cache.",
-              queries=(Query(f"sum by (model_name) (rate({_vllm('prefix_cache_hits_total')}[5m])) / "
-                             f"sum by (model_name) (rate({_vllm('prefix_cache_queries_total')}[5m]))",
+              queries=(Query(f"(sum by (model_name) (rate({_vllm('prefix_cache_hits_total')}[5m])) "
+                             f"or 0 * sum by (model_name) (rate({_vllm('prefix_cache_queries_total')}[5m]))) "
+                             f"/ sum by (model_name) (rate({_vllm('prefix_cache_queries_total')}[5m]))",
                              "{{model_name}}"),)),
         Panel("Latency of the engines", unit="s", about="95% of the requests are faster.",
               queries=(_late("e2e_request_latency_seconds", "whole request"),
