@@ -27,7 +27,8 @@ from vlaa_ray.curation.steps import Steps
 from vlaa_ray.curation.teacher_process import TeacherProcess, TeacherProxy
 from vlaa_ray.data.reading_progress import report_progress
 from vlaa_ray.errors import DataError, TeacherError
-from vlaa_ray.run.session import RunShell, open_shell, repeating
+from vlaa_ray.run.repeating import repeating
+from vlaa_ray.run.session import RunShell, open_shell
 from vlaa_ray.storage.layout import DROPPED
 
 _MOST_BLOCKS = 32

@@ -88,7 +88,7 @@ class RestartingRanks(LearnerRanks):
         self.causes: Counter[str] = Counter()
         """The number of losses so far, by cause; see `planning.failures.loss_cause`."""
         self.lost: Callable[[], None] = lambda: None
-        """A function that is called after each loss of a rank, while the nodes of the ranks are still those of before."""
+        """A function that is called after each loss of a rank, before the ranks get new places."""
 
     @property
     def weight_version(self) -> int:

@@ -3,9 +3,8 @@
 import json
 
 import pytest
-from box import why_not
+from box import run_script, why_not
 from prometheus_server import why_not as why_no_prometheus
-from scripts import script_in_box
 
 WHY_NOT = why_not() or why_no_prometheus()
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400), pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
@@ -14,7 +13,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400), pytest.mark.skip
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory):
     folder = tmp_path_factory.mktemp("watched")
-    script_in_box("watched_scenario.py", folder, timeout_s=330)
+    run_script("watched_scenario.py", folder, timeout_s=330)
     return json.loads((folder / "seen.json").read_text())
 
 
@@ -35,7 +34,7 @@ def test_nothing_is_left_after_the_end_of_the_run(seen):
 
 
 def test_the_dashboard_of_engines_has_data_of_a_real_engine(tmp_path):
-    script_in_box("engine_metrics_scenario.py", tmp_path, timeout_s=300)
+    run_script("engine_metrics_scenario.py", tmp_path, timeout_s=300)
     seen = json.loads((tmp_path / "seen.json").read_text())
     print(f"{seen['series']:.0f} series of vLLM")
     assert not [expression for expression, count in seen["counts"].items() if not count]

@@ -71,7 +71,7 @@ def _node_id():
 class EngineActor(Held, SimulatedEngine):
     """An engine that writes the time of its last group into the run's folder, and a line into its log."""
 
-    def __init__(self, folder, index, settings=Settings()):
+    def __init__(self, folder, index=0, settings=Settings()):
         super().__init__("", sample_s=settings.sample_s)
         self.prepare(folder, settings)
         self._log = self._folder / "logs" / f"rollout_{index}.log"

@@ -14,7 +14,6 @@ import contextlib
 import json
 import logging
 import signal
-import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import cached_property
@@ -41,6 +40,7 @@ from vlaa_ray.records import Defect, Group, Prompt
 from vlaa_ray.roles import Metrics, Phase
 from vlaa_ray.run.checkpoints import Checkpoint
 from vlaa_ray.run.folder import Resume, RunFolder
+from vlaa_ray.run.repeating import repeating
 from vlaa_ray.run.writer import RunWriter
 from vlaa_ray.storage.layout import NOTES, PLAN
 from vlaa_ray.storage.mapping_file import read_mapping
@@ -54,7 +54,6 @@ LOG = logging.getLogger(__name__)
 _OF_PROCESSES = (DeadlineExceeded, LearnerError, RolloutError, WeightSyncError)
 """The errors whose cause is in the log of an actor or a rank."""
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_REPEAT_S = 1.0
 _SINK_S = 5.0
 _CONTINUES = "run the same command again to continue"
 
@@ -333,26 +332,6 @@ def open_shell(config: AnyConfig, display: Shown) -> Iterator[RunShell[Shown]]:
         shell = RunShell(folder, display)
         with _shell(folder, shell):
             yield shell
-
-
-@contextlib.contextmanager
-def repeating(show: Callable[[], None]) -> Iterator[None]:
-    """Call `show` in a thread every second while the block runs, and a last time when it ends."""
-    ended = threading.Event()
-
-    def repeat() -> None:
-        over = False
-        while not over:
-            over = ended.wait(_REPEAT_S)
-            show()
-
-    thread = threading.Thread(target=repeat, name="progress", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join(10 * _REPEAT_S)
 
 
 @contextlib.contextmanager

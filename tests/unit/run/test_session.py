@@ -19,8 +19,9 @@ from vlaa_ray.monitoring.sinks import Sink
 from vlaa_ray.records import Defect
 from vlaa_ray.run import session
 from vlaa_ray.run.checkpoints import Checkpoint
+from vlaa_ray.run.repeating import repeating
 from vlaa_ray.run.run_json import read_run
-from vlaa_ray.run.session import open_run, open_shell, repeating
+from vlaa_ray.run.session import open_run, open_shell
 from vlaa_ray.storage.layout import NOTES
 from vlaa_ray.storage.metrics_file import read_metrics
 
