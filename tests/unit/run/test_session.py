@@ -17,7 +17,6 @@ from vlaa_ray.data.fingerprint import fingerprint
 from vlaa_ray.errors import DataError, DeadlineExceeded, LearnerError, PlacementError, RunInterrupted
 from vlaa_ray.monitoring.sinks import Sink
 from vlaa_ray.records import Defect
-from vlaa_ray.run import session
 from vlaa_ray.run.checkpoints import Checkpoint
 from vlaa_ray.run.repeating import repeating
 from vlaa_ray.run.run_json import read_run
@@ -166,7 +165,7 @@ def test_a_run_without_steps_has_the_same_shell(tmp_path) -> None:
 
 
 def test_what_is_shown_repeatedly_is_shown_a_last_time_at_the_end(monkeypatch) -> None:
-    monkeypatch.setattr(session, "_REPEAT_S", 0.05)
+    monkeypatch.setattr("vlaa_ray.run.repeating._REPEAT_S", 0.05)
     seen, done = [], []
     with repeating(lambda: seen.append(len(done))):
         while not seen:
