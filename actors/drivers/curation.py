@@ -27,7 +27,8 @@ from vlaa_ray.curation.steps import Steps
 from vlaa_ray.curation.teacher_process import TeacherProcess, TeacherProxy
 from vlaa_ray.data.reading_progress import report_progress
 from vlaa_ray.errors import DataError, TeacherError
-from vlaa_ray.run.session import RunShell, open_shell, repeating
+from vlaa_ray.run.repeating import repeating
+from vlaa_ray.run.session import RunShell, open_shell
 from vlaa_ray.storage.layout import DROPPED
 
 _MOST_BLOCKS = 32
@@ -88,6 +89,7 @@ def _stream(
 ) -> None:
     """Start the teachers, run steps 2 to 5, and pass the samples to `outputs`."""
     from actors.drivers.teachers import served
+    from actors.process.ray_metrics import health_exported, service_health
 
     progress = run.display
     with contextlib.ExitStack() as stack:
@@ -96,10 +98,13 @@ def _stream(
         stack.callback(teachers.close)
         progress.num_samples = collected.num_samples
         lock = threading.Lock()
+        failing_s: dict[str, float] = {}
+        stack.enter_context(health_exported(config.run.name, [lambda: service_health(failing_s)]))
 
         def show() -> None:
             with contextlib.suppress(TeacherError):  # it is gone: those who ask it say so
                 calls = teachers.state()
+                failing_s.update(calls["failing_s"])
                 with lock:
                     progress.show(outputs.counts, calls)
 

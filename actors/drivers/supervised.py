@@ -34,8 +34,10 @@ def run_supervised(config: SupervisedConfig, resume: str = "auto") -> None:
         config = run.resolved(config)
         import ray
 
+        from actors.fleet.actor_logs import bringing_logs
         from actors.fleet.nodes import check_nodes
         from actors.fleet.placement import start_ray
+        from actors.process.ray_metrics import exported
         from vlaa_ray.planning.placement import plan
 
         if config.data.fetch.hosts:
@@ -43,7 +45,12 @@ def run_supervised(config: SupervisedConfig, resume: str = "auto") -> None:
         try:
             start_ray(config, plan(config))
             check_nodes(config, run.path, run.alarm)
-            with run.following(), _heldout_rewards(config, run) as heldout:
+            with (
+                exported(run, []),
+                bringing_logs(run.log_dir),
+                run.following(),
+                _heldout_rewards(config, run) as heldout,
+            ):
                 _fit(_trainer(config, run, heldout), run)
         finally:
             ray.shutdown()

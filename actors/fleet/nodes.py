@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,14 +24,16 @@ _ANSWER_S = 60.0
 _PROBE_BYTES = 32 << 20
 
 
-def ask_nodes(questions: Questions, *, measure_speed: bool = False) -> list[NodeAnswer]:
+def ask_nodes(
+    questions: Questions, *, among: Collection[str] | None = None, measure_speed: bool = False
+) -> list[NodeAnswer]:
     """Return the answer of each node that is alive; one that gives none within a minute has a fault.
 
-    A node that is leaving, or has left meanwhile, is passed over. Ray must be connected. With `measure_speed`, a few
-    megabytes are sent from each node to this one.
+    A node that is leaving, or has left meanwhile, is passed over. Ray must be connected. `among` are the ids of the
+    nodes to ask, if not all of them. With `measure_speed`, a few megabytes are sent from each node to this one.
     """
-    nodes = [node for node in ray.nodes() if node["Alive"]]
-    calls = [(node, _on(node, examine_node).remote(questions), time.time()) for node in nodes]
+    nodes = [node for node in ray.nodes() if node["Alive"] and (among is None or node["NodeID"] in among)]
+    calls = [(node, on_node(node, examine_node).remote(questions), time.time()) for node in nodes]
     answered = [(node, _answer(node, call, asked)) for node, call, asked in calls]
     alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
     staying = [(node, answer) for node, answer in answered if answer and (node["NodeID"] in alive or not answer.fault)]
@@ -38,14 +42,12 @@ def ask_nodes(questions: Questions, *, measure_speed: bool = False) -> list[Node
     return [replace(answer, bytes_per_s=None if answer.fault else _speed(node)) for node, answer in staying]
 
 
-def ask_nodes_of_run(questions: Questions, folder: Path, *, measure_speed: bool = False) -> list[NodeAnswer]:
+def ask_nodes_of_run(
+    questions: Questions, folder: Path, *, among: Collection[str] | None = None, measure_speed: bool = False
+) -> list[NodeAnswer]:
     """Return the answers as `ask_nodes`; a mark in the run's folder on this node tells who has the same disk."""
-    mark = folder / f".seen-{secrets.token_hex(8)}"
-    mark.touch()
-    try:
-        return ask_nodes(replace(questions, mark=mark.name), measure_speed=measure_speed)
-    finally:
-        mark.unlink()
+    with marked(folder) as mark:
+        return ask_nodes(replace(questions, mark=mark), among=among, measure_speed=measure_speed)
 
 
 def check_nodes(config: TrainingConfig, folder: Path, alarm: Callable[[str], None]) -> None:
@@ -69,7 +71,51 @@ def check_nodes(config: TrainingConfig, folder: Path, alarm: Callable[[str], Non
             alarm(f"{finding.name}: {finding.found}. {finding.fix}")
 
 
-def _on(node: dict[str, Any], function: Any) -> Any:
+class NewNodes:
+    """The questions to nodes that join a run after its start; `check_nodes` has asked those that were there before.
+
+    `folder` is the run's folder on this node. `note` gets a line for each node that is not fit.
+    """
+
+    def __init__(self, config: TrainingConfig, folder: Path, note: Callable[[str], None]) -> None:
+        self._config, self._folder, self._note = config, folder, note
+        self._known = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+        self._asked: dict[str, asyncio.Task[bool]] = {}
+
+    async def is_fit(self, node: str) -> bool:
+        """Return False if the node does not see what the run needs, or has other versions; each node is asked once."""
+        if node in self._known:
+            return True
+        if node not in self._asked:
+            self._asked[node] = asyncio.create_task(self._ask(node))
+        return await asyncio.shield(self._asked[node])  # others wait for the same answer
+
+    async def _ask(self, node: str) -> bool:
+        answers = await asyncio.to_thread(self._answers_of, node)
+        broken = [finding for finding in compare(answers) if finding.ok is False]
+        if broken:
+            what = "; ".join(f"{finding.name}: {finding.found}" for finding in broken)
+            self._note(f"node {node[:8]} joined and is avoided: {what}; {broken[0].fix}")
+        return not broken
+
+    def _answers_of(self, node: str) -> list[NodeAnswer]:
+        """Return what the node sees, behind the versions of this one; an answer that it gives no more is left out."""
+        own = replace(examine_node(Questions()), node="the driver's node", works=False, clock_s=0.0)
+        return [own, *ask_nodes_of_run(questions_of(self._config), self._folder, among={node})]
+
+
+@contextmanager
+def marked(folder: Path) -> Iterator[str]:
+    """Yield the name of a new file in a folder on this node's disk; a node that has this file has the same disk."""
+    mark = folder / f".seen-{secrets.token_hex(8)}"
+    mark.touch()
+    try:
+        yield mark.name
+    finally:
+        mark.unlink()
+
+
+def on_node(node: dict[str, Any], function: Any) -> Any:
     """Return the function as a task that runs on this node, also where it has no free CPU."""
     strategy = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
     return ray.remote(function).options(num_cpus=0, scheduling_strategy=strategy, max_retries=0)
@@ -98,7 +144,7 @@ def _answer(node: dict[str, Any], call: Any, asked: float) -> NodeAnswer | None:
 def _speed(node: dict[str, Any]) -> float | None:
     """Return the bytes a second of a transfer from the node to this one; None if it did not end in time."""
     try:
-        made = _on(node, _some_bytes).remote(_PROBE_BYTES)
+        made = on_node(node, _some_bytes).remote(_PROBE_BYTES)
         ray.wait([made], timeout=_ANSWER_S, fetch_local=False)
         start = time.perf_counter()
         ray.get(made, timeout=_ANSWER_S)

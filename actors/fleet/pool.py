@@ -10,6 +10,7 @@ What becomes of a lost actor is decided by `planning.failures`; how many actors 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from actors.fleet.replica import Replica, Stage, num_calls
 from actors.process.causes import first_line
 from actors.process.deadlines import GRACE_S, died, wait_for
 from vlaa_ray.errors import DeadlineExceeded, RewardError, RolloutFleetExhausted, VlaaRayError
-from vlaa_ray.planning.failures import Action, LossBudget, Losses, after_replica_failure, is_lost
+from vlaa_ray.planning.failures import Action, LossBudget, Losses, after_replica_failure, is_lost, loss_cause
 
 Result = TypeVar("Result")
 _LEAVE_MARGIN_S = 2.0
@@ -65,6 +66,12 @@ class Pool:
         """A function that prepares a new actor, for instance by sending it the learner's weights, and admits it."""
         self.turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
         """A function that returns a block, such as `Turns.sampling`: calls are made, and new actors start, in it."""
+        self.is_fit: Callable[[str], Awaitable[bool]] | None = None
+        """A function that says whether actors of the pool can work on a node; on the others none is started."""
+        self.lost: Callable[[str], None] = lambda node: None
+        """A function that is told the node of each actor that was lost."""
+        self.causes: Counter[str] = Counter()
+        """The number of actors lost so far, by cause; see `planning.failures.loss_cause`."""
         self.restarts = 0
         """The number of actors replaced so far."""
         self.replicas: list[Replica] = []
@@ -73,9 +80,12 @@ class Pool:
         """The number of actors that the pool should have."""
         self.calls_s = 0.0
         """The seconds of all calls so far, their waits for a free actor included."""
+        self.num_calls = 0
+        """The number of calls that wait for an actor or are being answered."""
         self._coming: list[Replica] = []
         self._leaving: list[Replica] = []
         self._draining: set[str] = set()
+        self._unfit: set[str] = set()
         self._losses = Losses()
         self._has_served = self._has_started = False
         self._failure: BaseException | None = None
@@ -110,6 +120,7 @@ class Pool:
         """
         clock = asyncio.get_running_loop().time
         start = clock()
+        self.num_calls += 1
         try:
             while True:
                 replica = min(self.replicas, key=num_calls, default=None) or await self._any_replica()
@@ -129,6 +140,7 @@ class Pool:
                         replica.idle.set()
         finally:
             self.calls_s += clock() - start
+            self.num_calls -= 1
 
     def lose(self, actor: Any, error: BaseException, *, is_fault: bool = True) -> None:
         """Go on without an actor that was lost in a call of somebody else's; it counts only if it is the actor's fault.
@@ -167,10 +179,14 @@ class Pool:
         """Start nothing more, and end what is being started."""
         if self._retry is not None:
             self._retry.cancel()
-        tasks = [replica.task for replica in [*self._coming, *self._leaving] if replica.task is not None]
+        tasks = [replica.task for replica in self.members() if replica.task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def members(self) -> list[Replica]:
+        """Return all actors, those that come and those that leave included."""
+        return [*self.replicas, *self._coming, *self._leaving]
 
     async def max_rss_bytes(self) -> float:
         """Return the resident memory of the largest replica, in bytes; 0 if no replica answers."""
@@ -191,9 +207,9 @@ class Pool:
             if not self._losses.has_room(budget, now):
                 self._retry_later(self._losses.room_in_s(budget, now))
                 return
-            used = {replica.index for replica in [*self.replicas, *self._coming, *self._leaving]}
+            used = {replica.index for replica in self.members()}
             index = next(index for index in range(len(used) + 1) if index not in used)
-            avoided = {*self._draining, *self._losses.avoided(budget, now)}
+            avoided = {*self._draining, *self._unfit, *self._losses.avoided(budget, now)}
             actor = self._joining.spawn(index, frozenset(avoided))
             replica = Replica(index, actor, asyncio.Semaphore(self._settings.max_calls_in_flight), now)
             self._coming.append(replica)
@@ -211,8 +227,11 @@ class Pool:
     async def _join(self, replica: Replica) -> None:
         try:
             await self._joining.place(replica, self._must_have_room)
-            if replica.node in self._draining:
-                return self._drop_and_fill(replica)
+            if self.is_fit is not None and not await self.is_fit(replica.node):
+                self._unfit.add(replica.node)
+            if replica.node in self._draining | self._unfit:
+                self._drop(replica)
+                return self._fill()
             await self._joining.start(replica)
             if self.prepare is None:
                 self._admit(replica)
@@ -283,6 +302,9 @@ class Pool:
 
     def _replace(self, replica: Replica, error: BaseException) -> None:
         """Do what `planning.failures` says about a replica that is gone."""
+        is_announced = self._is_announced(replica, error)
+        self.causes[loss_cause(error, process_died=died(error), is_announced=is_announced)] += 1
+        self.lost(replica.node)
         action = after_replica_failure(
             error,
             process_died=True,  # whatever the error: its actor is gone
@@ -337,10 +359,6 @@ class Pool:
         if replica.task is not None and replica.task is not asyncio.current_task():
             replica.task.cancel()
         ray.kill(replica.actor)
-
-    def _drop_and_fill(self, replica: Replica) -> None:
-        self._drop(replica)
-        self._fill()
 
     async def _any_replica(self) -> Replica:
         """Return a replica that serves; wait for one while there is none."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -16,10 +17,11 @@ import ray
 
 from actors.fleet.ranks import LearnerRanks
 from actors.process.causes import first_line
+from actors.process.deadlines import died
 from vlaa_ray.config import GrpoConfig
 from vlaa_ray.elastic.journal import Journal, Learned, merged_part, merged_update
 from vlaa_ray.errors import CheckpointError, LearnerError, LearnerLost
-from vlaa_ray.planning.failures import Action, LossBudget, Losses, after_rank_loss, with_fewer_ranks
+from vlaa_ray.planning.failures import Action, LossBudget, Losses, after_rank_loss, loss_cause, with_fewer_ranks
 from vlaa_ray.records import Group, OptimizerStep
 from vlaa_ray.roles import Metrics
 from vlaa_ray.run.checkpoints import Checkpoint
@@ -83,6 +85,10 @@ class RestartingRanks(LearnerRanks):
         self._asked_to_save = -1  # the version of the weights at the last request of a checkpoint
         self.restarts = 0
         """The number of times that the ranks were started again."""
+        self.causes: Counter[str] = Counter()
+        """The number of losses so far, by cause; see `planning.failures.loss_cause`."""
+        self.lost: Callable[[], None] = lambda: None
+        """A function that is called after each loss of a rank, before the ranks get new places."""
 
     @property
     def weight_version(self) -> int:
@@ -174,7 +180,10 @@ class RestartingRanks(LearnerRanks):
         lost = self._lost
         assert lost is not None
         now = asyncio.get_running_loop().time()
-        if not self._places.is_leaving():
+        self.lost()
+        is_announced, error = self._places.is_leaving(), lost.__cause__ or lost
+        self.causes[loss_cause(error, process_died=died(error), is_announced=is_announced)] += 1
+        if not is_announced:
             self._losses = self._losses.with_loss(now, "", now)
         if after_rank_loss(self._losses, self._budget, now) is Action.STOP:
             count, seconds = self._losses.num_counted(self._budget, now), self._budget.window_s

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from actors.process.ray_metrics import export_health, service_health
 from actors.process.set_up import set_up_actor_process, tree_rss_bytes
 from vlaa_ray.config import FleetConfig
 from vlaa_ray.records import Prompt, RewardResult
@@ -14,7 +15,7 @@ class RewardActor:
 
     def __init__(self, config: FleetConfig, log_file: str, shm_prefix: str) -> None:
         set_up_actor_process(log_file, shm_prefix)
-        self._config = config.rewards
+        self._config, self._run = config.rewards, config.run.name
 
     def start(self) -> None:
         """Load the verifiers and scorers, and return when they are ready."""
@@ -23,6 +24,7 @@ class RewardActor:
         self._rewards = RewardManager(self._config)
         prompt = Prompt(prompt_id="start", question="", gold="1", verifier_type="math", source="")
         self._rewards.score([(prompt, "<answer>1</answer>")])
+        export_health(self._run, [service_health])  # it ends with the process
 
     def score(self, prompt: Prompt, responses: list[str], progress: float) -> tuple[list[RewardResult], float]:
         """Return (one result for each response, the seconds of scoring); errors as for `score_group`."""

@@ -45,6 +45,7 @@ class RolloutActor:
             transport=config.transport,
             sleeps=config.colocated,
             sync_deadline_s=config.weight_sync_s,
+            name=config.run.name,
         )
         if config.colocated:
             await self._engine.weights.sleep(keep_weights=False)

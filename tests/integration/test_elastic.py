@@ -41,3 +41,14 @@ def test_the_autoscaler_makes_nodes_up_to_its_limits_and_takes_away_those_withou
     assert scaled["most"] == {"spot": 2, "on-demand": 1} and scaled["waiting"] == 3
     assert scaled["answer"] > 0, "the node of the replica that was kept stays"
     assert "the autoscaler: " in scaled["line"]
+
+
+def test_a_node_that_joins_without_the_model_is_avoided_and_the_logs_of_another_disk_are_brought(tmp_path):
+    output = run_script("other_disks_scenario.py", tmp_path, timeout_s=200)
+    seen = json.loads((tmp_path / "seen.json").read_text())
+    node = seen["without_model"][:8]
+    (told,) = [line for line in output.splitlines() if f"node {node}" in line]
+    assert "joined and is avoided: model: not seen by" in told and f"{tmp_path / 'models/m'} is not there" in told
+    assert seen["replicas_before"] == 1
+    line = f"an engine on node {seen['own_logs']}\n"
+    assert seen["brought"] == line and seen["at_the_end"] == 2 * line

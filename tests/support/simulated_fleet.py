@@ -69,13 +69,17 @@ def _node_id():
 
 
 class EngineActor(Held, SimulatedEngine):
-    """An engine that writes the time of its last group into the run's folder."""
+    """An engine that writes the time of its last group into the run's folder, and a line into its log."""
 
-    def __init__(self, folder, settings=Settings()):
+    def __init__(self, folder, index=0, settings=Settings()):
         super().__init__("", sample_s=settings.sample_s)
         self.prepare(folder, settings)
+        self._log = self._folder / "logs" / f"rollout_{index}.log"
 
     async def start(self):
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with self._log.open("a") as log:
+            log.write(f"an engine on node {_node_id()}\n")
         await self.hold("start")
 
     async def sample(self, request):
@@ -187,7 +191,7 @@ class SimulatedSpawner(TrainingSpawner):
     def rollout(self, index, avoided=frozenset()):
         section = self._training.rollout
         options = pool_options(section, section.cpus_per_actor, section.gpus_per_actor, avoided)
-        return ray.remote(EngineActor).options(**options).remote(self._folder, self._settings)
+        return ray.remote(EngineActor).options(**options).remote(self._folder, index, self._settings)
 
     def reward(self, index, avoided=frozenset()):
         section = self._training.rewards

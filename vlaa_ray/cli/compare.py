@@ -48,9 +48,11 @@ def compare(
     from rich.console import Console
 
     from actors.drivers.experiments import run_experiment
+    from vlaa_ray.run.run_json import run_place
 
     folder = run_experiment(plan)
-    text = f"Result: {folder / 'result.json'}\nPage: {folder / 'page.html'}"
+    place = run_place(loaded) or folder
+    text = f"Result: {place / 'result.json'}\nPage: {place / 'page.html'}"
     Console(emoji=False).print(text, soft_wrap=True, highlight=False)
 
 

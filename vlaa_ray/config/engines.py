@@ -28,6 +28,8 @@ class SamplerSection(PoolSection):
     """Memory for keys and values of an engine on the CPU; a GPU engine takes `gpu_memory_share` instead."""
     gpu_memory_share: float = Field(0.85, gt=0, lt=1)
     """Share of a GPU's memory that an engine takes for weights, keys and values."""
+    engine_metrics: bool = False
+    """Give Prometheus vLLM's own metrics of each engine (`ray_vllm_…`), about 280 series an engine."""
 
     @property
     def tensor_parallel_size(self) -> int:

@@ -27,6 +27,7 @@ from vlaa_ray.errors import DataError, TeacherError
 from vlaa_ray.images.decode import chat_part
 from vlaa_ray.services.call_store import CallStore, Reply, Spent, Usage
 from vlaa_ray.services.chat_reply import read_chat_reply
+from vlaa_ray.services.circuit_breaker import failing_services
 from vlaa_ray.services.client import Service, Unanswered
 
 _PICTURE_TOKENS = 1024  # most services count fewer
@@ -111,10 +112,14 @@ class TeacherClient:
             self._changed.wait_for(lambda: not self._reserved.calls, end - time.monotonic())
 
     def state(self) -> dict[str, Any]:
-        """Return {"spent": {step: totals}, "recalled": {step: replies from the store}, "in_flight": calls}."""
+        """Return {"spent": {step: totals}, "recalled": {step: replies from the store}, "in_flight": calls}.
+
+        "failing_s" has the seconds for which each service has not answered any more.
+        """
         with self._lock:
             spent = {step: dataclasses.asdict(total) for step, total in self._spent.items()}
-            return {"spent": spent, "recalled": dict(self._recalled), "in_flight": self._reserved.calls}
+            calls = {"spent": spent, "recalled": dict(self._recalled), "in_flight": self._reserved.calls}
+            return calls | {"failing_s": failing_services()}
 
     def key(self, call: Call) -> str:
         """Return the SHA-256 of everything that shapes the reply to a call."""

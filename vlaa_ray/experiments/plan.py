@@ -24,13 +24,14 @@ from vlaa_ray.config import (
     TrainingConfig,
     load_config,
 )
+from vlaa_ray.config.base_folder import is_remote
 from vlaa_ray.errors import ConfigError
 from vlaa_ray.experiments.budget import Budget, budget_of, budget_problems
 from vlaa_ray.experiments.checks import checked, is_absent
 from vlaa_ray.experiments.jobs import Job, Kind, job_key, placed
 from vlaa_ray.experiments.order import in_order_of_answers
 from vlaa_ray.experiments.published import is_published
-from vlaa_ray.run.run_json import refuse_bucket, run_path
+from vlaa_ray.run.run_json import run_path
 
 _NO_RUN = "run"
 _PAPER_DATA = "VLAA-Thinking-GRPO-25K.json"
@@ -137,9 +138,8 @@ def plan_experiment(config: ExperimentConfig, only: Sequence[str] = (), *, here:
     """
     if unknown := [name for name in only if name not in config.arms]:
         raise ConfigError(f"no arm {', '.join(map(repr, unknown))}", expected=list(config.arms))
-    refuse_bucket(config)
     folder = run_path(config)
-    runs = Path(config.shared_runs).absolute() if config.shared_runs else folder
+    runs = _folder_of_runs(config, folder)
     jobs = _Jobs(config, runs)
     for name, section in config.prepare.items():
         curation = load_config(section.config, _texts({**section.set, "run.name": _NO_RUN}), CurationConfig)
@@ -163,6 +163,17 @@ def plan_experiment(config: ExperimentConfig, only: Sequence[str] = (), *, here:
     sound = {name: arm for name, arm in arms.items() if not arm.problems}
     ordered = in_order_of_answers(jobs.made, sound, config.seeds)
     return ExperimentPlan(config, folder, runs, arms, ordered, evaluation)
+
+
+def _folder_of_runs(config: ExperimentConfig, folder: Path) -> Path:
+    """Return the folder of the runs, which is never in a bucket: arms read each other's results and models there."""
+    if config.shared_runs and is_remote(config.shared_runs):
+        fix = "name a folder on this machine, or one that all nodes share"
+        raise ConfigError("shared_runs is in a bucket", got=config.shared_runs, fix=fix)
+    if config.shared_runs:
+        return Path(config.shared_runs).absolute()
+    # beside the working copy of the results, since all that is in the copy is sent to the bucket
+    return folder.with_name(f"{folder.name}.runs") if is_remote(config.run.dir) else folder
 
 
 def _arm(jobs: _Jobs, name: str, evaluation: EvalConfig, eval_needs: tuple[str, ...]) -> ArmPlan:

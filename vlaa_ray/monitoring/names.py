@@ -198,22 +198,27 @@ _WORDS = {
     "verifier_type": VERIFIER_TYPE_PATTERN,
     "role": "[a-z][a-z0-9_]*",
     "figure": rf"{_WORD}(?:/{_WORD})*",
+    "metric": rf"{_WORD}(?:/{_WORD})*",
 }
 
 
+def word_pattern(metric: Metric) -> str:
+    """Return a regular expression for the concrete names of a row, with a group for each placeholder."""
+    return re.sub(r"\\{(\w+)\\}", lambda m: f"({_WORDS.get(m[1], _WORD)})", re.escape(metric.name))
+
+
 @cache
-def describe(name: str) -> Metric:
+def describe(name: str, table: tuple[Metric, ...] = METRICS) -> Metric:
     """Return the table's row for a concrete name such as `reward/iou/mean`.
 
     Raises:
         VlaaRayError: the table has no such name; the message names the nearest one.
 
     """
-    for metric in METRICS:
-        pattern = re.sub(r"\\{(\w+)\\}", lambda m: f"(?:{_WORDS.get(m[1], _WORD)})", re.escape(metric.name))
-        if re.fullmatch(pattern, name):
+    for metric in table:
+        if re.fullmatch(word_pattern(metric), name):
             return metric
-    near = difflib.get_close_matches(name, [metric.name for metric in METRICS], n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, [metric.name for metric in table], n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise VlaaRayError(
         f"unknown metric {name!r}", fix=f"{hint}docs/metrics.md lists the names; a new one needs a row in its table"
@@ -227,7 +232,9 @@ def types_in(names: Iterable[str], pattern: str) -> list[str]:
 
 
 def metric_page() -> str:
-    """Return the table of metrics as Markdown: the text of `docs/metrics.md`."""
+    """Return the table of metrics, and that of health, as Markdown: the text of `docs/metrics.md`."""
+    from vlaa_ray.monitoring.health import HEALTH
+
     lines = [
         "# Metrics",
         "",
@@ -238,16 +245,46 @@ def metric_page() -> str:
         "`{…}` stands for a word: a verifier type (`iou`), a data source, a role (`learner`). A metric without an",
         "entry in the column *Logged when* is in at least one step of every finished run of its kinds.",
         "",
-        "| Name | Unit | Meaning | Runs | Logged when | Better |",
-        "|---|---|---|---|---|---|",
+        *_table(METRICS),
+        "",
+        "## In Prometheus",
+        "",
+        "The same metrics are gauges of Ray with the label `run`; a word in braces is a label, too. Of data sources,",
+        "the 20 largest have series. [cluster/README.md](../cluster/README.md#watching-runs) says how to collect them.",
+        "",
+        "| Name | In Prometheus | Labels |",
+        "|---|---|---|",
+        *(_exported(metric) for metric in METRICS),
+        "",
+        "## Health",
+        "",
+        "What a run is doing right now is in Prometheus alone.",
+        "",
+        *_table(HEALTH),
+        "",
+        "| Name | In Prometheus | Labels |",
+        "|---|---|---|",
+        *(_exported(metric) for metric in HEALTH),
     ]
-    for metric in METRICS:
+    return "\n".join(lines) + "\n"
+
+
+def _table(metrics: Iterable[Metric]) -> list[str]:
+    lines = ["| Name | Unit | Meaning | Runs | Logged when | Better |", "|---|---|---|---|---|---|"]
+    for metric in metrics:
         meaning = metric.meaning.replace("|", "\\|")
         conditions = [metric.when, metric.sft_when and f"in sft: {metric.sft_when}"]
         when = "; ".join(filter(None, conditions))
         cells = (f"`{metric.name}`", metric.unit, meaning, ", ".join(metric.runs), when, metric.better)
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    return lines
+
+
+def _exported(metric: Metric) -> str:
+    from vlaa_ray.monitoring.prometheus import family_of
+
+    family = family_of(metric)
+    return f"| `{metric.name}` | `ray_{family.name}` | {', '.join(family.labels)} |"
 
 
 if __name__ == "__main__":

@@ -8,23 +8,30 @@ import os
 import queue
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from vlaa_ray.errors import VlaaRayError
 
 LOG = logging.getLogger(__name__)
 
 
-class Sink(Protocol):
+class Sink(ABC):
     """A place that metrics are copied to."""
 
+    @abstractmethod
     def write(self, row: dict[str, Any]) -> None:
-        """Write one step: `row` holds `step` and the metrics by name; a value that is not finite is None."""
+        """Write one step: `row` holds `step` and the metrics by name; a value that is not finite is None or nan."""
+
+    def beat(self) -> None:
+        """Do what is to be done between steps; it is called several times a second, by the thread that writes."""
+        return
 
     def close(self) -> None:
         """Finish the copy."""
+        return
 
 
 class BackgroundSink:
@@ -68,13 +75,13 @@ class BackgroundSink:
                 try:
                     sink.write(self._rows.get(timeout=0.2))
                 except queue.Empty:
-                    continue
+                    sink.beat()
             sink.close()
         except Exception as error:  # noqa: BLE001 - trackers raise errors of any type, and no error may stop a run
             LOG.warning("%s is switched off for this run: %s: %s", self._name, type(error).__name__, error)
 
 
-class TensorBoardSink:
+class TensorBoardSink(Sink):
     """A sink for TensorBoard's event files, written in the calling thread (SummaryWriter would start another one).
 
     `next_step` is the first step of a resumed run, None for a new run.
@@ -107,7 +114,7 @@ class TensorBoardSink:
         self._writer.close()
 
 
-class WandbSink:
+class WandbSink(Sink):
     """A sink for a W&B run that prints nothing, never asks for a key and can't interrupt the training.
 
     Its files are in the run folder. A resumed run continues the same W&B run.

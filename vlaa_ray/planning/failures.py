@@ -124,6 +124,15 @@ def is_lost(error: BaseException, *, process_died: bool) -> bool:
     return process_died or isinstance(error, _UNUSABLE)
 
 
+def loss_cause(error: BaseException, *, process_died: bool, is_announced: bool) -> str:
+    """Return why an actor was lost, as one word of a metric: announced, died, hung or failed."""
+    if is_announced:
+        return "announced"
+    if process_died:
+        return "died"
+    return "hung" if isinstance(error, DeadlineExceeded) else "failed"
+
+
 def after_replica_failure(
     error: BaseException, *, process_died: bool, losses: Losses, budget: LossBudget, now_s: float, num_others: int
 ) -> Action:

@@ -58,11 +58,12 @@ class RolloutEngine:
         transport: Literal["shared_memory", "nccl"] = "shared_memory",
         sleeps: bool = False,
         sync_deadline_s: float = 300,
+        name: str = "policy",
     ) -> RolloutEngine:
         """Start an engine with the weights of `model_path`, which count as `weight_version`; return it.
 
         This takes 25 to 45 s on a CPU and blocks the event loop meanwhile. `sleeps`: it shall be able to give its GPU
-        memory back.
+        memory back. `name` is the label `model_name` of vLLM's own metrics, which `rollout.engine_metrics` asks for.
 
         Raises:
             RolloutError: the engine did not start; the message has the cause.
@@ -73,8 +74,10 @@ class RolloutEngine:
             from vllm.v1.engine.async_llm import AsyncLLM
 
             arguments = engine_arguments(family_at(model_path), model, rollout, model_path, transport, sleeps=sleeps)
+            if rollout.engine_metrics:
+                arguments["served_model_name"] = name  # else the whole path is a label
             try:
-                llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+                llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments), stat_loggers=_stat_loggers(rollout))
             except (RuntimeError, ValueError, OSError, TimeoutError) as error:
                 raise RolloutError(f"the engine did not start: {error}", model=model_path) from error
         weights = EngineWeights(llm, version=weight_version, deadline_s=sync_deadline_s)
@@ -248,6 +251,15 @@ def _completion(output: Any, tokenizer: Any) -> Completion:
         weight_versions=tuple((int(span.version), span.start, span.end) for span in output.weight_versions),
         finish_reason=output.finish_reason,
     )
+
+
+def _stat_loggers(rollout: SamplerSection) -> list[Any]:
+    """Return what vLLM gives its metrics to: Ray's metrics agent, if that is asked for."""
+    if not rollout.engine_metrics:
+        return []
+    from vllm.v1.metrics.ray_wrappers import RayPrometheusStatLogger
+
+    return [RayPrometheusStatLogger]
 
 
 def _stop_token_ids(model_path: str) -> list[int]:

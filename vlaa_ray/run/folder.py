@@ -31,7 +31,7 @@ _SIZES = tuple(f"{section}.{key}" for section in ("rollout", "rewards") for key 
 _HARMLESS_KEYS = {
     "run": ("name", "dir", "local_dir", "lease_s", "upload_s"),
     "data": ("fetch.",),
-    "rollout": ("cpus_", "gpus_", "max_num_seqs", "kv_cache_bytes", "gpu_memory_share"),
+    "rollout": ("cpus_", "gpus_", "max_num_seqs", "kv_cache_bytes", "gpu_memory_share", "engine_metrics"),
     "rewards": ("cpus_", "memory_limit_bytes", "max_invalid_share"),
     **{f"{section}.nodes": ("",) for section in ("rollout", "rewards")},
     "learner": (

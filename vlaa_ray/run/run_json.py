@@ -165,13 +165,6 @@ def run_place(config: AnyConfig) -> BucketPath | None:
     return BucketPath.parse(config.run.dir) / config.run.name if is_remote(config.run.dir) else None
 
 
-def refuse_bucket(config: AnyConfig) -> None:
-    """Raise ConfigError if `run.dir` is in a bucket, for kinds of run that write to local folders only."""
-    if is_remote(config.run.dir):
-        fix = "set run.dir to a local folder, and copy the results"
-        raise ConfigError(f"vlaa-ray {config.command} can't write its results to a bucket", got=config.run.dir, fix=fix)
-
-
 def read_run(path: Path) -> dict[str, Any]:
     """Return the content of `run.json` in a run folder; {} if the file is missing or damaged."""
     return read_mapping(path / _RUN, json.loads)[0]

@@ -14,7 +14,7 @@ import contextlib
 import json
 import logging
 import signal
-import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -32,12 +32,15 @@ from vlaa_ray.errors import (
     WeightSyncError,
 )
 from vlaa_ray.monitoring.alarms import Alarms
+from vlaa_ray.monitoring.health import RunHealth
+from vlaa_ray.monitoring.sinks import BackgroundSink, Sink
 from vlaa_ray.monitoring.study import CompletionStudy
 from vlaa_ray.monitoring.terminal import Progress
 from vlaa_ray.records import Defect, Group, Prompt
 from vlaa_ray.roles import Metrics, Phase
 from vlaa_ray.run.checkpoints import Checkpoint
 from vlaa_ray.run.folder import Resume, RunFolder
+from vlaa_ray.run.repeating import repeating
 from vlaa_ray.run.writer import RunWriter
 from vlaa_ray.storage.layout import NOTES, PLAN
 from vlaa_ray.storage.mapping_file import read_mapping
@@ -51,7 +54,7 @@ LOG = logging.getLogger(__name__)
 _OF_PROCESSES = (DeadlineExceeded, LearnerError, RolloutError, WeightSyncError)
 """The errors whose cause is in the log of an actor or a rank."""
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_REPEAT_S = 1.0
+_SINK_S = 5.0
 _CONTINUES = "run the same command again to continue"
 
 
@@ -149,6 +152,11 @@ class RunSession(RunShell[Progress]):
         self._config = config
         self._alarms = Alarms(config.metric_limits)
         self._study = CompletionStudy(config.tracking)
+        self._sinks: list[BackgroundSink] = []
+        self.name = config.run.name
+        """`run.name`."""
+        self.health = RunHealth(self.path, config.num_steps, config.completions_per_row, config.metric_limits)
+        """What the run is doing right now, for live metrics."""
         self.checkpoint_request = asyncio.Event()
         """See `roles.Run`."""
         self.resume_from: Checkpoint | None = folder.resume_from
@@ -193,6 +201,7 @@ class RunSession(RunShell[Progress]):
     def phase(self, name: Phase) -> None:
         """See `roles.Run`."""
         self.display.phase(name)
+        self.health.phase(name)
 
     def log(self, step: int, metrics: Metrics, groups: Sequence[Group] = ()) -> None:
         """See `roles.Run`. Prompts without rollouts are listed in `dropped.jsonl` with their reasons.
@@ -241,6 +250,7 @@ class RunSession(RunShell[Progress]):
             if (plan := read_mapping(self.path / PLAN, json.loads)[0]) and plan != known:
                 known = plan
                 self.display.plan(plan["num_steps"])
+                self.health.num_steps = plan["num_steps"]
                 self._folder.record(**plan)
             notes = read_notes(self.path)
             for note in notes[num_notes:]:
@@ -255,6 +265,23 @@ class RunSession(RunShell[Progress]):
         with repeating(follow):
             yield
 
+    @contextlib.contextmanager
+    def copying(self, name: str, make: Callable[[], Sink]) -> Iterator[None]:
+        """Copy the metrics to one more sink until the block ends, in a thread of its own; see `BackgroundSink`.
+
+        It begins with the last step that is logged already.
+        """
+        sink = BackgroundSink(name, make)
+        for row in read_metrics(self.path)[-1:]:
+            sink.put(row)
+        self._sinks.append(sink)
+        try:
+            yield
+        finally:
+            self._sinks.remove(sink)
+            sink.finish.set()
+            sink.join(time.monotonic() + _SINK_S)
+
     def require_ownership(self) -> None:
         """Raise OwnershipLost if another attempt has taken over the run's folder in a bucket."""
         if self._folder.remote:
@@ -268,6 +295,9 @@ class RunSession(RunShell[Progress]):
     def _show(self, step: int, metrics: Metrics) -> None:
         self.display.step(step, metrics)
         self._folder.record(step=step)
+        self.health.step(metrics)
+        for sink in self._sinks:
+            sink.put({"step": step, **metrics})
 
 
 @contextlib.contextmanager
@@ -302,26 +332,6 @@ def open_shell(config: AnyConfig, display: Shown) -> Iterator[RunShell[Shown]]:
         shell = RunShell(folder, display)
         with _shell(folder, shell):
             yield shell
-
-
-@contextlib.contextmanager
-def repeating(show: Callable[[], None]) -> Iterator[None]:
-    """Call `show` in a thread every second while the block runs, and a last time when it ends."""
-    ended = threading.Event()
-
-    def repeat() -> None:
-        over = False
-        while not over:
-            over = ended.wait(_REPEAT_S)
-            show()
-
-    thread = threading.Thread(target=repeat, name="progress", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join(10 * _REPEAT_S)
 
 
 @contextlib.contextmanager

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
+import weakref
 
 from vlaa_ray.config import ServiceSection
 from vlaa_ray.errors import VlaaRayError
 
 OPENS_AFTER = 5
 """The number of failures in a row that opens the circuit."""
+
+
+def failing_services() -> dict[str, float]:
+    """Return the seconds since each service that this process asks has failed; 0 for one that answers.
+
+    A name such as "the judge" becomes one word, `judge`.
+    """
+    return {_word(circuit.service_name): circuit.failing_s() for circuit in list(_CIRCUITS)}
 
 
 class Circuit:
@@ -23,7 +33,7 @@ class Circuit:
     """
 
     def __init__(self, service_name: str, section: ServiceSection, error: type[VlaaRayError]) -> None:
-        self._service_name, self._section, self._error = service_name, section, error
+        self.service_name, self._section, self._error = service_name, section, error
         self._changed = threading.Condition()
         self._failures = 0
         self._last_failure = ""
@@ -31,6 +41,7 @@ class Circuit:
         self._last_success = time.monotonic()
         self._failing_since: float | None = None
         self._probing = False
+        _CIRCUITS.add(self)
 
     def wait(self) -> None:
         """Wait until a request may be made. Raises the circuit's error type if the service was given up."""
@@ -39,7 +50,7 @@ class Circuit:
                 self._changed.wait(self._patience_s())
             if self._patience_s() <= 0:
                 raise self._error(
-                    f"{self._service_name} doesn't answer",
+                    f"{self.service_name} doesn't answer",
                     url=self._section.url,
                     last=self._last_failure,
                     for_s=self._section.give_up_s,
@@ -80,6 +91,17 @@ class Circuit:
         with self._changed:
             return max(0.0, self._patience_s())
 
+    def failing_s(self) -> float:
+        """Return the seconds since the first failure after the last success; 0 while the service answers."""
+        since = self._failing_since
+        return time.monotonic() - since if since else 0.0
+
     def _patience_s(self) -> float:
-        outage_s = time.monotonic() - self._failing_since if self._failing_since else 0.0
-        return self._section.give_up_s - outage_s
+        return self._section.give_up_s - self.failing_s()
+
+
+_CIRCUITS: weakref.WeakSet[Circuit] = weakref.WeakSet()
+
+
+def _word(service_name: str) -> str:
+    return re.sub(r"\W+", "_", service_name.removeprefix("the ")).strip("_")

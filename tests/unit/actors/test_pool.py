@@ -309,3 +309,27 @@ async def test_without_any_actor_calls_wait_and_then_the_run_is_given_up(killed)
     with pytest.raises(RolloutFleetExhausted, match="no rollout actor for"):
         await world.call()
     await world.pool.close()
+
+
+async def test_a_node_that_is_not_fit_gets_no_actor_and_is_avoided(killed) -> None:
+    asked = []
+
+    async def is_fit(node):
+        asked.append(node)
+        return node != "node 7"
+
+    world = World({"node_id": ["node 7"]}, {"node_id": ["node 8"], "work": ["ok"]})
+    world.pool.is_fit = is_fit
+    await world.pool.start()
+    assert asked == ["node 7", "node 8"] and killed == [world.handles[0]]
+    assert world.avoided == [frozenset(), frozenset({"node 7"})]
+    assert "start" not in world.handles[0].called() and world.pool.restarts == 0
+
+
+async def test_the_node_of_a_lost_actor_is_told(killed) -> None:
+    world = await World.started({"node_id": ["node 7"], "work": [DIED]}, {"work": ["ok"]})
+    lost = []
+    world.pool.lost = lost.append
+    assert await world.call() == "ok"
+    assert lost == ["node 7"] and world.pool.causes == {"died": 1}
+    assert [replica.stage.name for replica in world.pool.members()] == ["SERVING"] and world.pool.num_calls == 0

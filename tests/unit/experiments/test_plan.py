@@ -287,7 +287,13 @@ def test_the_keys_of_a_config_are_its_commands(tmp_path):
     assert experiment(tmp_path).base_of("grpo") == "base"
 
 
-def test_an_experiment_in_a_bucket_is_refused_before_anything_starts(tmp_path):
-    config = experiment(tmp_path, run={"name": "e", "dir": "s3://bucket/runs"})
-    with pytest.raises(ConfigError, match="compare can't write its results to a bucket"):
-        plan_experiment(config)
+def test_the_runs_of_an_experiment_in_a_bucket_are_on_this_machine_and_not_in_what_is_sent(tmp_path):
+    run = {"name": "e", "dir": "s3://bucket/runs", "local_dir": str(tmp_path / "local")}
+    plan = plan_experiment(experiment(tmp_path, run=run))
+    assert plan.folder.parent.parent == tmp_path / "local" and plan.folder.name == "e"
+    for job in plan.jobs.values():
+        assert job.folder.parent.parent == plan.folder.with_name("e.runs")
+    shared = plan_experiment(experiment(tmp_path, run=run, shared_runs=str(tmp_path / "shared")))
+    assert {job.folder.parent.parent for job in shared.jobs.values()} == {tmp_path / "shared"}
+    with pytest.raises(ConfigError, match="shared_runs is in a bucket"):
+        plan_experiment(experiment(tmp_path, run=run, shared_runs="s3://bucket/shared"))

@@ -205,7 +205,7 @@ class Sink:
     """A tracker of the test's own: it notes rows, and fails or blocks where told."""
 
     def __init__(self, fail_at=None, block=None):
-        self.rows, self.fail_at, self.block, self.closed = [], fail_at, block, False
+        self.rows, self.fail_at, self.block, self.closed, self.beats = [], fail_at, block, False, 0
 
     def write(self, row):
         if self.block:
@@ -213,6 +213,9 @@ class Sink:
         if row["step"] == self.fail_at:
             raise RuntimeError("the tracker's server is gone")
         self.rows.append(row["step"])
+
+    def beat(self):
+        self.beats += 1
 
     def close(self):
         self.closed = True

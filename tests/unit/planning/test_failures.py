@@ -20,6 +20,7 @@ from vlaa_ray.planning.failures import (
     after_replica_failure,
     is_lost,
     is_rank_lost,
+    loss_cause,
     with_fewer_ranks,
 )
 
@@ -117,3 +118,16 @@ def test_a_dead_process_is_lost_whatever_it_said() -> None:
 )
 def test_fewer_ranks_wait_for_room_and_for_a_checkpoint(num_ranks, has_room, version, saved, action) -> None:
     assert with_fewer_ranks(num_ranks, 2, has_room=has_room, version=version, saved_version=saved) is action
+
+
+@pytest.mark.parametrize(
+    ("error", "process_died", "is_announced", "cause"),
+    [
+        (DeadlineExceeded("late"), False, True, "announced"),
+        (RuntimeError("killed"), True, False, "died"),
+        (DeadlineExceeded("late"), False, False, "hung"),
+        (WeightSyncError("torn"), False, False, "failed"),
+    ],
+)
+def test_the_cause_of_a_loss_is_one_word(error, process_died, is_announced, cause):
+    assert loss_cause(error, process_died=process_died, is_announced=is_announced) == cause

@@ -15,12 +15,14 @@ from vlaa_ray.curation.progress import CurationProgress
 from vlaa_ray.data.builtin import BuiltinData
 from vlaa_ray.data.fingerprint import fingerprint
 from vlaa_ray.errors import DataError, DeadlineExceeded, LearnerError, PlacementError, RunInterrupted
+from vlaa_ray.monitoring.sinks import Sink
 from vlaa_ray.records import Defect
-from vlaa_ray.run import session
 from vlaa_ray.run.checkpoints import Checkpoint
+from vlaa_ray.run.repeating import repeating
 from vlaa_ray.run.run_json import read_run
-from vlaa_ray.run.session import open_run, open_shell, repeating
+from vlaa_ray.run.session import open_run, open_shell
 from vlaa_ray.storage.layout import NOTES
+from vlaa_ray.storage.metrics_file import read_metrics
 
 
 def config_of(folder) -> GrpoConfig:
@@ -163,7 +165,7 @@ def test_a_run_without_steps_has_the_same_shell(tmp_path) -> None:
 
 
 def test_what_is_shown_repeatedly_is_shown_a_last_time_at_the_end(monkeypatch) -> None:
-    monkeypatch.setattr(session, "_REPEAT_S", 0.05)
+    monkeypatch.setattr("vlaa_ray.run.repeating._REPEAT_S", 0.05)
     seen, done = [], []
     with repeating(lambda: seen.append(len(done))):
         while not seen:
@@ -183,3 +185,35 @@ def test_logprobs_that_are_apart_are_an_alarm(tmp_path, capsys) -> None:
     assert "step 2: logprob_diff/max_abs is 0.2, above its limit of 0.001" in printed
     assert printed.count("above its limit") == 1
     assert "above its limit" in (tmp_path / "trial/logs/driver.log").read_text()
+
+
+class Copies(Sink):
+    """A sink of the test's own, which breaks at a step."""
+
+    def __init__(self, steps, breaks_at=None):
+        self._steps, self._breaks_at = steps, breaks_at
+
+    def write(self, row):
+        if row["step"] == self._breaks_at:
+            raise RuntimeError("the metrics agent is gone")
+        self._steps.append(row["step"])
+
+
+def test_another_sink_begins_with_the_last_step_and_gets_each_one_until_its_block_ends(tmp_path) -> None:
+    seen = []
+    with open_run(config_of(tmp_path)) as run:
+        run.log(0, {"policy/loss": 1.0})
+        with run.copying("the copies", lambda: Copies(seen)):
+            run.log(1, {"policy/loss": 1.0})
+        run.log(2, {"policy/loss": 1.0})
+    assert seen == [0, 1]
+
+
+def test_a_sink_that_fails_changes_no_step(tmp_path, caplog) -> None:
+    seen = []
+    with open_run(config_of(tmp_path)) as run, run.copying("the copies", lambda: Copies(seen, breaks_at=1)):
+        for step in range(4):
+            run.log(step, {"policy/loss": 1.0})
+    assert [row["step"] for row in read_metrics(tmp_path / "trial")] == [0, 1, 2, 3] and seen == [0]
+    assert "the copies is switched off for this run" in caplog.text
+    assert read_run(tmp_path / "trial")["state"] == "finished"
