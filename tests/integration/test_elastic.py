@@ -43,6 +43,7 @@ def test_the_autoscaler_makes_nodes_up_to_its_limits_and_takes_away_those_withou
     assert "the autoscaler: " in scaled["line"]
 
 
+@pytest.mark.acceptance
 def test_a_node_that_joins_without_the_model_is_avoided_and_the_logs_of_another_disk_are_brought(tmp_path):
     output = run_script("other_disks_scenario.py", tmp_path, timeout_s=200)
     seen = json.loads((tmp_path / "seen.json").read_text())
