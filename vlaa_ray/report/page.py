@@ -13,6 +13,7 @@ from vlaa_ray.report.breakdown import breakdown
 from vlaa_ray.report.curves import chart_svg, charts_of, figure_svg, kind_of
 from vlaa_ray.report.headline import difference, headline, number, verdict
 from vlaa_ray.report.html import safe, write_page
+from vlaa_ray.report.rollouts_page import write_rollouts_page
 from vlaa_ray.report.samples import samples_of
 from vlaa_ray.report.study import Sought, study_of
 from vlaa_ray.report.timing import draw_phases, draw_timeline, phase_colors, totals
@@ -44,15 +45,16 @@ _SUMMARY = {
 def write_report(run_dir: Path, sought: Sought | None = None) -> Path:
     """Write `report.html` into the run folder and return its path; partial and failed runs have a report too.
 
-    What is `sought` is looked for in the rollouts on disk.
+    What is `sought` is looked for in the rollouts on disk. A run with rollouts gets `rollouts.html`, too.
     """
     run = RecordedRun.read(run_dir)
+    rollouts_page = write_rollouts_page(run)
     filters = {"number": number, "difference": difference, "verdict": verdict, "duration": duration}
     filters["percent"] = lambda share: "" if share is None else f"{share:.1%}"
-    return write_page(run.path / "report.html", "page.html.jinja", _content(run, sought), filters)
+    return write_page(run.path / "report.html", "page.html.jinja", _content(run, sought, rollouts_page), filters)
 
 
-def _content(run: RecordedRun, sought: Sought | None) -> dict[str, Any]:
+def _content(run: RecordedRun, sought: Sought | None, rollouts_page: Path | None) -> dict[str, Any]:
     charts, missing = charts_of(run)
     shares, whole_s = totals(run)
     config = flat(run.config)
@@ -74,6 +76,7 @@ def _content(run: RecordedRun, sought: Sought | None) -> dict[str, Any]:
         "phases_svg": _timing_svg(run, "phases", "Seconds of each step by phase", draw_phases) if shares else "",
         "timeline_svg": _timing_svg(run, "timeline", "Phases along the clock", draw_timeline) if shares else "",
         "samples": samples_of(run),
+        "rollouts_page": rollouts_page.name if rollouts_page else "",
         "summary": [(title, config[key]) for key, title in _SUMMARY.items() if config.get(key) is not None],
         "config": config,
     }

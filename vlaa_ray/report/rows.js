@@ -1,18 +1,10 @@
-"use strict";
-// The viewer of rows: it shows one row at a time of those that the filters leave.
-// Text of data sets and models enters the page through textContent only, never as HTML.
+// The rows of an evaluation, or of two of them.
 (() => {
-  const PAGE = 100; // entries of the list that exist at a time
   const VERDICTS = { right: "✓ right", wrong: "✗ wrong", unsettled: "? unsettled" };
   const SETTLERS = { rule: "a rule", judge: "a judge" };
-  const byId = (id) => document.getElementById(id);
-  const read = (id) => JSON.parse(byId(id).textContent);
-  const viewer = byId("viewer"), list = byId("list"), shown = byId("row");
-  const search = viewer.querySelector("input[type=search]");
-  const filters = [...viewer.querySelectorAll("select[data-filter]")];
-  const categoryFilter = filters.find((select) => select.dataset.filter === "category");
-  const data = read("rows-data");
-  const state = { found: [], at: 0, first: -1 };
+  const data = readBlock("rows-data");
+  const benchmarkFilter = document.querySelector("select[data-filter=benchmark]");
+  const categoryFilter = document.querySelector("select[data-filter=category]");
   let pictures = null; // decoded when the first row is shown
 
   const tests = {
@@ -23,79 +15,26 @@
     category: (row, value) => row.categories.includes(Number(value)),
   };
 
-  function element(tag, look, ...children) {
-    const made = document.createElement(tag);
-    if (look) made.className = look;
-    made.append(...children.filter((child) => child !== ""));
-    return made;
-  }
-
   function words(row) {
     const answers = row.answers.flatMap((one) => [one.thought, one.rest, one.extracted, one.reason]);
-    return [row.index, row.question, row.gold, ...answers].join("\n").toLowerCase();
+    return [row.index, row.question, row.gold, ...answers].join("\n");
   }
 
-  function filter() {
-    const chosen = filters.filter((select) => select.value).map((select) => [tests[select.dataset.filter], select.value]);
-    const wanted = search.value.trim().toLowerCase();
-    const current = state.found[state.at];
-    state.found = data.rows.filter(
-      (row) => chosen.every(([test, value]) => test(row, value)) && (!wanted || words(row).includes(wanted)),
-    );
-    state.first = -1;
-    show(Math.max(0, state.found.indexOf(current)));
+  function testOf(chosen, isWanted) {
+    const set = Object.entries(chosen);
+    return (row) => set.every(([name, value]) => tests[name](row, value)) && (!isWanted || isWanted(words(row)));
   }
 
-  function show(at) {
-    state.at = Math.min(Math.max(at, 0), Math.max(state.found.length - 1, 0));
-    const first = state.at - (state.at % PAGE);
-    if (first !== state.first) fillList(first);
-    for (const entry of list.children) {
-      const isCurrent = Number(entry.dataset.at) === state.at;
-      entry.setAttribute("aria-selected", String(isCurrent));
-      if (isCurrent) {
-        list.setAttribute("aria-activedescendant", entry.id);
-        list.scrollTop += Math.min(0, entry.offsetTop - list.scrollTop);
-        list.scrollTop += Math.max(0, entry.offsetTop + entry.offsetHeight - list.scrollTop - list.clientHeight);
-      }
-    }
-    byId("count").textContent =
-      `${state.found.length.toLocaleString("en")} of ${data.rows.length.toLocaleString("en")} rows.`;
-    const row = state.found[state.at];
-    shown.replaceChildren(...(row ? rowParts(row) : [element("p", "empty", "No row is left by these filters.")]));
-    shown.scrollTop = 0;
-  }
+  const countOf = (found) => `${found.length.toLocaleString("en")} of ${data.rows.length.toLocaleString("en")} rows.`;
 
-  function fillList(first) {
-    state.first = first;
-    const part = state.found.slice(first, first + PAGE);
-    list.replaceChildren(...part.map((row, place) => entryOf(row, first + place)));
-    list.scrollTop = 0;
-    const last = first + part.length;
-    byId("range").textContent = part.length ? `${first + 1} to ${last}` : "";
-    action("earlier").disabled = first === 0;
-    action("later").disabled = last >= state.found.length;
-  }
-
-  function entryOf(row, at) {
+  function entryOf(row) {
     const marks = row.answers.map((answer) => element("span", answer.verdict, VERDICTS[answer.verdict][0]));
     const name = element("span", "where", `${data.benchmarks[row.benchmark]} ${nameOf(row)}`);
-    const entry = element("div", "entry", element("span", "marks", ...marks), name);
-    entry.append(element("span", "snippet", snippetOf(row.question)));
-    entry.id = `entry-${at}`;
-    entry.dataset.at = at;
-    entry.setAttribute("role", "option");
-    return entry;
+    return [element("span", "marks", ...marks), name, element("span", "snippet", snippetOf(row.question))];
   }
 
   const haveSeveral = data.rows.some((row) => row.sample > 0);
   const nameOf = (row) => row.index + (haveSeveral ? ` · answer ${row.sample + 1}` : "");
-
-  function snippetOf(question) {
-    const start = question.indexOf("Question:"); // before it stand hints, which are the same in many rows
-    const asked = start < 0 ? question : question.slice(start + "Question:".length);
-    return asked.replaceAll("<image>", " ").replace(/\s+/g, " ").trim().slice(0, 120);
-  }
 
   function rowParts(row) {
     const benchmark = data.benchmarks[row.benchmark];
@@ -111,7 +50,7 @@
   }
 
   function pictureOf(id) {
-    pictures = pictures || read("pictures-data");
+    pictures = pictures || readBlock("pictures-data");
     if (!pictures[id]) return element("p", "empty", `not in the page: ${data.pictures[id]}`);
     const image = element("img", "");
     image.alt = "The picture that the question is about";
@@ -136,19 +75,6 @@
     return part;
   }
 
-  function labelled(label, text, look) {
-    const paragraph = element("p", look, text);
-    paragraph.dir = "auto";
-    return [element("p", "label", label), paragraph];
-  }
-
-  function scrolled(look, ...children) {
-    const block = element("pre", "completion", element("span", look, ...children));
-    block.dir = "auto";
-    block.tabIndex = 0;
-    return block;
-  }
-
   function answerMarked(rest) {
     if (!rest) return [element("span", "empty", "(nothing)")];
     const start = rest.lastIndexOf("<answer>"), end = rest.indexOf("</answer>", start);
@@ -158,7 +84,7 @@
   }
 
   function fillCategories() {
-    const benchmark = filters.find((select) => select.dataset.filter === "benchmark").value;
+    const benchmark = benchmarkFilter.value;
     const before = categoryFilter.value;
     const options = data.categories.flatMap(([owner, name, label], id) => {
       if (benchmark && data.benchmarks[owner] !== benchmark) return [];
@@ -171,50 +97,12 @@
     categoryFilter.value = options.some((option) => option.value === before) ? before : "";
   }
 
-  function reset() {
-    filters.forEach((select) => (select.value = ""));
-    search.value = "";
-    fillCategories();
-  }
-
-  const action = (name) => viewer.querySelector(`[data-action=${name}]`);
-  const steps = { j: 1, ArrowRight: 1, k: -1, ArrowLeft: -1 };
-  const stepsInList = { ...steps, ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10 };
-
-  function onKey(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target.matches("input, select, textarea")) {
-      if (event.key === "Escape") list.focus();
-      return;
-    }
-    if (event.target.matches("pre") && event.key.startsWith("Arrow")) return; // they scroll it
-    const step = (event.target === list ? stepsInList : steps)[event.key];
-    if (step) show(state.at + step);
-    else if (event.key === "/") search.focus();
-    else return;
-    event.preventDefault();
-  }
-
-  let waiting = 0;
-  search.addEventListener("input", () => {
-    clearTimeout(waiting);
-    waiting = setTimeout(filter, 120);
-  });
-  filters.forEach((select) =>
-    select.addEventListener("change", () => {
-      if (select.dataset.filter === "benchmark") fillCategories();
-      filter();
-    }),
-  );
-  list.addEventListener("click", (event) => {
-    const entry = event.target.closest(".entry");
-    if (entry) show(Number(entry.dataset.at));
-  });
-  action("earlier").addEventListener("click", () => show(state.first - PAGE));
-  action("later").addEventListener("click", () => show(state.first + PAGE));
-  action("reset").addEventListener("click", () => {
-    reset();
-    filter();
+  // before the viewer, which reads the filters: the categories of a benchmark go with it
+  benchmarkFilter.addEventListener("change", fillCategories);
+  fillCategories();
+  const { filter, reset } = makeViewer({
+    ...{ items: data.rows, testOf, entryOf, partsOf: rowParts, countOf, onReset: fillCategories },
+    empty: "No row is left by these filters.",
   });
   for (const button of document.querySelectorAll("button[data-category]")) {
     button.addEventListener("click", () => {
@@ -224,8 +112,4 @@
       byId("rows").scrollIntoView();
     });
   }
-  document.addEventListener("keydown", onKey);
-  viewer.hidden = false;
-  fillCategories();
-  filter();
 })();

@@ -73,14 +73,10 @@ def viewer(rows: Sequence[ShownRow], album: Album, titles: Sequence[str]) -> dic
             _row(row, benchmarks.index(row.answers[0].benchmark), category_ids, picture_ids, most) for row in rows
         ],
     }
-    folder = Path(__file__).parent
-    script = (folder / "rows.js").read_text(encoding="utf-8")
     return {
-        "rows_style": safe((folder / "evaluation.css").read_text(encoding="utf-8")),
+        **viewer_parts("rows.js"),
         "rows_data": block(data),
         "pictures_data": block([album.uris.get(name, "") for name in names]),
-        "script": safe(script),
-        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "row_benchmarks": benchmarks,
         "category_ids": category_ids,
         "num_shown": len(rows),
@@ -88,6 +84,22 @@ def viewer(rows: Sequence[ShownRow], album: Album, titles: Sequence[str]) -> dic
         "is_cut": any(len(text) > most for row in rows for text in _texts(row)),
         "num_pictures": len(names),
         "album": album,
+    }
+
+
+def viewer_parts(script_name: str) -> dict[str, Any]:
+    """Return the style, the script and the script's hash for the page's policy: `viewer.js`, and the page's own script.
+
+    The keys are those that the templates use: `rows_style`, `script` and `script_hash`.
+    """
+    style, common, own = (
+        (Path(__file__).parent / name).read_text(encoding="utf-8")
+        for name in ("evaluation.css", "viewer.js", script_name)
+    )
+    return {
+        "rows_style": safe(style),
+        "script": safe(common + own),
+        "script_hash": base64.b64encode(hashlib.sha256((common + own).encode()).digest()).decode(),
     }
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeGuard
 from vlaa_ray.errors import DataError
 from vlaa_ray.images.decode import reference
 from vlaa_ray.records import in_order
-from vlaa_ray.report.thumbnails import BoxOnPicture, Picture, thumbnail
+from vlaa_ray.report.thumbnails import BoxOnPicture, MostOfPicture, Picture, thumbnail
 from vlaa_ray.rewards.verifiers.grounding import read_boxes
 from vlaa_ray.run.reader import RecordedRun, Row
 from vlaa_ray.text.conversation import context_of, one_text
@@ -73,7 +73,7 @@ def _period(run: RecordedRun, title: str, verifier_type: str, rows: list[Row]) -
         return None
     step = of_type[0].get("step")
     same_step = [row for row in of_type if row.get("step") == step]
-    judged = sorted((row for row in same_step if _is_number(row.get("reward"))), key=lambda row: row["reward"])
+    judged = sorted((row for row in same_step if is_number(row.get("reward"))), key=lambda row: row["reward"])
     if not judged:
         return Period(f"{title}: step {step}", (_sample(run, "not judged", same_step[0]),))
     chosen = [("best", judged[-1])] + ([("worst", judged[0])] if len(judged) > 1 else [])
@@ -82,22 +82,22 @@ def _period(run: RecordedRun, title: str, verifier_type: str, rows: list[Row]) -
 
 def _sample(run: RecordedRun, label: str, row: Row) -> RolloutView:
     reward = row.get("reward")
-    quality = "none" if not _is_number(reward) else "high" if reward >= 0.75 else "low" if reward < 0.25 else "middle"
+    quality = "none" if not is_number(reward) else "high" if reward >= 0.75 else "low" if reward < 0.25 else "middle"
     images = row.get("images")
     return RolloutView(
         label=label,
-        step=int(row["step"]) if _is_number(row.get("step")) else 0,
-        question=shown_text(_asked(row, len(images) if isinstance(images, list) else 0)),
+        step=int(row["step"]) if is_number(row.get("step")) else 0,
+        question=shown_text(asked_text(row, len(images) if isinstance(images, list) else 0)),
         gold=shown_text(row.get("gold")),
         completion=pieces(shown_text(row.get("completion"))),
-        reward=f"{reward:.3f}" if _is_number(reward) else "not judged",
+        reward=f"{reward:.3f}" if is_number(reward) else "not judged",
         quality=quality,
         facts=_facts(row),
         pictures=tuple(picture(run.path, image, row) for image in (images if isinstance(images, list) else [])),
     )
 
 
-def _asked(row: Row, num_images: int) -> Any:
+def asked_text(row: Row, num_images: int) -> Any:
     """Return the question of a rollout, below its system text and its earlier turns if it has them."""
     question = row.get("question")
     try:
@@ -136,7 +136,7 @@ def pieces(completion: str) -> tuple[tuple[str, str], ...]:
     return tuple((match[1] or "plain", match[0]) for match in re.finditer(pattern, completion, re.DOTALL))
 
 
-def picture(run_dir: Path, image: Any, row: Row) -> Picture:
+def picture(run_dir: Path, image: Any, row: Row, most: MostOfPicture = MostOfPicture()) -> Picture:
     """Return the image that a rollout names by a path inside the run folder, with boxes for an `iou` rollout.
 
     Where it can't be shown, the `missing` of the result says why.
@@ -153,7 +153,7 @@ def picture(run_dir: Path, image: Any, row: Row) -> Picture:
         image_ref = reference(path, name)
     except DataError as error:
         return Picture(missing=f"the picture can't be read: {name}: {error.one_line()}")
-    return thumbnail(image_ref, boxes_of(row) if row.get("verifier_type") == "iou" else ())
+    return thumbnail(image_ref, boxes_of(row) if row.get("verifier_type") == "iou" else (), most=most)
 
 
 def boxes_of(row: Row) -> tuple[BoxOnPicture, ...]:
@@ -166,7 +166,8 @@ def boxes_of(row: Row) -> tuple[BoxOnPicture, ...]:
     return tuple(boxes)
 
 
-def _is_number(value: Any) -> TypeGuard[float]:
+def is_number(value: Any) -> TypeGuard[float]:
+    """Return True for an int or a float; a bool is no number."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -17,9 +17,7 @@ from vlaa_ray.records import ImageRef
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_SHOWN_PX = 448
 _SMALL_PX = 200
-_LARGE_PNG_BYTES = 100_000
 
 
 class BoxOnPicture(NamedTuple):
@@ -54,23 +52,38 @@ class Picture:
     missing: str = ""
 
 
+@dataclass(frozen=True)
+class MostOfPicture:
+    """The largest side of a shown picture in pixels, and the largest PNG in bytes: a picture that needs more is a JPEG.
+
+    A large PNG is most likely a photograph.
+    """
+
+    side_px: int = 448
+    png_bytes: int = 100_000
+    jpeg_quality: int = 85
+
+
 def thumbnail(
-    image: ImageRef, boxes: tuple[BoxOnPicture, ...] = (), points: tuple[PointOnPicture, ...] = ()
+    image: ImageRef,
+    boxes: tuple[BoxOnPicture, ...] = (),
+    points: tuple[PointOnPicture, ...] = (),
+    most: MostOfPicture = MostOfPicture(),
 ) -> Picture:
-    """Return the picture scaled down to at most 448 px a side; a picture that can't be decoded is `missing`."""
+    """Return the picture scaled down to `most.side_px`; a picture that can't be decoded is `missing`."""
     try:
-        small = load(image, near_px=2 * _SHOWN_PX)
+        small = load(image, near_px=2 * most.side_px)
     except DataError as error:
         return Picture(missing=error.one_line())
-    small.thumbnail((_SHOWN_PX, _SHOWN_PX))
-    return Picture(_uri(small), boxes, points, pixelated=image.width_px < _SMALL_PX)
+    small.thumbnail((most.side_px, most.side_px))
+    return Picture(_uri(small, most), boxes, points, pixelated=image.width_px < _SMALL_PX)
 
 
-def _uri(picture: Image) -> str:
-    """Return the picture as a data URI: PNG up to 100 kB, else JPEG, since a large PNG is most likely a photograph."""
-    for encoding, options in (("png", {"optimize": True}), ("jpeg", {"quality": 85})):
+def _uri(picture: Image, most: MostOfPicture) -> str:
+    """Return the picture as a data URI: PNG up to `most.png_bytes`, else JPEG."""
+    for encoding, options in (("png", {"optimize": True}), ("jpeg", {"quality": most.jpeg_quality})):
         file = io.BytesIO()
         picture.save(file, encoding, **options)
-        if file.tell() <= _LARGE_PNG_BYTES:
+        if file.tell() <= most.png_bytes:
             break
     return f"data:image/{encoding};base64," + base64.b64encode(file.getvalue()).decode()

