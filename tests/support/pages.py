@@ -46,6 +46,7 @@ def assert_inert(page: Page) -> None:
     for _, name, value in page.attributes:
         assert not name.startswith("on")
         if name in ("src", "href", "xlink:href"):
-            assert value.startswith(("data:image/png;base64,", "data:image/jpeg;base64,", "#")), value[:50]
+            own_page = name == "href" and value == "rollouts.html"  # a link, which only a reader follows
+            assert own_page or value.startswith(("data:image/png;base64,", "data:image/jpeg;base64,", "#")), value[:50]
     policy = [value for _, name, value in page.attributes if name == "content" and "default-src" in value]
     assert policy and "default-src 'none'" in policy[0]

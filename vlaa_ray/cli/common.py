@@ -42,11 +42,12 @@ DEFAULT_RUNS = Path("runs")
 def print_report(run_dir: Path, sought: Sought | None = None, address: str | None = None) -> None:
     """Write the report of a run, and print its table and the report's path; see `Sought` for what it may look for.
 
-    `address` is the run's folder in a bucket, which gets the report, too.
+    `address` is the run's folder in a bucket, which gets the report and the page of rollouts, too.
     """
     from rich.console import Console
 
     from vlaa_ray.report import final_table, write_report
+    from vlaa_ray.report.rollouts_page import ROLLOUTS_PAGE
     from vlaa_ray.run.remote_sources import publish
 
     path = write_report(run_dir, sought)
@@ -54,6 +55,9 @@ def print_report(run_dir: Path, sought: Sought | None = None, address: str | Non
     console.print(final_table(run_dir))
     console.print(f"Report: {path}", soft_wrap=True, highlight=False)
     if address:
+        rollouts = path.with_name(ROLLOUTS_PAGE)
+        if rollouts.is_file():
+            publish(address, rollouts)
         console.print(f"Report in the bucket: {publish(address, path)}", soft_wrap=True, highlight=False)
 
 

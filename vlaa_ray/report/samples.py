@@ -15,7 +15,7 @@ from typing import Any, TypeGuard
 from vlaa_ray.errors import DataError
 from vlaa_ray.images.decode import reference
 from vlaa_ray.records import in_order
-from vlaa_ray.report.thumbnails import BoxOnPicture, MostOfPicture, Picture, thumbnail
+from vlaa_ray.report.thumbnails import REPORT_PICTURE, BoxOnPicture, MostOfPicture, Picture, thumbnail
 from vlaa_ray.rewards.verifiers.grounding import read_boxes
 from vlaa_ray.run.reader import RecordedRun, Row
 from vlaa_ray.text.conversation import context_of, one_text
@@ -136,7 +136,7 @@ def pieces(completion: str) -> tuple[tuple[str, str], ...]:
     return tuple((match[1] or "plain", match[0]) for match in re.finditer(pattern, completion, re.DOTALL))
 
 
-def picture(run_dir: Path, image: Any, row: Row, most: MostOfPicture = MostOfPicture()) -> Picture:
+def picture(run_dir: Path, image: Any, row: Row, most: MostOfPicture = REPORT_PICTURE) -> Picture:
     """Return the image that a rollout names by a path inside the run folder, with boxes for an `iou` rollout.
 
     Where it can't be shown, the `missing` of the result says why.

@@ -64,11 +64,15 @@ class MostOfPicture:
     jpeg_quality: int = 85
 
 
+REPORT_PICTURE = MostOfPicture()
+"""The pictures of pages that show a few of them."""
+
+
 def thumbnail(
     image: ImageRef,
     boxes: tuple[BoxOnPicture, ...] = (),
     points: tuple[PointOnPicture, ...] = (),
-    most: MostOfPicture = MostOfPicture(),
+    most: MostOfPicture = REPORT_PICTURE,
 ) -> Picture:
     """Return the picture scaled down to `most.side_px`; a picture that can't be decoded is `missing`."""
     try:
