@@ -16,6 +16,7 @@ OPTIONS = [
     "checkpoint.keep=3",
     "rewards.open_ended.scorer=words",
     "learner.num_ranks=2",
+    "learner.micro_batch_tokens=256",  # so that the ranks begin with the first groups of a step
 ]
 LONGER = [*OPTIONS[1:], "run.num_steps=20", "learner.min_ranks=1"]
 NAMES = ("policy/loss", "policy/grad_norm", "reward/mean", "completion/mean_tokens")
