@@ -15,7 +15,7 @@ _ANSWER_S = 15.0
 
 
 def drain_own_node(leave_s: float, reason: str) -> str:
-    """Tell Ray that this node goes in so many seconds, and return the node's id.
+    """Tell Ray that this node goes in `leave_s` seconds, and return the node's id.
 
     Raises:
         PlacementError: there is no Ray node on this machine, or Ray refuses.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from actors.process.causes import first_line
 from vlaa_ray.config import TrainingConfig
 from vlaa_ray.errors import PlacementError
+from vlaa_ray.planning.doctor import Finding
 from vlaa_ray.planning.node_checks import NodeAnswer, Questions, compare, examine_node, questions_of
 
 _ANSWER_S = 60.0
@@ -62,13 +63,18 @@ def check_nodes(config: TrainingConfig, folder: Path, alarm: Callable[[str], Non
     if sum(node["Alive"] for node in ray.nodes()) < 2:
         return
     found = compare(ask_nodes_of_run(questions_of(config), folder))
-    broken = [finding for finding in found if finding.ok is False]
-    if broken:
-        what = "; ".join(f"{finding.name}: {finding.found}" for finding in broken)
-        raise PlacementError(f"the nodes are not ready for the run: {what}", fix=broken[0].fix)
+    what, fix = _broken(found)
+    if what:
+        raise PlacementError(f"the nodes are not ready for the run: {what}", fix=fix)
     for finding in found:
         if finding.ok is None:
             alarm(f"{finding.name}: {finding.found}. {finding.fix}")
+
+
+def _broken(found: Sequence[Finding]) -> tuple[str, str]:
+    """Return all that would break the run, and how to mend the first of it; two empty texts for nothing."""
+    broken = [finding for finding in found if finding.ok is False]
+    return "; ".join(f"{finding.name}: {finding.found}" for finding in broken), broken[0].fix if broken else ""
 
 
 class NewNodes:
@@ -92,11 +98,10 @@ class NewNodes:
 
     async def _ask(self, node: str) -> bool:
         answers = await asyncio.to_thread(self._answers_of, node)
-        broken = [finding for finding in compare(answers) if finding.ok is False]
-        if broken:
-            what = "; ".join(f"{finding.name}: {finding.found}" for finding in broken)
-            self._note(f"node {node[:8]} joined and is avoided: {what}; {broken[0].fix}")
-        return not broken
+        what, fix = _broken(compare(answers))
+        if what:
+            self._note(f"node {node[:8]} joined and is avoided: {what}; {fix}")
+        return not what
 
     def _answers_of(self, node: str) -> list[NodeAnswer]:
         """Return what the node sees, behind the versions of this one; an answer that it gives no more is left out."""

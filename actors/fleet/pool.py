@@ -164,7 +164,7 @@ class Pool:
         self._fill()
 
     def drain(self, node: str, leave_s: float) -> None:
-        """Let all actors of the node leave within so many seconds, and ask for others elsewhere."""
+        """Let all actors of the node leave within `leave_s` seconds, and ask for others elsewhere."""
         self._draining.add(node)
         for replica in [replica for replica in self._coming if replica.node == node]:
             self._drop(replica)
@@ -329,7 +329,7 @@ class Pool:
         return replica.node in self._draining or bool(getattr(error, "preempted", False))
 
     def _leave(self, replica: Replica, leave_s: float) -> None:
-        """Give the replica no more calls; it is killed when it has none, or after so many seconds."""
+        """Give the replica no more calls; it is killed after its last call, or after `leave_s` seconds."""
         if replica.stage is Stage.SERVING:
             self.replicas.remove(replica)
             self._leaving.append(replica)
@@ -361,7 +361,7 @@ class Pool:
         ray.kill(replica.actor)
 
     async def _any_replica(self) -> Replica:
-        """Return a replica that serves; wait for one while there is none."""
+        """Return a replica that serves; wait for one if need be."""
         give_up_s = self._settings.give_up_s
         try:
             await self._until(lambda: bool(self.replicas), give_up_s, "a replica")

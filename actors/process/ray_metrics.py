@@ -49,8 +49,7 @@ def health_exported(run: str, sources: Sequence[Source]) -> Iterator[None]:
     try:
         yield
     finally:
-        sink.finish.set()
-        sink.join(time.monotonic() + BEAT_S)
+        sink.end(BEAT_S)
 
 
 def service_health(failing_s: Mapping[str, float] | None = None) -> Values:

@@ -44,7 +44,7 @@ class ServedModel:
 
 
 def ask_server(model: ServedModel, picture: Image.Image | None, question: str) -> PageAnswer:
-    """Return what the page shows of the served model's answer, or in `note` why there is none."""
+    """Return what the page shows of the served model's answer, or in `note` why it has no answer."""
     question = question.strip()[:MAX_QUESTION_CHARS]
     if not question:
         return PageAnswer("", "", None, "Write a question first.")

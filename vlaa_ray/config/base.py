@@ -41,7 +41,7 @@ def bundle(cpus: float, gpus: float) -> Bundle:
 
 
 def bundles_of(num_actors: int, section: SamplerSection | RewardsSection) -> list[Bundle]:
-    """Return the bundles of so many actors with the CPUs and GPUs of their section."""
+    """Return the bundles of `num_actors` actors with the CPUs and GPUs of their section."""
     return [bundle(section.cpus_per_actor, section.gpus_per_actor)] * num_actors
 
 

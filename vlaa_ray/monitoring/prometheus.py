@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple
 
-from vlaa_ray.monitoring.names import Metric, describe, word_pattern
+from vlaa_ray.monitoring.names import METRICS, Metric, describe, word_pattern
 
 PREFIX = "vlaa_"
 MOST_SOURCES = 20
@@ -59,16 +59,14 @@ def family_of(metric: Metric) -> MetricFamily:
 
 
 @cache
-def labelled(name: str, table: tuple[Metric, ...] | None = None) -> tuple[MetricFamily, tuple[str, ...]]:
+def labelled(name: str, table: tuple[Metric, ...] = METRICS) -> tuple[MetricFamily, tuple[str, ...]]:
     """Return the family of a concrete name such as `reward/iou/mean`, and the values of its labels.
-
-    `table` is the table that has the name, if not that of the metrics.
 
     Raises:
         VlaaRayError: the table has no such name.
 
     """
-    metric = describe(name, *((table,) if table else ()))
+    metric = describe(name, table)
     match = re.fullmatch(word_pattern(metric), name)
     return family_of(metric), match.groups() if match else ()
 

@@ -68,6 +68,11 @@ class BackgroundSink:
                 undo.start()
                 undo.join(5.0)
 
+    def end(self, within_s: float) -> None:
+        """Let the thread write what it has, and wait for its end as `join` does."""
+        self.finish.set()
+        self.join(time.monotonic() + within_s)
+
     def _serve(self) -> None:
         try:
             sink = self._make()

@@ -5,7 +5,7 @@ For example:
     after_replica_failure(error, process_died=True, losses=losses, budget=LossBudget(3, 1800), now_s=60, num_others=2)
     -> Action.REPLACE
 
-Budgets are rates: so many losses in so many seconds. A loss that was announced (a drained node, a preempted actor) is
+Budgets are rates: a number of losses within a time. A loss that was announced (a drained node, a preempted actor) is
 nobody's fault and does not count.
 """
 
@@ -151,7 +151,7 @@ def after_replica_failure(
 def is_rank_lost(error: BaseException, *, process_died: bool) -> bool:
     """Return True if a call failed so that the ranks are no longer at the same point: their collectives would hang.
 
-    An error that all ranks raise together is none of these: it is the caller's.
+    An error that all ranks raise together does not count: the caller made it.
     """
     return process_died or (isinstance(error, VlaaRayError) and not isinstance(error, _SAID_BY_A_RANK))
 

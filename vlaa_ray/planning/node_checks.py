@@ -49,7 +49,7 @@ class Questions:
 
 @dataclass(frozen=True)
 class NodeAnswer:
-    """The answer of a node; `fault` says why there is none."""
+    """The answer of a node; `fault` says why it did not answer."""
 
     node: str
     """Name and address of the node, as people know it."""

@@ -14,7 +14,6 @@ import contextlib
 import json
 import logging
 import signal
-import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -279,8 +278,7 @@ class RunSession(RunShell[Progress]):
             yield
         finally:
             self._sinks.remove(sink)
-            sink.finish.set()
-            sink.join(time.monotonic() + _SINK_S)
+            sink.end(_SINK_S)
 
     def require_ownership(self) -> None:
         """Raise OwnershipLost if another attempt has taken over the run's folder in a bucket."""

@@ -137,7 +137,7 @@ class BucketPath:
                     raise _OfDisk(error) from error
 
     def files(self) -> dict[str, ObjectEntry]:
-        """Return every object below this folder, by its name relative to the folder; {} if there is none."""
+        """Return every object below this folder, by its name relative to the folder; {} for an empty folder."""
         from pyarrow.fs import FileSelector, FileType
 
         selector = FileSelector(self._path, recursive=True, allow_not_found=True)

@@ -70,7 +70,7 @@ def read_rows(reader: Reader, path: Path) -> list[Row]:
 def benchmark_files(reader: Reader, path: Path) -> list[Path]:
     """Return the files of a benchmark: `path` itself, or what a folder holds, VLMEvalKit's file first.
 
-    Raises DataError, with the names that were looked for, if there is none.
+    Raises DataError, with the names that were looked for, if there are no files.
     """
     names = (f"{reader.kit_name}.tsv", f"{reader.name}.tsv", *reader.files)
     if path.is_file():
