@@ -14,7 +14,6 @@ from typing import Any
 
 from actors.fleet.weight_source import Failures, WeightSource
 from actors.process.deadlines import wait_for
-from vlaa_ray.errors import DeadlineExceeded
 
 CompareManifests = Callable[[Sequence[Any], Failures], Awaitable[None]]
 _ATTEMPTS = 2
@@ -30,9 +29,16 @@ class _Newcomer:
 class Newcomers:
     """The engines of a pool that have no current weights yet."""
 
-    def __init__(self, source: WeightSource, deadline_s: float, compare_manifests: CompareManifests) -> None:
+    def __init__(
+        self,
+        source: WeightSource,
+        deadline_s: float,
+        compare_manifests: CompareManifests,
+        others_serve: Callable[[], bool],
+    ) -> None:
+        """`others_serve` says whether any engine of the pool samples: if so, a publication will come."""
         self._source, self._deadline_s = source, deadline_s
-        self._compare_manifests = compare_manifests
+        self._compare_manifests, self._others_serve = compare_manifests, others_serve
         self._one_by_one = asyncio.Lock()
         self._series_of: Any = None
         self._waiting: dict[Any, _Newcomer] = {}
@@ -42,25 +48,33 @@ class Newcomers:
         """Give the engine the current weights, and admit it while nothing can change them.
 
         Raises:
-            DeadlineExceeded: the engine does not answer, or no publication came.
+            DeadlineExceeded: the engine does not answer.
             VlaaRayError: the engine was lost, or the learner.
 
         """
-        for _ in range(_ATTEMPTS):
+        attempts = 0
+        while True:
             async with self._source.turn:
-                if self._is_publication_due():
-                    break
-            if await self._join_alone(actor, admit):
+                # registered in the same turn: a publication that begins right after it must know this engine
+                waits = self._is_publication_due() or (attempts >= _ATTEMPTS and self._others_serve())
+                if waits:
+                    waiting = self._waiting[actor] = _Newcomer(admit, asyncio.get_running_loop().create_future())
+            if waits and await self._is_admitted(actor, waiting):
                 return
-        async with self._source.turn:  # not while a publication goes on, which this engine would not be part of
-            waiting = self._waiting[actor] = _Newcomer(admit, asyncio.get_running_loop().create_future())
+            if not waits and await self._join_alone(actor, admit):
+                return
+            attempts = 0 if waits else attempts + 1
+
+    async def _is_admitted(self, actor: Any, waiting: _Newcomer) -> bool:
+        """Wait for a publication; return False if none comes in time, as in a long step."""
         try:
-            async with asyncio.timeout(2 * self._deadline_s):
+            async with asyncio.timeout(self._deadline_s):
                 await waiting.admitted
         except TimeoutError:
-            raise DeadlineExceeded("no weights were published to an engine that joins") from None
+            return False
         finally:
             del self._waiting[actor]
+        return True
 
     async def give_way(self) -> None:
         """End the series of a newcomer, since a publication begins; the caller holds the source's turn."""

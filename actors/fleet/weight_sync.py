@@ -36,7 +36,9 @@ class WeightSync:
         self._learner, self._pool = learner, rollouts.pool
         self._joins_alone = not (self._over_nccl or config.colocated) and learner.can_pause_series
         self._pool.prepare = self._bring_up_to_date
-        self._newcomers = Newcomers(learner, self._deadline_s, self._compare_manifests)
+        self._newcomers = Newcomers(
+            learner, self._deadline_s, self._compare_manifests, lambda: bool(self._pool.replicas)
+        )
         self._nodes: dict[Any, str] = {}  # the nodes of the engines whose manifest was compared
         self._updating: list[Any] = []  # engines in the middle of an update
         self._group: list[Any] = []  # engines that are in the learner's NCCL group, in the order of their ranks

@@ -269,6 +269,23 @@ async def test_a_publication_ends_the_series_of_a_newcomer() -> None:
     assert world.rank.called().count("drop_series") == 1 and new.calls[-1] == ("finish_and_resume", 5)
 
 
+async def test_an_engine_that_asks_just_before_a_publication_is_part_of_it() -> None:
+    """Nothing would be learned without it if it were the only engine, and so no other publication would come."""
+    world = await World.started(next_bucket=[ONLY, None], update=[(6, {})])
+    await world.weight_sync.publish()
+    await world.learner.update([["steps"]])
+    async with world.learner.turn:  # as while ranks come back
+        world.pool.pool.resize(3)
+        await until(lambda: len(world.engines) == 3 and "start" in world.engines[2].called())
+        for _ in range(20):  # the engine queues for the turn
+            await asyncio.sleep(0)
+        publish = asyncio.create_task(world.weight_sync.publish())
+        await asyncio.sleep(0)
+    await publish
+    await world.joined(3)
+    assert world.engines[2].calls[-1] == ("finish_and_resume", 6)
+
+
 async def test_a_newcomer_that_dies_on_its_way_is_replaced_and_holds_nobody_up(killed) -> None:
     world = await World.started({}, {}, {"stage_bucket": [None, ActorDiedError()]}, next_bucket=[ONLY, None])
     await world.weight_sync.publish()
