@@ -21,6 +21,7 @@ from ray.exceptions import RayError
 
 from actors.fleet.nodes import marked, on_node
 from actors.process.causes import first_line
+from actors.process.deadlines import in_daemon_thread
 from vlaa_ray.storage.atomic import write_whole
 
 MOST_BYTES, MOST_FILES = 256 << 10, 100
@@ -40,12 +41,15 @@ class ActorLogs:
         """Begin to bring the logs of a node, unless that is under way."""
         under_way = self._fetching.get(node)
         if under_way is None or under_way.done():
-            self._fetching[node] = asyncio.create_task(asyncio.to_thread(bring_logs, self._log_dir, {node}))
+            self._fetching[node] = asyncio.create_task(self._bring({node}))
 
     async def fetch_all(self) -> None:
         """Bring the logs of all nodes that are alive; this takes at most half a minute."""
         await asyncio.gather(*self._fetching.values())
-        await asyncio.to_thread(bring_logs, self._log_dir)
+        await self._bring()
+
+    async def _bring(self, nodes: Collection[str] | None = None) -> None:
+        await in_daemon_thread(lambda: bring_logs(self._log_dir, nodes))
 
 
 @contextmanager

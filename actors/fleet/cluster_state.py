@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from typing import Any
 
@@ -10,6 +9,7 @@ import ray
 from ray.exceptions import RayError
 
 from actors.process.causes import first_line
+from actors.process.deadlines import in_daemon_thread
 
 REPORT_EVERY_S = 30.0
 """The seconds between two lines about a wait for nodes."""
@@ -18,7 +18,7 @@ _ANSWER_S = 10
 
 async def free_line() -> str:
     """Return what is free in the cluster, and what its autoscaler is doing, as text."""
-    return await asyncio.to_thread(_free_line)
+    return await in_daemon_thread(_free_line)
 
 
 def known(resources: dict[str, float]) -> dict[str, float]:

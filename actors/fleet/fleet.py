@@ -41,6 +41,7 @@ class GrpoFleet:
         self._watching: list[asyncio.Task[None]] = []
         self._announced: Notices | None = None
         self._logs = ActorLogs(run.log_dir)
+        self._head: HeadWatch | None = None
 
     async def start(self) -> Roles:
         """Start all actors, and return the roles when every actor that the run needs is ready.
@@ -52,6 +53,7 @@ class GrpoFleet:
         """
         config = self._config
         new_nodes = NewNodes(config, self._run.path, self._note)
+        self._places.is_fit = new_nodes.is_fit
         await self._places.reserve()
         learner = self._learner = RestartingRanks(config, self._places, self._run)
         learner.lost = self._fetch_logs_of_ranks
@@ -64,8 +66,8 @@ class GrpoFleet:
             if not config.colocated:  # else engines have their reserved places
                 pool.is_fit = new_nodes.is_fit
         await asyncio.gather(rewards.start(), self._start_engines_and_learner(rollouts, learner))
-        head = HeadWatch(self._run, ray.get_runtime_context().gcs_address)
-        watches = (self._notices([rollouts.pool, rewards.pool]).watch(), head.watch())
+        self._head = HeadWatch(self._run, ray.get_runtime_context().gcs_address)
+        watches = (self._notices([rollouts.pool, rewards.pool]).watch(), self._head.watch())
         self._watching = [asyncio.create_task(watch) for watch in watches]
         sizes = FleetSizes(config, rollouts, rewards, self._note)
         if not config.colocated:
@@ -92,7 +94,8 @@ class GrpoFleet:
         for task in self._watching:
             task.cancel()
         await asyncio.gather(*(pool.close() for pool in self._pools))
-        await self._logs.fetch_all()
+        if self._head is None or not self._head.is_gone:
+            await self._logs.fetch_all()
 
     def _notices(self, pools: list[Pool]) -> Notices:
         driver, head = ray.get_runtime_context().get_node_id(), head_node()

@@ -22,6 +22,8 @@ class HeadWatch:
 
     def __init__(self, run: Run, address: str, lost_s: float = _LOST_S) -> None:
         self._run, self._address, self._lost_s = run, address, lost_s
+        self.is_gone = False
+        """True when the head is gone: questions to the cluster would wait until Ray ends the driver."""
 
     async def watch(self) -> None:
         """Ask every second, and end the run when the head is gone; this ends then, or when it is cancelled."""
@@ -31,6 +33,7 @@ class HeadWatch:
             if await self._answers():
                 heard = clock()
             await asyncio.sleep(_POLL_S)
+        self.is_gone = True
         message = f"the head of the Ray cluster has not answered for {self._lost_s:g} s"
         fix = "start the cluster again; the same command continues the run"
         self._run.end(PlacementError(message, address=self._address, fix=fix))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,9 @@ class LearnerPlaces:
         """The starter of all actors, whose places are here."""
         self.nodes: set[str] = set()
         """Ray's ids of the nodes of the ranks."""
+        self.is_fit: Callable[[str], Awaitable[bool]] | None = None
+        """A function that says whether ranks can work on a node; on the others none starts again."""
+        self._unfit: set[str] = set()
 
     async def reserve(self) -> None:
         """Reserve places for all ranks.
@@ -62,11 +65,9 @@ class LearnerPlaces:
         if self._config.colocated:
             return self._spawn_all()
         for count in range(section.num_ranks, section.fewest_ranks - 1, -1):
-            self.release()
-            self._reservation = Reservation(plan(self._with_ranks(count)), section.nodes)
             is_last = count == section.fewest_ranks
             try:
-                await self._reservation.wait(self._config.deadlines.provision_s if is_last else _ROOM_S, self._note)
+                await self._reserve_anew(count, self._config.deadlines.provision_s if is_last else _ROOM_S)
             except PlacementError:
                 if is_last:
                     raise
@@ -75,13 +76,18 @@ class LearnerPlaces:
             return self._moved_to(self._reservation, count)
         raise AssertionError("the last attempt returns or raises")
 
-    def has_room(self) -> bool:
+    async def has_room(self) -> bool:
         """See `RankPlaces`."""
         if self._awaited is None:
-            missing = self._config.learner.num_ranks - self._num_ranks
-            self._awaited = Reservation(plan(self._with_ranks(missing)), self._config.learner.nodes)
+            self._awaited = self._places_for(self._config.learner.num_ranks - self._num_ranks)
             self._awaited.ask()
-        return self._awaited.is_reserved()
+        if not self._awaited.is_reserved():
+            return False
+        if await self._are_fit(self._awaited):
+            return True
+        self._awaited.release()  # the next call asks for other nodes
+        self._awaited = None
+        return False
 
     async def respawn_all(self) -> list[Any]:
         """See `RankPlaces`."""
@@ -98,6 +104,26 @@ class LearnerPlaces:
         for reservation in filter(None, (self._reservation, self._awaited)):
             reservation.release()
         self._awaited = None
+
+    async def _reserve_anew(self, count: int, timeout_s: float) -> None:
+        """Give back all places, and reserve others for so many ranks, on nodes that are fit for them."""
+        while True:
+            self.release()
+            self._reservation = self._places_for(count)
+            await self._reservation.wait(timeout_s, self._note)
+            if await self._are_fit(self._reservation):
+                return
+
+    async def _are_fit(self, reservation: Reservation) -> bool:
+        """Return True if all nodes of the places are fit for the run; those that are not get no rank any more."""
+        if self.is_fit is None:
+            return True
+        unfit = {node for node in reservation.nodes() if not await self.is_fit(node)}
+        self._unfit |= unfit
+        return not unfit
+
+    def _places_for(self, count: int) -> Reservation:
+        return Reservation(plan(self._with_ranks(count)), self._config.learner.nodes, self._unfit)
 
     def _moved_to(self, reservation: Reservation, num_ranks: int) -> list[Any]:
         self._reservation, self._num_ranks, self.nodes = reservation, num_ranks, reservation.nodes()

@@ -16,6 +16,7 @@ from ray.exceptions import GetTimeoutError, RayError, TaskUnschedulableError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.process.causes import first_line
+from actors.process.deadlines import in_daemon_thread
 from vlaa_ray.config import TrainingConfig
 from vlaa_ray.errors import PlacementError
 from vlaa_ray.planning.doctor import Finding
@@ -97,7 +98,7 @@ class NewNodes:
         return await asyncio.shield(self._asked[node])  # others wait for the same answer
 
     async def _ask(self, node: str) -> bool:
-        answers = await asyncio.to_thread(self._answers_of, node)
+        answers = await in_daemon_thread(lambda: self._answers_of(node))
         what, fix = _broken(compare(answers))
         if what:
             self._note(f"node {node[:8]} joined and is avoided: {what}; {fix}")

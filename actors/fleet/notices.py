@@ -6,8 +6,6 @@ Ray shows a drain in one place only, which Ray Train polls, too. So one task ask
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -15,6 +13,7 @@ import ray
 from ray.exceptions import RayError
 
 from actors.fleet.pool import Pool
+from actors.process.deadlines import in_daemon_thread
 from vlaa_ray.roles import Run
 
 DrainingNodes = Callable[[], Mapping[str, int]]
@@ -57,7 +56,7 @@ class Notices:
         """Ask every second, and pass on each notice once; this ends only when it is cancelled."""
         while True:
             try:
-                nodes = await _in_daemon_thread(self._source)
+                nodes = await in_daemon_thread(self._source)
             except (RayError, RuntimeError) as error:
                 if not self._is_blind:
                     self._run.alarm(f"nodes that are about to go can't be seen: {error}")
@@ -78,18 +77,3 @@ class Notices:
             if role := needed.get(node):
                 self._run.alarm(f"the node of the {role} goes in {left_s:.0f} s: the run is saved now")
                 self._run.checkpoint_request.set()
-
-
-async def _in_daemon_thread(source: DrainingNodes) -> Mapping[str, int]:
-    """Return the answer of a source that may block until Ray ends: a thread of asyncio would hold up the run's end."""
-    loop, answer = asyncio.get_running_loop(), concurrent.futures.Future[Mapping[str, int]]()
-
-    def ask() -> None:
-        try:
-            answer.set_result(source())
-        except (RayError, RuntimeError) as error:
-            answer.set_exception(error)
-
-    answer.set_running_or_notify_cancel()  # who waits may go away; the answer may come later
-    threading.Thread(target=ask, name="notices", daemon=True).start()
-    return await asyncio.wrap_future(answer, loop=loop)

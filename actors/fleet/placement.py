@@ -6,7 +6,7 @@ import asyncio
 import math
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import ray
@@ -24,7 +24,7 @@ from actors.process.own_ray import start_own_ray
 from vlaa_ray.config import AnyConfig, Bundle
 from vlaa_ray.config.pools import Market
 from vlaa_ray.errors import PlacementError
-from vlaa_ray.planning.placement import MARKET_LABEL, Placement, strategy
+from vlaa_ray.planning.placement import MARKET_LABEL, Placement, node_labels, strategy
 
 _POLL_S = 0.1
 _RESERVED = "CREATED"  # Ray's name of the state
@@ -62,10 +62,11 @@ class Reservation:
     After `wait`, `options(role, index)` puts an actor into its bundle.
     """
 
-    def __init__(self, plan: Placement, market: Market | None = None) -> None:
+    def __init__(self, plan: Placement, market: Market | None = None, avoided: Collection[str] = ()) -> None:
+        """`market` is the only kind of node that may hold a bundle; `avoided` are ids of nodes that may not."""
         self._plan = plan.gang()
         self._bundles = self._plan.reserved()
-        self._market = market
+        self._market, self._avoided = market, avoided
         self._groups: list[PlacementGroup] = []
 
     @classmethod
@@ -80,8 +81,9 @@ class Reservation:
         nodes = [node for node in ray.nodes() if node["Alive"]]
         if self._market:  # a node of another kind may be large enough, but takes no rank
             nodes = [node for node in nodes if node["Labels"].get(MARKET_LABEL) == self._market]
-        resources = [node["Resources"] for node in nodes]
-        selector = [{MARKET_LABEL: self._market}] * len(self._bundles) if self._market else None
+        resources = [node["Resources"] for node in nodes if node["NodeID"] not in self._avoided]
+        labels = node_labels(self._market, self._avoided)
+        selector = [labels] * len(self._bundles) if labels else None
         self._groups = [
             placement_group(self._bundles, strategy=strategy(self._bundles, resources), bundle_label_selector=selector)
         ]

@@ -12,46 +12,22 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import Any, TypeVar
 
 import ray
 
 from actors.fleet.joining import Joining, JoinSettings, Note, Prepare, Spawn, Withdrawn
-from actors.fleet.replica import Replica, Stage, num_calls
+from actors.fleet.pool_settings import PoolSettings
+from actors.fleet.replica import Replica, Stage, end_of, num_calls
 from actors.process.causes import first_line
 from actors.process.deadlines import GRACE_S, died, wait_for
 from vlaa_ray.errors import DeadlineExceeded, RewardError, RolloutFleetExhausted, VlaaRayError
-from vlaa_ray.planning.failures import Action, LossBudget, Losses, after_replica_failure, is_lost, loss_cause
+from vlaa_ray.planning.failures import Action, Losses, after_replica_failure, is_lost, loss_cause
 
 Result = TypeVar("Result")
 _LEAVE_MARGIN_S = 2.0
 """The seconds before the end of its node at which an actor that leaves is killed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PoolSettings:
-    """The size of a pool and its limits."""
-
-    role: str
-    """"rollout" or "reward"; it appears in the names of log files and in errors."""
-    smallest: int
-    """The number of actors that must be ready before the pool has started."""
-    first: int
-    """The number of actors to begin with."""
-    budget: LossBudget
-    """The losses that are made good in a time; after that the pool goes on with the actors that are left."""
-    provision_s: float
-    """The seconds that an actor may wait for its place."""
-    start_s: float
-    """The seconds that an actor may take to start once it has its place."""
-    give_up_s: float
-    """The seconds that calls wait while there is no actor at all."""
-    call_s: float
-    """The seconds that a call may take; a replica that leaves without haste gets so many to end its calls."""
-    max_calls_in_flight: int
-    """The number of calls that one actor gets at the same time; a call's deadline begins when the actor gets it."""
 
 
 class Pool:
@@ -179,7 +155,7 @@ class Pool:
         """Start nothing more, and end what is being started."""
         if self._retry is not None:
             self._retry.cancel()
-        tasks = [replica.task for replica in self.members() if replica.task is not None]
+        tasks = [task for replica in self.members() for task in (replica.task, replica.watch) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -254,7 +230,15 @@ class Pool:
         replica.stage = Stage.SERVING
         self._has_served = True
         self._losses = self._losses.with_start(replica.node)
+        replica.watch = asyncio.create_task(self._watch(replica))
         self._notify()
+
+    async def _watch(self, replica: Replica) -> None:
+        """Notice the loss of a replica that has no call."""
+        error = await end_of(replica.actor)
+        if error is not None:
+            with suppress(VlaaRayError):  # it is raised where somebody waits for a replica
+                self._lose(replica, error)
 
     def _failed_start(self, replica: Replica, error: Exception) -> None:
         """Decide what an actor means that did not start or did not get its weights."""
@@ -356,8 +340,9 @@ class Pool:
             if replica in members:
                 members.remove(replica)
         replica.stage = Stage.GONE
-        if replica.task is not None and replica.task is not asyncio.current_task():
-            replica.task.cancel()
+        for task in (replica.task, replica.watch):
+            if task is not None and task is not asyncio.current_task():
+                task.cancel()
         ray.kill(replica.actor)
 
     async def _any_replica(self) -> Replica:

@@ -8,6 +8,11 @@ from enum import Enum, auto
 from operator import attrgetter
 from typing import Any
 
+from ray.exceptions import RayError
+
+from actors.process.deadlines import answer_of
+from vlaa_ray.errors import VlaaRayError
+
 
 class Stage(Enum):
     """What a replica is doing."""
@@ -42,6 +47,20 @@ class Replica:
     """Set when a leaving replica has no more calls."""
     task: asyncio.Task[None] | None = None
     """The task that brings it in or lets it leave."""
+    watch: asyncio.Task[None] | None = None
+    """The task that notices its loss while it serves."""
 
 
 num_calls = attrgetter("num_calls")
+
+
+async def end_of(actor: Any) -> BaseException | None:
+    """Return the error with which the actor ends, as soon as it does; None if nobody can tell.
+
+    Its method `stay` never returns, so that this call is there to fail, also while the actor has nothing to do.
+    """
+    try:
+        await answer_of(actor.stay.remote())
+    except (RayError, VlaaRayError) as error:
+        return error
+    return None

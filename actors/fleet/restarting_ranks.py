@@ -44,7 +44,7 @@ class RankPlaces(Protocol):
 
         """
 
-    def has_room(self) -> bool:
+    async def has_room(self) -> bool:
         """Return True if there is room for the ranks that are missing; the first call asks the cluster for it."""
 
     async def respawn_all(self) -> list[Any]:
@@ -198,9 +198,8 @@ class RestartingRanks(LearnerRanks):
         if count == wanted:
             return
         saved = max((_version(checkpoint) for checkpoint in self._run.saved_checkpoints()[:1]), default=0)
-        action = with_fewer_ranks(
-            count, wanted, has_room=self._places.has_room(), version=self._version, saved_version=saved
-        )
+        has_room = await self._places.has_room()
+        action = with_fewer_ranks(count, wanted, has_room=has_room, version=self._version, saved_version=saved)
         if action is Action.SAVE and self._asked_to_save != self._version:
             self._asked_to_save = self._version
             self._run.checkpoint_request.set()

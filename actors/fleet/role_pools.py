@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from actors.fleet.joining import Note, Spawn
-from actors.fleet.pool import Pool, PoolSettings
+from actors.fleet.pool import Pool
+from actors.fleet.pool_settings import max_groups_in_flight, pool_settings
 from actors.process.deadlines import died, wait_for
-from vlaa_ray.config import FleetConfig, PoolSection
-from vlaa_ray.planning.failures import LossBudget
+from vlaa_ray.config import FleetConfig
 from vlaa_ray.records import Completion, Prompt, RewardResult, SampledGroup
 from vlaa_ray.roles import Metrics, SampleRequest
 
@@ -21,7 +21,7 @@ class RolloutPool:
 
     def __init__(self, config: FleetConfig, spawn: Spawn, note: Note) -> None:
         rollout, self._deadlines = config.rollout, config.deadlines
-        settings = _settings("rollout", config, rollout, config.deadlines.rollout_s, config.requests_per_engine)
+        settings = pool_settings("rollout", config, rollout, config.deadlines.rollout_s, config.requests_per_engine)
         self.pool = Pool(settings, spawn, note)
 
     async def start(self) -> None:
@@ -55,7 +55,7 @@ class RewardPool:
     def __init__(self, config: FleetConfig, spawn: Spawn, note: Note) -> None:
         rewards, self._deadlines = config.rewards, config.deadlines
         self._config = rewards
-        settings = _settings("reward", config, rewards, config.deadlines.reward_s, max_groups_in_flight(config))
+        settings = pool_settings("reward", config, rewards, config.deadlines.reward_s, max_groups_in_flight(config))
         self.pool = Pool(settings, spawn, note)
         self._busy_s: Counter[str] = Counter()
 
@@ -101,26 +101,3 @@ class RewardPool:
             "time/reward_s": sum(busy.values()) / size,
             **{f"time/reward/{verifier_type}_s": seconds / size for verifier_type, seconds in busy.items()},
         }
-
-
-def _settings(role: str, config: FleetConfig, section: PoolSection, call_s: float, in_flight: int) -> PoolSettings:
-    limits = config.deadlines
-    return PoolSettings(
-        role=role,
-        smallest=section.smallest,
-        first=section.first,
-        budget=LossBudget(section.max_restarts, section.restart_window_s),
-        provision_s=limits.provision_s,
-        start_s=limits.start_s,
-        give_up_s=section.give_up_s,
-        call_s=call_s,
-        max_calls_in_flight=in_flight,
-    )
-
-
-def max_groups_in_flight(config: FleetConfig) -> int:
-    """Return how many groups a reward actor gets at the same time: enough to keep a judge busy, else two."""
-    section = config.rewards.open_ended
-    if section.scorer == "judge" or section.service.url:
-        return 1 + section.service.concurrency // config.samples_per_prompt
-    return 2

@@ -9,7 +9,7 @@ from typing import Any
 import ray
 
 from actors.fleet.placement import Reservation, actor_options
-from actors.fleet.role_pools import max_groups_in_flight
+from actors.fleet.pool_settings import max_groups_in_flight
 from actors.process.environment import role_environment
 from actors.roles.learner import LearnerActor
 from actors.roles.reward import RewardActor
@@ -40,11 +40,11 @@ class Spawner:
         return actor.remote(self._config, self._log_file("rollout", index), self._shm_prefix())
 
     def reward(self, index: int, avoided: frozenset[str] = frozenset()) -> Any:
-        """Ask for a reward actor, with a thread for each group that it may get at the same time."""
+        """Ask for a reward actor, with a thread for each group that it may get at the same time, and one for `stay`."""
         section = self._config.rewards
         threads = role_environment("reward", None, section.cpus_per_actor, section.gpus_per_actor)
         placed = pool_options(section, section.cpus_per_actor, section.gpus_per_actor, avoided)
-        concurrency = max_groups_in_flight(self._config)
+        concurrency = max_groups_in_flight(self._config) + 1
         actor = ray.remote(RewardActor).options(**placed, **_variables(threads), max_concurrency=concurrency)
         return actor.remote(self._config, self._log_file("reward", index), self._shm_prefix())
 

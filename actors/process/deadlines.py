@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+import concurrent.futures
+import threading
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
@@ -52,3 +54,18 @@ async def answer_of(awaited: Awaitable[Result]) -> Result:
         if cause := typed_cause(error):
             raise cause from error
         raise
+
+
+async def in_daemon_thread(call: Callable[[], Result]) -> Result:
+    """Return the result of a call that may block until Ray ends: a thread of asyncio would hold up the run's end."""
+    loop, answer = asyncio.get_running_loop(), concurrent.futures.Future[Result]()
+
+    def work() -> None:
+        try:
+            answer.set_result(call())
+        except Exception as error:  # noqa: BLE001 - it is raised where the answer is awaited
+            answer.set_exception(error)
+
+    answer.set_running_or_notify_cancel()  # who waits may go away; the answer may come later
+    threading.Thread(target=work, name="a call to Ray", daemon=True).start()
+    return await asyncio.wrap_future(answer, loop=loop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 from actors.process.ray_metrics import export_health, service_health
@@ -43,6 +44,10 @@ class RewardActor:
         import ray
 
         return ray.get_runtime_context().get_node_id()
+
+    def stay(self) -> None:
+        """Never return: this call fails when the actor ends."""
+        threading.Event().wait()
 
     def rss_bytes(self) -> int:
         """Return the resident memory of this process and its children, in bytes."""

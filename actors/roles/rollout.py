@@ -148,6 +148,10 @@ class RolloutActor:
 
         return ray.get_runtime_context().get_node_id()
 
+    async def stay(self) -> None:
+        """Never return: this call fails when the actor ends."""
+        await asyncio.Event().wait()
+
     async def rss_bytes(self) -> int:
         """Return the resident memory of this process and its children, in bytes."""
         return await asyncio.to_thread(tree_rss_bytes)

@@ -2,7 +2,7 @@
 
 | fault | proven by |
 | --- | --- |
-| F1 an idle engine is killed | here; the next call to it notices, in a synchronous run after the update |
+| F1 an idle engine is killed | here, while the learner works and nothing is asked of the engine |
 | F2 an engine is killed while it samples | here, and with real engines in test_train.py and test_hosts.py |
 | F3 an engine is frozen | test_train.py (real engine, all of its processes) |
 | F4 vLLM's own process is killed | test_engine.py (an error at once), test_hosts.py (replaced in a run) |
@@ -58,6 +58,8 @@ def test_an_actor_killed_in_any_phase_costs_no_sample_and_changes_nothing(tmp_pa
             phases.arm(phase)
             phases.wait(run, phase)
             pid, struck = strike(run, role), time.monotonic()
+            if (phase, role) == ("learn", "Engine"):  # nothing is sampled now: the engine is idle
+                run.wait_until(lambda: "is lost and replaced" in run.output(), "a loss that was noticed", 2, every_s=0.02)
             phases.release()
             steps_from_now(run, disturbed, 2)
             print(f"{role} killed in {phase}: two steps later after {time.monotonic() - struck:.1f} s")

@@ -49,6 +49,38 @@ async def test_ranks_are_on_the_node_that_can_hold_them_all(cluster, cpus_per_ra
         reservation.release()
 
 
+async def test_ranks_that_start_again_are_on_nodes_that_are_fit_for_the_run(cluster, tmp_path):
+    """The node with 4 CPUs would hold both; it sees no data, and so they take the one with 2."""
+    import ray
+
+    from actors.fleet.learner_places import LearnerPlaces
+    from vlaa_ray.config import GrpoConfig
+
+    cpus = {node["NodeID"]: node["Resources"].get("CPU") for node in ray.nodes()}
+    asked, started = [], []
+
+    async def is_fit(node):
+        asked.append(cpus[node])
+        return cpus[node] != 4
+
+    class Starter:
+        def __init__(self, config, log_dir, reservation):
+            self._reservation = reservation
+
+        def learner(self, rank):
+            started.append(self._reservation.num_on_node("learner", rank, 2))
+
+    values = {"run": {"name": "t", "num_steps": 1}, "model": {"path": "none"}, "learner": {"num_ranks": 2}}
+    places = LearnerPlaces(GrpoConfig.model_validate(values), tmp_path, Starter, print, lambda node: False)
+    places.is_fit = is_fit
+    try:
+        await places.reserve()
+        await places.respawn()
+        assert asked == [4, 2] and [cpus[node] for node in places.nodes] == [2] and started == [2, 2]
+    finally:
+        places.release()
+
+
 async def test_a_large_node_of_another_kind_does_not_keep_the_ranks_together(cluster):
     from actors.fleet.placement import Reservation
     from vlaa_ray.planning.placement import Placement

@@ -16,7 +16,8 @@ import ray
 from simulated_fleet import EngineActor
 
 from actors.fleet.cluster_state import free_line
-from actors.fleet.pool import Pool, PoolSettings
+from actors.fleet.pool import Pool
+from actors.fleet.pool_settings import PoolSettings
 from actors.fleet.spawn import pool_options
 from vlaa_ray.config import PoolSection
 from vlaa_ray.planning.failures import LossBudget

@@ -2,6 +2,8 @@
 
 import asyncio
 
+from ray.exceptions import ActorDiedError
+
 
 class Method:
     """One method of a handle. `answers` are values, exceptions or functions of the arguments; the last one stays."""
@@ -25,12 +27,26 @@ class Handle:
 
     def __init__(self, name="actor", **methods):
         self.name, self.calls = name, []
+        self._ended = asyncio.Event()
         self._methods = {name: Method(self.calls, name, answers) for name, answers in methods.items()}
+
+    @property
+    def stay(self):
+        """The call that fails when the actor ends; it is not listed."""
+        return Method([], "stay", [self.end])
 
     def __getattr__(self, name):
         if name.startswith("_"):
             raise AttributeError(name)
         return self._methods.setdefault(name, Method(self.calls, name, [None]))
+
+    async def end(self):
+        await self._ended.wait()
+        raise ActorDiedError()
+
+    def die(self):
+        """End, also without a call."""
+        self._ended.set()
 
     def __repr__(self):
         return self.name

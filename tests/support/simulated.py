@@ -65,6 +65,9 @@ class SimulatedActor:
     async def do_start(self, *args):
         await asyncio.sleep(self.start_s)
 
+    async def do_stay(self):
+        await asyncio.Event().wait()
+
     async def do_rss_bytes(self):
         return 1
 

@@ -60,6 +60,9 @@ class Held:
     async def node_id(self):
         return _node_id()
 
+    async def stay(self):
+        await asyncio.Event().wait()
+
     async def rss_bytes(self):
         return psutil.Process().memory_info().rss
 

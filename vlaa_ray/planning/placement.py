@@ -117,5 +117,10 @@ def _fit(bundles: Sequence[Bundle], node: Mapping[str, float]) -> bool:
 def market_labels(section: PoolSection, avoided: Collection[str] = ()) -> list[dict[str, str]]:
     """Return Ray's label selectors for an actor of a pool, the preferred one first, without the avoided nodes."""
     markets: list[Market | None] = [market for market in (section.nodes.prefer, section.nodes.fallback) if market]
-    avoid = {NODE_LABEL: f"!in({','.join(sorted(avoided))})"} if avoided else {}
-    return [({MARKET_LABEL: market} if market else {}) | avoid for market in markets or [None]]
+    return [node_labels(market, avoided) for market in markets or [None]]
+
+
+def node_labels(market: Market | None, avoided: Collection[str] = ()) -> dict[str, str]:
+    """Return Ray's label selector for nodes of one kind, or of any, without the avoided ones; {} if all will do."""
+    labels = {MARKET_LABEL: str(market)} if market else {}
+    return labels | ({NODE_LABEL: f"!in({','.join(sorted(avoided))})"} if avoided else {})

@@ -146,7 +146,7 @@ class Places:
         self.num_asked = 0
         return [self.spawn(rank) for rank in range(self.counts.pop(0) if self.counts else 2)]
 
-    def has_room(self):
+    async def has_room(self):
         self.num_asked += 1
         return self.num_asked > 2
 

@@ -7,7 +7,8 @@ from handles import Handle
 from ray.exceptions import ActorDiedError
 
 from actors.fleet import pool as pool_module
-from actors.fleet.pool import Pool, PoolSettings
+from actors.fleet.pool import Pool
+from actors.fleet.pool_settings import PoolSettings
 from vlaa_ray.errors import (
     DataError,
     DeadlineExceeded,
@@ -170,6 +171,21 @@ async def test_a_bug_in_a_replacement_is_raised(killed) -> None:
     with pytest.raises(ValueError, match="a bug"):
         await world.call()
     assert killed == world.handles
+
+
+async def test_the_loss_of_an_idle_actor_is_noticed_without_a_call(killed) -> None:
+    world = await World.started()
+    world.handles[0].die()
+    await until(lambda: world.pool.restarts == 1 and world.pool.replicas)
+    assert killed == [world.handles[0]] and await world.call() == "ok" and world.worked() == [0, 1]
+
+
+async def test_the_loss_of_the_last_idle_actor_is_told_to_the_next_caller(killed) -> None:
+    world = await World.started(max_restarts=0)
+    world.handles[0].die()
+    await until(lambda: not world.pool.replicas)
+    with pytest.raises(RolloutFleetExhausted):
+        await world.call()
 
 
 async def test_without_restarts_the_others_go_on_until_the_budget_has_room(killed) -> None:

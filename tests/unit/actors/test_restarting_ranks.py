@@ -55,11 +55,11 @@ class World:
     async def respawn(self):
         return self.spawn_all(self.room.pop(0) if self.room else 2)
 
-    def has_room(self):
+    async def has_room(self):
         return not self.room or self.room[0] == 2
 
     async def respawn_all(self):
-        assert self.has_room()
+        assert await self.has_room()
         return await self.respawn()
 
     def is_leaving(self):
