@@ -95,6 +95,6 @@ def test_two_runs_on_one_cluster_do_not_disturb_each_other(tmp_path):
     print(run_script("two_runs_scenario.py", tmp_path, timeout_s=300))
     check_books(metrics(tmp_path / "second"), 8 * 4)
     (tmp_path / "alone").mkdir()
-    with simulated(tmp_path / "alone", "run.num_steps=60", "run.seed=2") as run:
+    with simulated(tmp_path / "alone", "run.num_steps=30", "run.seed=2") as run:
         assert run.driver.wait(240) == 0, run.output()[-3000:]
     assert losses(tmp_path / "second") == losses(tmp_path / "alone")

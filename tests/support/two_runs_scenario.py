@@ -12,7 +12,7 @@ from hosts_run import HostsRun, kill
 from quickstart import SIMULATED
 from simulated_runs import OPTIONS
 
-NUM_STEPS = 60
+NUM_STEPS = 30
 
 
 def main():
