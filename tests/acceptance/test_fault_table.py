@@ -59,7 +59,9 @@ def test_an_actor_killed_in_any_phase_costs_no_sample_and_changes_nothing(tmp_pa
             phases.wait(run, phase)
             pid, struck = strike(run, role), time.monotonic()
             if (phase, role) == ("learn", "Engine"):  # nothing is sampled now: the engine is idle
-                run.wait_until(lambda: "is lost and replaced" in run.output(), "a loss that was noticed", 2, every_s=0.02)
+                run.wait_until(
+                    lambda: "is lost and replaced" in run.output(), "a loss that was noticed", 2, every_s=0.02
+                )
             phases.release()
             steps_from_now(run, disturbed, 2)
             print(f"{role} killed in {phase}: two steps later after {time.monotonic() - struck:.1f} s")

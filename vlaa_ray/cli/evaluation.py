@@ -140,27 +140,30 @@ def benchmark_sections(names: Sequence[str], data: Sequence[str]) -> list[dict[s
 
     Raises:
         typer.BadParameter: names and paths don't match.
+        ConfigError: there is no benchmark of a name.
 
     """
     builtin = [_of_records(name, name.partition(":")[2]) for name in names if name.startswith(_BUILTIN)]
     others = [name for name in names if not name.startswith(_BUILTIN)]
     if not others:
         return [*builtin, *(_of_records(path, Path(path.rpartition(":")[2]).stem) for path in data)]
+    named = [name if name == _RECORDS else _known(name) for name in others]
+    if not data:
+        raise typer.BadParameter(f"name the file or folder of {', '.join(named)}", param_hint="--data")
     if len(data) not in (1, len(others)):
         message = f"give one path for all of them, or one for each: got {len(data)} for {len(others)} names"
         raise typer.BadParameter(message, param_hint="--data")
     paths = data if len(data) == len(others) else [*data] * len(others)
     sections = []
-    for name, path in zip(others, paths, strict=True):
-        is_records = name == _RECORDS
-        sections.append(_of_records(path, Path(path).stem) if is_records else _of_benchmark(name, path))
+    for name, path in zip(named, paths, strict=True):
+        sections.append(_of_records(path, Path(path).stem) if name == _RECORDS else {"name": name, "data": path})
     return [*sections, *builtin]
 
 
-def _of_benchmark(name: str, path: str) -> dict[str, Any]:
-    from vlaa_ray.evaluation.benchmarks import benchmark as known_benchmark
+def _known(name: str) -> str:
+    from vlaa_ray.evaluation.benchmarks import benchmark
 
-    return {"name": known_benchmark(name).name, "data": path}
+    return benchmark(name).name
 
 
 def _of_records(path: str, name: str) -> dict[str, Any]:

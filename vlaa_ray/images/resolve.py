@@ -19,7 +19,8 @@ from vlaa_ray.records import ImageRef
 from vlaa_ray.storage.places import BucketPath
 
 _KEYS = ("bytes", "path", "image", "url")
-_BASE64 = re.compile(r"[A-Za-z0-9+/\s]{128,}={0,2}\s*")  # a path would have a dot
+_HEADS = "|".join(("iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR"))  # PNG, JPEG, GIF and WebP in base64
+_BASE64 = re.compile(rf"(?:[A-Za-z0-9+/\s]{{128,}}|(?:{_HEADS})[A-Za-z0-9+/\s]*)={{0,2}}\s*")  # a path would have a dot
 
 
 def images_of(

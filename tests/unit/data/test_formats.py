@@ -283,6 +283,7 @@ def test_the_csv_of_an_imagefolder_is_read(tmp_path) -> None:
     left_out: list[Defect] = []
     (prompt,) = open_dataset(str(file), DataSection(), None, quarantine=left_out)
     assert prompt.gold == "1" and [one.row for one in left_out] == [2, 3, 4]
+    assert "problem holds the byte 0xe9, which is not UTF-8" in left_out[1].reason
     assert all(one.reason.startswith("a row is not CSV: ") for one in left_out)
     noise = io.BytesIO()
     Image.effect_noise((900, 300), 99).save(noise, "PNG")
@@ -360,6 +361,7 @@ def test_what_else_publishers_ship(tmp_path, name, change, gold, images) -> None
     [
         *("coco/a.png", "images/coco/a.png", "/coco/a.png", "./images/coco/a.png", "/images/coco/a.png"),
         base64.b64encode(LARGE).decode(),
+        base64.b64encode(PNG).decode(),
         base64.encodebytes(LARGE).decode(),
         {"bytes": base64.b64encode(LARGE).decode()},
     ],

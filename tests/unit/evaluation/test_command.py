@@ -23,8 +23,11 @@ def test_one_path_is_for_all_benchmarks_or_each_has_its_own():
     assert benchmark_sections(["MathVista", "WeMath"], ["a", "b"])[1]["data"] == "b"
     with pytest.raises(typer.BadParameter, match="one for each"):
         benchmark_sections(["MathVista", "WeMath", "DynaMath"], ["a", "b"])
-    with pytest.raises(ConfigError, match="unknown benchmark 'MathVasta'"):
-        benchmark_sections(["MathVasta"], ["a"])
+    with pytest.raises(typer.BadParameter, match="the file or folder of MathVista, WeMath"):
+        benchmark_sections(["mathvista", "WeMath"], [])
+    for data in (["a"], []):
+        with pytest.raises(ConfigError, match="unknown benchmark 'MathVasta'"):
+            benchmark_sections(["MathVasta"], data)
 
 
 def test_records_are_named_after_their_file_and_built_in_data_need_none():

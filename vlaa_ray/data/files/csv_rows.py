@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from vlaa_ray.data.files.streams import explained, kind_of, open_text
 from vlaa_ray.errors import DataError
 from vlaa_ray.images.decode import MAX_IMAGE_BYTES
 
+_NOT_UTF8 = re.compile("[\ud800-\udfff]")  # as `surrogateescape` marks such a byte
 _MOST_INDEX_CHARS = 64  # as in VLMEvalKit: a shorter value is the index of the row that holds the picture
 
 
@@ -52,8 +54,9 @@ def _rows(file: Path, delimiter: str) -> Iterator[dict[str, str] | DataError]:
 def _record(row: dict[str, str]) -> dict[str, str]:
     if None in row:
         raise ValueError("it has more values than the header has names")
-    for value in filter(None, row.values()):
-        value.encode()  # raises UnicodeEncodeError, with the position, if the bytes were not UTF-8
+    for name, value in row.items():
+        if value and (wrong := _NOT_UTF8.search(value)):
+            raise ValueError(f"{name} holds the byte 0x{ord(wrong[0]) & 0xFF:02x}, which is not UTF-8")
     return {name: value for name, value in row.items() if value}
 
 
