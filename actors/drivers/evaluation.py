@@ -22,7 +22,7 @@ from vlaa_ray.evaluation.progress import EvaluationProgress
 from vlaa_ray.evaluation.questions import BenchmarkQuestions, QuestionSet, RecordQuestions, open_questions
 from vlaa_ray.evaluation.results import Scored, write_result
 from vlaa_ray.evaluation.samplers import EndpointSampler, EngineSampler, Sampler
-from vlaa_ray.evaluation.scoring import AnswerSet, AnswerVerdicts, score_benchmark, score_records
+from vlaa_ray.evaluation.scoring import AnswerSet, AnswerVerdicts, score_benchmark, score_records, unsettled_line
 from vlaa_ray.planning.placement import Placement
 from vlaa_ray.run.model_source import ModelSource
 from vlaa_ray.run.session import RunShell, open_shell
@@ -162,6 +162,8 @@ class _Evaluation:
             if isinstance(each.questions, BenchmarkQuestions):
                 scores = result["benchmarks"][each.questions.name]["scores"]
                 write_kit_files(folder, model["name"], each.questions, each.answers, scores)
+            if line := unsettled_line(each.verdicts):
+                self._run.note(f"{each.questions.name}: {line}")
         return result
 
     def _model_entry(self) -> dict[str, Any]:

@@ -101,6 +101,19 @@ def settled_counts(verdicts: AnswerVerdicts) -> dict[str, int]:
     return {name: counts[name] for name in ("rule", "judge", "unsettled", "unanswered")}
 
 
+def unsettled_line(verdicts: AnswerVerdicts) -> str:
+    """Return how many answers have no verdict, and why most of them have none; "" if all have one."""
+    reasons = [
+        verdict.reason for samples in verdicts for verdict in samples if verdict.answered and not verdict.settled_by
+    ]
+    if not reasons:
+        return ""
+    ((reason, times),) = Counter(reasons).most_common(1)
+    often = "because" if times == len(reasons) else f"{times:,} times because"
+    total = sum(map(len, verdicts))
+    return f"{len(reasons):,} of {total:,} answers have no verdict and count as wrong, {often} {reason}"
+
+
 async def _rewarded(
     questions: RecordQuestions, number: int, predictions: Sequence[str], rewards: RewardRole
 ) -> list[AnswerVerdict]:

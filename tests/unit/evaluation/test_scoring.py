@@ -1,5 +1,7 @@
 """Verdicts and figures: by rule, by a judge that is asked once, and what nobody settles stays in the denominator."""
 
+from dataclasses import replace
+
 import pytest
 from endpoint import Endpoint
 from evaluating import answered, letters, score
@@ -8,6 +10,8 @@ from vlaa_ray.config import JudgeSection
 from vlaa_ray.errors import RewardError
 from vlaa_ray.evaluation.figures import figures_of
 from vlaa_ray.evaluation.judge import NO_JUDGE, AnswerJudge
+from vlaa_ray.evaluation.questions import AnswerVerdict
+from vlaa_ray.evaluation.scoring import unsettled_line
 
 
 @pytest.fixture
@@ -99,3 +103,15 @@ def test_intervals_draw_whole_clusters_and_figures_that_are_no_mean_have_none(tm
     assert clusters.values["worst_case"] == [100.0, 0.0, 0.0, 100.0]
     assert (entry["scores"]["overall"]["low"], entry["scores"]["overall"]["high"]) == (0.0, 100.0)
     assert entry["scores"]["odd"] == {"value": 8.0, "low": None, "high": None}
+
+
+def test_a_line_says_how_many_answers_have_no_verdict_and_why():
+    right, open_ = AnswerVerdict(value=1.0, correct=True), AnswerVerdict(value=0.0, correct=None, settled_by="")
+    dead, vague = replace(open_, reason="the judge gives no answer: 500"), replace(open_, reason="no rule fits")
+    assert unsettled_line([[right], [AnswerVerdict.unanswered("refused")]]) == ""
+    assert unsettled_line([[right, dead]]) == (
+        "1 of 2 answers have no verdict and count as wrong, because the judge gives no answer: 500"
+    )
+    assert unsettled_line([[dead, vague], [dead, right]]) == (
+        "3 of 4 answers have no verdict and count as wrong, 2 times because the judge gives no answer: 500"
+    )
