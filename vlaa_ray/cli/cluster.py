@@ -112,7 +112,7 @@ def status(
     runs: RunsFolder = DEFAULT_RUNS,
     address: Address = None,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Show it again every few seconds until the run is over.")
+        bool, typer.Option("--watch", help="Show it again and again until the run is over; in place on a terminal.")
     ] = False,
 ) -> None:
     """Show how a run is doing.
@@ -120,17 +120,37 @@ def status(
     Step, rewards, speed, actors, last checkpoint and last sign of life come from the run's folder. The run need not be
     on this machine, and nothing of it is asked.
     """
-    import time
-
     from vlaa_ray.report.status import lines, status_of
 
     place = _named_run(run, runs, address)
-    while True:
-        found = status_of(place)
-        typer.echo("\n".join(lines(found)))
-        if not watch or found.is_over:
-            return
-        time.sleep(_WATCH_S)
+    if watch:
+        return _watch(place)
+    typer.echo("\n".join(lines(status_of(place))))
+
+
+def _watch(place: str) -> None:
+    """Show the status of a run until it is over: in place on a terminal, elsewhere once for each step."""
+    import time
+
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    from vlaa_ray.report.status import lines, status_of
+
+    console, step = Console(), None
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            found = status_of(place)
+            text = Text("\n".join(lines(found)))
+            if console.is_terminal:
+                live.update(text, refresh=True)
+            elif found.step != step or found.is_over:
+                console.print(text, soft_wrap=True, highlight=False)
+            if found.is_over:
+                return
+            step = found.step
+            time.sleep(_WATCH_S)
 
 
 def _named_run(run: str | None, runs: Path, address: str | None) -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import fcntl
 import json
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from vlaa_ray.config.base_folder import is_remote
 from vlaa_ray.errors import VlaaRayError
@@ -24,7 +27,29 @@ from vlaa_ray.storage.places import BucketPath
 from vlaa_ray.text.durations import duration
 
 _LOST_AFTER_S = 120.0
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_ROLES = {
+    "rollout": ("rollout", "num_actors"),
+    "rewards": ("reward", "num_actors"),
+    "learner": ("learner", "num_ranks"),
+}
+"""A role's section of the config: its name in metrics, and the key of the number of its actors."""
+_BUSY = {"rollout": "time/rollout_s", "reward": "time/reward_s", "learner": "time/learn_s"}
 _PACE_STEPS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoleStatus:
+    """What is known about a role at the last step; None for what is not known."""
+
+    name: str
+    actors: float | None = None
+    restarts: float | None = None
+    """The number of its actors that were replaced so far."""
+    busy_s: float | None = None
+    """Its seconds of the last step."""
+    rss_bytes: float | None = None
+    """Resident memory of its largest process."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +65,10 @@ class RunStatus:
     """The newest mean reward or loss by its name, held-out ones included."""
     step_s: float | None = None
     samples_per_s: float | None = None
-    replicas: dict[str, float] = field(default_factory=dict)
-    """Numbers of actors, and of those that were replaced, by their names."""
+    curve: list[float] = field(default_factory=list)
+    """The mean reward of each step so far, or the loss where there is none."""
+    roles: list[RoleStatus] = field(default_factory=list)
+    """What each role did in the last step."""
     checkpoint: tuple[int, float] | None = None
     """Step and age in seconds of the newest finished checkpoint."""
     life_s: float | None = None
@@ -85,15 +112,17 @@ def lines(status: RunStatus) -> list[str]:
     shown = [f"{status.name}: {status.state}, step {status.step}{total}"]
     if status.error:
         shown.append(f"  cause         {status.error.get('type')}: {status.error.get('message')}")
-    shown += [f"  {name:<13} {value:.3f}" for name, value in status.rewards.items()]
+    rewards = [f"  {name:<13} {value:.3f}" for name, value in status.rewards.items()]
+    if rewards and len(status.curve) > 1:  # the first one is the mean that the curve shows
+        rewards[0] += f"  {sparkline(status.curve)}"
+    shown += rewards
     if status.step_s:
         left = (status.num_steps - status.step) * status.step_s if status.num_steps and not status.is_over else None
         speed = [f"{duration(status.step_s)} a step"]
         speed += [f"{status.samples_per_s:.0f} samples/s"] if status.samples_per_s else []
         speed += [f"about {duration(left)} left"] if left else []
         shown.append(f"  speed         {', '.join(speed)}")
-    if status.replicas:
-        shown.append("  actors        " + ", ".join(f"{name} {count:g}" for name, count in status.replicas.items()))
+    shown += [f"  {role.name:<13} {_role_line(role)}" for role in status.roles]
     if status.checkpoint:
         shown.append(f"  checkpoint    step {status.checkpoint[0]}, {_ago(status.checkpoint[1])}")
     else:
@@ -103,6 +132,29 @@ def lines(status: RunStatus) -> list[str]:
     if status.life_s is not None:
         shown.append(f"  sign of life  {_ago(status.life_s)}")
     return shown
+
+
+def sparkline(values: Sequence[float], width: int = 40) -> str:
+    """Return a curve as a text of at most `width` blocks, from the lowest value to the highest; each is a mean."""
+    parts = np.array_split(np.asarray(values, dtype=float), min(width, len(values)))
+    means = np.array([part.mean() for part in parts])
+    low, high = np.nanmin(means), np.nanmax(means)
+    levels = (means - low) / (high - low) if high > low else np.zeros_like(means)
+    top = len(_BLOCKS) - 1
+    return "".join(" " if np.isnan(level) else _BLOCKS[round(float(level) * top)] for level in levels)
+
+
+def _role_line(role: RoleStatus) -> str:
+    parts = []
+    if role.actors is not None:
+        parts.append(f"{role.actors:g} actor{'s' * (role.actors != 1)}")
+    if role.busy_s is not None:
+        parts.append(f"{duration(role.busy_s)} of the last step")
+    if role.restarts:
+        parts.append(f"{role.restarts:g} replaced")
+    if role.rss_bytes:
+        parts.append(f"{role.rss_bytes / 2**30:.1f} GiB")
+    return ", ".join(parts)
 
 
 def _status(
@@ -122,7 +174,8 @@ def _status(
         rewards=_rewards(run),
         step_s=sum(times) / len(times) if times else None,
         samples_per_s=last.get("throughput/samples_per_s"),
-        replicas=_replicas(run, last),
+        curve=[value for _, value in run.series(_curve_name(run))],
+        roles=_roles(run, last),
         checkpoint=checkpoint,
         life_s=life_s,
         behind_s=last.get("storage/behind_s"),
@@ -132,20 +185,36 @@ def _status(
 
 def _rewards(run: RecordedRun) -> dict[str, float]:
     """Return the newest value of the mean rewards, in all and by verifier type, or else of the losses."""
-    names = run.names()
-    shown = {"reward": "reward/mean", "held-out": "eval/reward/mean"}
-    if "reward/mean" not in names:
-        shown |= {"loss": "policy/loss", "held-out loss": "eval/loss"}
+    names, main = run.names(), _curve_name(run)
+    shown = {"reward": main, "held-out": "eval/reward/mean"}
+    if main != "reward/mean":
+        shown = {"loss": main, "held-out loss": "eval/loss", "held-out": "eval/reward/mean"}
     shown |= {f"  {kind}": f"reward/{kind}/mean" for kind in types_in(names, "reward/{}/mean")}
     return {label: run.series(name)[-1][1] for label, name in shown.items() if name in names}
 
 
-def _replicas(run: RecordedRun, last: dict[str, float]) -> dict[str, float]:
-    """Return the numbers of actors that the last step logged; those of the config where it logged none."""
-    logged = {name: value for name, value in last.items() if name.endswith(("/replicas", "/restarts"))}
-    sections = {"rollout": "num_actors", "rewards": "num_actors", "learner": "num_ranks"}
-    planned = {name: as_mapping(run.config.get(name)).get(key) for name, key in sections.items()}
-    return {name: float(count) for name, count in planned.items() if isinstance(count, int)} | logged
+def _curve_name(run: RecordedRun) -> str:
+    return "reward/mean" if "reward/mean" in run.names() else "policy/loss"
+
+
+def _roles(run: RecordedRun, last: Mapping[str, float]) -> list[RoleStatus]:
+    """Return the roles that the config names; their numbers are the last step's, or those of the config before it."""
+    roles = []
+    for section, (role, count) in _ROLES.items():
+        planned = as_mapping(run.config.get(section)).get(count)
+        if not isinstance(planned, int):
+            continue
+        logged = last.get(f"{role}/replicas", last.get(f"{role}/ranks"))
+        roles.append(
+            RoleStatus(
+                name=section,
+                actors=float(planned) if logged is None else logged,
+                restarts=last.get(f"{role}/restarts"),
+                busy_s=last.get(_BUSY[role]),
+                rss_bytes=last.get(f"memory/{role}_rss_bytes"),
+            )
+        )
+    return roles
 
 
 def _is_locked(folder: Path) -> bool:

@@ -8,7 +8,7 @@ from bucket_runs import config_of, save
 from vlaa_ray.cli import main
 from vlaa_ray.config import GrpoConfig
 from vlaa_ray.errors import LearnerError, VlaaRayError
-from vlaa_ray.report.status import lines, status_of
+from vlaa_ray.report.status import lines, sparkline, status_of
 from vlaa_ray.run.session import open_run
 
 STEP = {"reward/mean": 0.5, "reward/iou/mean": 0.25, "time/step_s": 2.0, "throughput/samples_per_s": 64.0}
@@ -23,14 +23,22 @@ def test_a_running_run_and_the_same_run_after_its_end(tmp_path):
     with open_run(local_config(tmp_path)) as run:
         save(run, 1, 1000)
         run.log(2, STEP)
-        run.log(3, {**STEP, "eval/reward/mean": 0.75, "rollout/restarts": 1.0})
+        seen = {
+            "rollout/restarts": 1.0,
+            "rollout/replicas": 2.0,
+            "time/rollout_s": 1.5,
+            "memory/rollout_rss_bytes": 2**31,
+        }
+        run.log(3, {**STEP, "reward/mean": 0.6, "eval/reward/mean": 0.75, **seen})
         status = status_of(str(run.path))
         assert (status.state, status.step, status.num_steps, status.step_s) == ("running", 3, 10, 2.0)
-        assert status.rewards == {"reward": 0.5, "held-out": 0.75, "  iou": 0.25}
-        assert status.replicas["rollout/restarts"] == 1 and status.replicas["learner"] == 1
+        assert status.rewards == {"reward": 0.6, "held-out": 0.75, "  iou": 0.25}
         assert status.checkpoint[0] == 1 and 0 <= status.checkpoint[1] < 60 and status.life_s < 60
         text = "\n".join(lines(status))
         assert "trial: running, step 3 of 10" in text and "2.0 s a step, 64 samples/s, about 14 s left" in text
+        assert "  reward        0.600  " in text and "█\n" in text
+        assert "  rollout       2 actors, 1.5 s of the last step, 1 replaced, 2.0 GiB\n" in text
+        assert "  learner       1 actor\n" in text
     assert status_of(str(run.path)).state == "finished"
 
 
@@ -69,3 +77,16 @@ def test_the_command_finds_a_run_by_its_name_and_names_those_that_are_there(tmp_
         assert "trial: finished, step 1 of 10" in capsys.readouterr().out
     assert main(["status", "trail", "--runs", str(tmp_path)]) == 2
     assert "trial" in capsys.readouterr().err
+
+
+def test_a_sparkline_has_the_lowest_and_the_highest_value_at_its_ends():
+    assert sparkline([0.0, 0.5, 1.0]) == "▁▅█" and sparkline([2.0, 2.0]) == "▁▁"
+    assert sparkline([0.0, 1.0] * 40 + [3.0, 3.0], width=41) == "▁" * 40 + "█"
+    assert sparkline([1.0, float("nan"), 2.0]) == "▁ █"
+
+
+def test_watching_a_run_that_is_over_shows_it_once(tmp_path, capsys):
+    with open_run(local_config(tmp_path)) as run:
+        run.log(1, STEP)
+    assert main(["status", "trial", "--runs", str(tmp_path), "--watch"]) == 0
+    assert capsys.readouterr().out.count("trial: finished") == 1
