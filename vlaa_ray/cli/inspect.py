@@ -31,6 +31,8 @@ RewardsOf = Annotated[
     ),
 ]
 app = typer.Typer(rich_markup_mode=None)
+_FOLLOW_S = 10.0
+"""The seconds between two looks at a run that is followed."""
 
 
 @app.command("config")
@@ -79,6 +81,9 @@ def report(
     opening_words: Annotated[
         int, typer.Option(min=1, max=100, metavar="N", help="First words that are compared with --sft-data.")
     ] = 5,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Write it again after new steps, until the run is over.")
+    ] = False,
 ) -> None:
     """Write the report of a run again, and print its table; or the page of an evaluation."""
     from vlaa_ray.config.base_folder import find_input, is_remote
@@ -94,7 +99,28 @@ def report(
         from vlaa_ray.report.evaluation_page import write_evaluation_page
 
         return typer.echo(f"Page: {write_evaluation_page(folder)}")
-    print_report(folder, _sought(phrase or [], sft_data, opening_words), named if is_remote(named) else None)
+    sought = _sought(phrase or [], sft_data, opening_words)
+    if follow:
+        _follow(named, sought)
+        folder = local_run(named)  # of a run in a bucket, this brings what has changed
+    print_report(folder, sought, named if is_remote(named) else None)
+
+
+def _follow(named: str, sought: Sought | None) -> None:
+    """Write the report of a run again after new steps; return when the run is over."""
+    import time
+
+    from vlaa_ray.report import write_report
+    from vlaa_ray.report.status import status_of
+    from vlaa_ray.run.remote_sources import local_run
+
+    step, pause_s = None, _FOLLOW_S
+    while not (status := status_of(named)).is_over:
+        if status.step != step:
+            started, step = time.monotonic(), status.step
+            typer.echo(f"step {step}: {write_report(local_run(named), sought)}")
+            pause_s = max(_FOLLOW_S, 10 * (time.monotonic() - started))  # a tenth of a core at most
+        time.sleep(pause_s)
 
 
 @app.command()

@@ -1,11 +1,13 @@
 """`vlaa-ray status`: what a run's folder tells about it, here and in a bucket."""
 
 import json
+import threading
+import time
 
 import pytest
 from bucket_runs import config_of, save
 
-from vlaa_ray.cli import main
+from vlaa_ray.cli import inspect, main
 from vlaa_ray.config import GrpoConfig
 from vlaa_ray.errors import LearnerError, VlaaRayError
 from vlaa_ray.report.status import lines, sparkline, status_of
@@ -90,3 +92,21 @@ def test_watching_a_run_that_is_over_shows_it_once(tmp_path, capsys):
         run.log(1, STEP)
     assert main(["status", "trial", "--runs", str(tmp_path), "--watch"]) == 0
     assert capsys.readouterr().out.count("trial: finished") == 1
+
+
+def test_a_report_that_follows_a_run_is_written_until_its_end(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(inspect, "_FOLLOW_S", 0.05)
+    with open_run(local_config(tmp_path)) as run:
+        run.log(1, STEP)
+        following = threading.Thread(target=main, args=(["report", str(run.path), "--follow"],))
+        following.start()
+        page = run.path / "report.html"
+        deadline = time.monotonic() + 60
+        while not page.is_file() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert "running" in page.read_text()
+        run.log(2, STEP)
+    following.join(60)
+    assert not following.is_alive() and "finished" in page.read_text()
+    told = capsys.readouterr().out
+    assert "step 1: " in told and "Report: " in told
