@@ -289,6 +289,11 @@ class TrackingSection(Section):
     """Copy the metrics to Weights & Biases: kept on disk (offline), sent at once (online), or not at all (disabled)."""
     wandb_project: str = "vlaa-ray"
     """Name of the project at Weights & Biases."""
+    mlflow: str | None = None
+    """MLflow server that gets a copy of metrics and config, such as http://HOST:5000; null for none. User and password
+    come from the variables MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."""
+    mlflow_experiment: str = "vlaa-ray"
+    """Name of the experiment at the MLflow server."""
     rollouts_per_step: int = Field(32, ge=0)
     """Number of rollouts of a step that are written to disk for people to read."""
     reflection_phrases: tuple[Annotated[str, Field(pattern=r"\S", max_length=200)], ...] = REFLECTION_PHRASES
@@ -299,6 +304,13 @@ class TrackingSection(Section):
     the same words is logged; null for none."""
     opening_words: int = Field(5, ge=1, le=100)
     """Number of first words that are compared with those of `sft_data`."""
+
+    @field_validator("mlflow")
+    @classmethod
+    def _no_password(cls, address: str | None) -> str | None:
+        if address and "@" in address.partition("//")[2].partition("/")[0]:
+            raise ValueError("no user and no password here: the config is shown to others")
+        return address
 
 
 class RaySection(Section):

@@ -1,7 +1,7 @@
-"""The writer of a run's numbers: `metrics.jsonl`, sampled rollouts, and copies for TensorBoard and W&B.
+"""The writer of a run's numbers: `metrics.jsonl`, sampled rollouts, and copies for TensorBoard, W&B and MLflow.
 
 `metrics.jsonl` (one JSON object a step) is the source of truth. A metric's name must be in the table of
-`monitoring.names`. TensorBoard and W&B get copies through bounded queues, from threads of their own.
+`monitoring.names`. The trackers get copies through bounded queues, from threads of their own.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 
 from vlaa_ray.config import TrackingSection
 from vlaa_ray.errors import VlaaRayError
+from vlaa_ray.monitoring.mlflow_sink import MlflowSink
 from vlaa_ray.monitoring.names import describe
 from vlaa_ray.monitoring.sinks import BackgroundSink, TensorBoardSink, WandbSink
 from vlaa_ray.storage.atomic import write_whole
@@ -31,8 +32,8 @@ LOG = logging.getLogger(__name__)
 class Tracker:
     """The writer of a run's numbers, sampled rollouts and their images into the run folder.
 
-    Writing to the run folder must succeed; an OSError is raised otherwise. TensorBoard and W&B may fail, hang or be
-    missing: the log says so once, that tracker is switched off, and `log` never waits for it.
+    Writing to the run folder must succeed; an OSError is raised otherwise. A tracker may fail, hang or be missing:
+    the log says so once, that tracker is switched off, and `log` never waits for it.
     """
 
     def __init__(self, run_dir: Path, tracking: TrackingSection, run_name: str, config: dict[str, Any]) -> None:
@@ -50,6 +51,9 @@ class Tracker:
         if mode != "disabled":
             make = partial(WandbSink, self._run_dir, mode, tracking.wandb_project, run_name, config)
             self._sinks.append(BackgroundSink("W&B", make))
+        if tracking.mlflow:
+            server = partial(MlflowSink, self._run_dir, tracking.mlflow, tracking.mlflow_experiment, run_name, config)
+            self._sinks.append(BackgroundSink("MLflow", server))
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Append one line to `metrics.jsonl`; a number that is not finite becomes null, with a warning.

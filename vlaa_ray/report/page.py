@@ -18,6 +18,7 @@ from vlaa_ray.report.samples import samples_of
 from vlaa_ray.report.study import Sought, study_of
 from vlaa_ray.report.timing import draw_phases, draw_timeline, phase_colors, totals
 from vlaa_ray.run.reader import RecordedRun
+from vlaa_ray.storage.mapping_file import flat
 from vlaa_ray.text.durations import duration
 
 _SUMMARY = {
@@ -105,11 +106,3 @@ def _state(run: RecordedRun) -> dict[str, Any]:
 def _lines(mapping: dict[str, Any]) -> list[tuple[str, str]]:
     lines = {key: "\n".join(map(str, value)) if isinstance(value, list) else value for key, value in mapping.items()}
     return [(str(key), str(value)) for key, value in lines.items() if value not in (None, "", {}, [])]
-
-
-def flat(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the values with their nested keys joined by dots: {"run": {"seed": 0}} becomes {"run.seed": 0}."""
-    result: dict[str, Any] = {}
-    for key, value in mapping.items():
-        result |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
-    return result

@@ -24,3 +24,11 @@ def read_mapping(path: Path, parse: Callable[[str], Any]) -> tuple[dict[str, Any
 def as_mapping(value: Any) -> dict[str, Any]:
     """Return the value if it is a mapping, else {}: a part of a file may be missing or have another form."""
     return value if isinstance(value, dict) else {}
+
+
+def flat(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values with their nested keys joined by dots: {"run": {"seed": 0}} becomes {"run.seed": 0}."""
+    result: dict[str, Any] = {}
+    for key, value in mapping.items():
+        result |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
+    return result
