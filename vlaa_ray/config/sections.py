@@ -296,6 +296,9 @@ class TrackingSection(Section):
     """Name of the experiment at the MLflow server."""
     rollouts_per_step: int = Field(32, ge=0)
     """Number of rollouts of a step that are written to disk for people to read."""
+    rollouts_bytes: int = Field(4 << 30, ge=1 << 20)
+    """Bytes that rollouts on disk and their pictures may take. When they take more, steps in between go, so that those
+    that stay are about equally far apart; the first and the newest steps stay."""
     reflection_phrases: tuple[Annotated[str, Field(pattern=r"\S", max_length=200)], ...] = REFLECTION_PHRASES
     """Phrases of doubt that are counted in all completions of a step, as whole words in any case; the default has the
     four of the paper's figure 7 and its cues for the split of data."""

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
@@ -21,8 +20,8 @@ from vlaa_ray.config import TrackingSection
 from vlaa_ray.errors import VlaaRayError
 from vlaa_ray.monitoring.mlflow_sink import MlflowSink
 from vlaa_ray.monitoring.names import describe
+from vlaa_ray.monitoring.rollout_archive import RolloutArchive
 from vlaa_ray.monitoring.sinks import BackgroundSink, TensorBoardSink, WandbSink
-from vlaa_ray.storage.atomic import write_whole
 from vlaa_ray.storage.layout import DROPPED, METRICS
 from vlaa_ray.storage.metrics_file import drop_torn_line, read_metrics
 
@@ -38,7 +37,7 @@ class Tracker:
 
     def __init__(self, run_dir: Path, tracking: TrackingSection, run_name: str, config: dict[str, Any]) -> None:
         self._run_dir = Path(run_dir)
-        (self._run_dir / "rollouts").mkdir(parents=True, exist_ok=True)
+        self._archive = RolloutArchive(self._run_dir, tracking.rollouts_bytes)
         path = self._run_dir / METRICS
         drop_torn_line(path)
         done = read_metrics(self._run_dir)
@@ -69,10 +68,8 @@ class Tracker:
             sink.put(row)
 
     def log_rollouts(self, step: int, rows: list[dict[str, Any]]) -> None:
-        """Write `rollouts/step_NNNNNN.jsonl` atomically, one rollout a line."""
-        text = "".join(json.dumps(_plain(row), ensure_ascii=False) + "\n" for row in rows)
-        # A lone surrogate in a completion has no UTF-8; its backslash escape is the same string in JSON.
-        write_whole(self._run_dir / "rollouts" / f"step_{step:06d}.jsonl", text.encode("utf-8", "backslashreplace"))
+        """See `RolloutArchive.write`."""
+        self._archive.write(step, rows)
 
     def log_dropped(self, rows: list[dict[str, Any]]) -> None:
         """Append rows to `dropped.jsonl`: the step, id and reason of samples that could not be trained on."""
@@ -82,20 +79,8 @@ class Tracker:
                 lines.write(text)
 
     def save_image(self, sha256: str, data: bytes) -> str:
-        """Write the image unless it is there, and return its path relative to the run folder: `images/<sha256>.<ext>`.
-
-        Raises:
-            VlaaRayError: the bytes have another sha256.
-
-        """
-        if sha256 != hashlib.sha256(data).hexdigest():
-            raise VlaaRayError("the image's bytes don't have the given sha256", got=sha256)
-        name = f"images/{sha256}.{_extension(data)}"
-        path = self._run_dir / name
-        if not path.exists():
-            path.parent.mkdir(exist_ok=True)
-            write_whole(path, data)
-        return name
+        """See `RolloutArchive.save_image`."""
+        return self._archive.save_image(sha256, data)
 
     def close(self, timeout_s: float = 15.0) -> None:
         """End the trackers, waiting at most `timeout_s` for all of them together; safe to call twice."""
@@ -118,23 +103,3 @@ def _number(name: str, value: Any, step: int) -> float | int | None:
         return number
     LOG.warning("step %d: %s is %s; written as null", step, name, number)
     return None
-
-
-def _plain(value: Any) -> Any:
-    """Return `value` in JSON's types: NumPy scalars and arrays become Python's, numbers that are not finite None."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, str | int | None) else str(value)
-
-
-def _extension(data: bytes) -> str:
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "webp"
-    magic = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpg", b"GIF8": "gif", b"BM": "bmp"}
-    return next((extension for start, extension in magic.items() if data.startswith(start)), "bin")

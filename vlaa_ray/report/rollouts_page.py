@@ -12,6 +12,7 @@ from vlaa_ray.report.html import write_page
 from vlaa_ray.report.rollout_groups import MOST_CHARS, groups_on_page, pictures_on_page
 from vlaa_ray.report.rows_viewer import block, viewer_parts
 from vlaa_ray.run.reader import RecordedRun
+from vlaa_ray.storage.metrics_file import step_of
 
 ROLLOUTS_PAGE = "rollouts.html"
 TEXT_BYTES = 42_000_000
@@ -38,6 +39,13 @@ def write_rollouts_page(
         "page": page,
         "most_chars": MOST_CHARS,
         "num_without_room": num_without_room,
+        "num_removed": _num_removed(run),
         "rows": {**viewer_parts("rollouts.js"), "rows_data": page.data, "pictures_data": block(pictures)},
     }
     return write_page(path, "rollouts.html.jinja", content)
+
+
+def _num_removed(run: RecordedRun) -> int:
+    """Return how many steps between the first and the last rollouts on disk have none any more."""
+    kept = {step for step in map(step_of, run.rollout_files) if step is not None}
+    return sum(min(kept) < row["step"] < max(kept) and row["step"] not in kept for row in run.metrics) if kept else 0

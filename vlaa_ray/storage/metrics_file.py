@@ -30,12 +30,17 @@ def read_metrics(run_dir: Path, name: str = METRICS) -> list[dict[str, Any]]:
     return rows
 
 
+def step_of(path: Path) -> int | None:
+    """Return the step of a file of rollouts, `rollouts/step_000012.jsonl`; None if its name has none."""
+    number = path.stem.removeprefix("step_")
+    return int(number) if number.isdecimal() else None
+
+
 def truncate_after(run_dir: Path, step: int) -> None:
     """Remove the metrics, rollouts and dropped prompts of steps after `step`; a resumed run writes them again."""
     run_dir = Path(run_dir)
     for path in (run_dir / "rollouts").glob("step_*.jsonl"):
-        number = path.stem.removeprefix("step_")
-        if number.isdecimal() and int(number) > step and path.is_file():
+        if (number := step_of(path)) is not None and number > step and path.is_file():
             path.unlink()
     for name in (METRICS, DROPPED):
         if (run_dir / name).exists():
