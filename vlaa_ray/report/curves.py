@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import io
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ RC: dict[Any, Any] = {
     "ytick.color": INK,
 }
 _MAX_POINTS = 500
+_SOURCE = re.compile(r"reward/by_source/([^/]+)/count")
 _SMOOTHED_FROM_STEPS = 20
 
 Points = list[tuple[int, float]]
@@ -156,10 +158,24 @@ def charts_of(run: RecordedRun) -> tuple[list[Chart], list[str]]:
     memory = tuple((role[1], role[0]) for role in roles if role)
     by_role = Chart("memory", "Resident memory by role", "GiB", memory, scale=2.0**-30)
     charts = [*(chart.with_types(names) for chart in CHARTS), by_role]
+    charts.insert(2, _by_source(run))
     drawn = [chart for chart in charts if any(name in names for _, name in chart.curves)]
     kind = kind_of(run.config)
     expected = [chart for chart in charts if any(describe(name).is_expected(kind) for name in chart.names)]
     return drawn, [chart.title for chart in expected if chart not in drawn]
+
+
+def _by_source(run: RecordedRun) -> Chart:
+    """Return the chart of rewards by data source, as many as there are colours; without a curve for a single source."""
+    counts: Counter[str] = Counter()
+    for row in run.metrics:
+        for name, count in row.items():
+            if match := _SOURCE.fullmatch(name):
+                counts[match[1]] += int(count)
+    largest = sorted(source for source, _ in counts.most_common(len(COLORS))) if len(counts) > 1 else []
+    note = f"The {len(largest)} largest of {len(counts)} sources." if len(counts) > len(largest) > 0 else ""
+    curves = tuple((source, f"reward/by_source/{source}/mean") for source in largest)
+    return Chart("sources", "Reward in training by data source", "reward", curves, smooth=True, note=note)
 
 
 def kind_of(config: dict[str, Any]) -> Kind:

@@ -48,6 +48,20 @@ def test_charts_without_data_are_named_not_drawn(tmp_path):
     assert spoken(run, drawn[1]) == "Resident memory by role. learner: 2 at step 1, 2 at step 1"
 
 
+def test_sources_are_drawn_where_there_are_several_and_the_largest_where_there_are_many(tmp_path):
+    def chart_of(*sources):
+        counts = {f"reward/by_source/{source}/count": float(size) for size, source in enumerate(sources, start=1)}
+        means = {f"reward/by_source/{source}/mean": 0.5 for source in sources}
+        drawn, missing = charts_of(folder(tmp_path, [{"step": 1, **counts, **means}]))
+        assert "Reward in training by data source" not in missing
+        return next((chart for chart in drawn if chart.key == "sources"), None)
+
+    assert chart_of("coco") is None
+    assert [label for label, _ in chart_of("b", "a").curves] == ["a", "b"]
+    many = chart_of(*"abcdefghi")
+    assert [label for label, _ in many.curves] == [*"cdefghi"] and many.note == "The 7 largest of 9 sources."
+
+
 @pytest.mark.parametrize("key", ["types", "logprobs"])
 def test_the_svg_is_well_formed_scales_and_takes_the_pages_ink(finished_run, key):
     svg = chart_svg(RecordedRun.read(finished_run), chart(key))

@@ -62,7 +62,7 @@ def test_older_steps_are_left_out_where_the_page_is_full_and_it_says_so(run):
 def test_steps_whose_rollouts_were_removed_are_counted(run):
     (run / "metrics.jsonl").write_text("".join(f'{{"step": {step}}}\n' for step in range(5)))
     (run / "rollouts/step_000002.jsonl").unlink()
-    assert "1 steps have no rollouts any more" in Page(page_of(run)).words
+    assert "1 step has no rollouts any more" in Page(page_of(run)).words
 
 
 def test_a_picture_is_there_once_and_small_and_those_without_room_are_counted(run):
