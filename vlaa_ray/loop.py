@@ -111,8 +111,8 @@ async def _restore(roles: Roles, run: Run) -> tuple[int, int, Metrics]:
 class _Saver:
     """The saving of checkpoints: on request, and at the end of the block if steps are not saved yet.
 
-    The learner writes its state while nothing else goes on. What is left, hashing and bringing to the disk, is done in
-    a thread beside the next steps.
+    The learner copies its state while nothing else goes on. What is left, writing, hashing and bringing to the disk,
+    is done beside the next steps.
     """
 
     def __init__(self, roles: Roles, run: Run, step: int, deadline_s: float) -> None:
@@ -149,6 +149,7 @@ class _Saver:
 
     async def save_if_possible(self) -> None:
         """Save, or say why not: a full disk, for example, costs this checkpoint but does not end the run."""
+        is_urgent = self._run.checkpoint_request.is_set()
         self._run.checkpoint_request.clear()
         await self._settle()
         try:
@@ -157,9 +158,11 @@ class _Saver:
             self._alarm(self._step, error)
         else:
             self._finishing = asyncio.create_task(self._finish_or_alarm(*started))
+            if is_urgent:  # a node is about to go, or ranks start again from this step
+                await self._settle()
 
     async def _start(self) -> tuple[int, dict[str, Any]]:
-        """Let the learner write its files; return the step and the state to finish the checkpoint with."""
+        """Let the learner begin to write; return the step and the state to finish the checkpoint with."""
         self._run.phase("checkpoint")
         await self._roles.learner.save(self._run.begin_checkpoint(self._step))
         return self._step, {
@@ -170,6 +173,7 @@ class _Saver:
         }
 
     async def _finish(self, step: int, state: dict[str, Any]) -> None:
+        await self._roles.learner.written()
         await asyncio.to_thread(self._run.commit_checkpoint, step, state)
         self._saved = step
 

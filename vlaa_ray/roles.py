@@ -94,10 +94,20 @@ class LearnerRole(Protocol):
         """
 
     async def save(self, folder: Path) -> None:
-        """Write everything that `load` needs below `folder`, and the model in `hf/`.
+        """Begin to write everything that `load` needs below `folder`, and the model in `hf/`; see `written`.
+
+        What is written is the state of now, whatever is learned meanwhile.
 
         Raises:
             CheckpointError: a file can't be written.
+
+        """
+
+    async def written(self) -> None:
+        """Return when all files of the last `save` are written.
+
+        Raises:
+            CheckpointError: a file can't be written, or a rank was lost on the way.
 
         """
 

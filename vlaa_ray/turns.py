@@ -324,6 +324,10 @@ class LearnerInTurn:
         async with self._turns.saving():
             await self._learner.save(folder)
 
+    async def written(self) -> None:
+        """See `LearnerRole`; no turn is needed, as files are written from RAM."""
+        await self._learner.written()
+
     async def load(self, folder: Path) -> None:
         """See `LearnerRole`."""
         async with self._turns.updating():

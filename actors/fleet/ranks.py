@@ -10,12 +10,14 @@ from typing import Any
 from ray.exceptions import RayError
 
 from actors.process.causes import first_line
-from actors.process.deadlines import wait_for_all
+from actors.process.deadlines import GRACE_S, wait_for_all
 from vlaa_ray.config import GrpoConfig
-from vlaa_ray.errors import LearnerLost, VlaaRayError
+from vlaa_ray.errors import CheckpointError, DeadlineExceeded, LearnerLost, VlaaRayError
 from vlaa_ray.planning.failures import is_rank_lost
 from vlaa_ray.records import Group, OptimizerStep
 from vlaa_ray.roles import Metrics
+
+_WRITTEN_POLL_S = 0.2
 
 
 class LearnerRanks:
@@ -28,6 +30,7 @@ class LearnerRanks:
         self._ranks = [spawn(rank) for rank in range(config.learner.num_ranks)]
         self._lost: LearnerLost | None = None
         self._version = 0
+        self._saving = Path()
         self.node_id = ""
         """Ray's id of the node of rank 0."""
         self.turn = asyncio.Lock()
@@ -99,6 +102,21 @@ class LearnerRanks:
         async with self.turn:
             await self._load(folder)
 
+    async def written(self) -> None:
+        """See `LearnerRole`."""
+        folder, ranks = str(self._saving), self._ranks
+        try:
+            while not all(await self._asked([rank.is_written.remote() for rank in ranks])):
+                await asyncio.sleep(_WRITTEN_POLL_S)
+            await self._asked([rank.hand_over.remote(folder) for rank in ranks])
+        except (RayError, DeadlineExceeded) as error:  # the next call to the ranks finds out what it means for them
+            message = f"a learner rank was lost while its checkpoint was written: {first_line(error)}"
+            raise CheckpointError(message, folder=folder) from error
+
+    async def _asked(self, calls: list[Any]) -> list[Any]:
+        """Return the answers to questions that wait for their turn behind an update."""
+        return await wait_for_all(calls, self._deadlines.learn_s + GRACE_S, "the learner: its written checkpoint")
+
     async def recover(self) -> None:
         """See `WeightSource`."""
         if self._lost is not None:
@@ -131,6 +149,7 @@ class LearnerRanks:
         return dict(metrics)
 
     async def _save(self, folder: Path) -> None:
+        self._saving = folder
         calls = [rank.save.remote(str(folder)) for rank in self._ranks]
         await self._all(calls, self._deadlines.checkpoint_s, "the saving of the checkpoint")
 

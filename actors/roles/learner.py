@@ -119,10 +119,18 @@ class LearnerActor:
             deque(weights, maxlen=0)
 
     def save(self, folder: str) -> None:
-        """See `RLLearner.save`; on another node than the driver's, the files then go to the run's bucket."""
+        """Begin to write a checkpoint, or write it whole where the config says so; then ask `is_written`."""
         self._parts.prepare(Path(folder))
-        self._learner.save(Path(folder))
-        self._learner.core.engine.barrier()
+        save = self._learner.begin_save if self._config.copies_checkpoints else self._learner.save
+        save(Path(folder))
+
+    def is_written(self) -> bool:
+        """See `LearnerCore.is_written`."""
+        written: bool = self._learner.core.is_written()
+        return written
+
+    def hand_over(self, folder: str) -> None:
+        """Send the files of a node with a disk of its own to the run's bucket; call it when all ranks have written."""
         self._parts.hand_over(Path(folder), self._learner.core.engine.num_ranks)
 
     def load(self, folder: str) -> int:

@@ -114,6 +114,8 @@ class Learner:
 
     async def save(self, folder: Path) -> None: ...
 
+    async def written(self) -> None: ...
+
     async def metrics(self) -> dict[str, float]:
         return {}
 

@@ -195,6 +195,7 @@ class SimulatedRank(SimulatedActor):
         super().__init__(node, **times)
         self.rank, self._learn_s = rank, learn_s
         self._state, self._parts, self._bucket = SharedLearner(), None, None
+        self._writing = None
 
     async def do_meeting_point(self):
         return "10.0.0.1", 4711, self.node
@@ -232,10 +233,19 @@ class SimulatedRank(SimulatedActor):
         self._parts = None
 
     async def do_save(self, folder):
+        state = json.dumps([self._state.version, self._state.weights])
+        self._writing = asyncio.ensure_future(self._write(Path(folder) / f"rank_{self.rank}.json", state))
+
+    async def _write(self, path, state):
         await asyncio.sleep(0.5)
-        path = Path(folder) / f"rank_{self.rank}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps([self._state.version, self._state.weights]))
+        path.write_text(state)
+
+    async def do_is_written(self):
+        return self._writing.done()
+
+    async def do_hand_over(self, folder):
+        self._writing.result()
 
     async def do_load(self, folder):
         await asyncio.sleep(0.5)

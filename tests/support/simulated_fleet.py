@@ -180,6 +180,12 @@ class RankActor(Held, SimulatedRank):
         (Path(folder) / "hf").mkdir(exist_ok=True)
         (Path(folder) / "hf" / "config.json").write_text(json.dumps({}))
 
+    async def is_written(self):
+        return await self.do_is_written()
+
+    async def hand_over(self, folder):
+        await self.do_hand_over(folder)
+
     async def load(self, folder):
         return await self.do_load(folder)
 

@@ -167,7 +167,12 @@ class Learner:
 
     async def save(self, folder):
         folder.mkdir(parents=True)
-        (folder / "state.json").write_text(json.dumps([self.weight_version, self.weights]))
+        self._saved = folder / "state.json", json.dumps([self.weight_version, self.weights])
+
+    async def written(self):
+        await asyncio.sleep(0)  # the next step may have begun
+        path, state = self._saved
+        path.write_text(state)
 
     async def load(self, folder):
         self.weight_version, self.weights = json.loads((folder / "state.json").read_text())

@@ -309,6 +309,9 @@ class Roller:
         assert self.world.learner_here and not self.world.cache
         await asyncio.sleep(0)
 
+    async def written(self):
+        await asyncio.sleep(0)
+
     async def load(self, folder):
         self.actions.append("load")
         assert self.world.learner_here and not self.world.cache

@@ -246,6 +246,11 @@ class TrainingConfig(AnyConfig):
         return self.checkpoint.keep
 
     @property
+    def copies_checkpoints(self) -> bool:
+        """True if checkpoints are written from copies in RAM."""
+        return False
+
+    @property
     def max_tokens(self) -> int:
         """The number of samples times the token limit of a completion."""
         return self.num_samples * self.limits.max_completion_tokens

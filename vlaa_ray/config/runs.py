@@ -127,6 +127,11 @@ class GrpoConfig(TrainingConfig):
         return self.weight_sync.transport
 
     @property
+    def copies_checkpoints(self) -> bool:
+        """`checkpoint.beside_training`."""
+        return self.checkpoint.beside_training
+
+    @property
     def weight_sync_s(self) -> float:
         """`deadlines.weight_sync_s`."""
         return self.deadlines.weight_sync_s

@@ -239,6 +239,9 @@ class CheckpointSection(Section):
 
     every_steps: int = Field(10, ge=1)
     """Steps between two checkpoints; the last step is always saved."""
+    beside_training: bool = True
+    """Write GRPO's checkpoints beside the next steps, from a copy in the RAM of each rank, as large as its weights and
+    optimizer states; false writes them before the next step, without a copy."""
     keep: int = Field(2, ge=1)
     """Number of checkpoints to keep. Older ones are deleted, but never the last complete one."""
 

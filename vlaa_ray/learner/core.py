@@ -22,15 +22,18 @@ from vlaa_ray.config import LearnerSection, ModelSection
 from vlaa_ray.errors import CheckpointError
 from vlaa_ray.learner.deepspeed import DeepSpeedEngine
 from vlaa_ray.learner.feeding import Feed
+from vlaa_ray.learner.file_writer import FileWriter, Job, copied
 from vlaa_ray.models.batch_tools import packing_tools
 from vlaa_ray.models.batches import Batch, Row, micro_batches
 from vlaa_ray.models.chat import ChatFormat, chat_format_of
 from vlaa_ray.models.families import family_of
 from vlaa_ray.models.loading import load_model
+from vlaa_ray.storage.atomic import write_whole
 from vlaa_ray.weight_sync.manifest import Manifest
 
 Loss = Callable[[Any, Batch], torch.Tensor]
 """A function from (the module's outputs, batch) to this micro-batch's share of the step's loss."""
+_WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)  # torch's writer turns an OSError into a RuntimeError
 MakeModule = Callable[[Any, ChatFormat], Any]
 """A function from (model, chat format) to the trained module: a `Policy` or a `RewardModel`; both take a Batch."""
 
@@ -57,6 +60,7 @@ class LearnerCore:
         self.module = make_module(loaded, self.chat)
         self.engine = DeepSpeedEngine(self.module, learner, model.dtype)
         self._collating = ThreadPoolExecutor(1, "collate")
+        self._files, self._folder = FileWriter(), Path()
 
     def feed(self, steps: Sequence[Sequence[Row]], passes: Sequence[int]) -> Feed:
         """Return the micro-batches of the rows of some optimizer steps: as many for a step on every rank.
@@ -129,11 +133,9 @@ class LearnerCore:
 
     def export(self, folder: Path) -> None:
         """Write, on rank 0, a checkpoint that transformers and vLLM load as it is."""
-        writes = self.engine.rank == 0
-        state = {name: tensor.cpu().clone() for name, tensor in self.weights() if writes and name not in self._tied}
-        if writes:
-            self.module.save(folder, state)
-            self.chat.processor.save_pretrained(folder)
+        state = self._gathered()
+        if self.engine.rank == 0:
+            self._write_model(folder, state)
 
     def save(self, folder: Path, state: dict[str, Any]) -> None:
         """Write `hf/`, the optimizer's shards and `state` below `folder`.
@@ -142,29 +144,77 @@ class LearnerCore:
             CheckpointError: a file can't be written; every rank raises it.
 
         """
-        error: Exception | None = None
-        try:
-            self.export(folder / "hf")
-            if self.engine.rank == 0:
-                (folder / "learner.json").write_text(json.dumps(state))
-        except (OSError, SafetensorError) as failure:
-            error = failure
-        failed = bool(self.engine.reduce_max(torch.tensor([float(error is not None)]))[0])  # all ranks do the same
-        if not failed:
+        errors: list[Exception] = []
+
+        def write(job: Job) -> None:
             try:
-                self.engine.save(folder)
-            except (OSError, RuntimeError) as failure:  # torch's writer turns an OSError into a RuntimeError
-                if self.engine.num_ranks > 1:  # the other ranks are still waiting in the collective
-                    raise
-                error = failure
-        if failed or error:
-            raise CheckpointError(
-                f"the checkpoint can't be written: {error or 'rank 0 has the cause'}",
-                folder=str(folder),
-                rank=self.engine.rank,
-                free_bytes=shutil.disk_usage(folder).free,
-                fix="free space below run.dir",
-            ) from error
+                job()
+            except _WRITE_ERRORS as error:  # all ranks take part to the end, and then do the same
+                errors.append(error)
+
+        self._put(folder, state, write, lambda value: value)
+        if self.engine.reduce_max(torch.tensor([float(bool(errors))]))[0]:
+            raise self._unwritten(folder, errors[0] if errors else "another rank has the cause") from next(
+                iter(errors), None
+            )
+
+    def begin_save(self, folder: Path, state: dict[str, Any]) -> None:
+        """Copy what `save` writes into RAM, and begin to write it in a thread; see `is_written`.
+
+        Raises:
+            CheckpointError: a folder can't be made.
+
+        """
+        self._files.begin()
+        self._put(folder, state, self._files.add, copied)
+        self._files.start()
+        self._folder = folder
+
+    def is_written(self) -> bool:
+        """Return True when all files of this rank are written; no collective.
+
+        Raises:
+            CheckpointError: a file can't be written.
+
+        """
+        try:
+            return self._files.is_done()
+        except _WRITE_ERRORS as error:
+            raise self._unwritten(self._folder, error) from error
+
+    def _put(self, folder: Path, state: dict[str, Any], put: Callable[[Job], None], kept: Callable[[Any], Any]) -> None:
+        """Call `put` with a function for each file of a checkpoint that writes it; `kept` makes copies if need be."""
+
+        def write(shard: Any, path: str) -> None:
+            shard = kept(shard)
+            put(lambda: torch.save(shard, path, _use_new_zipfile_serialization=False))
+
+        weights = self._gathered()
+        if self.engine.rank == 0:
+            put(lambda: self._write_model(folder / "hf", weights))
+            put(lambda: write_whole(folder / "learner.json", json.dumps(state)))
+        try:
+            self.engine.save(folder, write)
+        except OSError as error:
+            raise self._unwritten(folder, error) from error
+
+    def _unwritten(self, folder: Path, cause: object) -> CheckpointError:
+        return CheckpointError(
+            f"the checkpoint can't be written: {cause}",
+            folder=str(folder),
+            rank=self.engine.rank,
+            free_bytes=shutil.disk_usage(folder).free,
+            fix="free space below run.dir",
+        )
+
+    def _gathered(self) -> dict[str, torch.Tensor]:
+        """Return copies of all tensors in RAM by their names, on rank 0; the other ranks take part and get none."""
+        keeps = self.engine.rank == 0
+        return {name: tensor.cpu().clone() for name, tensor in self.weights() if keeps and name not in self._tied}
+
+    def _write_model(self, folder: Path, weights: dict[str, torch.Tensor]) -> None:
+        self.module.save(folder, weights)
+        self.chat.processor.save_pretrained(folder)
 
     def load(self, folder: Path) -> dict[str, Any]:
         """Restore what `save` wrote, and return its `state`."""

@@ -137,7 +137,11 @@ class RLLearner:
             CheckpointError: a file can't be written.
 
         """
-        self.core.save(folder, {"weight_version": self.weight_version, "kl": asdict(self._kl)})
+        self.core.save(folder, self._state())
+
+    def begin_save(self, folder: Path) -> None:
+        """Copy what `save` writes into RAM, and begin to write it; see `LearnerCore.begin_save`."""
+        self.core.begin_save(folder, self._state())
 
     def load(self, folder: Path) -> None:
         """Restore weights, optimizer, weight version and KL coefficient.
@@ -149,6 +153,9 @@ class RLLearner:
         state: dict[str, Any] = self.core.load(folder)
         self.weight_version = state["weight_version"]
         self._kl = AdaptiveKl(**state["kl"])
+
+    def _state(self) -> dict[str, Any]:
+        return {"weight_version": self.weight_version, "kl": asdict(self._kl)}
 
     def offload(self) -> None:
         """Move all memory of this rank from its device into RAM, the reference policy included."""

@@ -161,8 +161,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("time/heldout_rewards_s", "s", "sampling and scoring of held-out answers: the start of the engines or the "
            "sending of new weights to them included", ("sft",), when=_SAMPLED, better="lower"),
     Metric("time/eval_s", "s", "held-out evaluation", better="lower"),
-    Metric("time/checkpoint_s", "s", "the learner's writing of the checkpoint of the step before; hashing it and "
-           "bringing it to the disk goes on beside the next steps", when="the step before wrote one", better="lower"),
+    Metric("time/checkpoint_s", "s", "the learner's copy of its state for the checkpoint of the step before; writing "
+           "and hashing it goes on beside the next steps", when="the step before wrote one", better="lower"),
     Metric("storage/behind_s", "s", "time since the bucket last had all that the run has written", ("grpo",),
            when="run.dir is in a bucket", better="lower"),
     Metric("storage/failures", "times", "failed tries in a row to send to the bucket; 0 where it answers", ("grpo",),

@@ -19,7 +19,7 @@ import tempfile
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import Version
@@ -171,7 +171,7 @@ def check_disks(config: TrainingConfig | None = None) -> list[Finding]:
     run = config.run if config else None
     here = Path((run.local_dir if is_remote(run.dir) else run.dir) if run else ".").expanduser().absolute()
     here = next(folder for folder in (here, *here.parents) if folder.is_dir())
-    free, wanted = shutil.disk_usage(here).free, _checkpoint_bytes(config)
+    free, wanted = shutil.disk_usage(here).free, _checkpoints_bytes(config)
     return [
         Finding(f"disk of {tempfile.gettempdir()}", ok, found, "2.0 GiB free, under 95% full", fix),
         Finding(
@@ -276,6 +276,8 @@ def check_memory(config: TrainingConfig) -> Finding:
     each = by_role(memory)
     need += sum(each[role] for role in each for bundle in bundles[role] if "GPU" not in bundle)
     need += config.learner.num_ranks * (optimizer_ram_bytes(config, dimensions) + asleep_ram_bytes(config, memory))
+    if config.copies_checkpoints:
+        need += _checkpoint_bytes(config, dimensions)
     limit = int(_MEMORY_SHARE * memory_bytes())
     return Finding("RAM", need <= limit, f"{gib(limit)} ({_MEMORY_SHARE:.0%} of all)", f"{gib(need)} (estimate)", fix)
 
@@ -344,22 +346,28 @@ def _child_failure(code: str) -> str | None:
     return None if done.returncode == 0 else (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
 
 
-def _checkpoint_bytes(config: TrainingConfig | None) -> int:
-    """Return the bytes of the kept checkpoints and the one being written: weights twice, optimizer states once."""
+def _checkpoints_bytes(config: TrainingConfig | None) -> int:
+    """Return the bytes of the kept checkpoints and the one being written."""
     if config is None:
         return 5 * GIB
-    from vlaa_ray.models.dimensions import count_parameters, model_dimensions
+    from vlaa_ray.models.dimensions import model_dimensions
+
+    try:
+        one = _checkpoint_bytes(config, model_dimensions(config.model.path))
+    except ModelError:
+        return 5 * GIB
+    return (config.checkpoint.keep + 1) * one + GIB
+
+
+def _checkpoint_bytes(config: TrainingConfig, dimensions: dict[str, Any]) -> int:
+    """Return the bytes of one checkpoint: weights twice, optimizer states once."""
+    from vlaa_ray.models.dimensions import count_parameters
     from vlaa_ray.models.dtypes import config_item_bytes
     from vlaa_ray.planning.memory import optimizer_item_bytes
 
-    try:
-        parameters = count_parameters(model_dimensions(config.model.path)).total
-    except ModelError:
-        return 5 * GIB
-    each = 2 * config_item_bytes(config.model.dtype) + optimizer_item_bytes(
-        config.model.dtype, config.learner.zero_stage
-    )
-    return (config.checkpoint.keep + 1) * parameters * each + GIB
+    dtype = config.model.dtype
+    each = 2 * config_item_bytes(dtype) + optimizer_item_bytes(dtype, config.learner.zero_stage)
+    return count_parameters(dimensions).total * each
 
 
 def _cgroup_number(unified: str, legacy: str) -> int | None:

@@ -91,7 +91,7 @@ def resumed(number, folder):
         return engine
 
     whole = {name: value.clone() for name, value in engine_of(range(4), load=False).full_parameters()}
-    engine_of(range(2), load=False).save(folder)
+    engine_of(range(2), load=False).save(folder, torch.save)
     continued = engine_of(range(2, 4), load=True)
     return max(float((value - whole[name]).abs().max()) for name, value in continued.full_parameters())
 

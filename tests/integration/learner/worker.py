@@ -6,6 +6,8 @@ Every case is a function of `World`; what it returns is written to FOLDER/CASE.R
 import gc
 import json
 import sys
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -695,7 +697,7 @@ def save(world: World) -> Any:
         end(learner)
         learner = world.learner(**options)
         steps_of(world, learner, 0, 2)
-        learner.save(world.folder / kind)
+        learner.save(world.folder / f"{kind} at once")
         listed = [(e.name, e.dtype, list(e.shape)) for e in learner.core.manifest()]
         sent = [
             (name, str(value.dtype).removeprefix("torch."), list(value.shape)) for name, value in learner.core.weights()
@@ -704,10 +706,30 @@ def save(world: World) -> Any:
             "whole": whole,
             "manifest": listed,
             "sent": sent,
-            "export": exported(world, learner, world.folder / kind / "hf"),
+            "export": exported(world, learner, world.folder / f"{kind} at once" / "hf"),
         }
+        save_while_learning(world, learner, world.folder / kind)
         end(learner)
     return results
+
+
+def save_while_learning(world: World, learner: RLLearner, folder: Path) -> None:
+    """Begin a checkpoint, and learn another step before its files may be written."""
+    may_write, write = threading.Event(), torch.save
+
+    def held(*arguments: Any, **options: Any) -> None:
+        assert may_write.wait(60)
+        write(*arguments, **options)
+
+    torch.save = held
+    learner.begin_save(folder)
+    steps_of(world, learner, 2, 3)
+    assert not learner.core.is_written()
+    may_write.set()
+    while not learner.core.is_written():
+        time.sleep(0.01)
+    torch.save = write
+    torch.distributed.barrier()
 
 
 def exported(world: World, learner: RLLearner, folder: Path) -> Any:

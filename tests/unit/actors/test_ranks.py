@@ -48,3 +48,21 @@ async def test_what_a_rank_says_itself_is_raised_as_it_is(tmp_path) -> None:
     with pytest.raises(CheckpointError) as caught:
         await ranks.save(tmp_path)
     assert caught.value is full
+
+
+async def test_a_checkpoint_is_written_when_all_ranks_have_written_and_then_handed_over(tmp_path) -> None:
+    ranks, handles = ranks_of(is_written=[False, True])
+    await ranks.save(tmp_path)
+    await ranks.written()
+    for handle in handles:
+        assert handle.called() == ["save", "is_written", "is_written", "hand_over"]
+        assert handle.calls[-1] == ("hand_over", str(tmp_path))
+
+
+@pytest.mark.parametrize("failure", [ActorDiedError(), DeadlineExceeded("no answer"), CheckpointError("disk full")])
+async def test_a_checkpoint_that_is_not_written_is_given_up_and_the_ranks_are_not(failure, tmp_path) -> None:
+    ranks, _ = ranks_of(is_written=[False, failure], update=[(3, {})])
+    await ranks.save(tmp_path)
+    with pytest.raises(CheckpointError):
+        await ranks.written()
+    await ranks.update([[], []])

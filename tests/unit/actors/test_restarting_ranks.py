@@ -84,6 +84,7 @@ class World:
     async def save(self, step):
         path = self.folder / f"step_{step}"
         await self.learner.save(path)
+        await self.learner.written()
         state = {"weight_version": self.learner.weight_version}
         self.saved.insert(0, Checkpoint(step=step, path=path, state=state))
 

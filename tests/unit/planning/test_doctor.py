@@ -237,8 +237,10 @@ def test_ram_is_held_against_the_estimate(monkeypatch) -> None:
     monkeypatch.setattr(doctor, "memory_bytes", lambda: 24 << 30)
     assert doctor.check_memory(make()).ok is False  # a 3B model in fp32 on a laptop
     assert doctor.check_memory(make(model={"path": "someone/else"})).ok is None
-    on_gpus = make(rollout={"gpus_per_actor": 1}, learner={"gpus_per_rank": 1})
+    gpus = {"rollout": {"gpus_per_actor": 1}, "learner": {"gpus_per_rank": 1}}
+    on_gpus = make(**gpus, checkpoint={"beside_training": False})
     assert doctor.check_memory(on_gpus).ok  # its weights are not in RAM
+    assert doctor.check_memory(make(**gpus)).ok is False  # but those of a checkpoint are while it is written
     in_turn = on_gpus.model_copy(update={"placement": "colocated"})
     assert doctor.check_memory(in_turn).ok is False  # what the learner holds waits there while the engine works
     sft = SftConfig.model_validate(
