@@ -3,13 +3,13 @@
 | fault | proven by |
 | --- | --- |
 | F1 an idle engine is killed | here, while the learner works and nothing is asked of the engine |
-| F2 an engine is killed while it samples | here, and with real engines in test_train.py and test_hosts.py |
+| F2 an engine is killed while it samples | here, and with real engines in test_hosts.py |
 | F3 an engine is frozen | test_train.py (real engine, all of its processes) |
 | F4 vLLM's own process is killed | test_engine.py (an error at once), test_hosts.py (replaced in a run) |
 | F5 all engines are killed, and none may be replaced | here |
 | F6 a reward actor is killed | here, and test_train.py; a grader that crashes: test_sandbox.py |
 | F9 a learner rank is killed | here, and test_lost_learner.py (real ranks, in each of their calls) |
-| F11 SIGTERM in each phase | here; with real actors in test_faults.py |
+| F11 SIGTERM in each phase | here; test_faults.py, with real ranks, too |
 | F14 an engine or a rank is killed in a weight sync; a tensor is dropped or flipped | here; test_engine.py |
 | F15 a node is killed; Ray's head is killed | test_elastic.py, test_hosts.py; here |
 

@@ -6,7 +6,7 @@ import signal
 import time
 from contextlib import contextmanager
 
-from quickstart import SIMULATED, metrics, running
+from quickstart import SIMULATED, metrics, run_json, running
 from simulated_fleet import ARMED, SETTINGS
 
 OPTIONS = [
@@ -75,3 +75,31 @@ def steps_from_now(run, folder, count):
 
 def seconds_since(start):
     return time.monotonic() - start
+
+
+def sigterm_and_a_lost_rank(start, folder, rank, *options):
+    """Ask a run on two ranks to stop, start it again, and kill its second rank; return the metrics of its steps.
+
+    `start` is `running` or `simulated`, and `rank` what it calls a rank. Rollouts overlap learning.
+    """
+    options = [*options, "learner.num_ranks=2", "max_staleness=1", "learner.max_restarts=0"]
+    with start(folder, "run.num_steps=1000", *options) as run:
+        run.wait_for_step(2)
+        run.driver.send_signal(signal.SIGTERM)
+        assert run.driver.wait(60) == 128 + signal.SIGTERM, run.output()[-3000:]
+    assert run_json(folder)["state"] == "interrupted"
+    saved = metrics(folder)[-1]["step"]
+    assert (folder / f"quickstart/checkpoints/step_{saved:06d}/hf/config.json").is_file()
+    with start(folder, "run.num_steps=1000", *options) as run:
+        run.wait_for_step(saved + 2)
+        rows = metrics(folder)
+        assert [row["step"] for row in rows] == list(range(len(rows)))
+        # only the first steps after a start have rollouts of the newest weights
+        newest = [float(step not in (1, saved + 1)) for step in range(1, len(rows))]
+        assert [row["staleness/max"] for row in rows[1:]] == newest
+        run.actors(rank)[1].kill()
+        assert run.driver.wait(120) == 1, run.output()[-3000:]
+    state = run_json(folder)
+    assert (state["state"], state["error"]["type"]) == ("failed", "LearnerError")
+    assert "a learner rank was lost" in run.output() and "Traceback" not in run.output()
+    return rows
