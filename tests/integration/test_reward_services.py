@@ -68,7 +68,7 @@ def test_a_reward_model_behind_ray_serve_scores_as_in_this_process(tmp_path: Pat
     url = f"http://127.0.0.1:{port}"
     monkeypatch.setenv("VLAA_RAY_TOKEN", "s3cret")
     with serving(command, f"{url}/-/healthz", tmp_path / "log"):
-        assert httpx.post(f"{url}/score", json={}, timeout=30).status_code == 401
+        assert httpx.post(f"{url}/score", json={}, timeout=90).status_code == 401
         service = {"url": url, "give_up_s": 60, "api_key_env": "VLAA_RAY_TOKEN"}
         remote = score_model(OpenEndedSection(scorer="reward_model", service=service))
         local = score_model(OpenEndedSection(scorer="reward_model", model="builtin:tiny-reward", **PIXELS))
@@ -81,7 +81,7 @@ def test_a_reward_model_behind_ray_serve_scores_as_in_this_process(tmp_path: Pat
         bad = [{}, {"question": "?", "images": ["!"], "answers": ["a"]}, {"question": "?", "images": [], "answers": []}]
         token = {"Authorization": "Bearer s3cret"}
         for body in [*bad, {"question": "?", "images": ["aGVsbG8="], "answers": ["a"]}]:
-            assert httpx.post(f"{url}/score", json=body, headers=token, timeout=30).status_code == 422
+            assert httpx.post(f"{url}/score", json=body, headers=token, timeout=90).status_code == 422
 
 
 def test_a_judge_behind_vllm(tmp_path: Path) -> None:

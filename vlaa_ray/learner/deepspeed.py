@@ -174,7 +174,8 @@ class DeepSpeedEngine:
     def save(self, folder: Path, write: Callable[[Any, str], None]) -> None:
         """Call `write(state, path)` for each file of this rank's optimizer state and weights below `folder`."""
         files = self._engine.checkpoint_engine  # DeepSpeed's own place for another way to write files
-        files.save, files.preserves_storage_sharing = write, lambda: False
+        files.save = lambda state_dict, path: write(state_dict, path)
+        files.preserves_storage_sharing = lambda: False
         self._engine.save_checkpoint(str(folder), tag=_TAG, save_latest=False)
 
     def load(self, folder: Path) -> None:

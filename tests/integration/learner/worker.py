@@ -724,7 +724,7 @@ def save_while_learning(world: World, learner: RLLearner, folder: Path) -> None:
     torch.save = held
     learner.begin_save(folder)
     steps_of(world, learner, 2, 3)
-    assert not learner.core.is_written()
+    assert world.rank or not learner.core.is_written()  # under ZeRO 0 the other ranks write nothing
     may_write.set()
     while not learner.core.is_written():
         time.sleep(0.01)
