@@ -13,6 +13,7 @@ from vlaa_ray.report.breakdown import breakdown
 from vlaa_ray.report.curves import chart_svg, charts_of, figure_svg, kind_of
 from vlaa_ray.report.headline import difference, headline, number, verdict
 from vlaa_ray.report.html import safe, write_page
+from vlaa_ray.report.role_times import draw_roles, role_times
 from vlaa_ray.report.rollouts_page import write_rollouts_page
 from vlaa_ray.report.samples import samples_of
 from vlaa_ray.report.study import Sought, study_of
@@ -59,7 +60,7 @@ def _content(run: RecordedRun, sought: Sought | None, rollouts_page: Path | None
     charts, missing = charts_of(run)
     shares, whole_s = totals(run)
     config = flat(run.config)
-    study = study_of(run, sought)
+    study, roles = study_of(run, sought), role_times(run)
     return {
         "name": config.get("run.name") or run.path.resolve().name,
         "state": _state(run),
@@ -76,6 +77,8 @@ def _content(run: RecordedRun, sought: Sought | None, rollouts_page: Path | None
         "phase_colors": phase_colors(),
         "phases_svg": _timing_svg(run, "phases", "Seconds of each step by phase", draw_phases) if shares else "",
         "timeline_svg": _timing_svg(run, "timeline", "Phases along the clock", draw_timeline) if shares else "",
+        "roles": roles,
+        "roles_svg": _timing_svg(run, "roles", "Busy share of each role along the clock", draw_roles) if roles else "",
         "samples": samples_of(run),
         "rollouts_page": rollouts_page.name if rollouts_page else "",
         "summary": [(title, config[key]) for key, title in _SUMMARY.items() if config.get(key) is not None],
@@ -84,7 +87,7 @@ def _content(run: RecordedRun, sought: Sought | None, rollouts_page: Path | None
 
 
 def _timing_svg(run: RecordedRun, key: str, description: str, paint: Any) -> Any:
-    size = (11.5, 2.6) if key == "timeline" else (11.5, 3.0)
+    size = (11.5, 2.6) if key in ("timeline", "roles") else (11.5, 3.0)
     return safe(figure_svg(key, f"{description}; the table has the totals.", lambda axes: paint(axes, run), size))
 
 

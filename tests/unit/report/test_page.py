@@ -24,7 +24,7 @@ def test_a_finished_run_has_its_result_its_curves_and_its_facts(finished):
     for text in ("finished", "last step 80", "+0.162 ± 0.035", "0.744", "Held-out reward", "builtin:train", "0.32.0"):
         assert text in finished.words, text
     figures = finished.tags.count("figure")
-    assert figures == 22 and finished.tags.count("figcaption") == figures
+    assert figures == 23 and finished.tags.count("figcaption") == figures
     assert "There is no" not in finished.words
 
 
@@ -77,7 +77,7 @@ def test_it_can_be_read_without_seeing_it(finished):
     headings = [int(tag[1]) for tag in finished.tags if tag in ("h1", "h2", "h3", "h4")]
     assert headings[0] == 1 and headings.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(headings))
-    assert finished.tags.count("caption") == finished.tags.count("table") == 6
+    assert finished.tags.count("caption") == finished.tags.count("table") == 7
 
 
 def test_a_failed_run_says_why(make_run):
