@@ -299,6 +299,9 @@ class TrackingSection(Section):
     """Name of the experiment at the MLflow server."""
     rollouts_per_step: int = Field(32, ge=0)
     """Number of rollouts of a step that are written to disk for people to read."""
+    pictures_every_steps: int = Field(20, ge=0)
+    """Steps between those of which the trackers get pictures: a rollout of each verifier type, with its boxes drawn; 0
+    for none."""
     rollouts_bytes: int = Field(4 << 30, ge=1 << 20)
     """Bytes that rollouts on disk and their pictures may take. When they take more, steps in between go, so that those
     that stay are about equally far apart; the first and the newest steps stay."""

@@ -1,14 +1,15 @@
-"""Copies of a run's metrics and config for an MLflow server."""
+"""Copies of a run's metrics, config and sample pictures for an MLflow server."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from vlaa_ray.errors import VlaaRayError
-from vlaa_ray.monitoring.sinks import Sink
+from vlaa_ray.monitoring.sinks import SamplePicture, Sink
 from vlaa_ray.storage.mapping_file import flat
 
 _MOST_PARAMS, _MOST_METRICS, _MOST_CHARS = 100, 1000, 6000  # of one request, by MLflow's REST API
@@ -56,6 +57,11 @@ class MlflowSink(Sink):
         ]
         for start in range(0, len(metrics), _MOST_METRICS):
             self._client.log_batch(self._run_id, metrics=metrics[start : start + _MOST_METRICS])
+
+    def show(self, step: int, pictures: Sequence[SamplePicture]) -> None:
+        """Send the pictures."""
+        for sample in pictures:
+            self._client.log_image(self._run_id, sample.picture, key=sample.name, step=step, synchronous=True)
 
     def close(self) -> None:
         """End the run at the server."""

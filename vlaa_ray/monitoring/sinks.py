@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import queue
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vlaa_ray.errors import VlaaRayError
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 LOG = logging.getLogger(__name__)
+
+
+class SamplePicture(NamedTuple):
+    """The picture of a sampled rollout, with its boxes drawn."""
+
+    verifier_type: str
+    picture: Image
+    caption: str
+
+    @property
+    def name(self) -> str:
+        """The name under which a tracker shows the pictures of one verifier type."""
+        return f"samples/{self.verifier_type}"
+
+
+MakePictures = Callable[[], Sequence[SamplePicture]]
 
 
 class Sink(ABC):
@@ -24,6 +44,10 @@ class Sink(ABC):
     @abstractmethod
     def write(self, row: dict[str, Any]) -> None:
         """Write one step: `row` holds `step` and the metrics by name; a value that is not finite is None or nan."""
+
+    def show(self, step: int, pictures: Sequence[SamplePicture]) -> None:
+        """Write pictures of some rollouts of the step, in a place that can show them."""
+        return
 
     def beat(self) -> None:
         """Do what is to be done between steps; it is called several times a second, by the thread that writes."""
@@ -42,17 +66,24 @@ class BackgroundSink:
 
     def __init__(self, name: str, make: Callable[[], Sink], capacity: int = 1000) -> None:
         self._name, self._make = name, make
-        self._rows: queue.Queue[dict[str, Any]] = queue.Queue(capacity)
+        self._queue: queue.Queue[Callable[[Sink], None]] = queue.Queue(capacity)
         self.finish, self._told = threading.Event(), False
         self._thread = threading.Thread(target=self._serve, name=f"tracker-{name}", daemon=True)
         self._thread.start()
 
     def put(self, row: dict[str, Any]) -> None:
         """Hand over the row of a step without waiting; a full queue drops it, with one warning."""
+        self._put(lambda sink: sink.write(row))
+
+    def put_pictures(self, step: int, make: MakePictures) -> None:
+        """Hand over pictures of the step, which the sink's thread makes; a full queue drops them as it does a row."""
+        self._put(lambda sink: sink.show(step, make()))
+
+    def _put(self, work: Callable[[Sink], None]) -> None:
         if not self._thread.is_alive():
             return
         try:
-            self._rows.put_nowait(row)
+            self._queue.put_nowait(work)
         except queue.Full:
             if not self._told:
                 LOG.warning("%s is too slow and misses steps; metrics.jsonl has every step", self._name)
@@ -76,11 +107,13 @@ class BackgroundSink:
     def _serve(self) -> None:
         try:
             sink = self._make()
-            while not (self.finish.is_set() and self._rows.empty()):
+            while not (self.finish.is_set() and self._queue.empty()):
                 try:
-                    sink.write(self._rows.get(timeout=0.2))
+                    work = self._queue.get(timeout=0.2)
                 except queue.Empty:
                     sink.beat()
+                else:
+                    work(sink)
             sink.close()
         except Exception as error:  # noqa: BLE001 - trackers raise errors of any type, and no error may stop a run
             LOG.warning("%s is switched off for this run: %s: %s", self._name, type(error).__name__, error)
@@ -112,6 +145,21 @@ class TensorBoardSink(Sink):
             if name != "step" and value is not None:
                 event = self._event(wall_time=time.time(), step=row["step"], summary=scalar(name, value))
                 self._writer.write_event(event)
+        self._writer.flush()
+
+    def show(self, step: int, pictures: Sequence[SamplePicture]) -> None:
+        """Write the pictures as JPEG, each with its caption as a text of the same name."""
+        from tensorboardX.proto.summary_pb2 import Summary
+        from tensorboardX.summary import text
+
+        for sample in pictures:
+            file = io.BytesIO()
+            sample.picture.save(file, "jpeg", quality=90)
+            width, height = sample.picture.size
+            image = Summary.Image(width=width, height=height, colorspace=3, encoded_image_string=file.getvalue())
+            shown = Summary(value=[Summary.Value(tag=sample.name, image=image)])
+            for summary in (shown, text(sample.name, sample.caption)):
+                self._writer.write_event(self._event(wall_time=time.time(), step=step, summary=summary))
         self._writer.flush()
 
     def close(self) -> None:
@@ -155,6 +203,14 @@ class WandbSink(Sink):
     def write(self, row: dict[str, Any]) -> None:
         """Log the finite metrics of one step."""
         self._run.log({name: value for name, value in row.items() if value is not None})
+
+    def show(self, step: int, pictures: Sequence[SamplePicture]) -> None:
+        """Log the pictures with their captions."""
+        images = {
+            sample.name: self._wandb.Image(sample.picture, caption=sample.caption, file_type="jpg")
+            for sample in pictures
+        }
+        self._run.log({"step": step, **images})
 
     def close(self) -> None:
         """End the W&B run and its service process."""

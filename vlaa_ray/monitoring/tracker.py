@@ -21,7 +21,7 @@ from vlaa_ray.errors import VlaaRayError
 from vlaa_ray.monitoring.mlflow_sink import MlflowSink
 from vlaa_ray.monitoring.names import describe
 from vlaa_ray.monitoring.rollout_archive import RolloutArchive
-from vlaa_ray.monitoring.sinks import BackgroundSink, TensorBoardSink, WandbSink
+from vlaa_ray.monitoring.sinks import BackgroundSink, MakePictures, TensorBoardSink, WandbSink
 from vlaa_ray.storage.layout import DROPPED, METRICS
 from vlaa_ray.storage.metrics_file import drop_torn_line, read_metrics
 
@@ -70,6 +70,11 @@ class Tracker:
     def log_rollouts(self, step: int, rows: list[dict[str, Any]]) -> None:
         """See `RolloutArchive.write`."""
         self._archive.write(step, rows)
+
+    def show(self, step: int, make: MakePictures) -> None:
+        """Give pictures of the step to the trackers, whose threads call `make`."""
+        for sink in self._sinks:
+            sink.put_pictures(step, make)
 
     def log_dropped(self, rows: list[dict[str, Any]]) -> None:
         """Append rows to `dropped.jsonl`: the step, id and reason of samples that could not be trained on."""

@@ -16,8 +16,8 @@ from vlaa_ray.errors import DataError
 from vlaa_ray.images.decode import reference
 from vlaa_ray.records import in_order
 from vlaa_ray.report.thumbnails import REPORT_PICTURE, BoxOnPicture, MostOfPicture, Picture, thumbnail
-from vlaa_ray.rewards.verifiers.grounding import read_boxes
 from vlaa_ray.run.reader import RecordedRun, Row
+from vlaa_ray.run.sample_pictures import unit_boxes
 from vlaa_ray.text.conversation import context_of, one_text
 
 _MAX_CHARS = 6000
@@ -158,12 +158,9 @@ def picture(run_dir: Path, image: Any, row: Row, most: MostOfPicture = REPORT_PI
 
 def boxes_of(row: Row) -> tuple[BoxOnPicture, ...]:
     """Return the gold and the predicted boxes of an `iou` rollout that lie in the unit frame (0 to 1)."""
-    boxes = []
-    for owner, value in (("gold", row.get("gold")), ("predicted", row.get("extracted"))):
-        for x1, y1, x2, y2 in read_boxes(value)[:8]:
-            if 0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1:
-                boxes.append(BoxOnPicture(owner, x1, y1, x2 - x1, y2 - y1))
-    return tuple(boxes)
+    return tuple(
+        BoxOnPicture(owner, box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1) for owner, box in unit_boxes(row)
+    )
 
 
 def is_number(value: Any) -> TypeGuard[float]:

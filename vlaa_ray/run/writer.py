@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from vlaa_ray.run.checkpoints import Checkpoint, CheckpointStore
 from vlaa_ray.run.parts import CheckpointParts
 from vlaa_ray.run.quarantine import quarantine_note, write_quarantine
 from vlaa_ray.run.remote_run import RemoteRun
+from vlaa_ray.run.sample_pictures import sample_pictures
 from vlaa_ray.storage.layout import CHECKPOINTS
 
 _MODEL = "hf/config.json"
@@ -33,6 +35,7 @@ class RunWriter:
     ) -> None:
         self._path = path
         self._rollouts_per_step = config.tracking.rollouts_per_step
+        self._pictures_every = config.tracking.pictures_every_steps
         self._trained_on: dict[str, Any] | None = resume_from.state.get("data") if resume_from else None
         self._data: dict[str, Any] = {}
         tag = f".{remote.attempt}" if remote else ""
@@ -59,6 +62,8 @@ class RunWriter:
         if groups and self._rollouts_per_step:
             rows = rollout_rows(groups, step, self._rollouts_per_step, self._tracker.save_image)
             self._tracker.log_rollouts(step, rows)
+            if self._pictures_every and (step - 1) % self._pictures_every == 0:
+                self._tracker.show(step, partial(sample_pictures, self._path, rows))
         self._tracker.log(step, metrics)
 
     def log_dropped(self, rows: Iterable[dict[str, Any]]) -> None:

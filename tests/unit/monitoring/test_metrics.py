@@ -18,7 +18,7 @@ from vlaa_ray.config import TrackingSection
 from vlaa_ray.errors import VlaaRayError
 from vlaa_ray.monitoring.names import METRICS, describe, types_in
 from vlaa_ray.monitoring.reduce import reward_metrics
-from vlaa_ray.monitoring.sinks import BackgroundSink
+from vlaa_ray.monitoring.sinks import BackgroundSink, SamplePicture
 from vlaa_ray.monitoring.tracker import Tracker
 from vlaa_ray.records import NO_ANSWER, Prompt, RewardResult
 from vlaa_ray.storage.metrics_file import read_metrics, truncate_after
@@ -268,19 +268,24 @@ def test_a_sink_that_hangs_neither_slows_a_step_nor_holds_up_the_end(tmp_path, c
     assert caplog.text.count("too slow") == 1 and caplog.text.count("did not finish in time") == 1
 
 
-def scalars(folder):
-    """(tag, step, value) and session starts in TensorBoard's event files, read from the records themselves."""
-    from tensorboardX.proto.event_pb2 import Event
-
-    found, starts = [], []
+def events(folder, kind):
+    """The events in TensorBoard's files, read from the records themselves."""
     for path in sorted(folder.iterdir()):
         data, at = path.read_bytes(), 0
         while at < len(data):
             length = int.from_bytes(data[at : at + 8], "little")
-            event = Event.FromString(data[at + 12 : at + 12 + length])
-            found += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
-            starts += [event.step] if event.HasField("session_log") else []
+            yield kind.FromString(data[at + 12 : at + 12 + length])
             at += length + 16
+
+
+def scalars(folder):
+    """(tag, step, value) and session starts in TensorBoard's event files."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    found, starts = [], []
+    for event in events(folder, Event):
+        found += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
+        starts += [event.step] if event.HasField("session_log") else []
     return found, starts
 
 
@@ -299,13 +304,45 @@ def test_tensorboard_gets_the_scalars_and_hides_steps_that_are_made_again(tmp_pa
     assert starts == [3]
 
 
+def test_tensorboard_gets_pictures_with_their_captions(tmp_path):
+    from tensorboardX.proto.event_pb2 import Event
+
+    tracker = make_tracker(tmp_path, TrackingSection(tensorboard=True, wandb="disabled"))
+    tracker.show(7, lambda: [SamplePicture("iou", Image.new("RGB", (40, 20), (200, 30, 90)), "Where?\n\nThere.")])
+    tracker.close()
+    written = [
+        (event.step, value) for event in events(tmp_path / "tensorboard", Event) for value in event.summary.value
+    ]
+    assert [step for step, _ in written] == [7, 7]
+    image, text = (value for _, value in written)
+    decoded = Image.open(io.BytesIO(image.image.encoded_image_string))
+    assert (image.tag, decoded.size, decoded.format) == ("samples/iou", (40, 20), "JPEG")
+    assert np.abs(np.asarray(decoded).astype(int) - (200, 30, 90)).max() <= 3
+    assert text.tensor.string_val == [b"Where?\n\nThere."]
+
+
+def test_pictures_that_cannot_be_made_cost_their_tracker_and_no_step(tmp_path, caplog):
+    def make():
+        raise OSError("no memory for pictures")
+
+    tracker = make_tracker(tmp_path, TrackingSection(tensorboard=True, wandb="disabled"))
+    tracker.show(1, make)
+    tracker.log(1, {"reward/mean": 0.5})
+    tracker.close()
+    assert "TensorBoard is switched off for this run: OSError: no memory" in caplog.text
+    assert read_metrics(tmp_path) == [{"step": 1, "reward/mean": 0.5}]
+
+
 WANDB_RUN = """
 import sys
 from pathlib import Path
+from PIL import Image
 from vlaa_ray.config import TrackingSection
+from vlaa_ray.monitoring.sinks import SamplePicture
 from vlaa_ray.monitoring.tracker import Tracker
 tracker = Tracker(Path(sys.argv[1]), TrackingSection(tensorboard=False, wandb=sys.argv[2]), "demo", {"seed": 1})
 tracker.log(1, {"reward/mean": 0.5})
+tracker.show(1, lambda: [SamplePicture("iou", Image.new("RGB", (40, 20)), "Where?")])
 tracker.close(timeout_s=30)
 """
 
@@ -323,6 +360,8 @@ def test_wandb_offline_keeps_its_files_in_the_run_folder_and_says_nothing(tmp_pa
     done = run_with_wandb(tmp_path, "offline")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
+    (picture,) = (tmp_path / "run" / "wandb").glob("offline-run-*/files/media/images/samples/iou_*.jpg")
+    assert Image.open(picture).size == (40, 20)
 
 
 def test_wandb_without_a_key_is_switched_off_and_never_asks(tmp_path):

@@ -1,9 +1,13 @@
 """Copies of a run for MLflow: its own client, and its store of files in place of a server."""
 
+import re
+
 import pytest
 from mlflow.tracking import MlflowClient
+from PIL import Image
 
 from vlaa_ray.config import GrpoConfig, TrackingSection
+from vlaa_ray.monitoring.sinks import SamplePicture
 from vlaa_ray.monitoring.tracker import Tracker
 
 
@@ -32,6 +36,16 @@ def test_a_resumed_run_goes_on_as_the_same_run(server, tmp_path):
     history = client.get_metric_history(run.info.run_id, "reward/mean")
     assert [(point.step, point.value) for point in history] == [(1, 0.25), (2, 0.5), (3, 0.75)]
     assert "policy/kl" not in run.data.metrics
+
+
+def test_pictures_are_images_of_their_step(server, tmp_path):
+    tracker = tracker_at(server, tmp_path / "run")
+    tracker.show(3, lambda: [SamplePicture("iou", Image.new("RGB", (40, 20)), "Where?")])
+    tracker.close()
+    run_id = (tmp_path / "run/mlflow/run_id").read_text()
+    client = MlflowClient(server)
+    names = [file.path for file in client.list_artifacts(run_id, "images")]
+    assert any(re.search("samples.iou.step.3.", name) for name in names), names
 
 
 def test_a_server_that_refuses_is_switched_off_and_changes_nothing(tmp_path, caplog):
