@@ -27,7 +27,7 @@ _NEWEST = 10
 
 
 @dataclass(frozen=True)
-class _Step:
+class _StoredStep:
     num_bytes: int
     images: frozenset[str]
     """The paths of its pictures, relative to the run folder."""
@@ -39,12 +39,12 @@ class RolloutArchive:
     def __init__(self, run_dir: Path, max_bytes: int) -> None:
         self._run_dir, self._max_bytes = run_dir, max_bytes
         (run_dir / "rollouts").mkdir(parents=True, exist_ok=True)
-        self._steps: dict[int, _Step] = {}
+        self._steps: dict[int, _StoredStep] = {}
         self._uses: Counter[str] = Counter()
         self._image_bytes: dict[str, int] = {}
         for path in sorted((run_dir / "rollouts").glob("step_*.jsonl")):  # of a run that is resumed
             if (number := step_of(path)) is not None:
-                self._add(number, _Step(path.stat().st_size, _images_in(path)))
+                self._add(number, _StoredStep(path.stat().st_size, _images_in(path)))
 
     @property
     def num_bytes(self) -> int:
@@ -59,7 +59,7 @@ class RolloutArchive:
         write_whole(self._path(step), data)
         if step in self._steps:
             self._forget(step)
-        self._add(step, _Step(len(data), _image_paths(rows)))
+        self._add(step, _StoredStep(len(data), _image_paths(rows)))
         while self.num_bytes > self._max_bytes and (goes := self._least_missed()) is not None:
             self._path(goes).unlink(missing_ok=True)
             for image in self._forget(goes):
@@ -84,7 +84,7 @@ class RolloutArchive:
     def _path(self, step: int) -> Path:
         return self._run_dir / "rollouts" / f"step_{step:06d}.jsonl"
 
-    def _add(self, number: int, step: _Step) -> None:
+    def _add(self, number: int, step: _StoredStep) -> None:
         self._steps[number] = step
         self._uses.update(step.images)
         for image in step.images - self._image_bytes.keys():
