@@ -63,9 +63,11 @@ def show_config(
 @app.command()
 def report(
     run_dir: Annotated[
-        str,
+        list[str],
         typer.Argument(
-            metavar="RUN_DIR", help="Folder of a run, for example runs/quickstart or s3://BUCKET/runs/quickstart."
+            metavar="RUN_DIR...",
+            help="Folder of a run, for example runs/quickstart or s3://BUCKET/runs/quickstart; several are shown on "
+            "one page, their curves over each other.",
         ),
     ],
     phrase: Annotated[
@@ -84,17 +86,20 @@ def report(
     follow: Annotated[
         bool, typer.Option("--follow", help="Write it again after new steps, until the run is over.")
     ] = False,
+    out: Annotated[Path, typer.Option(metavar="FILE.html", help="File of the page of several runs.")] = Path(
+        "runs.html"
+    ),
 ) -> None:
-    """Write the report of a run again, and print its table; or the page of an evaluation."""
+    """Write the report of a run again, and print its table; or the page of an evaluation, or of several runs."""
     from vlaa_ray.config.base_folder import find_input, is_remote
     from vlaa_ray.run.remote_sources import local_run
 
-    named = find_input(run_dir)
-    folder = local_run(named)
-    if not (folder / "config.yaml").is_file():
-        raise ConfigError(
-            "not a run folder: it has no config.yaml", folder=named, fix="give the folder of a run, runs/NAME"
-        )
+    if len(run_dir) > 1:
+        if phrase or sft_data or follow:
+            raise typer.BadParameter("several runs take --out alone", param_hint="RUN_DIR")
+        return _several(run_dir, out)
+    named = find_input(run_dir[0])
+    folder = _run_folder(named)
     if (folder / "result.json").is_file():
         from vlaa_ray.report.evaluation_page import write_evaluation_page
 
@@ -104,6 +109,35 @@ def report(
         _follow(named, sought)
         folder = local_run(named)  # of a run in a bucket, this brings what has changed
     print_report(folder, sought, named if is_remote(named) else None)
+
+
+def _run_folder(named: str) -> Path:
+    """Return the folder of a run, or of its copy if it is in a bucket.
+
+    Raises:
+        ConfigError: it is none.
+
+    """
+    from vlaa_ray.run.remote_sources import local_run
+
+    folder = local_run(named)
+    if not (folder / "config.yaml").is_file():
+        raise ConfigError(
+            "not a run folder: it has no config.yaml", folder=named, fix="give the folder of a run, runs/NAME"
+        )
+    return folder
+
+
+def _several(run_dirs: list[str], out: Path) -> None:
+    """Write the page of several runs."""
+    from vlaa_ray.config.base_folder import find_input
+    from vlaa_ray.report.runs_page import write_runs_page
+    from vlaa_ray.run.reader import RecordedRun
+
+    runs = [RecordedRun.read(_run_folder(find_input(named))) for named in run_dirs]
+    out = ready_to_write(out, "--out", [run.path / "config.yaml" for run in runs])
+    with writing(out):
+        typer.echo(f"Page: {write_runs_page(runs, out)}")
 
 
 def _follow(named: str, sought: Sought | None) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vlaa_ray.report.breakdown import breakdown
+from vlaa_ray.report.config_changes import changes_of
 from vlaa_ray.report.curves import chart_svg, charts_of, figure_svg, kind_of
 from vlaa_ray.report.headline import difference, headline, number, verdict
 from vlaa_ray.report.html import safe, write_page
@@ -82,6 +83,7 @@ def _content(run: RecordedRun, sought: Sought | None, rollouts_page: Path | None
         "samples": samples_of(run),
         "rollouts_page": rollouts_page.name if rollouts_page else "",
         "summary": [(title, config[key]) for key, title in _SUMMARY.items() if config.get(key) is not None],
+        "changes": changes_of(run.config, kind_of(run.config)) if run.config else [],
         "config": config,
     }
 

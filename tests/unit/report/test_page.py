@@ -77,7 +77,7 @@ def test_it_can_be_read_without_seeing_it(finished):
     headings = [int(tag[1]) for tag in finished.tags if tag in ("h1", "h2", "h3", "h4")]
     assert headings[0] == 1 and headings.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(headings))
-    assert finished.tags.count("caption") == finished.tags.count("table") == 7
+    assert finished.tags.count("caption") == finished.tags.count("table") == 8
 
 
 def test_a_failed_run_says_why(make_run):
