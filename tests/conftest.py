@@ -21,7 +21,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # two processes with a thread for each 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put whole runs first, then the unit tests, and single engines, learners and servers last."""
-    items.sort(key=lambda item: {"runs": 0, "parts": 2}.get(group(item.nodeid), 1))  # otherwise the order stays
+
+    def place(item: pytest.Item) -> int:
+        name = group(item.nodeid)
+        return 0 if name == "runs" else 2 if "/integration/" in name else 1
+
+    items.sort(key=place)  # otherwise the order stays
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -41,8 +46,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 def group(nodeid: str) -> str:
-    """Return the group of a test: its file, or for integration tests "runs" or "parts"."""
+    """Return the group of a test: "runs", or its file."""
     file = nodeid.partition("::")[0]
-    if "/integration/" not in file:
-        return file
-    return "runs" if file.endswith(tuple(f"/test_{name}.py" for name in RUNS)) else "parts"
+    return "runs" if file.endswith(tuple(f"/integration/test_{name}.py" for name in RUNS)) else file
