@@ -175,7 +175,8 @@ class Run:
         return {}
 
     def alarm(self, message):
-        raise AssertionError(message)
+        """A lost rank costs the checkpoint that it was writing, and nothing else."""
+        assert "a learner rank was lost while its checkpoint was written" in message, message
 
     def begin_checkpoint(self, step):
         return self.folder / f"step_{step}"
@@ -278,7 +279,7 @@ def test_any_order_of_joins_losses_and_syncs_ends_with_exact_books(simulated, tm
     config = config_of(max_staleness)
     expected, weights, _ = undisturbed(config, tmp_path / "undisturbed")
     ((run, got), _), _ = run_virtually(run_with(config, faults, starts, tmp_path / "disturbed"), LIMIT_S)
-    assert list(run.rows) == list(range(STEPS + 1))
+    assert list(run.rows) == list(range(STEPS + 1)) and run.checkpoints[0].step == STEPS
     for step in range(1, STEPS + 1):
         metrics, prompt_ids = run.rows[step]
         ends = sum(value for name, value in metrics.items() if name.startswith(("ledger/trained", "ledger/dropped")))
