@@ -154,9 +154,8 @@ class LearnerCore:
 
         self._put(folder, state, write, lambda value: value)
         if self.engine.reduce_max(torch.tensor([float(bool(errors))]))[0]:
-            raise self._unwritten(folder, errors[0] if errors else "another rank has the cause") from next(
-                iter(errors), None
-            )
+            cause = errors[0] if errors else None
+            raise self._unwritten(folder, cause or "another rank has the cause") from cause
 
     def begin_save(self, folder: Path, state: dict[str, Any]) -> None:
         """Copy what `save` writes into RAM, and begin to write it in a thread; see `is_written`.
