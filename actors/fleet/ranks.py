@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from ray.exceptions import RayError
 
 from actors.process.causes import first_line
-from actors.process.deadlines import GRACE_S, wait_for_all
+from actors.process.deadlines import answer_of, wait_for_all
 from vlaa_ray.config import GrpoConfig
-from vlaa_ray.errors import CheckpointError, DeadlineExceeded, LearnerLost, VlaaRayError
+from vlaa_ray.errors import CheckpointError, LearnerLost, VlaaRayError
 from vlaa_ray.planning.failures import is_rank_lost
 from vlaa_ray.records import Group, OptimizerStep
 from vlaa_ray.roles import Metrics
@@ -105,17 +105,23 @@ class LearnerRanks:
     async def written(self) -> None:
         """See `LearnerRole`."""
         folder, ranks = str(self._saving), self._ranks
+        limit_s = (
+            self._deadlines.checkpoint_s + self._deadlines.learn_s
+        )  # questions wait for their turn behind an update
         try:
-            while not all(await self._asked([rank.is_written.remote() for rank in ranks])):
-                await asyncio.sleep(_WRITTEN_POLL_S)
-            await self._asked([rank.hand_over.remote(folder) for rank in ranks])
-        except (RayError, DeadlineExceeded) as error:  # the next call to the ranks finds out what it means for them
+            async with asyncio.timeout(limit_s):
+                # all ranks to their end: one that still writes would disturb the next checkpoint
+                while False in (answers := await _answers(rank.is_written.remote() for rank in ranks)):
+                    await asyncio.sleep(_WRITTEN_POLL_S)
+                for answer in [*answers, *await _answers(rank.hand_over.remote(folder) for rank in ranks)]:
+                    if isinstance(answer, BaseException):
+                        raise answer
+        except TimeoutError as error:
+            fix = "raise deadlines.checkpoint_s, or use a faster disk"
+            raise CheckpointError(f"the checkpoint was not written in {limit_s:g} s", folder=folder, fix=fix) from error
+        except RayError as error:  # the next call to the ranks finds out what it means for them
             message = f"a learner rank was lost while its checkpoint was written: {first_line(error)}"
             raise CheckpointError(message, folder=folder) from error
-
-    async def _asked(self, calls: list[Any]) -> list[Any]:
-        """Return the answers to questions that wait for their turn behind an update."""
-        return await wait_for_all(calls, self._deadlines.learn_s + GRACE_S, "the learner: its written checkpoint")
 
     async def recover(self) -> None:
         """See `WeightSource`."""
@@ -171,3 +177,8 @@ class LearnerRanks:
                 fix="look at logs/learner_*.log in the run folder; the same command continues from the last checkpoint",
             )
             raise self._lost from error
+
+
+async def _answers(calls: Iterable[Any]) -> list[Any]:
+    """Return the answer of each call, or the error with which it failed."""
+    return await asyncio.gather(*(answer_of(call) for call in calls), return_exceptions=True)

@@ -178,7 +178,7 @@ class LearnerCore:
         """
         try:
             return self._files.is_done()
-        except _WRITE_ERRORS as error:
+        except Exception as error:
             raise self._unwritten(self._folder, error) from error
 
     def _put(self, folder: Path, state: dict[str, Any], put: Callable[[Job], None], kept: Callable[[Any], Any]) -> None:

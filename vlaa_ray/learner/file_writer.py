@@ -48,7 +48,7 @@ class FileWriter:
                 while jobs:
                     jobs.pop(0)()  # so that the copies of a file are gone once it is written
                 written.set_result(None)
-            except Exception as error:  # noqa: BLE001 - it is raised where the end is asked for
+            except BaseException as error:  # noqa: BLE001 - it is raised where the end is asked for
                 written.set_exception(error)
 
         threading.Thread(target=write, name="checkpoint", daemon=True).start()

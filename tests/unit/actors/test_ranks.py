@@ -59,10 +59,20 @@ async def test_a_checkpoint_is_written_when_all_ranks_have_written_and_then_hand
         assert handle.calls[-1] == ("hand_over", str(tmp_path))
 
 
-@pytest.mark.parametrize("failure", [ActorDiedError(), DeadlineExceeded("no answer"), CheckpointError("disk full")])
+@pytest.mark.parametrize("failure", [ActorDiedError(), CheckpointError("disk full")])
 async def test_a_checkpoint_that_is_not_written_is_given_up_and_the_ranks_are_not(failure, tmp_path) -> None:
-    ranks, _ = ranks_of(is_written=[False, failure], update=[(3, {})])
+    ranks, handles = ranks_of(is_written=[False, failure], update=[(3, {})])
+    handles[1]._methods["is_written"]._answers = [False, False, False, True]
     await ranks.save(tmp_path)
     with pytest.raises(CheckpointError):
         await ranks.written()
+    assert handles[1].called().count("is_written") == 4, "no rank writes any more"
     await ranks.update([[], []])
+
+
+async def test_a_checkpoint_that_is_never_written_has_a_deadline(tmp_path) -> None:
+    ranks, _ = ranks_of(is_written=[False])
+    ranks._deadlines = ranks._deadlines.model_copy(update={"checkpoint_s": 0.2, "learn_s": 0.1})
+    await ranks.save(tmp_path)
+    with pytest.raises(CheckpointError, match=r"not written in 0.3 s"):
+        await ranks.written()
