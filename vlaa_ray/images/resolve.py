@@ -96,7 +96,7 @@ def _object_below(name: str, root: BucketPath) -> ImageRef:
             return reference_in_bucket(str(root / candidate), candidate)
         except FileNotFoundError:
             continue
-    raise DataError("there is no such image", fix=f"name the folder of the images (data.image_root); searched: {root}")
+    raise DataError("there is no such image", fix=f"name the folder of the images (image_root); searched: {root}")
 
 
 def _file_below(name: str, root: Path) -> ImageRef:
@@ -121,5 +121,5 @@ def _file_below(name: str, root: Path) -> ImageRef:
     try:
         return reference(root / relative, relative)
     except DataError as error:
-        error.fix = error.fix or f"name the folder of the images (--image-root, data.image_root); searched: {root}"
+        error.fix = error.fix or f"if it is a path, name the folder of the images (image_root); searched: {root}"
         raise

@@ -120,10 +120,14 @@ def resolve_model(text: str, runs_dir: Path = Path("runs")) -> ModelSource:
 
 def _endpoint(text: str) -> ModelSource:
     url, _, served = text.partition("#")
-    parts = urlsplit(url)
-    if not parts.hostname:
-        raise ModelError("the URL of the endpoint names no host", got=text, fix="give http://HOST:PORT/v1")
-    name = served or f"{parts.hostname}-{parts.port}" if parts.port or served else parts.hostname
+    fix = "give http://HOST:PORT/v1"
+    try:
+        host, port = urlsplit(url).hostname, urlsplit(url).port
+    except ValueError as error:
+        raise ModelError(f"the URL of the endpoint can't be read: {error}", got=text, fix=fix) from error
+    if not host:
+        raise ModelError("the URL of the endpoint names no host", got=text, fix=fix)
+    name = served or (f"{host}-{port}" if port else host)
     return ModelSource(name=name.rpartition("/")[2], path=url.rstrip("/"), kind="endpoint", served_name=served or None)
 
 

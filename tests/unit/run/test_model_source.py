@@ -123,6 +123,9 @@ def test_a_hub_id_is_not_looked_up_and_keeps_the_defaults(runs):
         ("builtin:tiny-reward", "reward model"),
         ("builtin:tiny-untrained", "has no folder"),
         ("http:///v1", "names no host"),
+        ("http://foo:bar:baz/v1", "can't be read"),
+        ("http://127.0.0.1:99999/v1", "can't be read"),
+        ("http://[::1/v1", "can't be read"),
         ("empty", "neither a model's folder"),
     ],
 )

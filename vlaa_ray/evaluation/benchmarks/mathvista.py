@@ -14,6 +14,7 @@ Differences from others, which can be seen row by row:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -31,6 +32,7 @@ from vlaa_ray.evaluation.benchmarks.values import equal_as_formula, number_in
 from vlaa_ray.evaluation.benchmarks.verdicts import graded, graded_if_marked, right, shown, unsettled, wrong
 
 _MAX_EXTRACTION_CHARS = 300
+_HUGE_EXPONENT = re.compile(r"[eE][+-]?\d{4,}")  # a fraction would write out the power of ten
 
 
 class MathVista(KitBenchmark):
@@ -112,8 +114,10 @@ def _mapping(record: Fields, name: str) -> Mapping[str, Any]:
 
 
 def _number(text: str) -> Fraction | None:
+    if len(text) >= 40 or _HUGE_EXPONENT.search(text):
+        return None
     try:
-        return Fraction(text.replace(",", "")) if len(text) < 40 else None
+        return Fraction(text.replace(",", ""))
     except (ValueError, ZeroDivisionError):
         return None
 

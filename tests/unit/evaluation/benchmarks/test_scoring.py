@@ -106,6 +106,7 @@ FLOAT = {"question_type": "free_form", "answer_type": "float", "answer": "4.5", 
         ({"answer_type": "list", "answer": "[2007, 2008]"}, "<answer>[2007, 2008]</answer>", True),
         ({"answer_type": "list", "answer": "[2007, 2008]"}, "<answer>[2008, 2007]</answer>", False),
         ({"answer_type": "list", "answer": "[2007, 2008]"}, "<answer>2007 and 2008</answer>", None),
+        ({"answer_type": "list", "answer": "[1, 2]"}, "<answer>['1e999999999', 2]</answer>", False),
     ],
 )
 def test_a_value_of_mathvista(fields, prediction, correct):
