@@ -106,7 +106,7 @@ class LearnerPlaces:
         self._awaited = None
 
     async def _reserve_anew(self, count: int, timeout_s: float) -> None:
-        """Give back all places, and reserve others for so many ranks, on nodes that are fit for them."""
+        """Give back all places, and reserve others for `count` ranks, on nodes that are fit for them."""
         while True:
             self.release()
             self._reservation = self._places_for(count)

@@ -54,16 +54,19 @@ class Newcomers:
         """
         attempts = 0
         while True:
+            waiting = None
             async with self._source.turn:
                 # registered in the same turn: a publication that begins right after it must know this engine
-                waits = self._is_publication_due() or (attempts >= _ATTEMPTS and self._others_serve())
-                if waits:
+                if self._is_publication_due() or (attempts >= _ATTEMPTS and self._others_serve()):
                     waiting = self._waiting[actor] = _Newcomer(admit, asyncio.get_running_loop().create_future())
-            if waits and await self._is_admitted(actor, waiting):
-                return
-            if not waits and await self._join_alone(actor, admit):
-                return
-            attempts = 0 if waits else attempts + 1
+            if waiting is None:
+                attempts += 1
+                if await self._join_alone(actor, admit):
+                    return
+            else:
+                attempts = 0
+                if await self._is_admitted(actor, waiting):
+                    return
 
     async def _is_admitted(self, actor: Any, waiting: _Newcomer) -> bool:
         """Wait for a publication; return False if none comes in time, as in a long step."""

@@ -105,9 +105,8 @@ class LearnerRanks:
     async def written(self) -> None:
         """See `LearnerRole`."""
         folder, ranks = str(self._saving), self._ranks
-        limit_s = (
-            self._deadlines.checkpoint_s + self._deadlines.learn_s
-        )  # questions wait for their turn behind an update
+        # with the longest update, behind which the questions wait for their turn
+        limit_s = self._deadlines.checkpoint_s + self._deadlines.learn_s
         try:
             async with asyncio.timeout(limit_s):
                 # all ranks to their end: one that still writes would disturb the next checkpoint

@@ -104,7 +104,6 @@ def _evaluate(
 ) -> None:
     from rich.console import Console
 
-    from vlaa_ray.evaluation.benchmarks import benchmark as known_benchmark
     from vlaa_ray.evaluation.progress import result_table
     from vlaa_ray.report.evaluation_page import write_evaluation_page
     from vlaa_ray.run.run_json import run_path
@@ -113,7 +112,7 @@ def _evaluate(
     loaded = eval_config(source, benchmarks, config, out, overrides)
     for section in loaded.benchmarks:
         if not section.records:
-            known_benchmark(section.name)
+            _known(section.name)
     require_own_actors()
     from actors.drivers.evaluation import run_evaluation
 
@@ -161,6 +160,7 @@ def benchmark_sections(names: Sequence[str], data: Sequence[str]) -> list[dict[s
 
 
 def _known(name: str) -> str:
+    """Return the name of a benchmark as its results have it; ConfigError if there is none."""
     from vlaa_ray.evaluation.benchmarks import benchmark
 
     return benchmark(name).name

@@ -115,7 +115,7 @@ def _run_folder(named: str) -> Path:
     """Return the folder of a run, or of its copy if it is in a bucket.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: the folder is not that of a run.
 
     """
     from vlaa_ray.run.remote_sources import local_run

@@ -59,10 +59,6 @@ class FileWriter:
             self._written.result()
         return self._written.done()
 
-    def wait(self) -> None:
-        """Return when all files are written; an error of the writing is raised."""
-        self._written.result()
-
 
 def copied(value: Any) -> Any:
     """Return nested dicts and lists with copies of their tensors in RAM, each no larger than itself."""

@@ -71,6 +71,7 @@ def _reward_metrics(prefix: str, of: str, runs: tuple[Kind, ...] = GRPO, sft_whe
     return tuple(metric._replace(runs=runs, sft_when=sft_when) for metric in metrics)
 
 
+_OF_SOURCE = re.compile(r"reward/by_source/([^/]+)/count")
 _SAMPLED = "eval.rewards"
 _KL = "grpo.kl.coefficient > 0"
 _PHRASES = "tracking.reflection_phrases has some"
@@ -229,6 +230,11 @@ def types_in(names: Iterable[str], pattern: str) -> list[str]:
     """Return the verifier types in metrics such as `reward/{}/mean`, in the order of tables and curves."""
     regex = re.compile(pattern.format(f"({VERIFIER_TYPE_PATTERN})"))
     return in_order(match[1] for name in names if (match := regex.fullmatch(name)))
+
+
+def sources_in(names: Iterable[str]) -> list[str]:
+    """Return the data sources in metrics such as `reward/by_source/{}/count`, sorted."""
+    return sorted({match[1] for name in names if (match := _OF_SOURCE.fullmatch(name))})
 
 
 def metric_page() -> str:

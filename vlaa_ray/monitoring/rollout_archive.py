@@ -12,8 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from vlaa_ray.errors import VlaaRayError
 from vlaa_ray.storage.atomic import write_whole
 from vlaa_ray.storage.metrics_file import step_of
 
+_PICTURE = re.compile(rb'"path": "(images/[0-9a-f]{64}\.\w+)"')  # in a completion such quotes are escaped
 _NEWEST = 10
 """The newest steps that always stay, since people look at them."""
 
@@ -44,7 +46,7 @@ class RolloutArchive:
         self._image_bytes: dict[str, int] = {}
         for path in sorted((run_dir / "rollouts").glob("step_*.jsonl")):  # of a run that is resumed
             if (number := step_of(path)) is not None:
-                self._add(number, _StoredStep(path.stat().st_size, _images_in(path)))
+                self._add(number, _stored(path.read_bytes()))
 
     @property
     def num_bytes(self) -> int:
@@ -59,7 +61,7 @@ class RolloutArchive:
         write_whole(self._path(step), data)
         if step in self._steps:
             self._forget(step)
-        self._add(step, _StoredStep(len(data), _image_paths(rows)))
+        self._add(step, _stored(data))
         while self.num_bytes > self._max_bytes and (goes := self._least_missed()) is not None:
             self._path(goes).unlink(missing_ok=True)
             for image in self._forget(goes):
@@ -108,21 +110,9 @@ class RolloutArchive:
         return numbers[min(gaps, key=lambda number: (gaps[number], number))] if gaps else None
 
 
-def _images_in(path: Path) -> frozenset[str]:
-    rows = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:  # a damaged line shows no picture
-            continue
-    return _image_paths(rows)
-
-
-def _image_paths(rows: Iterable[Any]) -> frozenset[str]:
-    """Return the paths of the pictures of rows; of a file that was edited, nothing outside `images/` counts."""
-    images = (image for row in rows if isinstance(row, Mapping) for image in row.get("images") or ())
-    paths = (image.get("path") for image in images if isinstance(image, Mapping))
-    return frozenset(path for path in paths if isinstance(path, str) and path == f"images/{Path(path).name}")
+def _stored(data: bytes) -> _StoredStep:
+    """Return the books of a step from its file, which is not parsed: for a long run that is resumed this takes long."""
+    return _StoredStep(len(data), frozenset(name.decode() for name in _PICTURE.findall(data)))
 
 
 def _plain(value: Any) -> Any:

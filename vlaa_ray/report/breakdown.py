@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import statistics
 from dataclasses import dataclass
 
-from vlaa_ray.monitoring.names import types_in
+from vlaa_ray.monitoring.names import sources_in, types_in
 from vlaa_ray.records import NO_ANSWER
 from vlaa_ray.run.reader import RecordedRun
 
 _LAST_STEPS = 10
-_SOURCE = re.compile(r"reward/by_source/([^/]+)/count")
 
 
 @dataclass(frozen=True)
@@ -45,11 +43,10 @@ def breakdown(run: RecordedRun) -> Breakdown:
     """Return the lines of the last 10 steps that trained; there are no lines where no step did."""
     rows = [row for row in run.metrics if "reward/count" in row][-_LAST_STEPS:]
     names = {name for row in rows for name in row}
-    sources = sorted(match[1] for name in names if (match := _SOURCE.fullmatch(name)))
     first, last = (int(rows[0]["step"]), int(rows[-1]["step"])) if rows else (0, 0)
     return Breakdown(
         types=tuple(_line(rows, name, name) for name in types_in(names, "reward/{}/count")),
-        sources=tuple(_line(rows, source, f"by_source/{source}") for source in sources),
+        sources=tuple(_line(rows, source, f"by_source/{source}") for source in sources_in(names)),
         steps=f"step {last}" if first == last else f"steps {first} to {last}",
     )
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from vlaa_ray.monitoring.names import Kind, describe, types_in
+from vlaa_ray.monitoring.names import Kind, describe, sources_in, types_in
 from vlaa_ray.run.reader import RecordedRun
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ RC: dict[Any, Any] = {
     "ytick.color": INK,
 }
 _MAX_POINTS = 500
-_SOURCE = re.compile(r"reward/by_source/([^/]+)/count")
 _SMOOTHED_FROM_STEPS = 20
 
 Points = list[tuple[int, float]]
@@ -167,11 +166,12 @@ def charts_of(run: RecordedRun) -> tuple[list[Chart], list[str]]:
 
 def _by_source(run: RecordedRun) -> Chart:
     """Return the chart of rewards by data source, as many as there are colours; without a curve for a single source."""
-    counts: Counter[str] = Counter()
-    for row in run.metrics:
-        for name, count in row.items():
-            if match := _SOURCE.fullmatch(name):
-                counts[match[1]] += int(count)
+    counts = Counter(
+        {
+            source: int(sum(row.get(f"reward/by_source/{source}/count", 0) for row in run.metrics))
+            for source in sources_in(run.names())
+        }
+    )
     largest = sorted(source for source, _ in counts.most_common(len(COLORS))) if len(counts) > 1 else []
     note = f"The {len(largest)} largest of {len(counts)} sources." if len(counts) > len(largest) > 0 else ""
     curves = tuple((source, f"reward/by_source/{source}/mean") for source in largest)

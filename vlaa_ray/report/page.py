@@ -63,7 +63,7 @@ def _content(run: RecordedRun, sought: Sought | None, rollouts_page: Path | None
     config = flat(run.config)
     study, roles = study_of(run, sought), role_times(run)
     return {
-        "name": config.get("run.name") or run.path.resolve().name,
+        "name": run.name,
         "state": _state(run),
         "remarks": run.remarks,
         "headline": headline(run),
@@ -98,13 +98,12 @@ def _state(run: RecordedRun) -> dict[str, Any]:
     known = dict(run.state)
     cause = known.pop("cause", None) or known.pop("error", None)
     versions = known.pop("versions", None)
-    last_step = int(run.metrics[-1]["step"]) if run.metrics else None
     return {
         "name": str(known.pop("state", "unknown")),
         "cause": _lines(cause if isinstance(cause, dict) else {"message": cause} if cause else {}),
         "versions": _lines(versions) if isinstance(versions, dict) else [],
         "others": _lines(known),
-        "last_step": last_step,
+        "last_step": run.last_step,
     }
 
 

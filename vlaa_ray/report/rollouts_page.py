@@ -35,7 +35,7 @@ def write_rollouts_page(
         return None
     pictures, num_without_room = pictures_on_page(run, page, picture_bytes)
     content = {
-        "name": (run.config.get("run") or {}).get("name") or run.path.resolve().name,
+        "name": run.name,
         "page": page,
         "most_chars": MOST_CHARS,
         "num_without_room": num_without_room,

@@ -10,7 +10,7 @@ from typing import Any
 from vlaa_ray.errors import VlaaRayError
 from vlaa_ray.report.config_changes import differences
 from vlaa_ray.report.curves import CHARTS, COLORS, Chart, chart_svg
-from vlaa_ray.report.headline import Comparison, headline
+from vlaa_ray.report.headline import Comparison, headline, number
 from vlaa_ray.report.html import safe, write_page
 from vlaa_ray.run.reader import RecordedRun
 
@@ -49,12 +49,11 @@ def write_runs_page(runs: Sequence[RecordedRun], out: Path) -> Path:
         "differences": [(key, values) for key, values in rows if key not in _NOT_TOLD],
         "remarks": [(label, remark) for run, label in zip(runs, labels, strict=True) for remark in run.remarks],
     }
-    filters = {"number": lambda value: "" if value is None else f"{value:.3f}"}
-    return write_page(out, "runs.html.jinja", content, filters)
+    return write_page(out, "runs.html.jinja", content, {"number": number})
 
 
 def _labels(runs: Sequence[RecordedRun]) -> list[str]:
-    names = [str((run.config.get("run") or {}).get("name") or run.path.resolve().name) for run in runs]
+    names = [run.name for run in runs]
     if len(set(names)) == len(names):
         return names
     return [str(run.path) for run in runs]
@@ -74,7 +73,7 @@ def _overlaid(chart: Chart, together: RecordedRun, labels: Sequence[str]) -> Cha
     """Return the chart with the main curve of each run, in a colour of its own; None if no run has it."""
     metric = chart.curves[0][1] if chart.curves else ""
     # numbers, as in the table: names are too long for a legend
-    curves = tuple((str(number), f"{label}/{metric}") for number, label in enumerate(labels, start=1))
+    curves = tuple((str(place), f"{label}/{metric}") for place, label in enumerate(labels, start=1))
     if not metric or not any(name in together.names() for _, name in curves):
         return None
     name = chart.curves[0][0]
@@ -84,5 +83,4 @@ def _overlaid(chart: Chart, together: RecordedRun, labels: Sequence[str]) -> Cha
 
 def _line(run: RecordedRun, label: str) -> _Line:
     lines: Any = headline(run).lines
-    last_step = int(run.metrics[-1]["step"]) if run.metrics else None
-    return _Line(label, str(run.state.get("state", "unknown")), last_step, lines[0] if lines else None)
+    return _Line(label, str(run.state.get("state", "unknown")), run.last_step, lines[0] if lines else None)

@@ -29,12 +29,11 @@ from vlaa_ray.text.durations import duration
 _LOST_AFTER_S = 120.0
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ROLES = {
-    "rollout": ("rollout", "num_actors"),
-    "rewards": ("reward", "num_actors"),
-    "learner": ("learner", "num_ranks"),
+    "rollout": ("rollout", "num_actors", "time/rollout_s"),
+    "rewards": ("reward", "num_actors", "time/reward_s"),
+    "learner": ("learner", "num_ranks", "time/learn_s"),
 }
-"""A role's section of the config: its name in metrics, and the key of the number of its actors."""
-_BUSY = {"rollout": "time/rollout_s", "reward": "time/reward_s", "learner": "time/learn_s"}
+"""A role's section of the config: its name in metrics, the key of the number of its actors, and its time in a step."""
 _PACE_STEPS = 20
 
 
@@ -200,7 +199,7 @@ def _curve_name(run: RecordedRun) -> str:
 def _roles(run: RecordedRun, last: Mapping[str, float]) -> list[RoleStatus]:
     """Return the roles that the config names; their numbers are the last step's, or those of the config before it."""
     roles = []
-    for section, (role, count) in _ROLES.items():
+    for section, (role, count, time_s) in _ROLES.items():
         planned = as_mapping(run.config.get(section)).get(count)
         if not isinstance(planned, int):
             continue
@@ -210,7 +209,7 @@ def _roles(run: RecordedRun, last: Mapping[str, float]) -> list[RoleStatus]:
                 name=section,
                 actors=float(planned) if logged is None else logged,
                 restarts=last.get(f"{role}/restarts"),
-                busy_s=last.get(_BUSY[role]),
+                busy_s=last.get(time_s),
                 rss_bytes=last.get(f"memory/{role}_rss_bytes"),
             )
         )

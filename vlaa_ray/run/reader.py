@@ -13,7 +13,7 @@ from typing import Any
 from vlaa_ray.config import parse_yaml
 from vlaa_ray.errors import VlaaRayError
 from vlaa_ray.storage.layout import CONFIG
-from vlaa_ray.storage.mapping_file import read_mapping
+from vlaa_ray.storage.mapping_file import as_mapping, read_mapping
 from vlaa_ray.storage.metrics_file import read_metrics
 
 Row = dict[str, Any]
@@ -53,6 +53,16 @@ class RecordedRun:
         remarks += filter(None, (no_state, no_config))
         rows = sorted((_numbers(row) for row in metrics), key=lambda row: row["step"])
         return cls(path, rows, state, config, tuple(remarks))
+
+    @property
+    def name(self) -> str:
+        """`run.name` of its config; the name of its folder where no config says one."""
+        return str(as_mapping(self.config.get("run")).get("name") or self.path.resolve().name)
+
+    @property
+    def last_step(self) -> int | None:
+        """The last step that was logged; None before the first."""
+        return int(self.metrics[-1]["step"]) if self.metrics else None
 
     def series(self, name: str) -> list[tuple[int, float]]:
         """Return (step, value) of a metric for each step in which it has a value."""

@@ -1,12 +1,19 @@
 """Files that are written beside training hold what was copied, and say so when they can't be written."""
 
 import threading
+import time
 from collections import OrderedDict
 
 import pytest
 import torch
 
 from vlaa_ray.learner.file_writer import FileWriter, copied
+
+
+def wait(writer):
+    """Ask until all files are written."""
+    while not writer.is_done():
+        time.sleep(0.001)
 
 
 def test_a_copy_stays_as_it_was_and_is_no_larger_than_what_is_saved(tmp_path):
@@ -33,7 +40,7 @@ def test_files_are_written_beside_the_caller_one_set_after_the_other():
     writer.begin()  # waits
     writer.add(lambda: written.append(2))
     writer.start()
-    writer.wait()
+    wait(writer)
     assert writer.is_done() and written == [1, 2]
 
 
@@ -46,10 +53,10 @@ def test_an_error_is_raised_where_the_end_is_asked_for_and_not_by_the_next_set()
     writer.add(fail)
     writer.add(lambda: written.append(1))
     writer.start()
-    for ask in (writer.wait, writer.is_done):
+    for ask in (lambda: wait(writer), writer.is_done):
         with pytest.raises(OSError, match="no space left"):
             ask()
     writer.begin()
     writer.start()
-    writer.wait()
+    wait(writer)
     assert writer.is_done() and not written

@@ -46,6 +46,12 @@ def test_a_picture_goes_with_the_last_step_that_shows_it(tmp_path):
     assert on_disk == {shared, *(others[step - 2] for step in kept[1:])}
 
 
+def test_a_completion_that_names_a_picture_shows_none(tmp_path):
+    archive = RolloutArchive(tmp_path, 1 << 30)
+    path = write(archive, 1, "shown", text='{"path": "images/' + "0" * 64 + '.png"}')
+    assert archive._steps[1].images == {path}
+
+
 def test_a_resumed_run_counts_what_is_there_and_steps_that_are_written_again(tmp_path):
     first = RolloutArchive(tmp_path, 1 << 30)
     for step in range(1, 31):
