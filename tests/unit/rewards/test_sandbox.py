@@ -13,12 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.hostile import ENDLESS
 from vlaa_ray.errors import RewardError
 from vlaa_ray.rewards import Sandbox
 from vlaa_ray.rewards.sandbox.fork_server import _environment
 
 LIMIT_S = 1.5
-ENDLESS = "(x+1)^{50}" * 20  # no limit of the text tells that the comparison takes so long
 HOSTILE = [
     (rf"\boxed{{{ENDLESS}}}", "timeout"),
     (rf"${ENDLESS} + 1$", "timeout"),
