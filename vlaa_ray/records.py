@@ -71,6 +71,19 @@ class Turn:
     """The number of its images: the next ones in `Prompt.images`."""
 
 
+def num_images_of_question(num_images: int, history: Iterable[Turn]) -> int:
+    """Return how many of the images belong to the question itself; negative if the earlier turns want too many."""
+    return num_images - sum(turn.num_images for turn in history)
+
+
+def index_of_gold_image(num_images: int, history: Iterable[Turn]) -> int:
+    """Return the index of the image that a gold's coordinates belong to; -1 if there are no images.
+
+    It is the question's first one, or else the last before it.
+    """
+    return num_images - max(num_images_of_question(num_images, history), 1) if num_images else -1
+
+
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
     """A question with its images, and what its verifier needs to judge an answer.
@@ -103,15 +116,12 @@ class Prompt:
     @property
     def num_question_images(self) -> int:
         """The number of images that belong to the question itself; negative if the earlier turns want too many."""
-        return len(self.images) - sum(turn.num_images for turn in self.history)
+        return num_images_of_question(len(self.images), self.history)
 
     @property
     def gold_image_index(self) -> int:
-        """The index of the image that a gold's coordinates belong to: the question's first, or else the last before it.
-
-        It is -1 if the prompt has no images.
-        """
-        return len(self.images) - max(self.num_question_images, 1) if self.images else -1
+        """The index of the image that a gold's coordinates belong to, as `index_of_gold_image` gives it."""
+        return index_of_gold_image(len(self.images), self.history)
 
     @property
     def gold_image(self) -> ImageRef | None:

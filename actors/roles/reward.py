@@ -16,13 +16,14 @@ class RewardActor:
 
     def __init__(self, config: FleetConfig, log_file: str, shm_prefix: str) -> None:
         set_up_actor_process(log_file, shm_prefix)
-        self._config, self._run = config.rewards, config.run.name
+        self._config, self._run = config, config.run.name
 
     def start(self) -> None:
         """Load the verifiers and scorers, and return when they are ready."""
+        from vlaa_ray.models.input_sizes import input_sizes_of
         from vlaa_ray.rewards.manager import RewardManager
 
-        self._rewards = RewardManager(self._config)
+        self._rewards = RewardManager(self._config.rewards, input_sizes_of(self._config.model))
         prompt = Prompt(prompt_id="start", question="", gold="1", verifier_type="math", source="")
         self._rewards.score([(prompt, "<answer>1</answer>")])
         export_health(self._run, [service_health])  # it ends with the process

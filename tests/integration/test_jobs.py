@@ -19,6 +19,8 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from browser import BROWSER
+from devtools import tab
 from formats import png
 from quickstart import ROOT, SMALL, metrics, run_json
 
@@ -134,7 +136,9 @@ def write_heldout(folder: Path) -> None:
     (folder / "a.png").write_bytes(png())
 
 
-def test_a_job_runs_on_two_nodes_and_one_that_is_sent_again_after_an_edit_continues(cluster, checkout):
+def test_a_job_runs_on_two_nodes_and_one_that_is_sent_again_after_an_edit_continues(
+    cluster, checkout, tmp_path_factory
+):
     arguments = ["train", "--config", "configs/quickstart.yaml", "run.dir=results", *SMALL, "checkpoint.every_steps=1"]
     # the learner fills one node, so the engine is on the other, and weights travel by the object store
     arguments += ["learner.cpus_per_rank=2", "eval.num_prompts=4", "rewards.open_ended.scorer=words"]
@@ -143,6 +147,7 @@ def test_a_job_runs_on_two_nodes_and_one_that_is_sent_again_after_an_edit_contin
     result = submit(*cluster, *arguments, "run.num_steps=2", folder=checkout)
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
     assert "Held-out reward" in result.stdout and "step 2/2" in " ".join(result.stdout.split())
+    jobs = [word for word in result.stdout.split() if word.startswith("raysubmit_")]
     rows = metrics(checkout / "results")  # where the sender said, not in the copy that Ray made
     assert [row["step"] for row in rows] == [0, 1, 2]
     assert all(row["logprob_diff/max_abs"] <= 1e-4 for row in rows[1:])
@@ -151,6 +156,18 @@ def test_a_job_runs_on_two_nodes_and_one_that_is_sent_again_after_an_edit_contin
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
     assert [row["step"] for row in metrics(checkout / "results")] == [0, 1, 2, 3]
     assert run_json(checkout / "results")["resumed_from_step"] == 2
+    if BROWSER or "CI" in os.environ:
+        assert str(checkout / "results") in job_page(cluster, jobs[0].strip(":;"), tmp_path_factory.mktemp("page"))
+
+
+def job_page(cluster, job: str, folder: Path) -> str:
+    """The text of Ray's own page of a job, as soon as the log's last step is there."""
+    address, environment = cluster
+    with tab("about:blank", folder) as page:
+        token = environment["RAY_AUTH_TOKEN"]
+        page.call("Network.setCookie", url=address, name="ray-authentication-token", value=token)
+        page.call("Page.navigate", url=f"{address}/#/jobs/{job}")
+        return page.wait_for("document.body.innerText.includes('step 2/2') && document.body.innerText")
 
 
 def test_the_doctor_asks_every_node(cluster):

@@ -19,7 +19,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from vlaa_ray.records import GROUNDING_TYPES, Prompt
@@ -109,7 +109,7 @@ def probe_prompts(prompts: Sequence[Prompt], rewards: RewardManager) -> list[Out
     """Return what every probe earns, by verifier type. Prompts whose gold can't be judged are left out."""
     by_type: dict[str, list[Prompt]] = defaultdict(list)
     for prompt in prompts:  # the built-in data makes each prompt on demand
-        by_type[prompt.verifier_type].append(prompt)
+        by_type[prompt.verifier_type].append(replace(prompt, verifier_params=rewards.params_of(prompt)))
     return [_outcome(verifier_type, by_type[verifier_type], rewards) for verifier_type in sorted(by_type)]
 
 

@@ -111,9 +111,9 @@ def ask(
 
 
 def _frame(name: str | None) -> Frame | None:
-    from vlaa_ray.run.trained_frame import FRAMES
+    from vlaa_ray.rewards.verifiers.frames import FRAMES, known_frame
 
-    frame = next((frame for frame in FRAMES if frame == name), None)
+    frame = known_frame(name)
     if name is not None and frame is None:
         raise typer.BadParameter(f"{name!r} is none of {', '.join(FRAMES)}", param_hint="--frame")
     return frame

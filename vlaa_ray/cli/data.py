@@ -84,11 +84,13 @@ def check(
     from vlaa_ray.checks.data_report import report_parts
     from vlaa_ray.config import RewardsSection
     from vlaa_ray.data.reading_progress import report_progress
+    from vlaa_ray.models.input_sizes import input_sizes_of
     from vlaa_ray.rewards.manager import RewardManager
     from vlaa_ray.run.quarantine import write_defects
 
     section = run.judges_with if run else RewardsSection()
-    judging = RewardManager(section) if section else nullcontext()
+    sizes = input_sizes_of(run.model) if run else None
+    judging = RewardManager(section, sizes) if section else nullcontext()
     with without_library_warnings(), report_progress(print_to_stderr), judging as rewards:
         result = check_data(sources, data, rewards, run)
     if report:

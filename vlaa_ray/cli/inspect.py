@@ -19,8 +19,8 @@ from vlaa_ray.cli.common import (
 from vlaa_ray.errors import ConfigError
 
 if TYPE_CHECKING:
-    from vlaa_ray.config import RewardsSection
     from vlaa_ray.report.study import Sought
+    from vlaa_ray.rewards.manager import RewardManager
 
 RewardsOf = Annotated[
     Path | None,
@@ -181,10 +181,9 @@ def score(
 
     from vlaa_ray.checks.responses import score_file, score_table
     from vlaa_ray.config.base_folder import find_input
-    from vlaa_ray.rewards.manager import RewardManager
 
     out = out and ready_to_write(out, "--out", [file, config])
-    with RewardManager(_rewards(config)) as rewards:
+    with _judging(config) as rewards:
         rows = score_file(find_input(str(file)), rewards)
     if out:
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
@@ -222,16 +221,14 @@ def probe(
     from vlaa_ray.config.base_folder import find_data, find_input
     from vlaa_ray.data.dataset import open_dataset
     from vlaa_ray.records import Defect
-    from vlaa_ray.rewards.manager import RewardManager
     from vlaa_ray.run.quarantine import left_out
 
-    section = _rewards(config)
     data = DataSection(image_root=find_input(image_root) if image_root else None)
     bad: list[Defect] = []
-    prompts = open_dataset(find_data(source), data, limit, section.verifier_types(), bad)
-    if bad:
-        print_to_stderr(f"{left_out(bad)}; `vlaa-ray data check` lists them all")
-    with RewardManager(section) as rewards:
+    with _judging(config) as rewards:
+        prompts = open_dataset(find_data(source), data, limit, rewards.verifier_types, bad)
+        if bad:
+            print_to_stderr(f"{left_out(bad)}; `vlaa-ray data check` lists them all")
         outcomes = probe_prompts(prompts, rewards)
     Console(emoji=False).print(probe_table(outcomes))
     if any(outcome.holes for outcome in outcomes):
@@ -296,7 +293,13 @@ def _sought(phrases: list[str], sft_data: str | None, opening_words: int) -> Sou
     return Sought(phrases, read_openings(DataSection(), find_data(sft_data), opening_words, VERIFIER_TYPES))
 
 
-def _rewards(config: Path | None) -> RewardsSection:
+def _judging(config: Path | None) -> RewardManager:
+    """Return what judges answers as a run with this config would, or by the defaults."""
     from vlaa_ray.config import GrpoConfig, RewardsSection, load_config
+    from vlaa_ray.models.input_sizes import input_sizes_of
+    from vlaa_ray.rewards.manager import RewardManager
 
-    return load_config(config, kind=GrpoConfig).rewards if config else RewardsSection()
+    if config is None:
+        return RewardManager(RewardsSection())
+    run = load_config(config, kind=GrpoConfig)
+    return RewardManager(run.rewards, input_sizes_of(run.model))

@@ -59,9 +59,10 @@ class MlflowSink(Sink):
             self._client.log_batch(self._run_id, metrics=metrics[start : start + _MOST_METRICS])
 
     def show(self, step: int, pictures: Sequence[SamplePicture]) -> None:
-        """Send the pictures."""
+        """Send the pictures, and their captions as texts beside them."""
         for sample in pictures:
             self._client.log_image(self._run_id, sample.picture, key=sample.name, step=step, synchronous=True)
+            self._client.log_text(self._run_id, sample.caption, f"{sample.name}/step_{step:06d}.txt")
 
     def close(self) -> None:
         """End the run at the server."""

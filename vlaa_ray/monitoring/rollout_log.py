@@ -13,7 +13,13 @@ SaveImage = Callable[[str, bytes], str]
 """A function from (sha256, encoded bytes) to the path under which the report finds the image."""
 
 
-def rollout_rows(groups: Sequence[Group], step: int, limit: int, save_image: SaveImage) -> list[dict[str, Any]]:
+ParamsOf = Callable[[Prompt], dict[str, Any]]
+"""A function that gives the parameters with which the answers to a prompt are judged."""
+
+
+def rollout_rows(
+    groups: Sequence[Group], step: int, limit: int, save_image: SaveImage, params_of: ParamsOf
+) -> list[dict[str, Any]]:
     """Return up to `limit` rollouts of a step as rows in JSON's types, for people to read.
 
     Groups are taken whole, and the verifier types take turns. `save_image` is called for each image of a row.
@@ -27,14 +33,15 @@ def rollout_rows(groups: Sequence[Group], step: int, limit: int, save_image: Sav
         if len(rows) + len(group.rollouts) > limit:
             break
         images = [_image(image, save_image) for image in group.prompt.images]
+        params = params_of(group.prompt)
         rows += [
-            _row(group.prompt, rollout, images) | {"step": step, "position": group.position, "sample": sample}
+            _row(group.prompt, params, rollout, images) | {"step": step, "position": group.position, "sample": sample}
             for sample, rollout in enumerate(group.rollouts)
         ]
     return rows
 
 
-def _row(prompt: Prompt, rollout: Rollout, images: list[dict[str, Any]]) -> dict[str, Any]:
+def _row(prompt: Prompt, params: dict[str, Any], rollout: Rollout, images: list[dict[str, Any]]) -> dict[str, Any]:
     completion, reward = rollout.completion, rollout.reward
     logprobs = completion.rollout_logprobs
     return {
@@ -44,7 +51,7 @@ def _row(prompt: Prompt, rollout: Rollout, images: list[dict[str, Any]]) -> dict
         **context_json(prompt),
         "question": prompt.question,
         "gold": prompt.gold,
-        "verifier_params": prompt.verifier_params,
+        "verifier_params": params,
         "images": images,
         "completion": completion.text,
         "num_tokens": len(completion.token_ids),

@@ -61,13 +61,14 @@ class Sink(ABC):
 class BackgroundSink:
     """A sink that is made and fed by its own daemon thread, through a bounded queue.
 
-    After the sink's first failure nothing more is written to it. `finish` is set to end the thread.
+    After the sink's first failure nothing more is written to it; pictures that fail cost only the pictures after them.
+    `finish` is set to end the thread.
     """
 
     def __init__(self, name: str, make: Callable[[], Sink], capacity: int = 1000) -> None:
         self._name, self._make = name, make
         self._queue: queue.Queue[Callable[[Sink], None]] = queue.Queue(capacity)
-        self.finish, self._told = threading.Event(), False
+        self.finish, self._told, self._shows = threading.Event(), False, True
         self._thread = threading.Thread(target=self._serve, name=f"tracker-{name}", daemon=True)
         self._thread.start()
 
@@ -77,7 +78,7 @@ class BackgroundSink:
 
     def put_pictures(self, step: int, make: MakePictures) -> None:
         """Hand over pictures of the step, which the sink's thread makes; a full queue drops them as it does a row."""
-        self._put(lambda sink: sink.show(step, make()))
+        self._put(lambda sink: self._show(sink, step, make))
 
     def _put(self, work: Callable[[Sink], None]) -> None:
         if not self._thread.is_alive():
@@ -103,6 +104,15 @@ class BackgroundSink:
         """Let the thread write what it has, and wait for its end as `join` does."""
         self.finish.set()
         self.join(time.monotonic() + within_s)
+
+    def _show(self, sink: Sink, step: int, make: MakePictures) -> None:
+        if not self._shows:
+            return
+        try:
+            sink.show(step, make())
+        except Exception as error:  # noqa: BLE001 - as in _serve
+            self._shows = False
+            LOG.warning("%s gets no more pictures in this run: %s: %s", self._name, type(error).__name__, error)
 
     def _serve(self) -> None:
         try:

@@ -17,6 +17,7 @@ from vlaa_ray.models.chat import chat_format_of
 from vlaa_ray.records import Defect, Prompt, in_order, prompt_of
 from vlaa_ray.report.data_samples import DataSample, Draw, data_sample
 from vlaa_ray.report.html import write_page
+from vlaa_ray.rewards.params import VerifierParams
 
 _MOST_STRATA = 50
 
@@ -59,11 +60,13 @@ def _rows(
 
 def _content(draw: Draw, sources: Sequence[str], config: TrainingConfig | None, seed: int) -> dict[str, Any]:
     chat = chat_format_of(config.model) if config else None
+    judges = config.judges_with if config else None
+    params = VerifierParams(judges.verifiers if judges else {}, chat.input_size if chat else None)
     chosen = draw.chosen()
     verifier_types = in_order(stratum.verifier_type for stratum, _ in chosen)
     samples: dict[str, list[DataSample]] = {verifier_type: [] for verifier_type in verifier_types}
     for stratum, record in sorted(chosen, key=lambda pair: (pair[0], pair[1].row)):
-        samples[stratum.verifier_type].append(data_sample(stratum.file, record, chat))
+        samples[stratum.verifier_type].append(data_sample(stratum.file, record, params, chat))
     counted = sorted(((stratum, drawn.count) for stratum, drawn in draw.drawn.items()), key=lambda pair: -pair[1])
     num_shown = Counter(stratum for stratum, _ in chosen)
     strata = [

@@ -6,20 +6,18 @@ import itertools
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vlaa_ray.data.reservoir import Reservoir
 from vlaa_ray.errors import DataError
 from vlaa_ray.models.chat import ChatFormat
-from vlaa_ray.records import GROUNDING_TYPES, Defect, ImageRef, Prompt
+from vlaa_ray.records import GROUNDING_TYPES, Defect, Prompt
 from vlaa_ray.report.samples import pieces, shown_text
-from vlaa_ray.report.thumbnails import BoxOnPicture, Picture, PointOnPicture, thumbnail
-from vlaa_ray.rewards.verifiers.frames import Size, frame_size, in_unit
-from vlaa_ray.rewards.verifiers.grounding import Box, box_fault, read_boxes, to_unit
-from vlaa_ray.rewards.verifiers.points import read_points
+from vlaa_ray.report.thumbnails import Mark, Picture, mark_on_picture, thumbnail
+from vlaa_ray.rewards.marks import marks_in
+from vlaa_ray.rewards.params import VerifierParams
+from vlaa_ray.rewards.verifiers.frames import frame_size
 from vlaa_ray.text.conversation import as_one_text
-
-_MOST_MARKS = 50
 
 
 class Stratum(NamedTuple):
@@ -91,13 +89,10 @@ class DataSample:
         return any(picture.boxes or picture.points for picture in self.pictures)
 
 
-def data_sample(file: str, record: DrawnRecord, chat: ChatFormat | None) -> DataSample:
+def data_sample(file: str, record: DrawnRecord, params: VerifierParams, chat: ChatFormat | None) -> DataSample:
     """Return what the page shows of a record; with a model's chat format also its image and prompt tokens."""
     prompt = record.prompt
-    marks, not_drawn = _marks(prompt, chat)
-    boxes = tuple(mark for mark in marks if isinstance(mark, BoxOnPicture))
-    points = tuple(mark for mark in marks if isinstance(mark, PointOnPicture))
-    drawn = [(boxes, points) if place == prompt.gold_image_index else ((), ()) for place in range(len(prompt.images))]
+    marks, not_drawn = _marks(prompt, params.of(prompt))
     return DataSample(
         source=prompt.source,
         where=f"row {record.row} of {file}",
@@ -106,7 +101,10 @@ def data_sample(file: str, record: DrawnRecord, chat: ChatFormat | None) -> Data
         gold_type=type(prompt.gold).__name__,
         solution=None if prompt.solution is None else pieces(shown_text(prompt.solution)),
         facts=tuple((title, text) for title, text in _facts(prompt, chat) if text),
-        pictures=tuple(thumbnail(image, *on) for image, on in zip(prompt.images, drawn, strict=True)),
+        pictures=tuple(
+            thumbnail(image, marks if place == prompt.gold_image_index else ())
+            for place, image in enumerate(prompt.images)
+        ),
         not_drawn=not_drawn,
     )
 
@@ -125,39 +123,15 @@ def _facts(prompt: Prompt, chat: ChatFormat | None) -> Iterator[tuple[str, str]]
         yield "can't be used as a prompt", error.one_line()
 
 
-def _marks(prompt: Prompt, chat: ChatFormat | None) -> tuple[list[BoxOnPicture | PointOnPicture], str]:
-    """Return the gold's boxes or points in the unit frame, and why some or all of them can't be drawn, or ""."""
-    image = prompt.gold_image
-    if prompt.verifier_type not in GROUNDING_TYPES or image is None:
-        return [], ""
-    size = _gold_size(prompt, image, chat)
+def _marks(prompt: Prompt, params: dict[str, Any]) -> tuple[tuple[Mark, ...], str]:
+    """Return the gold's boxes or points, and why some or all of them can't be drawn, or ""."""
+    if prompt.verifier_type not in GROUNDING_TYPES or not prompt.images:
+        return (), ""
+    frame = params.get("gold_frame") or params.get("frame")
+    if frame is None:
+        return (), "the record does not say in which frame its coordinates are"
+    size = frame_size(frame, params.get("image_size"), params.get("input_size"))
     if isinstance(size, str):
-        return [], size
-    boxes = read_boxes(prompt.gold, corners=prompt.verifier_type != "points")
-    if not boxes and prompt.verifier_type == "points":
-        points = [in_unit(point, size) for point in read_points(prompt.gold)[:_MOST_MARKS]]
-        inside = [PointOnPicture("gold", x, y) for x, y in points if 0 <= x <= 1 and 0 <= y <= 1]
-        return list(inside), "" if len(inside) == len(points) else "a point lies outside the image"
-    faults = [box_fault(box, size) for box in boxes[:_MOST_MARKS]]
-    drawn = [_on_picture(to_unit(box, size)) for box, fault in zip(boxes, faults, strict=False) if not fault]
-    return list(drawn), next(filter(None, faults), "")
-
-
-def _on_picture(box: Box) -> BoxOnPicture:
-    return BoxOnPicture("gold", box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1)
-
-
-def _gold_size(prompt: Prompt, image: ImageRef, chat: ChatFormat | None) -> Size | str:
-    """Return the width and height of the coordinate frame of the gold, or a sentence that says why they are unknown."""
-    params = prompt.verifier_params
-    frame, gold_frame = params.get("frame"), params.get("gold_frame")
-    if frame is None and gold_frame is None:
-        return "the record does not say in which frame its coordinates are"
-    image_size, input_size = params.get("image_size", (image.width_px, image.height_px)), params.get("input_size")
-    if input_size is None and chat is not None:
-        try:
-            input_size = chat.input_size(image)
-        except DataError as error:
-            return error.one_line()
-    size = frame_size(gold_frame or frame, image_size, input_size)
-    return f"{size}; give a config to know it" if isinstance(size, str) and input_size is None else size
+        return (), f"{size}; give a config to know it" if frame == "resized_px" else size
+    shares, missing = marks_in(prompt.gold, prompt.verifier_type, size)
+    return tuple(mark_on_picture("gold", one) for one in shares), missing

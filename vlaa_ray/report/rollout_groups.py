@@ -14,9 +14,10 @@ from typing import Any
 from vlaa_ray.records import in_order
 from vlaa_ray.report.html import safe
 from vlaa_ray.report.rows_viewer import block, cut
-from vlaa_ray.report.samples import asked_text, boxes_of, is_number, picture, shown_text
-from vlaa_ray.report.thumbnails import BoxOnPicture, MostOfPicture
+from vlaa_ray.report.samples import asked_text, is_number, picture, shown_text
+from vlaa_ray.report.thumbnails import MostOfPicture, mark_on_picture
 from vlaa_ray.run.reader import RecordedRun, Row
+from vlaa_ray.run.rollout_marks import marked_image, marks_of
 
 MOST_CHARS = 6_000
 """The most characters of a completion; a longer one has its middle left out."""
@@ -32,7 +33,7 @@ _COLUMNS = {
 }
 """The figures of a rollout: the name in the page, and the key in the row."""
 _TEXTS = ("completion", "extracted", "reason", "parts")
-COLUMNS = (*_COLUMNS, *_TEXTS, "boxes")
+COLUMNS = (*_COLUMNS, *_TEXTS, "marks")
 """The places of a rollout's list. A browser reads lists in about half the time of objects with these names."""
 
 
@@ -40,7 +41,7 @@ COLUMNS = (*_COLUMNS, *_TEXTS, "boxes")
 class GroupsOnPage:
     """The groups that have room, the newest step first, and what the page's filters and remarks need.
 
-    `image_of` has, for each picture's path, a row and its entry of the image, to make the picture from.
+    `image_of` has, for each picture's path, the entry of a row to make the picture from.
     `full_at` is the step at which the page was full: a part of it and all steps before it are not on the page.
     """
 
@@ -49,7 +50,7 @@ class GroupsOnPage:
     num_bytes: int = 0
     types: set[str] = field(default_factory=set)
     sources: set[str] = field(default_factory=set)
-    image_of: dict[str, tuple[Any, Row]] = field(default_factory=dict)
+    image_of: dict[str, Any] = field(default_factory=dict)
     has_cut_texts: bool = False
     full_at: int | None = None
 
@@ -65,7 +66,7 @@ class GroupsOnPage:
         self.num_rollouts += len(rows)
         self.types.add(shown_text(first.get("verifier_type")))
         self.sources.add(shown_text(first.get("source")))
-        self.image_of |= {path: (image, first) for path, image in _images(first) if path not in self.image_of}
+        self.image_of |= {path: image for path, image in _images(first) if path not in self.image_of}
         self.has_cut_texts |= any(len(str(row.get(name))) > MOST_CHARS for row in rows for name in _TEXTS)
         return True
 
@@ -80,7 +81,8 @@ class GroupsOnPage:
             "question": shown_text(asked_text(first, len(images))),
             "gold": shown_text(first.get("gold")),
             "pictures": [path for path, _ in images],
-            "boxes": _boxes(first, "gold"),
+            "marked": marked_image(first),
+            "marks": _marks(first, "gold"),
             "rollouts": [_rollout(row) for row in rows],
         }
 
@@ -113,8 +115,8 @@ def pictures_on_page(run: RecordedRun, page: GroupsOnPage, room_bytes: int) -> t
     """
     shown: dict[str, Any] = {}
     num_bytes = 0
-    for path, (image, row) in page.image_of.items():
-        made = picture(run.path, image, row, SMALL)
+    for path, image in page.image_of.items():
+        made = picture(run.path, image, most=SMALL)
         if num_bytes + len(made.uri) > room_bytes:
             return shown, len(page.image_of) - len(shown)
         num_bytes += len(made.uri)
@@ -141,7 +143,7 @@ def _rollout(row: Row) -> list[Any]:
     """Return a rollout in the order of COLUMNS."""
     figures = [_short(row.get(key)) for key in _COLUMNS.values()]
     texts = [_text(row.get(name)) for name in _TEXTS]
-    return [*figures, *texts, _boxes(row, "predicted")]
+    return [*figures, *texts, _marks(row, "predicted")]
 
 
 def _text(value: Any) -> str:
@@ -156,10 +158,10 @@ def _short(value: Any) -> Any:
     return round(value, 4) if math.isfinite(value) else None
 
 
-def _boxes(row: Row, owner: str) -> list[list[float]]:
-    """Return the boxes of one owner as (x, y, width, height) in the unit frame."""
-    boxes: tuple[BoxOnPicture, ...] = boxes_of(row) if row.get("verifier_type") == "iou" else ()
-    return [[round(side, 4) for side in box[1:]] for box in boxes if box.owner == owner]
+def _marks(row: Row, owner: str) -> list[list[float]]:
+    """Return the boxes (x, y, width, height) and points (x, y) of one owner in the unit frame."""
+    drawn = [mark_on_picture(*mark) for mark in marks_of(row) if mark.owner == owner]
+    return [[round(number, 4) for number in mark[1:]] for mark in drawn]
 
 
 def _images(row: Row) -> list[tuple[str, Any]]:

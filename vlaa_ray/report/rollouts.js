@@ -63,12 +63,13 @@
     asked.append(...labelled("Gold", group.gold, "gold-answer"));
     const body = element("div", "body", asked);
     if (group.pictures.length) {
-      body.prepend(element("div", "pictures", ...group.pictures.map((path) => pictureOf(path, group))));
+      body.prepend(element("div", "pictures", ...group.pictures.map((path, place) => pictureOf(path, place === group.marked ? group : null))));
     }
     return [head, body, element("div", "answers two", ...group.rollouts.map((one) => cardOf(one, group)))];
   }
 
-  function pictureOf(path, group) {
+  // `marking` is the group whose boxes and points lie on the picture, or null
+  function pictureOf(path, marking) {
     pictures = pictures || readBlock("pictures-data");
     const picture = pictures[path] || { missing: `no room in the page: ${path}` };
     if (!picture.uri) return element("p", "empty", picture.missing);
@@ -76,22 +77,25 @@
     image.alt = "The picture that the question is about";
     image.src = picture.uri;
     const holder = element("div", picture.pixelated ? "picture pixelated" : "picture", image);
-    const boxes = [...group.boxes.map((box) => ["gold", box, ""])];
-    for (const one of group.rollouts) for (const box of one[at.boxes]) boxes.push(["predicted", box, numberOf(one)]);
-    if (boxes.length) holder.append(drawn(boxes), ...boxes.filter(([, , number]) => number).map(tagOf));
+    if (!marking) return holder;
+    const marks = marking.marks.map((mark) => ["gold", mark, ""]);
+    for (const one of marking.rollouts) for (const mark of one[at.marks]) marks.push(["predicted", mark, numberOf(one)]);
+    if (marks.length) holder.append(drawn(marks), ...marks.filter(([, , number]) => number).map(tagOf));
     return holder;
   }
 
-  function drawn(boxes) {
+  function drawn(marks) {
     const canvas = document.createElementNS(SVG, "svg");
     canvas.setAttribute("viewBox", "0 0 1 1");
     canvas.setAttribute("preserveAspectRatio", "none");
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", boxes.map(([owner, box, number]) => `${owner} box ${number} ${box.join(", ")}`).join(". "));
-    for (const [owner, box, number] of boxes) {
+    const said = ([owner, mark, number]) => `${owner} ${isPoint(mark) ? "point" : "box"} ${number} ${mark.join(", ")}`;
+    canvas.setAttribute("aria-label", marks.map(said).join(". "));
+    for (const [owner, mark, number] of marks) {
       for (const look of ["halo", owner]) {
-        const shape = document.createElementNS(SVG, "rect");
-        ["x", "y", "width", "height"].forEach((side, place) => shape.setAttribute(side, box[place]));
+        const shape = document.createElementNS(SVG, isPoint(mark) ? "path" : "rect");
+        if (isPoint(mark)) shape.setAttribute("d", `M${mark[0]} ${mark[1]}h0`);
+        else ["x", "y", "width", "height"].forEach((side, place) => shape.setAttribute(side, mark[place]));
         shape.setAttribute("class", look);
         shape.dataset.of = number;
         canvas.append(shape);
@@ -100,10 +104,12 @@
     return canvas;
   }
 
-  function tagOf([, box, number]) {
+  const isPoint = (mark) => mark.length === 2;
+
+  function tagOf([, mark, number]) {
     const tag = element("span", "box-number", number);
-    tag.style.left = `${100 * box[0]}%`;
-    tag.style.top = `${100 * box[1]}%`;
+    tag.style.left = `${100 * mark[0]}%`;
+    tag.style.top = `${100 * mark[1]}%`;
     tag.dataset.of = number;
     return tag;
   }

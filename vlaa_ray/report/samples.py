@@ -14,10 +14,10 @@ from typing import Any, TypeGuard
 
 from vlaa_ray.errors import DataError
 from vlaa_ray.images.decode import reference
-from vlaa_ray.records import in_order
-from vlaa_ray.report.thumbnails import REPORT_PICTURE, BoxOnPicture, MostOfPicture, Picture, thumbnail
+from vlaa_ray.records import in_order, num_images_of_question
+from vlaa_ray.report.thumbnails import REPORT_PICTURE, Mark, MostOfPicture, Picture, mark_on_picture, thumbnail
 from vlaa_ray.run.reader import RecordedRun, Row
-from vlaa_ray.run.sample_pictures import unit_boxes
+from vlaa_ray.run.rollout_marks import marked_image, marks_of
 from vlaa_ray.text.conversation import context_of, one_text
 
 _MAX_CHARS = 6000
@@ -93,8 +93,13 @@ def _sample(run: RecordedRun, label: str, row: Row) -> RolloutView:
         reward=f"{reward:.3f}" if is_number(reward) else "not judged",
         quality=quality,
         facts=_facts(row),
-        pictures=tuple(picture(run.path, image, row) for image in (images if isinstance(images, list) else [])),
+        pictures=_pictures(run.path, row, images if isinstance(images, list) else []),
     )
+
+
+def _pictures(run_dir: Path, row: Row, images: list[Any]) -> tuple[Picture, ...]:
+    marked = marked_image(row)
+    return tuple(picture(run_dir, image, marks_on(row) if n == marked else ()) for n, image in enumerate(images))
 
 
 def asked_text(row: Row, num_images: int) -> Any:
@@ -104,7 +109,7 @@ def asked_text(row: Row, num_images: int) -> Any:
         system, history = context_of(row)
     except ValueError:  # written by something else; the question itself can still be shown
         return question
-    own = num_images - sum(turn.num_images for turn in history)
+    own = num_images_of_question(num_images, history)
     return one_text(question, own, system, history) if isinstance(question, str) else question
 
 
@@ -136,8 +141,8 @@ def pieces(completion: str) -> tuple[tuple[str, str], ...]:
     return tuple((match[1] or "plain", match[0]) for match in re.finditer(pattern, completion, re.DOTALL))
 
 
-def picture(run_dir: Path, image: Any, row: Row, most: MostOfPicture = REPORT_PICTURE) -> Picture:
-    """Return the image that a rollout names by a path inside the run folder, with boxes for an `iou` rollout.
+def picture(run_dir: Path, image: Any, marks: tuple[Mark, ...] = (), most: MostOfPicture = REPORT_PICTURE) -> Picture:
+    """Return the image that a rollout names by a path inside the run folder, with marks to draw on it.
 
     Where it can't be shown, the `missing` of the result says why.
     """
@@ -153,14 +158,12 @@ def picture(run_dir: Path, image: Any, row: Row, most: MostOfPicture = REPORT_PI
         image_ref = reference(path, name)
     except DataError as error:
         return Picture(missing=f"the picture can't be read: {name}: {error.one_line()}")
-    return thumbnail(image_ref, boxes_of(row) if row.get("verifier_type") == "iou" else (), most=most)
+    return thumbnail(image_ref, marks, most)
 
 
-def boxes_of(row: Row) -> tuple[BoxOnPicture, ...]:
-    """Return the gold and the predicted boxes of an `iou` rollout that lie in the unit frame (0 to 1)."""
-    return tuple(
-        BoxOnPicture(owner, box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1) for owner, box in unit_boxes(row)
-    )
+def marks_on(row: Row) -> tuple[Mark, ...]:
+    """Return the boxes and points of the gold and of the answer of a rollout."""
+    return tuple(mark_on_picture(mark.owner, mark.shares) for mark in marks_of(row))
 
 
 def is_number(value: Any) -> TypeGuard[float]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,6 +37,15 @@ class PointOnPicture(NamedTuple):
     owner: str
     x: float
     y: float
+
+
+Mark = BoxOnPicture | PointOnPicture
+
+
+def mark_on_picture(owner: str, shares: Sequence[float]) -> Mark:
+    """Return a box (x1, y1, x2, y2) or a point (x, y), in the unit frame, as it is drawn."""
+    x, y, *end = shares
+    return BoxOnPicture(owner, x, y, end[0] - x, end[1] - y) if end else PointOnPicture(owner, x, y)
 
 
 @dataclass(frozen=True)
@@ -68,18 +78,15 @@ REPORT_PICTURE = MostOfPicture()
 """The pictures of pages that show a few of them."""
 
 
-def thumbnail(
-    image: ImageRef,
-    boxes: tuple[BoxOnPicture, ...] = (),
-    points: tuple[PointOnPicture, ...] = (),
-    most: MostOfPicture = REPORT_PICTURE,
-) -> Picture:
+def thumbnail(image: ImageRef, marks: tuple[Mark, ...] = (), most: MostOfPicture = REPORT_PICTURE) -> Picture:
     """Return the picture scaled down to `most.side_px`; a picture that can't be decoded is `missing`."""
     try:
         small = load(image, near_px=2 * most.side_px)
     except DataError as error:
         return Picture(missing=error.one_line())
     small.thumbnail((most.side_px, most.side_px))
+    boxes = tuple(mark for mark in marks if isinstance(mark, BoxOnPicture))
+    points = tuple(mark for mark in marks if isinstance(mark, PointOnPicture))
     return Picture(_uri(small, most), boxes, points, pixelated=image.width_px < _SMALL_PX)
 
 

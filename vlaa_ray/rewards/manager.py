@@ -15,6 +15,7 @@ from vlaa_ray.config import RewardsSection, VerifierSection
 from vlaa_ray.errors import RewardError
 from vlaa_ray.records import FORMAT, Prompt, RewardResult
 from vlaa_ray.rewards.dispatch import EXTRACTIONS, params_fault, takes, without_answer
+from vlaa_ray.rewards.params import InputSize, VerifierParams
 from vlaa_ray.rewards.sandbox.sandbox import Item, Sandbox
 from vlaa_ray.rewards.scorers import Scorer, make_scorer
 from vlaa_ray.rewards.verifiers.verdicts import invalid, scored
@@ -26,11 +27,15 @@ _ALONE = VerifierSection()
 
 
 class RewardManager:
-    """Scores batches of responses. Raises RewardError if the config's verifiers or scorer can't be loaded."""
+    """Scores batches of responses; `input_size` is for `VerifierParams`.
 
-    def __init__(self, rewards: RewardsSection) -> None:
+    Raises RewardError if the config's verifiers or scorer can't be loaded.
+    """
+
+    def __init__(self, rewards: RewardsSection, input_size: InputSize | None = None) -> None:
         self.verifier_types = rewards.verifier_types()
         self._rewards, self._verifiers = rewards, rewards.verifiers
+        self._params = VerifierParams(rewards.verifiers, input_size)
         self._extraction = rewards.extraction
         for name, section in self._verifiers.items():
             if not section.function and (fault := params_fault(name, section.params)):
@@ -83,8 +88,8 @@ class RewardManager:
         return "function" if self._verifiers.get(name, _ALONE).function else "rule"
 
     def params_of(self, prompt: Prompt) -> dict[str, Any]:
-        """Return the parameters of the prompt's own verifier: the config's, but the record's have priority."""
-        return self._verifiers.get(prompt.verifier_type, _ALONE).params | prompt.verifier_params
+        """Return the parameters of the prompt's own verifier, as `VerifierParams` gives them."""
+        return self._params.of(prompt)
 
     def odd_params(self, prompt: Prompt) -> list[str]:
         """Return the names of the record's parameters that its verifier can't use, sorted.
@@ -113,8 +118,7 @@ class RewardManager:
         return name == _OPEN_ENDED and self._scorer is not None
 
     def _item(self, prompt: Prompt, response: str, name: str, progress: float) -> Item:
-        own = name == prompt.verifier_type
-        params = self.params_of(prompt) if own else dict(self._verifiers.get(name, _ALONE).params)
+        params = self.params_of(prompt) if name == prompt.verifier_type else self._params.of_type(name)
         if name != FORMAT:
             params.setdefault("extraction", self._extraction)
         if takes(name, "progress"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,11 @@ from vlaa_ray.errors import DataError
 from vlaa_ray.images.decode import load, reference
 from vlaa_ray.images.overlay import draw_marks
 from vlaa_ray.monitoring.sinks import SamplePicture
-from vlaa_ray.rewards.verifiers.grounding import Box, read_boxes
+from vlaa_ray.rewards.verifiers.frames import from_unit
+from vlaa_ray.run.rollout_marks import marked_image, marks_of
 
 _SIDE_PX = 448
 _MOST_TYPES = 8
-_MOST_BOXES = 8
 _MOST_CHARS = 2000
 
 Row = dict[str, Any]
@@ -33,27 +32,17 @@ def sample_pictures(run_dir: Path, rows: list[Row]) -> list[SamplePicture]:
     return list(pictures.values())
 
 
-def unit_boxes(row: Row) -> Iterator[tuple[str, Box]]:
-    """Yield (`gold` or `predicted`, box) for the boxes of an `iou` rollout that lie in the unit frame (0 to 1)."""
-    for owner, value in (("gold", row.get("gold")), ("predicted", row.get("extracted"))):
-        for box in read_boxes(value)[:_MOST_BOXES]:
-            if 0 <= box.x1 < box.x2 <= 1 and 0 <= box.y1 < box.y2 <= 1:
-                yield owner, box
-
-
 def _drawn(run_dir: Path, kind: str, row: Row) -> SamplePicture | None:
     images = row.get("images")
     if not images:
         return None
-    name = images[0]["path"]
+    name = images[marked_image(row)]["path"]
     try:
         picture = load(reference(run_dir / name, name), near_px=2 * _SIDE_PX)
     except DataError:
         return None
     picture.thumbnail((_SIDE_PX, _SIDE_PX))
-    width, height = picture.size
-    boxes = unit_boxes(row) if kind == "iou" else ()
-    marks = [((box.x1 * width, box.y1 * height, box.x2 * width, box.y2 * height), owner) for owner, box in boxes]
+    marks = [(from_unit(mark.shares, picture.size), mark.owner) for mark in marks_of(row)]
     return SamplePicture(kind, draw_marks(picture, marks), _caption(row))
 
 

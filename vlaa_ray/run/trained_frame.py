@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from vlaa_ray.config import parse_yaml
 from vlaa_ray.records import GROUNDING_TYPES
-from vlaa_ray.rewards.verifiers.frames import Frame
+from vlaa_ray.rewards.verifiers.frames import Frame, known_frame
 from vlaa_ray.run.model_source import ModelSource
 from vlaa_ray.run.reader import RecordedRun
 from vlaa_ray.storage.layout import CONFIG, EXPORTED
 from vlaa_ray.storage.mapping_file import as_mapping, read_mapping
-
-FRAMES: tuple[Frame, ...] = ("unit", "rel1000", "resized_px", "original_px")
 
 
 def trained_frame(source: ModelSource) -> Frame | None:
@@ -25,7 +22,7 @@ def trained_frame(source: ModelSource) -> Frame | None:
     it is the one that `vlaa-ray export` recorded.
     """
     if source.kind == "folder":
-        return _frame(read_mapping(Path(source.path) / EXPORTED, json.loads)[0].get("frame"))
+        return known_frame(read_mapping(Path(source.path) / EXPORTED, json.loads)[0].get("frame"))
     if source.checkpoint is None:
         return None
     config = read_mapping(source.checkpoint / CONFIG, parse_yaml)[0]
@@ -34,9 +31,5 @@ def trained_frame(source: ModelSource) -> Frame | None:
     if source.run_dir is not None and not any("frame" in of_type for of_type in params):
         rows = RecordedRun.read(source.run_dir).rollouts(late=True)
         params = [as_mapping(row.get("verifier_params")) for row in rows]
-    named = [frame for of_type in params if (frame := _frame(of_type.get("frame")))]
+    named = [frame for of_type in params if (frame := known_frame(of_type.get("frame")))]
     return Counter(named).most_common(1)[0][0] if named else None
-
-
-def _frame(value: Any) -> Frame | None:
-    return next((frame for frame in FRAMES if frame == value), None)

@@ -10,9 +10,11 @@ from typing import Any
 from vlaa_ray.config import TrainingConfig, dump_config
 from vlaa_ray.data.fingerprint import change_of
 from vlaa_ray.errors import CheckpointError, StorageError
+from vlaa_ray.models.input_sizes import input_sizes_of
 from vlaa_ray.monitoring.rollout_log import rollout_rows
 from vlaa_ray.monitoring.tracker import Tracker
 from vlaa_ray.records import Defect, Group
+from vlaa_ray.rewards.params import VerifierParams
 from vlaa_ray.run.checkpoints import Checkpoint, CheckpointStore
 from vlaa_ray.run.parts import CheckpointParts
 from vlaa_ray.run.quarantine import quarantine_note, write_quarantine
@@ -35,6 +37,8 @@ class RunWriter:
     ) -> None:
         self._path = path
         self._rollouts_per_step = config.tracking.rollouts_per_step
+        judges = config.judges_with
+        self._params = VerifierParams(judges.verifiers if judges else {}, input_sizes_of(config.model))
         self._pictures_every = config.tracking.pictures_every_steps
         self._trained_on: dict[str, Any] | None = resume_from.state.get("data") if resume_from else None
         self._data: dict[str, Any] = {}
@@ -60,7 +64,7 @@ class RunWriter:
     def log(self, step: int, metrics: Mapping[str, float], groups: Sequence[Group] = ()) -> None:
         """Append the step's metrics, and write some of its rollouts for people to read."""
         if groups and self._rollouts_per_step:
-            rows = rollout_rows(groups, step, self._rollouts_per_step, self._tracker.save_image)
+            rows = rollout_rows(groups, step, self._rollouts_per_step, self._tracker.save_image, self._params.of)
             self._tracker.log_rollouts(step, rows)
             if self._pictures_every and (step - 1) % self._pictures_every == 0:
                 self._tracker.show(step, partial(sample_pictures, self._path, rows))

@@ -16,6 +16,7 @@ from vlaa_ray.monitoring.rollout_log import rollout_rows
 from vlaa_ray.records import Completion, Group, Prompt, RewardResult, Rollout, Turn
 from vlaa_ray.report.data_samples import DrawnRecord, data_sample
 from vlaa_ray.report.samples import samples_of
+from vlaa_ray.rewards.params import VerifierParams
 from vlaa_ray.rewards.scorers.xcomposer import with_places
 from vlaa_ray.run.reader import RecordedRun
 from vlaa_ray.text.conversation import as_one_text, context_json
@@ -96,15 +97,20 @@ def test_the_same_question_after_other_turns_is_no_repeat_and_after_the_same_is_
 
 
 def test_the_data_page_shows_them(prompt) -> None:
-    assert data_sample("f", DrawnRecord(1, prompt), None).question == TOLD
+    assert data_sample("f", DrawnRecord(1, prompt), VerifierParams({}), None).question == TOLD
 
 
 def test_gold_boxes_are_drawn_on_the_questions_picture(prompt) -> None:
     changes = {"gold": [0.1, 0.1, 0.5, 0.5], "verifier_type": "iou", "verifier_params": {"frame": "unit"}}
     two = replace(prompt, images=prompt.images * 2, **changes)
-    assert [len(one.boxes) for one in data_sample("f", DrawnRecord(1, two), None).pictures] == [0, 1]
+    assert [len(one.boxes) for one in data_sample("f", DrawnRecord(1, two), VerifierParams({}), None).pictures] == [
+        0,
+        1,
+    ]
     one = replace(prompt, **changes)
-    assert [len(picture.boxes) for picture in data_sample("f", DrawnRecord(1, one), None).pictures] == [1]
+    assert [
+        len(picture.boxes) for picture in data_sample("f", DrawnRecord(1, one), VerifierParams({}), None).pictures
+    ] == [1]
 
 
 def test_rollouts_record_them_and_the_report_shows_them(prompt, tmp_path) -> None:
@@ -113,10 +119,12 @@ def test_rollouts_record_them_and_the_report_shows_them(prompt, tmp_path) -> Non
         weight_versions=((0, 0, 1),), finish_reason="stop",
     )  # fmt: skip
     rollout = Rollout(completion=completion, reward=RewardResult(value=1.0, valid=True))
-    rows = rollout_rows([Group(prompt=prompt, position=0, rollouts=(rollout,))], 1, 1, lambda *_: "images/a.png")
+    rows = rollout_rows(
+        [Group(prompt=prompt, position=0, rollouts=(rollout,))], 1, 1, lambda *_: "images/a.png", lambda _: {}
+    )
     assert {name: rows[0][name] for name in ("system", "history")} == context_json(prompt)
     plain = replace(prompt, system=None, history=())
-    (row,) = rollout_rows([Group(prompt=plain, position=0, rollouts=(rollout,))], 1, 1, lambda *_: "")
+    (row,) = rollout_rows([Group(prompt=plain, position=0, rollouts=(rollout,))], 1, 1, lambda *_: "", lambda _: {})
     assert "system" not in row and "history" not in row
     (tmp_path / "rollouts").mkdir()
     (tmp_path / "rollouts/step_000001.jsonl").write_text(json.dumps(rows[0]) + "\n")

@@ -321,16 +321,17 @@ def test_tensorboard_gets_pictures_with_their_captions(tmp_path):
     assert text.tensor.string_val == [b"Where?\n\nThere."]
 
 
-def test_pictures_that_cannot_be_made_cost_their_tracker_and_no_step(tmp_path, caplog):
+def test_pictures_that_cannot_be_made_cost_no_metrics_and_are_told_once(tmp_path, caplog):
     def make():
         raise OSError("no memory for pictures")
 
     tracker = make_tracker(tmp_path, TrackingSection(tensorboard=True, wandb="disabled"))
-    tracker.show(1, make)
-    tracker.log(1, {"reward/mean": 0.5})
+    for step in (1, 2):
+        tracker.show(step, make)
+        tracker.log(step, {"reward/mean": 0.5})
     tracker.close()
-    assert "TensorBoard is switched off for this run: OSError: no memory" in caplog.text
-    assert read_metrics(tmp_path) == [{"step": 1, "reward/mean": 0.5}]
+    assert caplog.text.count("TensorBoard gets no more pictures in this run: OSError: no memory for pictures") == 1
+    assert scalars(tmp_path / "tensorboard")[0] == [("reward/mean", 1, 0.5), ("reward/mean", 2, 0.5)]
 
 
 WANDB_RUN = """

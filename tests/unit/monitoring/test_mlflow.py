@@ -46,6 +46,7 @@ def test_pictures_are_images_of_their_step(server, tmp_path):
     client = MlflowClient(server)
     names = [file.path for file in client.list_artifacts(run_id, "images")]
     assert any(re.search("samples.iou.step.3.", name) for name in names), names
+    assert [file.path for file in client.list_artifacts(run_id, "samples/iou")] == ["samples/iou/step_000003.txt"]
 
 
 def test_a_server_that_refuses_is_switched_off_and_changes_nothing(tmp_path, caplog):

@@ -32,10 +32,10 @@ def group(kind, position, *rollouts):
 def test_whole_groups_the_types_in_turn():
     two = (rollout(1.0), rollout(0.0))
     groups = [group("digit", 0, *two), group("digit", 1, *two), group("mcq", 2, *two), group("iou", 3, *two)]
-    rows = rollout_rows(groups, 7, 7, lambda sha256, data: f"images/{sha256[:4]}.png")
+    rows = rollout_rows(groups, 7, 7, lambda sha256, data: f"images/{sha256[:4]}.png", lambda _: {})
     assert [(row["position"], row["sample"]) for row in rows] == [(0, 0), (0, 1), (2, 0), (2, 1), (3, 0), (3, 1)]
-    assert rollout_rows(groups, 7, 1, lambda *_: "") == []
-    assert rollout_rows([], 7, 8, lambda *_: "") == []
+    assert rollout_rows(groups, 7, 1, lambda *_: "", lambda _: {}) == []
+    assert rollout_rows([], 7, 8, lambda *_: "", lambda _: {}) == []
 
 
 def test_a_row_by_hand_survives_json():
@@ -45,7 +45,7 @@ def test_a_row_by_hand_survives_json():
         saved[sha256] = data
         return "images/a.png"
 
-    (row,) = rollout_rows([group("digit", 5, rollout(1.0))], 7, 1, save)
+    (row,) = rollout_rows([group("digit", 5, rollout(1.0))], 7, 1, save, lambda prompt: {"of": prompt.prompt_id})
     assert saved == {IMAGE.sha256: b"bytes of an image"}
     assert json.loads(json.dumps(row)) == {
         "step": 7,
@@ -56,7 +56,7 @@ def test_a_row_by_hand_survives_json():
         "source": "test",
         "question": "?",
         "gold": 3,
-        "verifier_params": {},
+        "verifier_params": {"of": "digit/5"},
         "images": [{"path": "images/a.png", "sha256": IMAGE.sha256, "width_px": 56, "height_px": 28}],
         "completion": "<answer>1.0</answer>",
         "num_tokens": 3,

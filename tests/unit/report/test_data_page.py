@@ -15,6 +15,7 @@ from vlaa_ray.config import ModelSection
 from vlaa_ray.models.chat import chat_format_of
 from vlaa_ray.records import ImageRef, Prompt
 from vlaa_ray.report.data_samples import Draw, DrawnRecord, Stratum, data_sample
+from vlaa_ray.rewards.params import VerifierParams
 
 CHAT_MODEL = ModelSection(path="builtin:tiny-base", min_pixels=3136, max_pixels=50_176)
 CONFIG = "model: {path: builtin:tiny-base, min_pixels: 3136, max_pixels: 50176}\nrun: {name: trial, num_steps: 1}\n"
@@ -196,7 +197,7 @@ def test_only_the_first_picture_is_drawn_on():
         images=(image, image),
         verifier_params={"frame": "unit"},
     )
-    sample = data_sample("f", DrawnRecord(1, prompt), None)
+    sample = data_sample("f", DrawnRecord(1, prompt), VerifierParams({}), None)
     assert [len(picture.boxes) for picture in sample.pictures] == [1, 0] and sample.has_marks
 
 

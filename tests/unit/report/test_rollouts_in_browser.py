@@ -91,6 +91,20 @@ def test_keys_walk_and_a_group_shows_its_picture_with_the_boxes_of_all(tmp_path,
     assert seen["facts"] == "10 tokens · ended by stop · weight version 0 · advantage 0.123 · mean logprob -0.300"
 
 
+def test_points_in_thousandths_lie_at_their_places_on_the_picture(tmp_path, site):
+    placed = {"verifier_type": "points", "verifier_params": {"frame": "rel1000"}}
+    page = page_of(tmp_path, 1, 1, 2, gold=[[250, 500]], extracted="(750, 250)", **placed)
+    steps = """
+    const picture = get(".picture img").getBoundingClientRect();
+    const middle = (one) => {
+      const { left, top, width, height } = one.getBoundingClientRect();
+      return [(left + width / 2 - picture.left) / picture.width, (top + height / 2 - picture.top) / picture.height]
+        .map((share) => Math.round(100 * share) / 100);
+    };
+    return ["gold", "predicted"].map((owner) => [...page.querySelectorAll(`path.${owner}`)].map(middle));"""
+    assert acted(tmp_path, site, page, steps) == [[[0.25, 0.5]], [[0.75, 0.25]] * 2]
+
+
 def test_hostile_text_is_shown_as_text_and_nothing_is_requested(tmp_path, served):
     site, requested = served
     texts = dict.fromkeys(("question", "gold", "completion", "extracted", "reason", "prompt_id", "source"), NASTY)

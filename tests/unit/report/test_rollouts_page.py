@@ -37,14 +37,16 @@ def test_all_rollouts_are_on_the_page_by_their_prompts_and_the_newest_step_is_fi
     assert [len(group["rollouts"]) for group in data["groups"]] == [5] * 12
     group = data["groups"][2]
     assert (group["type"], group["source"], group["prompt"]) == ("iou", "source-2", "made/3/2")
-    assert group["boxes"] == [[0.25, 0.25, 0.25, 0.5]] and group["pictures"] == ["images/2.png"]
+    assert (
+        group["marked"] == 0 and group["marks"] == [[0.25, 0.25, 0.25, 0.5]] and group["pictures"] == ["images/2.png"]
+    )
     rollout = dict(zip(data["columns"], group["rollouts"][1], strict=True))
     completion = rollout.pop("completion")
     assert completion.endswith("3-2-1</think><answer>[0.5, 0.25, 0.75, 0.5]</answer>")
     assert rollout == {
         "sample": 1, "tokens": 11, "ended": "stop", "reward": 0.25, "advantage": 0.1235, "logprob": -0.3, "version": 2,
         "extracted": "[0.5, 0.25, 0.75, 0.5]", "reason": "", "parts": '{"accuracy": 0.25}',
-        "boxes": [[0.5, 0.25, 0.25, 0.25]],
+        "marks": [[0.5, 0.25, 0.25, 0.25]],
     }  # fmt: skip
     assert "60 rollouts in 12 groups" in Page(html).words and "left out" not in Page(html).words
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from vlaa_ray.report.samples import boxes_of, picture, pieces, samples_of
+from vlaa_ray.report.samples import picture, pieces, samples_of
 from vlaa_ray.run.reader import RecordedRun
 
 
@@ -89,15 +89,6 @@ def test_long_text_is_cut_with_the_number_of_characters_left_out(tmp_path):
     run = run_with(tmp_path, {1: [row("mcq", 1, 1.0, completion="y" * 7000)]})
     (_, text) = samples_of(run)["mcq"][0].samples[0].completion[0]
     assert text == "y" * 6000 + " … (1000 more characters)"
-
-
-def test_boxes_in_the_unit_frame_are_drawn_and_others_are_not():
-    rows = {"verifier_type": "iou", "gold": [0.1, 0.2, 0.5, 0.6], "extracted": "the box is [0.25, 0.5, 0.75, 1.0]"}
-    gold, predicted = boxes_of(rows)
-    assert gold.owner == "gold" and gold[1:] == pytest.approx((0.1, 0.2, 0.4, 0.4))
-    assert predicted == ("predicted", 0.25, 0.5, 0.5, 0.5)
-    for extracted in (None, "none", "[10, 20, 300, 400]", "[0.5, 0.5, 0.2, 0.9]", "[nan, 0, 1, 1]", "[-0.1, 0, 1, 1]"):
-        assert boxes_of({"gold": None, "extracted": extracted}) == ()
 
 
 def png(width, height):

@@ -99,6 +99,7 @@ def test_the_gold_that_says_that_there_is_no_box_pays_nothing() -> None:
 def test_a_pixel_frame_needs_its_size() -> None:
     assert not verify_box("[0, 0, 1, 1]", [0, 0, 1, 1], frame="resized_px").valid
     assert not verify_box("[0, 0, 1, 1]", [0, 0, 1, 1], frame="original_px", image_size=(0, 5)).valid
+    assert not verify_box("[0, 0, 1, 1]", [0, 0, 1, 1], frame="original_px", image_size=[None, "5"]).valid
     assert not verify_box("[0, 0, 1, 1]", [0, 0, 1, 1], frame="millimetres").valid
 
 

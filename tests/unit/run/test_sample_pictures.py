@@ -48,8 +48,8 @@ def test_there_is_one_picture_of_each_verifier_type_and_none_without_a_file(tmp_
 
 
 def test_a_predicted_box_is_drawn_at_its_place_on_the_enlarged_picture(tmp_path, picture_file):
-    row = rollout("iou", picture_file, gold="none", extracted="[0.25, 0.5, 0.75, 1.0]")
-    (sample,) = sample_pictures(tmp_path, [row])
+    row = rollout("iou", picture_file, gold="none", extracted="[250, 500, 750, 1000]")
+    (sample,) = sample_pictures(tmp_path, [row | {"verifier_params": {"frame": "rel1000"}}])
     assert sample.picture.size == (400, 200)  # four times as large
     left, _, right, bottom = marked(sample.picture)  # the label is above the box
     assert (left, right, bottom) == (100, 300, 200)

@@ -11,14 +11,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal, get_args
 
 Frame = Literal["unit", "rel1000", "resized_px", "original_px"]
+FRAMES: tuple[Frame, ...] = get_args(Frame)
 Size = Sequence[float]
 ANY_SIZE: Size = (math.inf, math.inf)
 """The size where no frame is named: nothing is known to lie outside."""
 MAX_COORDINATE = 1e9
 _FIXED_SIZES: dict[str, Size] = {"unit": (1, 1), "rel1000": (1000, 1000)}
+
+
+def known_frame(value: Any) -> Frame | None:
+    """Return the value if it is the name of a frame, else None."""
+    return next((frame for frame in FRAMES if frame == value), None)
 
 
 def frame_sizes(
@@ -42,9 +48,13 @@ def frame_size(frame: Frame | None, image_size: Size | None, input_size: Size | 
     if frame in _FIXED_SIZES:
         return _FIXED_SIZES[frame]
     size = {"resized_px": input_size, "original_px": image_size}.get(frame)
-    if isinstance(size, list | tuple) and len(size) == 2 and all(0 < side < MAX_COORDINATE for side in size):
+    if isinstance(size, list | tuple) and len(size) == 2 and all(map(_is_side, size)):
         return size
     return f"no size (width, height) for the frame {frame!r}"
+
+
+def _is_side(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 < value < MAX_COORDINATE
 
 
 def differ(frame: Frame | None, gold_frame: Frame | None) -> bool:
