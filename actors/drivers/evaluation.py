@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ from vlaa_ray.services.secret import without_credentials
 from vlaa_ray.text.durations import duration
 
 if TYPE_CHECKING:
-    from vlaa_ray.roles import RewardRole, RolloutRole
+    from actors.fleet.role_pools import RewardPool, RolloutPool
 
 _SLACK = 16  # questions beyond those that the engines hold: they wait here, ready to be sent
 
@@ -39,8 +39,14 @@ _SLACK = 16  # questions beyond those that the engines hold: they wait here, rea
 class _Fleet:
     """What was started for this evaluation; None for what is not needed."""
 
-    rollouts: RolloutRole | None = None
-    rewards: RewardRole | None = None
+    rollouts: RolloutPool | None = None
+    rewards: RewardPool | None = None
+
+    async def close(self) -> None:
+        """Start nothing more."""
+        for pool in (self.rollouts, self.rewards):
+            if pool is not None:
+                await pool.close()
 
 
 def run_evaluation(config: EvalConfig, model: ModelSource) -> dict[str, Any]:
@@ -80,7 +86,7 @@ class _Evaluation:
         config, run = self._config, self._run
         missing = self._asking.num_missing
         asks_engines = any(missing.values()) and self._endpoint is None
-        with _fleet_of(config, asks_engines) as fleet:
+        async with _fleet_of(config, asks_engines) as fleet:
             run.display.stage("starting", 0)
             await run.stoppable(_start(config, run, fleet, asks_engines))
             await self._ask(fleet)
@@ -197,11 +203,12 @@ def _identity(source: ModelSource, endpoint: EndpointSampler | None) -> str:
     return f"hub {source.path}" if source.kind == "hub" else folder_identity(Path(source.path))
 
 
-@contextmanager
-def _fleet_of(config: EvalConfig, asks_engines: bool) -> Iterator[_Fleet]:
-    """Yield an empty fleet in a Ray of its own, if there is anything to start."""
+@asynccontextmanager
+async def _fleet_of(config: EvalConfig, asks_engines: bool) -> AsyncIterator[_Fleet]:
+    """Yield an empty fleet in a Ray of its own, if there is anything to start; end both after the block."""
+    fleet = _Fleet()
     if not asks_engines and not config.has_records:
-        yield _Fleet()
+        yield fleet
         return
     import ray
 
@@ -209,8 +216,9 @@ def _fleet_of(config: EvalConfig, asks_engines: bool) -> Iterator[_Fleet]:
 
     try:
         start_ray(config, _plan(config, asks_engines))
-        yield _Fleet()
+        yield fleet
     finally:
+        await fleet.close()  # first: a pool would take the end of its actors for a loss, and replace them
         ray.shutdown()
 
 

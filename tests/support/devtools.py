@@ -45,7 +45,7 @@ class Tab:
         """The value of an expression as soon as it is true."""
         end = time.monotonic() + seconds
         while not (value := self.evaluate(script)):
-            assert time.monotonic() < end, (script, self.evaluate("document.body.innerText")[:2000])
+            assert time.monotonic() < end, (script, self.evaluate("document.body?.innerText ?? ''")[:2000])
             time.sleep(0.2)
         return value
 

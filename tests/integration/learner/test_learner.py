@@ -83,7 +83,8 @@ def test_two_ranks_give_the_gradient_of_one(one, two):
 def test_a_step_learned_part_by_part_is_the_step_learned_at_once(two, case):
     for rank in two["streamed"]:
         found = rank[case]
-        first, second = (1e-6, 1e-5) if case.startswith("fp32") else (1e-2, 1e-2)
+        # bf16 rounds at 4e-3, and rows of other lengths at other places; how far, depends on the CPU's kernels
+        first, second = (1e-6, 1e-5) if case.startswith("fp32") else (5e-2, 5e-2)
         assert found["metrics"][0] <= first and found["metrics"][1] <= second, found
         # AdamW's first steps go by the signs of gradients: those close to 0 may turn, in bf16 more of them
         assert found["weights"] <= (1e-4 if case.startswith("fp32") else 0.3), found

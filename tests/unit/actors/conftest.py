@@ -3,7 +3,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def killed(monkeypatch):
-    """Handles that were killed, in order. A real `ray.kill` would start Ray."""
+    """Handles that were killed, in order. A real `ray.kill` needs Ray."""
     handles = []
     monkeypatch.setattr("ray.kill", handles.append)
     return handles

@@ -1,14 +1,18 @@
 """An evaluation's config in the pools, its plan, and the engines' lost actors, on fake handles."""
 
 import asyncio
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import ray
 from evaluating import SAMPLING, letters
 from handles import Handle
 from ray.exceptions import ActorDiedError
 
-from actors.drivers.evaluation import _plan
+from actors.drivers.evaluation import _fleet_of, _plan
+from actors.fleet import placement
 from actors.fleet.role_pools import RolloutPool
 from vlaa_ray.config import EvalConfig
 from vlaa_ray.evaluation.answers import AnswerWriter, StoredAnswers
@@ -62,3 +66,20 @@ async def test_a_lost_engine_is_replaced_and_no_row_is_lost(killed, tmp_path):
     assert killed == handles[:1] and len(notes) == 1
     stored = StoredAnswers(path)
     assert len(stored) == 8 and len(path.read_text().splitlines()) == 8
+
+
+async def test_the_end_of_ray_is_no_loss_that_a_pool_makes_good(killed, monkeypatch):
+    handle, spawned, notes = Handle("only"), [], []
+    monkeypatch.setattr(placement, "start_ray", lambda *_: None)
+    monkeypatch.setattr(ray, "shutdown", handle.die)
+    async with _fleet_of(config(), asks_engines=True) as fleet:
+        fleet.rollouts = RolloutPool(config(), lambda index, avoided: spawned.append(index) or handle, notes.append)
+        await fleet.rollouts.start()
+    await asyncio.sleep(0.01)
+    assert (spawned, notes, killed) == ([0], [], [])
+
+
+def test_a_call_to_ray_without_a_run_fails_and_starts_no_ray():
+    code = "import actors, ray; ray.nodes()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode and "Ray has not been started yet" in done.stderr, done.stderr
