@@ -53,6 +53,8 @@ def ask_endpoint(
     }
     try:
         generated: GeneratedText = service.post("chat/completions", body, _generated)
+    except ModelError as error:  # the service speaks of the keys of a config
+        raise ModelError(error.message, fix=_FIX, **error.facts) from error
     except Unanswered as error:
         raise ModelError(f"the endpoint gave no answer: {error}", url=source.path, fix=_FIX) from error
     return generated

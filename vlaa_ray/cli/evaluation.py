@@ -86,7 +86,7 @@ def evaluate(
     continues an evaluation that was stopped: no row is asked twice.
     """
     if compare is not None:
-        if model or benchmark or data or config or arguments:
+        if model or benchmark or data or num_rows or config or arguments:
             raise typer.BadParameter("takes two folders, and --out alone beside them", param_hint="--compare")
         return _compare(*compare, out)
     if model is None:

@@ -58,7 +58,7 @@ def image_of(image: Any, root: Path | BucketPath, fetcher: Fetcher, file: Path, 
             return reference_of(image)
         if isinstance(image, str) and image.startswith(("http://", "https://")):
             return reference(fetcher.file(image), image)
-        if isinstance(image, str) and (image.startswith("data:") or _BASE64.fullmatch(image)):
+        if isinstance(image, str) and _is_base64(image):
             return reference_of(_from_base64(image))
         if isinstance(image, str) and ("://" not in image.removeprefix("file://") or image.startswith(f"{root}/")):
             name = image.removeprefix("file://")
@@ -72,10 +72,16 @@ def image_of(image: Any, root: Path | BucketPath, fetcher: Fetcher, file: Path, 
 
 
 def _shown(image: Any) -> str:
-    """Return how a message names an image: its path or address, or the number of its encoded bytes."""
+    """Return how a message names an image: its path or address, or the size of what it is encoded in."""
     if isinstance(image, bytes):
         return f"an image of {len(image):,} bytes"
-    return str(image)[:200] if isinstance(image, str) else repr(image)[:200]
+    if not isinstance(image, str):
+        return repr(image)[:200]
+    return f"an image of {len(image):,} characters of base64" if _is_base64(image) else image[:200]
+
+
+def _is_base64(text: str) -> bool:
+    return text.startswith("data:") or bool(_BASE64.fullmatch(text))
 
 
 def _from_base64(text: str) -> bytes:

@@ -42,6 +42,7 @@ def left_out(defects: Sequence[Defect]) -> str:
 
 
 def _left_out(count: int, first: Defect) -> str:
-    return (
-        f"{count} records can't be used and are left out, the first in row {first.row} of {first.file}: {first.reason}"
-    )
+    where = f"row {first.row} of {first.file}: {first.reason}"
+    if count == 1:
+        return f"1 record can't be used and is left out, in {where}"
+    return f"{count:,} records can't be used and are left out, the first in {where}"

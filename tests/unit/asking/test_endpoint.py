@@ -57,8 +57,9 @@ def test_no_key_is_sent_that_was_not_named(endpoint, prompt, monkeypatch):
 )
 def test_a_refusal_says_what_the_server_said(endpoint, prompt, status, reply):
     endpoint.answer = lambda body: (status, reply)
-    with pytest.raises(ModelError, match=reply["error"]):
+    with pytest.raises(ModelError, match=reply["error"]) as refused:
         asked(f"{endpoint.url}#tiny", prompt)
+    assert "the API key" in refused.value.fix  # and no key of a config, which there is none of
 
 
 def test_a_server_that_is_not_there_or_lists_no_model(prompt, unused_tcp_port):

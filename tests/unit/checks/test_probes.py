@@ -91,7 +91,7 @@ def test_bad_records_are_left_out_and_counted(tmp_path, capsys):
     (tmp_path / "data.json").write_text(json.dumps(rows))
     assert main(["probe", str(tmp_path / "data.json")]) == 0
     captured = capsys.readouterr()
-    assert "1 records can't be used and are left out, the first in row 3" in captured.err and "(2)" in captured.out
+    assert "1 record can't be used and is left out, in row 3" in captured.err and "(2)" in captured.out
     (tmp_path / "data.json").write_text(json.dumps(rows[2:]))
     assert main(["probe", str(tmp_path / "data.json")]) == 1
     assert "DataError: " in capsys.readouterr().err

@@ -327,6 +327,11 @@ def test_several_images_and_saved_datasets(tmp_path) -> None:
         ("easyr1", {"images": ["file:///etc/passwd"]}, r"can't read the image.*row=1"),
         ("easyr1", {"images": [None]}, r"the image has a form that can't be read"),
         ("r1-v", {"image": {"bytes": b"no picture"}}, r"not an image of a known format.*row=1"),
+        (
+            "vero",
+            {"images": ["data:image/png;base64,AAAA"]},
+            r"known format.*got='an image of 26 characters of base64'",
+        ),
     ],
 )
 def test_a_damaged_record_is_named(tmp_path, name, change, message) -> None:

@@ -88,6 +88,7 @@ def test_wrong_settings_are_refused_before_anything_starts(override, says):
 def test_wrong_command_lines_are_usage_errors(tmp_path):
     assert main(["eval", "--benchmark", "MathVista", "--data", "x"]) == 2
     assert main(["eval", "--compare", "a", "b", "--model", "builtin"]) == 2
+    assert main(["eval", "--compare", "a", "b", "--num-rows", "10"]) == 2
     assert main(["eval", "--model", "builtin", "--benchmark", "Maths", "--data", "x"]) == 2
     assert main(["eval", "--compare", str(tmp_path), str(tmp_path)]) == 1
 
