@@ -21,7 +21,7 @@ lint: $(VENV)/installed  ## style, types and import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/installed  ## rewards, data, curation, the controller, an evaluation against its bare engine, weight sync, the learner against padded rows, the demo's step against its bare parts, serving against vLLM's own server, TRL beside it, the demo over three seeds
+bench: $(VENV)/installed  ## rewards, data, curation, the controller, an evaluation against its bare engine, weight sync, the learner against padded rows, the demo's step against its bare parts, what watching costs a step, serving against vLLM's own server, TRL beside it, the demo over three seeds
 	$(BIN)/python -m pip install --quiet --editable '.[cpu,dev,bench]'
 	$(BIN)/python tests/bench/rewards.py
 	$(BIN)/python tests/bench/data.py
@@ -31,6 +31,7 @@ bench: $(VENV)/installed  ## rewards, data, curation, the controller, an evaluat
 	$(BIN)/python tests/bench/weight_sync.py
 	$(BIN)/python tests/bench/learner.py
 	$(BIN)/python tests/bench/step_time.py
+	$(BIN)/python tests/bench/watching.py
 	$(BIN)/python tests/bench/serving.py
 	$(BIN)/python tests/bench/trl_side_by_side.py
 	$(BIN)/python tests/bench/seeds.py
