@@ -92,15 +92,15 @@ def _flat(config: Any, model: Any, chat: Any, tools: Any, rows: Sequence[Any]) -
     policy = policy_at(config.rollout.temperature)(model, chat)
 
     def step() -> np.ndarray:
-        found = {}
+        ids, found = [], []
         for part in micro_batches(rows, config.learner.micro_batch_tokens):
             batch = collate(part, tools)
             logprobs, _ = policy(batch)
             logprobs.mean().backward()
-            for number in batch.sequence_ids.unique().tolist():
-                found[number] = logprobs[batch.sequence_ids == number].detach().numpy()
+            ids.append(batch.sequence_ids.numpy())
+            found.append(logprobs.detach().numpy())
         policy.zero_grad()
-        return np.concatenate([found[number] for number in sorted(found)])
+        return np.concatenate(found)[np.argsort(np.concatenate(ids), kind="stable")]
 
     return step
 
