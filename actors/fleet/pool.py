@@ -152,7 +152,8 @@ class Pool:
         self._fill()
 
     async def close(self) -> None:
-        """Start nothing more, and end what is being started."""
+        """Start nothing more, and end what is being started; calls go on."""
+        self.target = 0  # a call may still lose its actor, when Ray ends
         if self._retry is not None:
             self._retry.cancel()
         tasks = [task for replica in self.members() for task in (replica.task, replica.watch) if task is not None]

@@ -349,3 +349,20 @@ async def test_the_node_of_a_lost_actor_is_told(killed) -> None:
     assert await world.call() == "ok"
     assert lost == ["node 7"] and world.pool.causes == {"died": 1}
     assert [replica.stage.name for replica in world.pool.members()] == ["SERVING"] and world.pool.num_calls == 0
+
+
+async def test_a_closed_pool_replaces_nothing_that_a_call_loses(killed) -> None:
+    dead = asyncio.Event()
+
+    async def end():
+        await dead.wait()
+        raise DIED
+
+    world = await World.started({"work": [end]})
+    call = asyncio.create_task(world.call())
+    await until(lambda: world.worked() == [1])
+    await world.pool.close()
+    dead.set()
+    with pytest.raises(RolloutFleetExhausted):
+        await call
+    assert len(world.handles) == 1
