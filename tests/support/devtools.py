@@ -7,7 +7,7 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +44,12 @@ class Tab:
     def wait_for(self, script: str, seconds: float = 60) -> Any:
         """The value of an expression as soon as it is true."""
         end = time.monotonic() + seconds
-        while not (value := self.evaluate(script)):
+        while True:
+            with suppress(AssertionError):  # a page that is just being loaded has no body, or another one comes
+                if value := self.evaluate(script):
+                    return value
             assert time.monotonic() < end, (script, self.evaluate("document.body?.innerText ?? ''")[:2000])
             time.sleep(0.2)
-        return value
 
     def picture(self, file: Path) -> None:
         file.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
