@@ -5,6 +5,7 @@ import time
 
 import pytest
 from box import run_script, why_not
+from processes import command_of
 from quickstart import metrics, run_json, running, train
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
@@ -38,8 +39,8 @@ def prompt_ids(folder, step):
 def kill_during(call, rank):
     """Kill a rank as soon as it is in this call, which Ray shows in the title of its process."""
     deadline = time.monotonic() + 60
-    while f"LearnerActor.{call}" not in " ".join(rank.cmdline()):
-        assert time.monotonic() < deadline, f"the rank was never seen in {call}: {rank.cmdline()}"
+    while f"LearnerActor.{call}" not in command_of(rank):
+        assert time.monotonic() < deadline, f"the rank was never seen in {call}: {command_of(rank)}"
     rank.kill()
 
 

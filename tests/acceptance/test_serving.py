@@ -11,6 +11,7 @@ from typing import Any
 import openai
 import psutil
 import pytest
+from processes import with_command
 from served import Served, messages_of, questions, served, shared_files, wait_until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
@@ -66,8 +67,8 @@ class Clients:
 
 def replicas(server: Served) -> list[psutil.Process]:
     """The processes of the replicas whose model is loaded."""
-    children = psutil.Process(server.process.pid).children(recursive=True)
-    return [child for child in children if "PolicyServer" in " ".join(child.cmdline()) and child.children()]
+    found = with_command("PolicyServer", psutil.Process(server.process.pid).children(recursive=True))
+    return [process for process in found if process.is_running() and process.children()]
 
 
 def test_eight_clients_a_second_replica_and_the_loss_of_one(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import psutil
+from processes import with_command
 
 _MAX_HOSTS = 9
 _IN_HOST = """
@@ -118,8 +119,7 @@ class Host:
 
     def actors(self, role):
         """The processes of actors of `role` Learner, Rollout or Reward that run here."""
-        processes = self._first.children(recursive=True)
-        return [process for process in processes if f"ray::{role}Actor" in " ".join(process.cmdline())]
+        return with_command(f"ray::{role}Actor", self._first.children(recursive=True))
 
     def kill(self):
         """Take the host away at once."""
@@ -128,7 +128,7 @@ class Host:
 
     def tell_to_go(self):
         """Send SIGTERM to the Ray node, as a cloud or an operator does before a host goes."""
-        (node,) = [process for process in self._first.children() if "start" in process.cmdline()]
+        (node,) = with_command(" start ", self._first.children())
         node.send_signal(signal.SIGTERM)
 
     def is_gone(self):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from processes import with_command
 
 ROOT = Path(__file__).parents[2]
 SMALL = [
@@ -83,7 +84,7 @@ class Running:
 
     def actors(self, role: str) -> list[psutil.Process]:
         """Of `role` Learner, Rollout or Reward; Rank, Engine or Rewards where they are simulated."""
-        return [process for process in self.processes() if f"ray::{role}Actor" in " ".join(process.cmdline())]
+        return with_command(f"ray::{role}Actor", self.processes())
 
     def wait_for_step(self, step: int) -> None:
         self.wait_until(lambda: bool(rows := metrics(self.folder)) and rows[-1]["step"] >= step, f"step {step}")

@@ -1,6 +1,7 @@
 """The sockets on which a process and its children listen."""
 
 import ipaddress
+from contextlib import suppress
 
 import psutil
 
@@ -10,11 +11,12 @@ def listening_beyond_loopback(pid):
     driver = psutil.Process(pid)
     wide, seen = [], 0
     for process in [driver, *driver.children(recursive=True)]:
-        for socket in process.net_connections("inet"):
-            if socket.status == psutil.CONN_LISTEN:
-                seen += 1
-                address = ipaddress.ip_address(socket.laddr.ip)
-                if not (getattr(address, "ipv4_mapped", None) or address).is_loopback:
-                    wide.append(f"{process.name()}: {socket.laddr.ip}:{socket.laddr.port}")
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            for socket in process.net_connections("inet"):
+                if socket.status == psutil.CONN_LISTEN:
+                    seen += 1
+                    address = ipaddress.ip_address(socket.laddr.ip)
+                    if not (getattr(address, "ipv4_mapped", None) or address).is_loopback:
+                        wide.append(f"{process.name()}: {socket.laddr.ip}:{socket.laddr.port}")
     assert seen > 5, "no process of Ray was looked at"
     return wide
