@@ -4,8 +4,8 @@
 
 It recognises handwritten digits and coloured shapes by their pixels, and it reasons, rewrites and verifies by rules.
 Like a real teacher it makes mistakes: some captions name a wrong shape, some reasoning doubts itself, some answers are
-wrong, and some rewriting adds a sentence. Its reply depends on the request alone. Only the faults of the service, whose
-shares are set by the options (errors, stalls, garbage), are random.
+wrong, and some rewriting adds a sentence. Its reply depends on the request alone, so that two runs end alike. Only the
+faults of the service, whose shares are set by the options (errors, stalls, garbage), are random.
 """
 
 from __future__ import annotations
@@ -27,15 +27,16 @@ from PIL import Image, UnidentifiedImageError
 
 from vlaa_ray.curation.scripted_answers import caption_of, known_digits, reply_to
 
-_GARBAGE = ("<html>busy</html>", '{"choices": []}', "", '{"choices": [{"message": {"content": "~~~"}}]}')
+_GARBAGE = ("<html>busy</html>", '{"choices": []}', "")
+_NONSENSE = "~~~"
 
 
 class ScriptedTeacher:
     """A running server; `url` is its address, as `teachers.NAME.url` of the config expects it.
 
     `errors`, `stalls` and `garbage` are shares of the requests that get status 500, a reply after `stall_s` seconds, or
-    a body that is not a completion. Every other reply takes `latency_s` seconds. `log` is a file that gets the SHA-256
-    of each request whose proper reply was sent.
+    garbage: a body that is not a completion, or for one in four a completion without sense. Every other reply takes
+    `latency_s` seconds. `log` is a file that gets the SHA-256 of each request whose proper reply was sent.
     """
 
     def __init__(
@@ -49,7 +50,8 @@ class ScriptedTeacher:
         latency_s: float = 0.0,
         log: Path | None = None,
     ) -> None:
-        self._faults = {"error": errors, "stall": stalls, "garbage": garbage}
+        self._faults = {"error": errors, "stall": stalls, "garbage": 0.75 * garbage}
+        self._nonsense = 0.25 * garbage
         self._stall_s, self._latency_s = stall_s, latency_s
         self._log = log.open("a", buffering=1) if log else None
         self._lock = threading.Lock()
@@ -80,6 +82,8 @@ class ScriptedTeacher:
             request = json.loads(body)
             text, picture = _content(request["messages"][-1]["content"])
             reply = reply_to(text) if picture is None else caption_of(picture, _seed(body))
+            if _seed(b"nonsense" + body) < self._nonsense * 2**32:  # no chance: it is a reply, and is recorded as one
+                reply = _NONSENSE
         except (ValueError, LookupError, TypeError, UnidentifiedImageError) as error:
             return 400, json.dumps({"error": {"message": f"not a request for a completion: {error}"}}).encode(), False
         return 200, json.dumps(_completion(request.get("model"), text, reply)).encode(), True

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import io
+import json
 from collections import Counter
 from itertools import islice
 
@@ -115,6 +116,26 @@ def test_faults_are_drawn_in_their_shares(teacher, tmp_path):
     assert 60 < codes[500] < 140 and codes[500] + codes[200] == 200
     served = (tmp_path / "served").read_text().split()
     assert 0 < len(served) < codes[200] and len(set(served)) == 1
+
+
+def test_what_a_completion_says_is_no_matter_of_chance(teacher):
+    one = teacher(garbage=0.8)
+    said = {f"Yes or No?\n```\n{number}\n```\n```\n3\n```": set() for number in range(30)}
+    with httpx.Client() as client:
+        for _ in range(8):
+            for question, replies in said.items():
+                text = post(one, question, client).text
+                replies |= {completion_text(text)} - {None}
+    assert all(len(replies) <= 1 for replies in said.values())
+    assert {"~~~", "No"} <= set().union(*said.values())
+
+
+def completion_text(body):
+    """What the body of a completion says; None if it is none."""
+    try:
+        return json.loads(body)["choices"][0]["message"]["content"]
+    except (ValueError, LookupError):
+        return None
 
 
 @pytest.mark.parametrize(
