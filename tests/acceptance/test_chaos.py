@@ -68,6 +68,7 @@ def test_300_steps_leave_memory_files_threads_and_the_object_store_as_they_were(
     options = [f"run.num_steps={SOAK_STEPS + 5}", "eval.num_prompts=4", "eval.every_steps=1000"]
     options += ["rollout.prompts_per_step=4", "rollout.group_size=2", "rollout.max_completion_tokens=16"]
     options += ["checkpoint.every_steps=1000", "rewards.open_ended.scorer=words", "tracking.rollouts_per_step=1"]
+    options += ["data.num_train=100"]  # an engine's cache of images grows up to its limit: it has all in 25 steps
     driver = []
     with running(tmp_path, *options) as run:
         run.wait_for_step(WARM_STEPS)
