@@ -8,6 +8,7 @@ import platform
 import statistics
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
@@ -16,6 +17,8 @@ from rich.table import Table
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "configs/quickstart.yaml"
 WARM_UP_STEPS = 2
+FROZEN = "learner.optim.learning_rate=1.0e-20"
+"""The override for a run whose weights stay as they are, so that every run does the same work."""
 
 
 def train(folder: Path, *overrides: str) -> list[dict]:
@@ -39,6 +42,11 @@ def steady(rows: list[dict]) -> list[dict]:
 
 def median(rows: list[dict], name: str) -> float:
     return statistics.median(row[name] for row in rows)
+
+
+def in_turn(kinds: Iterable[str], number: int) -> list[str]:
+    """The kinds in the order of this turn, every other time backwards: a machine that slows down favours no kind."""
+    return list(kinds)[:: 1 if number % 2 == 0 else -1]
 
 
 def show(title: str, columns: list[str], rows: list[list[str]], note: str = "") -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import CONFIG, show
+from common import CONFIG, in_turn, show
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
@@ -54,7 +54,7 @@ def _seconds_in_turn(name: str) -> dict[str, list[float]]:
     assert difference < 1e-4, difference
     seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
     for number in range(NUM_TURNS):
-        for kind in list(KINDS)[:: 1 if number % 2 == 0 else -1]:
+        for kind in in_turn(KINDS, number):
             start = time.process_time()
             steps[kind]()
             seconds[kind].append(time.process_time() - start)

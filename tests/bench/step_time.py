@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import CONFIG, WARM_UP_STEPS, median, show, steady, train, without_evaluation
+from common import CONFIG, FROZEN, WARM_UP_STEPS, median, show, steady, train, without_evaluation
 
 from vlaa_ray.config import GrpoConfig, load_config
 from vlaa_ray.data.dataset import open_dataset
@@ -23,7 +23,6 @@ from vlaa_ray.records import Prompt, SampledGroup
 from vlaa_ray.roles import request_seed
 
 NUM_STEPS = 10
-FROZEN = "learner.optim.learning_rate=1.0e-20"
 
 
 def main() -> None:

@@ -10,21 +10,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common import median, show, steady, train, without_evaluation
+from common import FROZEN, in_turn, median, show, steady, train, without_evaluation
 
 KINDS = {
     "no rollouts on disk": ["tracking.rollouts_per_step=0", "tracking.tensorboard=false"],
     "the quickstart": [],
     "with vLLM's metrics": ["rollout.engine_metrics=true"],
 }
-FROZEN = "learner.optim.learning_rate=1.0e-20"
 NUM_STEPS = 25
 
 
 def main(num_rounds: int = 3) -> None:
     seconds: dict[str, list[float]] = {name: [] for name in KINDS}
     for number in range(num_rounds):
-        for name in list(KINDS)[:: 1 if number % 2 == 0 else -1]:
+        for name in in_turn(KINDS, number):
             with tempfile.TemporaryDirectory() as folder:
                 rows = steady(train(Path(folder), FROZEN, *KINDS[name], *without_evaluation(NUM_STEPS)))
             seconds[name].append(median(rows, "time/step_s"))

@@ -298,7 +298,7 @@ async def test_a_deadline_ends_the_wait_and_the_request(world):
     started = time.monotonic()
     with pytest.raises(DeadlineExceeded, match=r"0\.05 s"):
         await world.sample(image=picture(0), num_samples=64, max_tokens=64, deadline_s=0.05)
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 5
     assert world.engine._llm.get_num_unfinished_requests() == 0
     assert world.gap(await world.sample(image=picture(0)), picture(0)) <= TOLERANCE
 
@@ -554,7 +554,7 @@ async def test_a_dead_engine_is_an_error_at_once(world):
     started = time.monotonic()
     with pytest.raises(RolloutError, match="did not sample"):
         await asked
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 10
     with pytest.raises(RolloutError, match="did not sample"):
         await world.sample()
     for name in set(re.findall(r"/dev/shm/psm_\w+", maps)):  # what a killed process leaves behind

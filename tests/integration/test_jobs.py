@@ -166,7 +166,7 @@ def job_page(cluster, job: str, folder: Path) -> str:
     with tab("about:blank", folder) as page:
         token = environment["RAY_AUTH_TOKEN"]
         page.call("Network.setCookie", url=address, name="ray-authentication-token", value=token)
-        page.call("Page.navigate", url=f"{address}/#/jobs/{job}")
+        page.open(f"{address}/#/jobs/{job}")
         return page.wait_for("document.body.innerText.includes('step 2/2') && document.body.innerText")
 
 

@@ -7,7 +7,7 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,11 @@ class Tab:
                 assert "error" not in message, message
                 return message["result"]
 
+    def open(self, url: str) -> None:
+        """Go to another page, and wait until it has a body: scripts may look into it from then on."""
+        self.call("Page.navigate", url=url)
+        self.wait_for("document.body !== null")
+
     def evaluate(self, script: str) -> Any:
         """The value of an expression in the page."""
         result = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
@@ -44,12 +49,10 @@ class Tab:
     def wait_for(self, script: str, seconds: float = 60) -> Any:
         """The value of an expression as soon as it is true."""
         end = time.monotonic() + seconds
-        while True:
-            with suppress(AssertionError):  # a page that is just being loaded has no body, or another one comes
-                if value := self.evaluate(script):
-                    return value
+        while not (value := self.evaluate(script)):
             assert time.monotonic() < end, (script, self.evaluate("document.body?.innerText ?? ''")[:2000])
             time.sleep(0.2)
+        return value
 
     def picture(self, file: Path) -> None:
         file.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
@@ -77,7 +80,7 @@ def tab(url: str, folder: Path) -> Iterator[Tab]:
         (page,) = [one for one in httpx.get(f"http://127.0.0.1:{port}/json").json() if one["type"] == "page"]
         with connect(page["webSocketDebuggerUrl"], max_size=None) as socket:
             one = Tab(socket)
-            one.call("Page.navigate", url=url)
+            one.open(url)
             yield one
     finally:
         process.terminate()

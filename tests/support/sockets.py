@@ -11,12 +11,18 @@ def listening_beyond_loopback(pid):
     driver = psutil.Process(pid)
     wide, seen = [], 0
     for process in [driver, *driver.children(recursive=True)]:
-        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
-            for socket in process.net_connections("inet"):
-                if socket.status == psutil.CONN_LISTEN:
-                    seen += 1
-                    address = ipaddress.ip_address(socket.laddr.ip)
-                    if not (getattr(address, "ipv4_mapped", None) or address).is_loopback:
-                        wide.append(f"{process.name()}: {socket.laddr.ip}:{socket.laddr.port}")
+        for name, ip, port in listening(process):
+            seen += 1
+            address = ipaddress.ip_address(ip)
+            if not (getattr(address, "ipv4_mapped", None) or address).is_loopback:
+                wide.append(f"{name}: {ip}:{port}")
     assert seen > 5, "no process of Ray was looked at"
     return wide
+
+
+def listening(process):
+    """[(name of the process, address, port), …] of the sockets on which a process listens; [] if it has ended."""
+    with suppress(psutil.NoSuchProcess):
+        sockets = process.net_connections("inet")
+        return [(process.name(), *socket.laddr) for socket in sockets if socket.status == psutil.CONN_LISTEN]
+    return []

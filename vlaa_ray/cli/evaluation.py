@@ -160,7 +160,7 @@ def benchmark_sections(names: Sequence[str], data: Sequence[str]) -> list[dict[s
 
 
 def _known(name: str) -> str:
-    """Return the name of a benchmark as its results have it; ConfigError if there is none."""
+    """Return the name of a benchmark as its results have it; ConfigError for an unknown name."""
     from vlaa_ray.evaluation.benchmarks import benchmark
 
     return benchmark(name).name

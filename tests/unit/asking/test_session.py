@@ -82,8 +82,8 @@ def test_points_and_labels_are_drawn_also_at_the_edges():
 def test_a_wait_ends_at_its_deadline():
     started = time.monotonic()
     with pytest.raises(DeadlineExceeded, match=r"the answer took longer than 0\.2 s"), within(0.2, "the answer"):
-        time.sleep(60)
-    assert time.monotonic() - started < 30
+        time.sleep(5)
+    assert time.monotonic() - started < 2
     with within(60, "nothing"):
         pass
 

@@ -12,8 +12,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pytest
 from curating import completion, config
+from processes import with_command
 
 from vlaa_ray.config import dump_config
 from vlaa_ray.curation.steps import Call
@@ -66,18 +68,9 @@ def unlocked(folder: Path) -> bool:
 
 def pid_of(folder: Path) -> int:
     """The process that works in a folder."""
-    for one in Path("/proc").iterdir():
-        if one.name.isdigit() and (command := command_of(one)):
-            if "vlaa_ray.curation.teacher_process" in command and str(folder) in command:
-                return int(one.name)
-    raise AssertionError("no such process")
-
-
-def command_of(process: Path) -> list[str]:
-    try:
-        return (process / "cmdline").read_text().split("\0")
-    except OSError:
-        return []
+    found = with_command(str(folder), with_command("vlaa_ray.curation.teacher_process", psutil.process_iter()))
+    assert found, "no such process"
+    return found[0].pid
 
 
 def ask_all(address: str, calls):

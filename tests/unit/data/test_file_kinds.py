@@ -173,9 +173,9 @@ def test_a_folder_of_many_pictures_is_searched_fast(tmp_path) -> None:
     for number in range(20_000):
         (tmp_path / f"pictures/{number}.png").touch()
     (tmp_path / "pictures/metadata.csv").write_text(TABLE)
-    start = time.process_time()
+    start = time.monotonic()
     assert record_files(tmp_path) == [tmp_path / "pictures/metadata.csv"]
-    assert time.process_time() - start < 2
+    assert time.monotonic() - start < 2
 
 
 @pytest.mark.parametrize("kind", ["stream.arrow", "file.arrow", "file.feather"])

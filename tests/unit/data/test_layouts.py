@@ -207,12 +207,12 @@ def test_several_columns_that_speak_of_pictures_are_named() -> None:
 def test_no_text_takes_long(piece) -> None:
     text = piece * (1_000_000 // len(piece))
     row = {"problem": text, "answer": text, "options": [text, text], "images": ["a.png"]}
-    start = time.process_time()
+    start = time.monotonic()
     with suppress(ValueError):
         read_record(row)
     with suppress(ValueError):
         read_record({"problem": "?", "answer": "1", "options": text, "messages": text})
-    assert time.process_time() - start < 5
+    assert time.monotonic() - start < 5
 
 
 def test_places_in_options_count() -> None:

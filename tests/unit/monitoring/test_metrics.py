@@ -260,8 +260,9 @@ def test_a_sink_that_hangs_neither_slows_a_step_nor_holds_up_the_end(tmp_path, c
     start = time.monotonic()
     for step in range(200):
         tracker.log(step, {"reward/mean": 0.1})
+    assert time.monotonic() - start < 1.0
     tracker.close(timeout_s=0.5)
-    assert time.monotonic() - start < 10  # the sink hangs until it is released below
+    assert time.monotonic() - start < 2.5
     released.set()
     assert len(read_metrics(tmp_path)) == 200
     assert caplog.text.count("too slow") == 1 and caplog.text.count("did not finish in time") == 1

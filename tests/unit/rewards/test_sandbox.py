@@ -73,11 +73,11 @@ def test_eight_hostile_answers_in_sixty_four_cost_eight_samples(sandbox: Sandbox
         assert results[8 * index].value == (None if reason == "timeout" else 0.0)
         assert reason in results[8 * index].reason
         assert [result.value for result in results[8 * index + 1 : 8 * index + 8]] == [1.0] * 7
-    # Twice the normal time and one limit; the rest is for a busy machine. One after the other, they took eight limits.
-    assert took_s < 2 * normal_s + LIMIT_S + 5.0
+    # Twice the normal time and one limit; the rest is for a busy machine.
+    assert took_s < 2 * normal_s + LIMIT_S + 3.0
     start = time.monotonic()
     assert sandbox.score_batch([item("1/7", "2/14")])[0].value == 1.0
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 2.0
 
 
 def test_order_and_types_are_kept(sandbox: Sandbox) -> None:
@@ -107,13 +107,13 @@ def test_answers_that_need_no_process_start_none() -> None:
     assert not set(psutil.Process().children()) - before
 
 
-def test_a_killed_worker_is_replaced_at_once(sandbox: Sandbox) -> None:
+def test_a_killed_worker_is_replaced_within_two_seconds(sandbox: Sandbox) -> None:
     _, worker = sandbox.worker_pids()
     os.kill(worker, signal.SIGKILL)
-    assert wait_until_gone([worker], 10)
+    assert wait_until_gone([worker], 2.0)
     start = time.monotonic()
     assert sandbox.score_batch([item("0.125", "1/8")])[0].value == 1.0
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 2.0
 
 
 def test_a_worker_killed_in_the_middle_costs_its_sample(sandbox: Sandbox) -> None:

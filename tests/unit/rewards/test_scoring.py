@@ -125,7 +125,7 @@ def test_a_hostile_answer_does_not_freeze_the_caller() -> None:
     start = time.monotonic()
     result = score(rf"<answer>\boxed{{{ENDLESS}}}</answer>", "5", "math")
     assert not result.valid and result.reason == "timeout after 5 s"
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 8
 
 
 LARGE_GOLDS = [

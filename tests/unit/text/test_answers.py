@@ -133,7 +133,7 @@ def test_the_thought_is_apart_from_the_rest(prediction, thought, rest):
 
 
 def test_splitting_takes_a_time_that_grows_with_the_length():
-    start = time.process_time()
+    start = time.monotonic()
     for text in ("<think>" * 100_000, "</think>" * 100_000, "<think></think>" * 50_000, "<" * 500_000):
         split_thoughts(text)
-    assert time.process_time() - start < 5
+    assert time.monotonic() - start < 5
